@@ -1,0 +1,166 @@
+r"""N-way K-shot classification episodes from labelled pictures.
+
+An episode is `ways` distinct classes, relabelled 0..ways-1 in random order, and of each class shots + queries distinct
+pictures: the first `shots` are the support set, the rest the query set, so the two are disjoint. With rotations, the
+classes are the pairs (class, rotation): 136 characters and four rotations are 544 classes, any two of which may meet in
+one episode.
+
+Sources: Vinyals et al., "Matching networks for one shot learning", NeurIPS 2016; rotations as new classes: Santoro et
+al., "Meta-learning with memory-augmented neural networks", ICML 2016.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaspec.data._check import check_choice, check_float_dtype, check_int, check_label_dtype
+from metaspec.data._random import STREAMS, partial_shuffle, uniforms
+from metaspec.data.images import LabelledImages, as_floating, rotated
+from metaspec.data.source import batch_indices, only, task_indices
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.task import Task
+
+QUARTER_TURNS = (0, 90, 180, 270)
+
+
+@dataclass(frozen=True, eq=False)
+class FewShot:
+    """A task source: each task is one episode.
+
+    Leaves of a task: support x [ways * shots, H, W(, C)] in [0, 1] for uint8 pictures, y [ways * shots]; query likewise
+    with `queries`; of a batch: a leading axis over tasks. Examples run through the classes in turn, y = 0, 1, ..,
+    ways - 1, 0, 1, ..: any `ways` consecutive examples from a multiple of `ways` hold each class once, so that
+    mini-batches are balanced.
+
+    Args:
+        data: the pictures, of meta-train or of meta-test classes.
+        ways: classes in an episode.
+        shots: support examples of each class.
+        queries: query examples of each class.
+        seed: names the family of tasks, 0 <= seed < 2^64.
+        stream: "train", "validation" or "test": disjoint streams of random numbers under one seed.
+        dtype: of x, "float32" or "float64".
+        label_dtype: of y, "int32" or "int64".
+        rotations: degrees, counterclockwise, out of 0, 90, 180, 270; each makes a new class of every class. Other than
+            (0,) for the stream "train" alone.
+
+    Raises:
+        InvalidArgumentError, InvalidTypeError: naming the argument; also where there are fewer classes than `ways`, or
+            a class has fewer pictures than shots + queries.
+
+    Example:
+        >>> pictures = np.random.default_rng(0).integers(0, 256, size=(60, 4, 4), dtype=np.uint8)
+        >>> source = FewShot(LabelledImages(pictures, np.arange(60) % 3), ways=2, shots=1, queries=3)
+        >>> source.task(0).query["y"].tolist()
+        [0, 1, 0, 1, 0, 1]
+    """
+
+    data: LabelledImages
+    ways: int = 5
+    shots: int = 1
+    queries: int = 15
+    seed: int = 0
+    stream: str = "train"
+    dtype: str = "float32"
+    label_dtype: str = "int32"
+    rotations: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, LabelledImages):
+            raise InvalidTypeError(f"data: expected LabelledImages, got {type(self.data).__name__}")
+        for name in ("ways", "shots", "queries"):
+            check_int(name, getattr(self, name), 1)
+        check_int("seed", self.seed, 0)
+        check_choice("stream", self.stream, STREAMS)
+        check_float_dtype("dtype", self.dtype)
+        check_label_dtype("label_dtype", self.label_dtype)
+        object.__setattr__(self, "rotations", _check_rotations(self.rotations, self.stream, self.data))
+        _check_supply(self.data, self.ways, self.shots + self.queries, len(self.rotations))
+
+    @property
+    def class_count(self) -> int:
+        """The number of classes that episodes draw from, rotations counted as classes."""
+        return len(self._counts) * len(self.rotations)
+
+    def task(self, index: int) -> Task:
+        """Returns episode number `index`; the same bits on every call, in every process."""
+        return only(self._stack(task_indices(index)))
+
+    def batch(self, step: int, size: int) -> Task:
+        """Returns the episodes step * size, ..., step * size + size - 1, stacked along axis 0."""
+        return self._stack(batch_indices(step, size))
+
+    def members(self, indices: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Says which pictures the episodes `indices` are made of, support examples first.
+
+        Returns:
+            Positions in `data.images` and counterclockwise quarter turns, each [len(indices), shots + queries, ways].
+        """
+        each = self.shots + self.queries
+        u = uniforms(self.seed, self.stream, indices, self.ways * (1 + each))
+        drawn = partial_shuffle(u[:, : self.ways], np.full(len(indices), self.class_count))
+        turn, kind = np.divmod(drawn, len(self._counts))
+        picks = partial_shuffle(u[:, self.ways :].reshape(-1, each), self._counts[kind].ravel())
+        positions: NDArray[np.int64] = self._order[
+            self._starts[kind][..., None] + picks.reshape(len(indices), self.ways, each)
+        ]
+        turns = np.array(self.rotations)[turn] // 90
+        return positions.swapaxes(1, 2), np.broadcast_to(turns[:, None, :], (len(indices), each, self.ways))
+
+    def _stack(self, indices: Sequence[int]) -> Task:
+        positions, turns = self.members(indices)
+        pictures = rotated(self.data.images[positions.ravel()], turns.ravel())
+        shape = (len(indices), self.shots + self.queries, self.ways, *pictures.shape[1:])
+        pictures = pictures.reshape(shape)
+        return Task(self._part(pictures[:, : self.shots]), self._part(pictures[:, self.shots :]))
+
+    def _part(self, pictures: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+        tasks, each = pictures.shape[:2]
+        x = as_floating(pictures, self.dtype).reshape(tasks, each * self.ways, *pictures.shape[3:])
+        return {"x": x, "y": np.tile(np.arange(self.ways, dtype=self.label_dtype), (tasks, each))}
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        return np.argsort(self.data.labels, kind="stable")
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        return np.unique(self.data.labels, return_counts=True)[1]
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.cumsum(self._counts) - self._counts
+
+
+def _check_rotations(rotations: Sequence[int], stream: str, data: LabelledImages) -> tuple[int, ...]:
+    expected = f"rotations: expected distinct degrees out of {QUARTER_TURNS}, got {rotations!r}"
+    if not isinstance(rotations, Sequence):
+        raise InvalidTypeError(expected)
+    angles = tuple(check_int(f"rotations[{i}]", angle, 0, 270) for i, angle in enumerate(rotations))
+    if not angles or len(set(angles)) < len(angles) or not set(angles) <= set(QUARTER_TURNS):
+        raise InvalidArgumentError(expected)
+    if angles != (0,) and stream != "train":
+        raise InvalidArgumentError(f"rotations: expected (0,) for the stream {stream!r}, got {angles}: only meta-train")
+    height, width = data.images.shape[1:3]
+    if angles != (0,) and height != width:
+        raise InvalidArgumentError(f"rotations: expected (0,) for pictures of {height} x {width}, which are not square")
+    return angles
+
+
+def _check_supply(data: LabelledImages, ways: int, each: int, rotations: int) -> None:
+    classes, counts = np.unique(data.labels, return_counts=True)
+    if len(classes) * rotations < ways:
+        raise InvalidArgumentError(
+            f"ways: expected at most {len(classes) * rotations}, the number of classes "
+            f"({len(classes)} in the data, {rotations} rotations), got {ways}"
+        )
+    poorest = int(np.argmin(counts))
+    if counts[poorest] < each:
+        name = f" ({data.names[poorest]})" if data.names else ""
+        raise InvalidArgumentError(
+            f"shots, queries: expected shots + queries of at most {counts[poorest]}, the number of examples of class "
+            f"{classes[poorest]}{name}, got {each}"
+        )

@@ -1,0 +1,157 @@
+"""Omniglot: 1,623 handwritten characters of 50 alphabets, each drawn by 20 people.
+
+The pictures, one-bit PNGs of 105 x 105, become 28 x 28 with ink = 255 on 0, so that a task source gives ink = 1. The
+MAML authors' script asks Pillow for the Lanczos filter; on a one-bit picture, however, Pillow takes the nearest pixel
+whatever filter is asked for, so that is what the script does. `resample="lanczos"`, the default here, filters the picture
+as 8-bit grey, which is what was asked for; `resample="nearest"` gives the pictures that the script makes.
+
+Sources: Lake, Salakhutdinov, Tenenbaum, "Human-level concept learning through probabilistic program induction", Science
+2015; https://github.com/brendenlake/omniglot; https://github.com/cbfinn/maml, data/omniglot_resized and
+data_generator.py.
+"""
+
+import io
+import os
+import random
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaspec.data._archives import ARCHIVES, SUBSETS, Archive, Reader, check_complete, fingerprint, locate, pictures
+from metaspec.data._cache import Arrays, cached, default_cache_dir
+from metaspec.data._check import check_choice
+from metaspec.data.errors import DataCorruptError
+from metaspec.data.fewshot import QUARTER_TURNS, FewShot
+from metaspec.data.images import LabelledImages
+
+SIDE = 28
+SMALL_TEST_ALPHABETS = ("Japanese_(katakana)", "Sanskrit", "Tagalog")
+FULL_TRAIN_CHARACTERS = 1200
+_CACHE_FORMAT = 1
+
+
+class OmniglotSplit(NamedTuple):
+    """The characters for meta-training and those for meta-test; the class ids of the two are disjoint."""
+
+    train: LabelledImages
+    test: LabelledImages
+
+
+def load_omniglot(
+    folder: str | os.PathLike[str],
+    subset: str = "small",
+    *,
+    resample: str = "lanczos",
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> OmniglotSplit:
+    """Reads Omniglot from the official archives or from the folders that they unpack to.
+
+    - "small": `train` is the five alphabets of images_background_small1 (136 characters), `test` is Katakana, Sanskrit
+      and Tagalog of images_background_small2 (106); Greek and Latin stand in both files and are left out of `test`.
+    - "full": the characters of images_background and images_evaluation, sorted by alphabet and character, shuffled by
+      Python's `random.Random(1)`; the first 1,200 are `train`, the other 423 `test`. The MAML authors do the same,
+      except that they shuffle the file system's order, which differs between machines.
+
+    A zip file is checked against its official sha256; of an unpacked folder only the number of pictures can be checked.
+    Decoded pictures are kept in `cache_dir` and read from there the next time; a damaged cache is built anew.
+
+    Args:
+        folder: holds NAME.zip or the unpacked folder NAME for each archive, itself or in its subfolder python (a clone
+            of the official repository) or omniglot-py (torchvision's layout). Nothing is written there.
+        subset: "small" or "full".
+        resample: the filter from 105 x 105 to 28 x 28, "lanczos" or "nearest".
+        cache_dir: default: metaspec in the user's cache directory ($XDG_CACHE_HOME or ~/.cache).
+
+    Returns:
+        (train, test), each with uint8 images [20 * characters, 28, 28] and names "Alphabet/character01".
+
+    Raises:
+        DataNotFoundError: an archive is nowhere; says what was looked for and how to get it.
+        DataCorruptError: wrong checksum, missing characters or pictures, an undecodable picture.
+    """
+    check_choice("subset", subset, tuple(SUBSETS))
+    check_choice("resample", resample, ("lanczos", "nearest"))
+    cache = default_cache_dir() if cache_dir is None else Path(cache_dir)
+    first, second = (
+        _decoded(path, ARCHIVES[name], resample, cache) for name, path in locate(Path(folder), subset).items()
+    )
+    characters = _joined(first, second)
+    if subset == "small":
+        own = range(len(first["names"]))
+        test = [
+            i for i, name in enumerate(characters.names) if i not in own and _alphabet(name) in SMALL_TEST_ALPHABETS
+        ]
+        return OmniglotSplit(characters.select(own), characters.select(test))
+    train, test = shuffled_split(characters.names, FULL_TRAIN_CHARACTERS)
+    return OmniglotSplit(characters.select(train), characters.select(test))
+
+
+def omniglot_tasks(
+    split: OmniglotSplit,
+    *,
+    ways: int = 5,
+    shots: int = 1,
+    queries: int = 15,
+    seed: int = 0,
+    dtype: str = "float32",
+    label_dtype: str = "int32",
+) -> tuple[FewShot, FewShot]:
+    """Returns the source of meta-training tasks, four rotations of every character, and that of meta-test tasks, none.
+
+    Arguments and errors are those of `FewShot`.
+    """
+    train = FewShot(split.train, ways, shots, queries, seed, "train", dtype, label_dtype, rotations=QUARTER_TURNS)
+    return train, FewShot(split.test, ways, shots, queries, seed, "test", dtype, label_dtype)
+
+
+def shuffled_split(names: tuple[str, ...], train: int) -> tuple[list[int], list[int]]:
+    """Divides positions in `names`: sorted by name, shuffled by `random.Random(1)`, the first `train` and the rest."""
+    order = sorted(range(len(names)), key=lambda i: names[i])
+    random.Random(1).shuffle(order)
+    return order[:train], order[train:]
+
+
+def _alphabet(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _joined(first: Arrays, second: Arrays) -> LabelledImages:
+    images = np.concatenate([first["images"], second["images"]])
+    labels = np.concatenate([first["labels"], second["labels"] + len(first["names"])])
+    return LabelledImages(images, labels, (*first["names"].tolist(), *second["names"].tolist()))
+
+
+def _decoded(path: Path, archive: Archive, resample: str, cache_dir: Path) -> Arrays:
+    file = f"{archive.name}-{resample}-{fingerprint(path, archive)[:16]}-v{_CACHE_FORMAT}.npz"
+    return cached(
+        cache_dir / "omniglot" / file,
+        valid=lambda arrays: _whole(arrays, archive),
+        build=lambda: _decode_all(path, archive, resample),
+    )
+
+
+def _whole(arrays: Arrays, archive: Archive) -> bool:
+    count = archive.characters
+    shapes = {"images": (20 * count, SIDE, SIDE), "labels": (20 * count,), "names": (count,)}
+    return {name: array.shape for name, array in arrays.items()} == shapes
+
+
+def _decode_all(path: Path, archive: Archive, resample: str) -> Arrays:
+    with pictures(path, archive) as (names, read):
+        check_complete(path, archive, names)
+        images = np.stack([_decode(path, name, read, resample) for name in names])
+    characters, labels = np.unique([name.rpartition("/")[0] for name in names], return_inverse=True)
+    return {"images": images, "labels": labels, "names": characters}
+
+
+def _decode(path: Path, name: str, read: Reader, resample: str) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(read(name))) as picture:
+            grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling[resample.upper()])
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataCorruptError(f"{path}: cannot decode {name}: {error}") from error
+    return 255 - np.asarray(grey, dtype=np.uint8)

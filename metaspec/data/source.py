@@ -1,0 +1,40 @@
+"""What meta-training asks of a source of tasks, and what the sources here have in common."""
+
+from typing import Protocol, runtime_checkable
+
+from metaspec.data._check import LARGEST_INDEX, check_int
+from metaspec.errors import InvalidArgumentError
+from metaspec.task import Task
+
+
+@runtime_checkable
+class TaskSource(Protocol):
+    """An endless, indexed family of tasks. Both methods are pure, so a run resumes from its step number alone.
+
+    `batch(step, size)` stacks the tasks step * size, ..., step * size + size - 1 along a new leading axis of each leaf.
+    """
+
+    def task(self, index: int) -> Task:
+        """Returns task number `index` (0, 1, ...): support and query, each {"x": ..., "y": ...} of NumPy arrays."""
+        ...
+
+    def batch(self, step: int, size: int) -> Task:
+        """Returns the stacked tasks of meta-training step number `step` (0, 1, ...)."""
+        ...
+
+
+def task_indices(index: int) -> range:
+    index = check_int("index", index, 0)
+    return range(index, index + 1)
+
+
+def batch_indices(step: int, size: int) -> range:
+    step, size = check_int("step", step, 0), check_int("size", size, 1)
+    if (step + 1) * size - 1 > LARGEST_INDEX:
+        raise InvalidArgumentError(f"step: expected task indices below 2^64, got step {step} of size {size}")
+    return range(step * size, (step + 1) * size)
+
+
+def only(stacked: Task) -> Task:
+    """Takes the one task out of a stack of one."""
+    return Task(*({name: leaf[0] for name, leaf in part.items()} for part in stacked))

@@ -1,0 +1,164 @@
+"""Levels, boxes and primitives: the part of the tracer that knows no rule.
+
+Every transformation opens a *trace* with a level of its own, higher than all before it. It runs the user's function on
+*boxes*, each of which holds a value of a lower level. A *primitive* that meets boxes hands itself to the trace of the
+highest level among its arguments; that trace unwraps its own boxes, applies the primitive's rule, and the rule calls
+primitives again, one level further down, until only raw arrays are left. So transformations nest in any order.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy
+
+Array = Any
+Params = dict[str, Any]
+Shape = tuple[int, ...]
+
+_levels = itertools.count(1)
+
+
+class Trace:
+    """One running transformation; levels only ever grow, so that a box that outlives its trace is never mistaken."""
+
+    __slots__ = ("box", "level")
+
+    def __init__(self, box: type["Box"], inputs: Sequence[Any]) -> None:
+        self.box: type[Any] = box_type(box, inputs)
+        self.level = next(_levels)
+
+    def process(self, primitive: "Primitive", args: tuple[Any, ...], params: Params) -> Any:
+        raise NotImplementedError
+
+
+class Box:
+    """An array as a trace sees it; operators and methods are given to it in `operators`."""
+
+    __slots__ = ("trace", "value")
+
+    def __init__(self, trace: Trace, value: Array) -> None:
+        self.trace = trace
+        self.value = value
+
+    @property
+    def shape(self) -> Shape:
+        shape: Shape = self.value.shape
+        return shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> Any:
+        return self.value.dtype
+
+    @property
+    def device(self) -> Any:
+        return self.value.device
+
+
+class Primitive:
+    """An operation with a row in each table of rules.
+
+    Attributes:
+        impl: `impl(xp, *args, **params)`, the operation on raw arrays of the namespace xp.
+        jvp: `jvp(tangents, out, *args, **params)`; a tangent is None where it is zero, and so may the result be.
+            Where the rule is None the primitive has derivative zero everywhere.
+        vjp: `vjp(argnum, g, out, *args, **params)`: the cotangent of argument `argnum`; None where it is zero.
+        batch: `batch(size, flags, args, params)`: where flags[i], args[i] has a leading batch axis of that size; so has
+            the result.
+    """
+
+    __slots__ = ("batch", "impl", "jvp", "name", "vjp")
+
+    def __init__(
+        self,
+        name: str,
+        impl: Callable[..., Array],
+        *,
+        jvp: Callable[..., Array | None] | None = None,
+        vjp: Callable[..., Array | None] | None = None,
+        batch: Callable[[int, Sequence[bool], Sequence[Any], Params], Array],
+    ) -> None:
+        if name in PRIMITIVES:
+            raise ValueError(f"the primitive {name!r} exists already")
+        self.name, self.impl, self.jvp, self.vjp, self.batch = name, impl, jvp, vjp, batch
+        PRIMITIVES[name] = self
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        top: Trace | None = None
+        for arg in args:
+            if isinstance(arg, Box) and (top is None or arg.trace.level > top.level):
+                top = arg.trace
+        if top is not None:
+            return top.process(self, args, params)
+        return self.impl(raw_namespace(args), *args, **params)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+@functools.cache
+def _preferred(box: type[Box], raw: type) -> type[Box]:
+    # Python asks the right operand first where its class derives from the left operand's. Without this, arrays that
+    # raise TypeError on operands that they do not know (array_api_strict) would never let a box on the right answer.
+    namespace = {"__slots__": (), "__new__": lambda cls, *args: object.__new__(cls)}
+    return type(box.__name__, (box, raw), namespace)
+
+
+def box_type(box: type[Any], values: Sequence[Any]) -> type[Any]:
+    """The class of boxes to use among arrays like `values`, so that operators between the two reach the box."""
+    for value in values:
+        raw = raw_value(value)
+        if not isinstance(raw, numpy.ndarray | numpy.generic) and hasattr(raw, "__array_namespace__"):
+            return _preferred(box, type(raw))
+    return box
+
+
+def raw_namespace(args: Sequence[Any]) -> Any:
+    """The namespace of the first array among `args`; NumPy where there are Python scalars only."""
+    for arg in args:
+        if isinstance(arg, numpy.ndarray | numpy.generic):
+            return numpy
+        if hasattr(arg, "__array_namespace__"):
+            return arg.__array_namespace__()
+    return numpy
+
+
+def raw_value(x: Any) -> Any:
+    """What lies under all boxes of `x`. For its kind (namespace, dtype) only: batch axes of all levels are still on it."""
+    while isinstance(x, Box):
+        x = x.value
+    return x
+
+
+def namespace_of(*args: Any) -> Any:
+    """The raw namespace that arrays and boxes belong to."""
+    return raw_namespace([raw_value(arg) for arg in args])
+
+
+def shape_of(x: Any) -> Shape:
+    """The shape of an array, a box or a Python scalar."""
+    return x.shape if hasattr(x, "shape") else ()
+
+
+def is_concrete(x: Any) -> bool:
+    """False for a box of any kind: its value is not there for Python control flow."""
+    return not isinstance(x, Box)
+
+
+def is_float(x: Any) -> bool:
+    """Whether `x` is an array or box of a real floating-point dtype, the only kind that carries derivatives."""
+    raw = raw_value(x)
+    return hasattr(raw, "dtype") and bool(raw_namespace([raw]).isdtype(raw.dtype, "real floating"))

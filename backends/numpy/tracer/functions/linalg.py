@@ -1,0 +1,166 @@
+"""The array API's `linalg` extension, as far as it is real and has derivatives."""
+
+import math
+from typing import Any, NamedTuple
+
+from metaspec.backends.numpy.tracer.core import Array
+from metaspec.backends.numpy.tracer.functions import reductions
+from metaspec.backends.numpy.tracer.functions.contractions import matmul, outer, tensordot, vecdot
+from metaspec.backends.numpy.tracer.functions.shaping import cut, expand_dims, moveaxis, reshape, squeeze, stack
+from metaspec.backends.numpy.tracer.rules import linalg as rules
+from metaspec.backends.numpy.tracer.rules.elementwise import absolute, power, square
+from metaspec.backends.numpy.tracer.rules.structure import astype, matrix_transpose, normalize_axes, normalize_axis
+
+
+class SlogdetResult(NamedTuple):
+    sign: Array
+    logabsdet: Array
+
+
+class EighResult(NamedTuple):
+    eigenvalues: Array
+    eigenvectors: Array
+
+
+class QRResult(NamedTuple):
+    Q: Array
+    R: Array
+
+
+def _square(name: str, x: Array) -> Array:
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"linalg.{name} needs square matrices; the argument has shape {x.shape}")
+    return x
+
+
+def solve(a: Array, b: Array, /) -> Array:
+    """X with a @ X = b; b is one vector, or a stack of matrices."""
+    _square("solve", a)
+    if b.ndim == 1:
+        return squeeze(rules.solve_p(a, expand_dims(b, axis=1)), -1)
+    return rules.solve_p(a, b)
+
+
+def inv(x: Array, /) -> Array:
+    """The inverse of each matrix."""
+    return rules.inv_p(_square("inv", x))
+
+
+def det(x: Array, /) -> Array:
+    """The determinant of each matrix; its derivative needs the inverse."""
+    return rules.det_p(_square("det", x))
+
+
+def slogdet(x: Array, /) -> SlogdetResult:
+    """The sign of the determinant, and the logarithm of its absolute value."""
+    _square("slogdet", x)
+    return SlogdetResult(rules.signdet_p(x), rules.logabsdet_p(x))
+
+
+def cholesky(x: Array, /, *, upper: bool = False) -> Array:
+    """The triangular L with L @ L.mT = x, or its transpose."""
+    factor = rules.cholesky_p(_square("cholesky", x))
+    return matrix_transpose(factor) if upper else factor
+
+
+def eigh(x: Array, /) -> EighResult:
+    """Eigenvalues, increasing, and eigenvectors of symmetric matrices; derivatives need distinct eigenvalues."""
+    return EighResult(*rules.unpack_eigh(rules.eigh_p(_square("eigh", x))))
+
+
+def eigvalsh(x: Array, /) -> Array:
+    """The eigenvalues of symmetric matrices, increasing."""
+    return eigh(x).eigenvalues
+
+
+def qr(x: Array, /) -> QRResult:
+    """Q with orthonormal columns and R upper triangular with positive diagonal, for full-rank matrices not wider than high."""
+    if x.ndim < 2 or x.shape[-1] > x.shape[-2]:
+        raise ValueError(f"linalg.qr needs matrices at least as high as wide; the argument has shape {x.shape}")
+    r = cholesky(matmul(matrix_transpose(x), x), upper=True)
+    return QRResult(matrix_transpose(solve(matrix_transpose(r), matrix_transpose(x))), r)
+
+
+def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Array:
+    """(sum |x|**ord) ** (1/ord); where it is 0, so are its derivatives."""
+    axes = normalize_axes(axis, x.ndim)
+    if ord == 2:
+        return reductions.safe_sqrt(reductions.sum(square(x), axis=axes, keepdims=keepdims))
+    if ord == 1:
+        return reductions.sum(absolute(x), axis=axes, keepdims=keepdims)
+    if ord == math.inf:
+        return reductions.max(absolute(x), axis=axes, keepdims=keepdims)
+    if ord == -math.inf:
+        return reductions.min(absolute(x), axis=axes, keepdims=keepdims)
+    if ord == 0:
+        return reductions.sum(astype(x != 0, x.dtype), axis=axes, keepdims=keepdims)
+    total = reductions.sum(power(absolute(x), ord), axis=axes, keepdims=keepdims)
+    zero = total == 0
+    return rules.where(zero, 0.0, power(rules.where(zero, 1.0, total), 1.0 / ord))
+
+
+def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
+    """The Frobenius norm, or the largest sum of absolute values of a column (1) or of a row (inf)."""
+    if ord == "fro":
+        return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
+    along = {1: -2, math.inf: -1}.get(ord)
+    if along is None:
+        raise NotImplementedError(f"linalg.matrix_norm: ord {ord!r} has no rule; 'fro', 1 and inf have")
+    return reductions.max(reductions.sum(absolute(x), axis=along, keepdims=True), axis=(-2, -1), keepdims=keepdims)
+
+
+def diagonal(x: Array, /, *, offset: int = 0) -> Array:
+    """The diagonal number `offset` of each matrix."""
+    n, m = x.shape[-2:]
+    length = max(0, min(n + min(offset, 0), m - max(offset, 0)))
+    start = offset if offset >= 0 else -offset * m
+    flat = reshape(x, (*x.shape[:-2], n * m))
+    return cut(flat, x.ndim - 2, start, start + (m + 1) * (length - 1) + 1 if length else start, m + 1)
+
+
+def trace(x: Array, /, *, offset: int = 0, dtype: Any = None) -> Array:
+    """The sum of the diagonal of each matrix."""
+    return reductions.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
+
+
+def matrix_power(x: Array, n: int, /) -> Array:
+    """The n-th power of each matrix, by squaring."""
+    _square("matrix_power", x)
+    if n < 0:
+        return matrix_power(inv(x), -n)
+    if n == 0:
+        return matmul(x, x) * 0 + rules.namespace_of(x).eye(x.shape[-1], dtype=x.dtype)
+    half = x if n < 2 else matrix_power(x, n // 2)
+    if n == 1:
+        return x
+    return matmul(half, half) if n % 2 == 0 else matmul(matmul(half, half), x)
+
+
+def cross(a: Array, b: Array, /, *, axis: int = -1) -> Array:
+    """The vector product in three dimensions."""
+    a, b = moveaxis(a, axis, 0), moveaxis(b, axis, 0)
+    rows = [a[(i + 1) % 3] * b[(i + 2) % 3] - a[(i + 2) % 3] * b[(i + 1) % 3] for i in range(3)]
+    return moveaxis(stack(rows), 0, normalize_axis(axis, rows[0].ndim + 1))
+
+
+FUNCTIONS = (
+    cholesky,
+    cross,
+    det,
+    diagonal,
+    eigh,
+    eigvalsh,
+    inv,
+    matmul,
+    matrix_norm,
+    matrix_power,
+    matrix_transpose,
+    outer,
+    qr,
+    slogdet,
+    solve,
+    tensordot,
+    trace,
+    vecdot,
+    vector_norm,
+)

@@ -1,0 +1,36 @@
+"""What goes in and out of the transformations: an array, or a tuple of arrays."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy
+
+from metaspec.backends.numpy.tracer.core import Array, Box, namespace_of
+
+
+def as_array(x: Any) -> Array:
+    """Python and NumPy scalars become arrays of rank 0; arrays and boxes pass."""
+    if isinstance(x, Box) or (hasattr(x, "__array_namespace__") and not isinstance(x, numpy.generic)):
+        return x
+    return numpy.asarray(x)
+
+
+def as_arrays(xs: Iterable[Any]) -> list[Array]:
+    return [as_array(x) for x in xs]
+
+
+def map_outputs(f: Callable[[Array], Array], out: Any) -> Any:
+    """Applies `f` to the array, or to each array of the tuple or list, that a traced function returned."""
+    if isinstance(out, tuple | list):
+        return tuple(as_array(f(as_array(y))) for y in out)
+    return as_array(f(as_array(out)))
+
+
+def zeros_like(x: Array) -> Array:
+    """Raw zeros of the shape and dtype that `x` shows."""
+    return namespace_of(x).zeros(x.shape, dtype=x.dtype)
+
+
+def ones_like(x: Array) -> Array:
+    """Raw ones of the shape and dtype that `x` shows."""
+    return namespace_of(x).ones(x.shape, dtype=x.dtype)

@@ -1,0 +1,90 @@
+"""JAX behind the Backend protocol."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy
+
+from metaspec.errors import DtypeNotHonouredError
+from metaspec.protocol import Backend
+from metaspec.task import Array, Tree
+
+UNROLL = 8  # up to this many inner steps a loop is compiled as straight code, which runs faster and compiles slower
+
+
+class JaxBackend(Backend):
+    """Arrays are `jax.Array`s; trees are JAX's own, so modules of Flax and Equinox are trees."""
+
+    name = "jax"
+
+    @property
+    def xp(self) -> Any:
+        return jnp
+
+    def versions(self) -> Mapping[str, str]:
+        return {"jax": jax.__version__, "jaxlib": jax.lib.__version__}
+
+    def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
+        wanted = dtype or (str(x.dtype) if hasattr(x, "dtype") else None)
+        if wanted == "float64" and not jax.config.jax_enable_x64:
+            raise DtypeNotHonouredError(
+                "asarray: dtype float64 was asked for, JAX without x64 would give float32; use "
+                'dtype="float32", or work within metaspec.get_backend("jax").precision("float64")'
+            )
+        array = jnp.asarray(x, dtype=dtype)
+        return array if device is None else jax.device_put(array, device)
+
+    def to_numpy(self, x: Array) -> Any:
+        return numpy.asarray(x)
+
+    def precision(self, dtype: str) -> AbstractContextManager[None]:
+        if dtype == "float64":
+            return nullcontext() if jax.config.jax_enable_x64 else jax.enable_x64(True)
+        return jax.default_matmul_precision("highest")
+
+    def is_concrete(self, x: Array) -> bool:
+        return not isinstance(x, jax.core.Tracer)
+
+    def value_and_grad(self, f: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
+        return jax.value_and_grad(f, has_aux=has_aux)
+
+    def vjp(self, f: Callable[..., Tree], *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+        return jax.vjp(f, *primals)
+
+    def stop_gradient(self, tree: Tree) -> Tree:
+        return jax.lax.stop_gradient(tree)
+
+    def tree_flatten(self, tree: Tree) -> tuple[list[Any], Any]:
+        return jax.tree.flatten(tree)
+
+    def tree_unflatten(self, structure: Any, leaves: Sequence[Any]) -> Tree:
+        return jax.tree.unflatten(structure, leaves)
+
+    def tree_paths(self, tree: Tree) -> list[str]:
+        return [jax.tree_util.keystr(path) or "root" for path, _ in jax.tree.flatten_with_path(tree)[0]]
+
+    def jvp(self, f: Callable[..., Tree], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
+        return jax.jvp(f, tuple(primals), tuple(tangents))
+
+    def linearize_grad(self, f: Callable[..., Array]) -> Callable[..., tuple[Tree, Callable[[Tree], Tree]]]:
+        return lambda x, *args: jax.linearize(lambda x: jax.grad(f)(x, *args), x)
+
+    def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        return jax.vmap(f)
+
+    def scan(
+        self, f: Callable[[Tree, Any], tuple[Tree, Any]], carry: Tree, xs: Tree = None, length: int | None = None
+    ) -> tuple[Tree, Any]:
+        if all(self.is_concrete(leaf) for leaf in jax.tree.leaves((carry, xs))):
+            return super().scan(f, carry, xs, length)  # a loop outside of jit would be compiled anew at every call
+        steps = length if length is not None else len(jax.tree.leaves(xs)[0])
+        return jax.lax.scan(f, carry, xs, length=steps, unroll=max(1, steps) if steps <= UNROLL else 1)
+
+    def checkpoint(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        return jax.checkpoint(f)
+
+    def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        return jax.jit(f)

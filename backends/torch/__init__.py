@@ -1,0 +1,14 @@
+"""The adapter for PyTorch."""
+
+from metaspec.capabilities import NATIVE
+from metaspec.registry import Registration
+
+registration = Registration(
+    name="torch",
+    adapter="metaspec.backends.torch.adapter:TorchBackend",
+    requires=("torch",),
+    arrays=("torch",),
+    install="pip install 'metaspec[torch]'",
+    dtypes=("float32", "float64"),
+    capabilities=dict.fromkeys(("jvp", "vmap", "compile"), NATIVE),
+)

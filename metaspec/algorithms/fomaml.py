@@ -1,0 +1,41 @@
+"""First-order MAML (Finn, Abbeel, Levine 2017, section 5.2): MAML with every Hessian H_k taken as zero.
+
+theta_0 = phi,  theta_{k+1} = theta_k - lr * grad l_support(theta_k)
+delta = grad l_query(theta_K)
+"""
+
+from dataclasses import dataclass
+
+from metaspec.algorithm import Loss, gradient_on, query_gradient, result
+from metaspec.inner import InnerOptimizer, descend
+from metaspec.protocol import Backend
+from metaspec.task import MetaGradient, Task, Tree
+
+
+@dataclass(frozen=True)
+class FOMAML:
+    """The gradient of the query loss at the adapted parameters.
+
+    Attributes:
+        inner: The inner optimiser, e.g. GradientDescent(lr=0.1, steps=5).
+
+    Example:
+        >>> from metaspec import FOMAML, GradientDescent
+        >>> algo = FOMAML(GradientDescent(lr=0.1, steps=5))
+    """
+
+    inner: InnerOptimizer
+
+    def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
+        """theta_K on `batch`."""
+        return descend(B, self.inner, gradient_on(B, loss, batch), params)
+
+    def inner_batch(self, B: Backend, task: Task) -> Tree:
+        """The support set."""
+        return task.support
+
+    def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
+        """Delta as the module's formula has it."""
+        theta = self.adapt(B, loss, params, task.support)
+        query_loss, aux, delta = query_gradient(B, loss, theta, task)
+        return result(B, delta, theta, query_loss, aux)

@@ -1,0 +1,85 @@
+"""iMAML (Rajeswaran, Finn, Kakade, Levine 2019, "Meta-Learning with Implicit Gradients").
+
+    theta = argmin l_support(theta) + (regularization / 2) ||theta - phi||^2,  by the inner optimiser, from phi
+    delta = (I + H / regularization)^{-1} grad l_query(theta),  H the Hessian of l_support at theta
+
+The solve needs the final point alone, so memory does not grow with the number of inner steps. An inner solution that is
+off by e and a solve that is off by e' give an error O(e + e').
+"""
+
+from dataclasses import dataclass, field
+from math import isfinite
+from numbers import Real
+
+from metaspec.algorithm import Loss, gradient_on, query_gradient, result
+from metaspec.errors import InvalidArgumentError
+from metaspec.inner import InnerOptimizer, descend
+from metaspec.protocol import Backend
+from metaspec.solvers import ConjugateGradient, Solver
+from metaspec.task import MetaGradient, Task, Tree
+from metaspec.trees import add_scaled, norm, subtract
+
+
+@dataclass(frozen=True)
+class IMAML:
+    """The implicit meta-gradient of a proximally regularised inner problem.
+
+    `diagnostics.stationarity` is the norm of the inner objective's gradient at the point where the inner loop stopped,
+    `diagnostics.solve_*` how the linear solve ended.
+
+    Attributes:
+        inner: The inner optimiser; it minimises the proximal objective.
+        regularization: lambda > 0, the strength of the proximal term.
+        solver: Of (I + H / lambda) delta = g: ConjugateGradient or DenseSolve.
+
+    Raises:
+        InvalidArgumentError: `regularization` is not a finite number > 0.
+
+    Example:
+        >>> from metaspec import IMAML, GradientDescent, ConjugateGradient
+        >>> algo = IMAML(GradientDescent(lr=0.1, steps=16), regularization=2.0, solver=ConjugateGradient(steps=5))
+    """
+
+    inner: InnerOptimizer
+    regularization: float
+    solver: Solver = field(default_factory=ConjugateGradient)
+
+    def __post_init__(self) -> None:
+        strength = self.regularization
+        if isinstance(strength, bool) or not isinstance(strength, Real) or not isfinite(strength) or strength <= 0:
+            raise InvalidArgumentError(
+                f"IMAML: regularization must be a finite number > 0, got {strength!r}; use MAML where no proximal term "
+                "is wanted"
+            )
+        object.__setattr__(self, "regularization", float(strength))
+
+    def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
+        """The proximal optimum on `batch`, as far as the inner optimiser gets."""
+        gradient = gradient_on(B, loss, batch)
+        return descend(B, self.inner, lambda theta: self._proximal(B, gradient(theta), theta, params), params)
+
+    def inner_batch(self, B: Backend, task: Task) -> Tree:
+        """The support set."""
+        return task.support
+
+    def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
+        """Delta as the module's formula has it; one linearisation serves all products of the solve."""
+        theta = self.adapt(B, loss, params, task.support)
+        gradient, hvp = B.linearize_grad(lambda theta, batch: loss(theta, batch)[0])(theta, task.support)
+        query_loss, aux, g = query_gradient(B, loss, theta, task)
+        solution = B.linear_solve(lambda v: add_scaled(B, v, 1 / self.regularization, hvp(v)), g, self.solver)
+        return result(
+            B,
+            solution.x,
+            theta,
+            query_loss,
+            aux,
+            stationarity=norm(B, self._proximal(B, gradient, theta, params)),
+            solve_status=solution.status,
+            solve_steps=solution.steps,
+            solve_residual=solution.residual,
+        )
+
+    def _proximal(self, B: Backend, gradient: Tree, theta: Tree, params: Tree) -> Tree:
+        """Grad l + lambda (theta - phi)."""
+        return add_scaled(B, gradient, self.regularization, subtract(B, theta, params))

@@ -1,0 +1,73 @@
+"""Reptile (Nichol, Achiam, Schulman 2018, "On First-Order Meta-Learning Algorithms").
+
+theta_0 = phi,  theta_{k+1} = theta_k - lr * grad l(theta_k),  l over the *whole* task: support and query joined
+delta = phi - theta_K
+
+With K = 1 this is lr times the gradient of joint training. At meta-test the inner loop sees the support set alone.
+"""
+
+from dataclasses import dataclass
+
+from metaspec.algorithm import Loss, gradient_on, is_empty, result
+from metaspec.errors import InvalidArgumentError
+from metaspec.inner import InnerOptimizer, descend
+from metaspec.protocol import Backend
+from metaspec.task import MetaGradient, Task, Tree
+from metaspec.trees import concatenate, subtract
+
+
+@dataclass(frozen=True)
+class Reptile:
+    """The way that the inner loop went, taken as a gradient.
+
+    Support and query are joined along axis 0 of every leaf, which must therefore run over examples, and the loss should
+    be a mean over them. An empty query set (None, or zero examples) leaves the support set alone; `query_loss` and
+    `aux` are then those of the support set.
+
+    Attributes:
+        inner: The inner optimiser, e.g. GradientDescent(lr=0.1, steps=5).
+
+    Example:
+        >>> from metaspec import Reptile, GradientDescent
+        >>> algo = Reptile(GradientDescent(lr=0.1, steps=5))
+    """
+
+    inner: InnerOptimizer
+
+    def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
+        """theta_K on `batch`."""
+        return descend(B, self.inner, gradient_on(B, loss, batch), params)
+
+    def inner_batch(self, B: Backend, task: Task) -> Tree:
+        """Support and query joined along axis 0.
+
+        Raises:
+            InvalidArgumentError: The two differ in structure or in more than axis 0, or a leaf is a scalar.
+        """
+        if is_empty(B, task.query):
+            return task.support
+        _check_joinable(B, task)
+        return concatenate(B, task.support, task.query)
+
+    def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
+        """Delta as the module's formula has it."""
+        theta = self.adapt(B, loss, params, self.inner_batch(B, task))
+        query_loss, aux = loss(theta, task.support if is_empty(B, task.query) else task.query)
+        return result(B, subtract(B, params, theta), theta, query_loss, aux)
+
+
+def _check_joinable(B: Backend, task: Task) -> None:
+    support, structure = B.tree_flatten(task.support)
+    query, query_structure = B.tree_flatten(task.query)
+    if structure != query_structure:
+        raise InvalidArgumentError(
+            f"task: Reptile joins support and query, so they need one structure; support has {structure}, query has "
+            f"{query_structure}"
+        )
+    for path, a, b in zip(B.tree_paths(task.support), support, query, strict=True):
+        shapes = [tuple(getattr(leaf, "shape", ())) for leaf in (a, b)]
+        if not all(shapes) or shapes[0][1:] != shapes[1][1:]:
+            raise InvalidArgumentError(
+                f"task: Reptile joins support and query along axis 0 (examples); leaf {path} has shapes {shapes[0]} "
+                f"and {shapes[1]}, which must have an axis 0 and agree after it"
+            )

@@ -1,0 +1,92 @@
+"""Arrays between frameworks: the namespace of a tree, conversion, and the context in which a tree is computed with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import optree
+
+from metaspec.errors import InvalidTypeError
+from metaspec.protocol import NAMESPACE, Backend
+from metaspec.registry import backend_context, chosen_backend, get_backend, owner_of, resolve
+from metaspec.task import Array, Tree
+
+WIDE = ("float64", "float128", "longdouble")
+
+
+def plain_leaves(tree: Tree) -> list[Any]:
+    """The leaves as seen before a backend is known: a framework's own containers stay whole."""
+    leaves: list[Any] = optree.tree_leaves(tree, namespace=NAMESPACE)
+    return leaves
+
+
+def array_namespace(tree: Tree) -> Any:
+    """The array-API namespace of the tree's framework, for losses that are written once.
+
+    Inside a metaspec function it is that of the backend at work.
+
+    Raises:
+        BackendMismatchError: Leaves of several frameworks.
+        BackendNotChosenError: No leaf is an array.
+
+    Example:
+        >>> def loss(params, batch):
+        ...     xp = ms.array_namespace(params)
+        ...     return xp.mean((xp.tanh(batch["x"] @ params["w"]) - batch["y"]) ** 2)
+    """
+    chosen = chosen_backend()
+    if isinstance(chosen, Backend):
+        return chosen.xp
+    leaves = plain_leaves(tree)
+    owners = {owner for leaf in leaves if (owner := owner_of(type(leaf), containers=True)) is not None}
+    return get_backend(owners.pop()).xp if len(owners) == 1 else resolve(None, leaves, "tree").xp
+
+
+def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend: str | Backend | None = None) -> Tree:
+    """The tree with every leaf, a number or an array of any framework, as an array of one backend.
+
+    Args:
+        tree: A tree whose leaves are numbers or arrays.
+        dtype: For floating leaves alone: "float32", "float64" ...; None keeps each array's own.
+        device: What the framework calls a device; None is its default.
+        backend: Name or instance; by default as `get_backend` chooses, else the framework of the leaves.
+
+    Raises:
+        DtypeNotHonouredError: The backend would give another dtype (JAX without x64: see `Backend.precision`).
+        InvalidTypeError: A leaf is neither a number nor an array.
+
+    Example:
+        >>> params = ms.asarray({"w": 1.0}, dtype="float32", backend="numpy")
+        >>> params["w"].dtype
+        dtype('float32')
+    """
+    wanted = backend if backend is not None else chosen_backend()
+    B = resolve(None, plain_leaves(tree), "tree") if wanted is None else get_backend(wanted)
+    leaves, structure = B.tree_flatten(tree)
+    return B.tree_unflatten(structure, [_converted(B, leaf, dtype, device) for leaf in leaves])
+
+
+def _converted(B: Backend, leaf: Any, dtype: str | None, device: Any) -> Array:
+    if not B.is_array(leaf) and not isinstance(leaf, bool | int | float):
+        owner = owner_of(type(leaf))
+        if owner is None:
+            raise InvalidTypeError(f"tree: expected numbers and arrays as leaves, got {type(leaf).__name__}")
+        leaf = get_backend(owner).to_numpy(leaf)
+    floating = isinstance(leaf, float) or "float" in str(getattr(leaf, "dtype", ""))
+    return B.asarray(leaf, dtype=dtype if floating else None, device=device)
+
+
+@contextmanager
+def computing(B: Backend, tree: Tree) -> Iterator[None]:
+    """The context in which B computes on `tree`: B is the backend at work, and formats beyond float32 are honoured.
+
+    At float32 and below the user's own choice of fast matrix products stands.
+    """
+    names = {B.dtype_name(leaf) for leaf in B.tree_flatten(tree)[0] if B.is_array(leaf)}
+    wide = next((name for name in WIDE if name in names), None)
+    with backend_context(B):
+        if wide is None:
+            yield
+        else:
+            with B.precision(wide):
+                yield

@@ -1,0 +1,57 @@
+"""Every error that metaspec raises of its own accord.
+
+Each also derives from the built-in exception that a caller would expect, so `except ValueError` works. A message names
+the argument, what was given, what was expected, and what to do next.
+"""
+
+
+class MetaspecError(Exception):
+    """Base of all of metaspec's errors."""
+
+
+class InvalidArgumentError(MetaspecError, ValueError):
+    """An argument's value, structure or shape is outside of what the specification allows."""
+
+
+class InvalidTypeError(MetaspecError, TypeError):
+    """An argument has the wrong type: not an array, an integer where a float is needed, and the like."""
+
+
+class UnknownBackendError(MetaspecError, LookupError):
+    """No adapter is registered under the given name."""
+
+
+class BackendNotInstalledError(MetaspecError, ImportError):
+    """The adapter is known, the framework that it adapts is not installed."""
+
+
+class BackendConflictError(MetaspecError, RuntimeError):
+    """Two adapters claim one name."""
+
+
+class BackendNotChosenError(MetaspecError, LookupError):
+    """No rule of precedence says which backend to use."""
+
+
+class BackendMismatchError(MetaspecError, TypeError):
+    """The arrays belong to another framework than the chosen backend, or to several frameworks."""
+
+
+class DtypeNotHonouredError(MetaspecError, TypeError):
+    """The backend would silently compute in another dtype than the one asked for."""
+
+
+class LossError(MetaspecError, TypeError):
+    """The loss broke its contract: a pure function (params, batch) -> floating scalar of the backend."""
+
+
+class MutationError(MetaspecError, RuntimeError):
+    """The loss changed its parameters in place."""
+
+
+class NonFiniteError(MetaspecError, ArithmeticError):
+    """NaN or infinity arose in the inner loop or in the meta-gradient; the message says where."""
+
+
+class UnsupportedError(MetaspecError, RuntimeError):
+    """The backend declares that it does not have this capability, and why."""

@@ -1,0 +1,58 @@
+"""For adapters whose framework traces flat functions of arrays: `compile` over trees, one trace per signature."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from metaspec.protocol import Backend
+from metaspec.task import Array, Tree
+
+FlatFunction = Callable[..., Sequence[Array]]
+
+
+class TraceCache:
+    """A function of trees that is traced once for each structure, shapes and dtypes of its arguments.
+
+    Leaves that are no arrays are constants of the trace. Under a transformation the function itself is called.
+
+    Args:
+        backend: Whose arrays the function takes.
+        f: The function.
+        trace: (flat f, example arrays) -> the traced flat function.
+        signature: Array -> what a trace depends on, hashable.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        f: Callable[..., Tree],
+        trace: Callable[[FlatFunction, Sequence[Array]], FlatFunction],
+        signature: Callable[[Array], Any],
+    ) -> None:
+        self._backend, self._f, self._trace, self._signature = backend, f, trace, signature
+        self._traces: dict[Any, tuple[FlatFunction, Any]] = {}
+
+    def __call__(self, *args: Tree) -> Tree:
+        B = self._backend
+        leaves, structure = B.tree_flatten(args)
+        flags = [B.is_array(leaf) for leaf in leaves]
+        arrays = [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag]
+        if not all(B.is_concrete(array) for array in arrays):
+            return self._f(*args)
+        key = (
+            structure,
+            *(self._signature(x) if flag else (type(x), x) for x, flag in zip(leaves, flags, strict=True)),
+        )
+        if key not in self._traces:
+            self._traces[key] = self._traced(leaves, flags, structure)
+        program, out = self._traces[key]
+        return B.tree_unflatten(out, program(*arrays))
+
+    def _traced(self, leaves: Sequence[Any], flags: Sequence[bool], structure: Any) -> tuple[FlatFunction, Any]:
+        flat, out = self._backend.flat_function(self._f, structure)
+
+        def of_arrays(*arrays: Array) -> Sequence[Array]:
+            given = iter(arrays)
+            return flat(*(next(given) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)))
+
+        program = self._trace(of_arrays, [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag])
+        return program, out[0]

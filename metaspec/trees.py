@@ -1,0 +1,98 @@
+"""Arithmetic on trees of arrays, over any backend: what the formulas of the algorithms are written in.
+
+Every function takes the backend `B` first. A scalar coefficient never changes a leaf's dtype.
+"""
+
+from collections.abc import Callable
+from functools import reduce
+from operator import add as plus
+from typing import Any
+
+from metaspec.errors import InvalidArgumentError
+from metaspec.protocol import Backend
+from metaspec.task import Array, Tree
+
+
+def tree_map(B: Backend, f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
+    """F applied leaf by leaf to trees of one structure."""
+    leaves, structure = B.tree_flatten(tree)
+    columns = [leaves]
+    for other in rest:
+        other_leaves, other_structure = B.tree_flatten(other)
+        if other_structure != structure:
+            raise InvalidArgumentError(f"trees of different structure: expected {structure}, got {other_structure}")
+        columns.append(other_leaves)
+    return B.tree_unflatten(structure, [f(*column) for column in zip(*columns, strict=True)])
+
+
+def add(B: Backend, x: Tree, y: Tree) -> Tree:
+    """X + y."""
+    return tree_map(B, plus, x, y)
+
+
+def subtract(B: Backend, x: Tree, y: Tree) -> Tree:
+    """X - y."""
+    return tree_map(B, lambda a, b: a - b, x, y)
+
+
+def scale(B: Backend, c: Any, x: Tree) -> Tree:
+    """C x for a Python number or a scalar array c."""
+    return tree_map(B, lambda a: _like(B, c, a) * a, x)
+
+
+def divide(B: Backend, x: Tree, c: Array) -> Tree:
+    """X / c for a scalar array c."""
+    return tree_map(B, lambda a: a / _like(B, c, a), x)
+
+
+def add_scaled(B: Backend, x: Tree, c: Any, y: Tree) -> Tree:
+    """X + c y for a Python number or a scalar array c."""
+    return tree_map(B, lambda a, b: a + _like(B, c, a) * b, x, y)
+
+
+def _like(B: Backend, c: Any, leaf: Array) -> Any:
+    return B.xp.astype(c, leaf.dtype, copy=False) if B.is_array(c) and c.dtype != leaf.dtype else c
+
+
+def zeros_like(B: Backend, x: Tree) -> Tree:
+    """0 of x's structure, shapes and dtypes."""
+    return tree_map(B, B.xp.zeros_like, x)
+
+
+def dot(B: Backend, x: Tree, y: Tree) -> Array:
+    """<x, y>, summed over all leaves."""
+    products = [B.xp.sum(a * b) for a, b in zip(B.tree_flatten(x)[0], B.tree_flatten(y)[0], strict=True)]
+    return reduce(plus, products)
+
+
+def norm(B: Backend, x: Tree) -> Array:
+    """Euclidean norm over all leaves, scaled by the largest entry so that squares neither over- nor underflow."""
+    largest = max_abs(B, x)
+    nonzero = largest > 0
+    safe = B.xp.where(nonzero, largest, B.xp.ones_like(largest))
+    y = divide(B, x, safe)
+    return B.xp.where(nonzero, safe * B.xp.sqrt(dot(B, y, y)), largest)
+
+
+def max_abs(B: Backend, x: Tree) -> Array:
+    """The largest magnitude of any entry; NaN where there is one; 0 of a tree without entries."""
+    xp = B.xp
+    leaves = B.tree_flatten(x)[0]
+    sizes = [xp.max(xp.abs(leaf)) for leaf in leaves if 0 not in leaf.shape]
+    return reduce(xp.maximum, sizes) if sizes else xp.sum(leaves[0])
+
+
+def all_finite(B: Backend, *trees: Tree) -> Array:
+    """Whether no leaf of any tree has a NaN or an infinity, as a boolean scalar array."""
+    xp = B.xp
+    return reduce(xp.logical_and, [xp.all(xp.isfinite(leaf)) for tree in trees for leaf in B.tree_flatten(tree)[0]])
+
+
+def mean0(B: Backend, x: Tree) -> Tree:
+    """The mean along axis 0 of every leaf."""
+    return tree_map(B, lambda leaf: B.xp.mean(leaf, axis=0), x)
+
+
+def concatenate(B: Backend, x: Tree, y: Tree) -> Tree:
+    """The leaves of x and y joined along axis 0."""
+    return tree_map(B, lambda a, b: B.xp.concat([a, b], axis=0), x, y)

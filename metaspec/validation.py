@@ -1,0 +1,216 @@
+"""Every check of what comes in from outside, and every error that it can give."""
+
+from collections.abc import Sequence
+from dataclasses import is_dataclass, replace
+from typing import Any
+
+from metaspec.algorithm import Algorithm, Loss
+from metaspec.errors import (
+    BackendMismatchError,
+    InvalidArgumentError,
+    InvalidTypeError,
+    LossError,
+    MutationError,
+    NonFiniteError,
+)
+from metaspec.protocol import Backend
+from metaspec.registry import owner_of
+from metaspec.task import MetaGradient, Task, Tree
+
+
+def check_algorithm(algo: Any) -> None:
+    """`algo` has what an Algorithm has."""
+    if isinstance(algo, type) or not all(hasattr(algo, name) for name in ("adapt", "inner_batch", "meta_gradient")):
+        raise InvalidTypeError(
+            f"algo: expected an algorithm such as MAML(GradientDescent(lr=0.1, steps=5)), got {algo!r}"
+        )
+
+
+def check_params(B: Backend, params: Tree) -> None:
+    """`params` is a tree with at least one leaf, every leaf a floating array of this backend."""
+    leaves = B.tree_flatten(params)[0]
+    if not leaves:
+        raise InvalidArgumentError("params: the tree has no leaves; expected at least one floating array")
+    for path, leaf in _named(B, params, leaves):
+        _check_owner(B, leaf, f"params{path}")
+        dtype = B.dtype_name(leaf)
+        if not is_floating(dtype):
+            raise InvalidTypeError(
+                f"params{path}: parameters must be real floating arrays, got dtype {dtype}; convert it, or move what "
+                "is not to be differentiated into the batch"
+            )
+
+
+def check_data(B: Backend, batch: Tree, what: str) -> None:
+    """Every leaf of `batch` is an array of this backend or a Python number."""
+    leaves = B.tree_flatten(batch)[0]
+    for path, leaf in _named(B, batch, leaves):
+        if not isinstance(leaf, bool | int | float):
+            _check_owner(B, leaf, f"{what}{path}")
+
+
+def check_task(B: Backend, task: Any) -> None:
+    """`task` is a Task of this backend's arrays."""
+    if not isinstance(task, Task):
+        raise InvalidTypeError(f"task: expected metaspec.Task(support, query), got {type(task).__name__}")
+    check_data(B, task.support, "task.support")
+    check_data(B, task.query, "task.query")
+
+
+def check_stacked(B: Backend, tasks: Task) -> int:
+    """The number of tasks of a stacked batch: the length of axis 0, the same in every leaf and at least 1."""
+    lengths: dict[str, int] = {}
+    for name, tree in (("tasks.support", tasks.support), ("tasks.query", tasks.query)):
+        for path, leaf in zip(B.tree_paths(tree), B.tree_flatten(tree)[0], strict=True):
+            shape = getattr(leaf, "shape", ())
+            if not len(shape):
+                raise InvalidArgumentError(
+                    f"{name}{path}: a stacked batch needs an axis over tasks in every leaf, got a scalar"
+                )
+            lengths[f"{name}{path}"] = int(shape[0])
+    if not lengths:
+        raise InvalidArgumentError("tasks: no leaves in support or query; expected arrays stacked along axis 0")
+    if len(set(lengths.values())) > 1:
+        raise InvalidArgumentError(
+            "tasks: leaves of a stacked batch must agree in axis 0, the number of tasks; got "
+            + ", ".join(f"{name}: {n}" for name, n in lengths.items())
+            + ". Tasks of unequal size go in as a sequence of Task"
+        )
+    count = next(iter(lengths.values()))
+    if count == 0:
+        raise InvalidArgumentError("tasks: zero tasks; expected at least one")
+    return count
+
+
+def check_sequence(tasks: Any) -> Sequence[Task]:
+    """`tasks` as a non-empty sequence of Task."""
+    if not isinstance(tasks, Sequence) or isinstance(tasks, str):
+        raise InvalidTypeError(
+            f"tasks: expected a Task with leaves stacked on axis 0, or a sequence of Task, got {type(tasks).__name__}"
+        )
+    if not tasks:
+        raise InvalidArgumentError("tasks: zero tasks; expected at least one")
+    for i, task in enumerate(tasks):
+        if not isinstance(task, Task):
+            raise InvalidTypeError(f"tasks[{i}]: expected metaspec.Task(support, query), got {type(task).__name__}")
+    return tasks
+
+
+def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
+    """The user's loss as (params, batch) -> (value, aux), its result and its manners checked at every call."""
+    if not callable(loss):
+        raise InvalidTypeError(f"loss: expected a function (params, batch) -> scalar, got {type(loss).__name__}")
+
+    def lifted(params: Tree, batch: Tree) -> tuple[Any, Any]:
+        mark = B.mutation_mark(params)
+        returned = loss(params, batch)
+        if B.mutation_mark(params) != mark:
+            raise MutationError(
+                "loss: it changed its parameters in place; write new values to new variables (p + 1, not p += 1 or "
+                "p.add_(1)), the parameters belong to the caller"
+            )
+        value, aux = _split(returned) if has_aux else (returned, None)
+        _check_value(B, value)
+        return value, aux
+
+    return lifted
+
+
+def _split(returned: Any) -> tuple[Any, Any]:
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise LossError(f"loss: with has_aux=True it must return (value, aux), got {type(returned).__name__}")
+    return returned
+
+
+def _check_value(B: Backend, value: Any) -> None:
+    expected = "expected a floating scalar array (shape ())"
+    if not B.is_array(value):
+        hint = "; pass has_aux=True for a loss that returns (value, aux)" if isinstance(value, tuple) else ""
+        raise LossError(f"loss: it returned {_describe(value)}, {expected} of backend {B.name!r}{hint}")
+    if tuple(value.shape) != ():
+        raise LossError(f"loss: it returned shape {tuple(value.shape)}, {expected}; reduce it, e.g. with xp.mean")
+    if not is_floating(B.dtype_name(value)):
+        raise LossError(f"loss: it returned dtype {B.dtype_name(value)}, {expected}")
+
+
+def _describe(value: Any) -> str:
+    owner = owner_of(type(value))
+    if owner is not None:
+        return f"an array of backend {owner!r}"
+    return "None" if value is None else f"{value!r} of type {type(value).__name__}"[:120]
+
+
+def _named(B: Backend, tree: Tree, leaves: Sequence[Any]) -> Sequence[tuple[str, Any]]:
+    return list(zip(_Paths(B, tree, len(leaves)), leaves, strict=True))
+
+
+class _Paths(Sequence[str]):
+    """Leaf names, worked out only when a message needs one."""
+
+    def __init__(self, B: Backend, tree: Tree, length: int) -> None:
+        self._backend, self._tree, self._length = B, tree, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._backend.tree_paths(self._tree)[i]
+
+
+def is_floating(dtype: str) -> bool:
+    """Whether a dtype name is that of a real floating format."""
+    return dtype.startswith(("float", "bfloat", "longdouble"))
+
+
+def _check_owner(B: Backend, leaf: Any, where: str) -> None:
+    if B.is_array(leaf):
+        return
+    owner = owner_of(type(leaf))
+    if owner is None:
+        raise InvalidTypeError(
+            f"{where}: expected an array of backend {B.name!r}, got {leaf!r:.80} of type {type(leaf).__name__}; "
+            f"convert the tree with metaspec.asarray(tree, backend={B.name!r})"
+        )
+    raise BackendMismatchError(
+        f"{where}: the backend is {B.name!r}, but this is an array of {owner!r} ({type(leaf).__name__}); choose "
+        f"backend={owner!r}, or convert the tree with metaspec.asarray(tree, backend={B.name!r})"
+    )
+
+
+def check_finite(B: Backend, algo: Algorithm, loss: Loss, params: Tree, task: Task, r: MetaGradient) -> None:
+    """Raise where `r` holds NaN or infinity: at which inner step and in which leaf it first arose."""
+    flag = r.diagnostics.finite
+    if not B.is_concrete(flag) or bool(B.to_numpy(flag).all()):
+        return
+    origin = ""
+    if flag.ndim:
+        i = int(B.to_numpy(flag).argmin())
+        origin, rows = f"task {i}: ", B.tree_flatten(task)
+        task = B.tree_unflatten(rows[1], [leaf[i, ...] for leaf in rows[0]])
+    raise NonFiniteError(origin + _where_non_finite(B, algo, loss, params, task))
+
+
+def _where_non_finite(B: Backend, algo: Algorithm, loss: Loss, params: Tree, task: Task) -> str:
+    if bad := _bad_leaf(B, params):
+        return f"params{bad}: the meta-parameters themselves are not finite"
+    steps = getattr(algo.inner, "steps", None)
+    if steps is not None and is_dataclass(algo) and is_dataclass(algo.inner):
+        batch = algo.inner_batch(B, task)
+        for k in range(1, steps + 1):
+            shorter: Any = replace(algo, inner=replace(algo.inner, steps=k))  # type: ignore[type-var]
+            if bad := _bad_leaf(B, shorter.adapt(B, loss, params, batch)):
+                return (
+                    f"the inner loop: NaN or infinity arose at inner step {k} of {steps}, in leaf {bad}; lower the "
+                    "inner learning rate, or look at the loss and its gradient on the support set"
+                )
+    return (
+        "the inner loop stayed finite, the meta-gradient did not: NaN or infinity arose in the query loss's gradient, "
+        "a Hessian-vector product or the linear solve"
+    )
+
+
+def _bad_leaf(B: Backend, tree: Tree) -> str:
+    for path, leaf in zip(B.tree_paths(tree), B.tree_flatten(tree)[0], strict=True):
+        if not bool(B.to_numpy(B.xp.all(B.xp.isfinite(leaf)))):
+            return path
+    return ""

@@ -9,6 +9,8 @@ from metaspec.backends.numpy.tracer.core import PRIMITIVES, Box, Primitive, is_c
 from metaspec.backends.numpy.tracer.forward import jvp
 from metaspec.backends.numpy.tracer.namespace import array_namespace, namespace
 from metaspec.backends.numpy.tracer.operators import install
+from metaspec.backends.numpy.tracer.program import Program
+from metaspec.backends.numpy.tracer.recording import record
 from metaspec.backends.numpy.tracer.reverse import vjp
 from metaspec.backends.numpy.tracer.rules.elementwise import stop_gradient
 
@@ -18,10 +20,12 @@ __all__ = [
     "PRIMITIVES",
     "Box",
     "Primitive",
+    "Program",
     "array_namespace",
     "is_concrete",
     "jvp",
     "namespace",
+    "record",
     "stop_gradient",
     "vjp",
     "vmap",

@@ -11,8 +11,6 @@ from metaspec.backends.numpy.tracer.rules.structure import broadcast_to
 class BatchBox(Box):
     """An array whose leading axis is the batch, which it does not show."""
 
-    __slots__ = ()
-
     @property
     def shape(self) -> Shape:
         shape: Shape = self.value.shape[1:]

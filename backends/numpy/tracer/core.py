@@ -35,9 +35,10 @@ class Trace:
 
 
 class Box:
-    """An array as a trace sees it; operators and methods are given to it in `operators`."""
+    """An array as a trace sees it; operators and methods are given to it in `operators`.
 
-    __slots__ = ("trace", "value")
+    It has no __slots__, so that a class may derive from it and from an array class that has them (see `box_type`).
+    """
 
     def __init__(self, trace: Trace, value: Array) -> None:
         self.trace = trace
@@ -113,7 +114,7 @@ PRIMITIVES: dict[str, Primitive] = {}
 def _preferred(box: type[Box], raw: type) -> type[Box]:
     # Python asks the right operand first where its class derives from the left operand's. Without this, arrays that
     # raise TypeError on operands that they do not know (array_api_strict) would never let a box on the right answer.
-    namespace = {"__slots__": (), "__new__": lambda cls, *args: object.__new__(cls)}
+    namespace = {"__new__": lambda cls, *args: object.__new__(cls)}
     return type(box.__name__, (box, raw), namespace)
 
 

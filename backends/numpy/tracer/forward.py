@@ -10,8 +10,6 @@ from metaspec.backends.numpy.tracer.outputs import as_array, as_arrays, map_outp
 class ForwardBox(Box):
     """A value and its tangent, which is of the same shape and dtype and never zero by construction."""
 
-    __slots__ = ("tangent",)
-
     def __init__(self, trace: Trace, value: Array, tangent: Array) -> None:
         self.trace = trace
         self.value = value

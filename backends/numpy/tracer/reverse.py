@@ -32,8 +32,6 @@ class Node:
 class ReverseBox(Box):
     """A value and the node that made it."""
 
-    __slots__ = ("node",)
-
     def __init__(self, trace: Trace, value: Array, node: Node) -> None:
         self.trace = trace
         self.value = value

@@ -1,0 +1,147 @@
+"""From primitives to the cheapest call of NumPy that computes them: one line of source for each."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy
+
+from metaspec.backends.numpy.tracer.core import Primitive, Shape
+
+BLAS = ("f", "d")
+
+
+class Value(NamedTuple):
+    """An operand in the source: its name, and the shape and dtype it has (none for a Python scalar)."""
+
+    name: str
+    shape: Shape
+    dtype: Any
+
+
+class Line(NamedTuple):
+    """An expression in which "{out}" stands for a buffer to write to, or for None.
+
+    Attributes:
+        text: the expression.
+        out: whether it can write to a given buffer at all.
+        inplace: whether that may be the buffer of an operand.
+        view: whether the result may share memory with the first operand.
+        shape: of the buffer, where that is not the shape of the result.
+    """
+
+    text: str
+    out: bool = False
+    inplace: bool = False
+    view: bool = False
+
+
+Bind = Callable[[Any], str]
+Lower = Callable[[Bind, Sequence[Value], dict[str, Any], Shape], Line]
+
+UFUNCS = {
+    name: getattr(numpy, name)
+    for name in """
+    add subtract multiply divide remainder negative positive reciprocal square sqrt hypot exp expm1 log log1p log2 log10
+    logaddexp sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh maximum minimum floor_divide sign floor ceil
+    trunc isfinite isinf isnan signbit copysign equal not_equal less less_equal greater greater_equal logical_and logical_or
+    logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_invert bitwise_left_shift bitwise_right_shift abs pow
+    """.split()
+}
+REDUCTIONS = {"sum": numpy.add.reduce, "max": numpy.maximum.reduce, "min": numpy.minimum.reduce}
+
+
+def _ufunc(ufunc: Any) -> Lower:
+    def lower(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+        return Line(f"{bind(ufunc)}({', '.join(x.name for x in xs)}, {{out}})", out=True, inplace=True)
+
+    return lower
+
+
+def _reduction(reduce: Any) -> Lower:
+    def lower(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+        axis, keepdims = params["axis"], params["keepdims"]
+        x = xs[0]
+        if axis == tuple(range(len(x.shape))):
+            axis = None
+        elif len(axis) == 1:
+            axis = axis[0]
+        return Line(f"{bind(reduce)}({x.name}, {axis}, None, {{out}}, {keepdims})", out=True)
+
+    return lower
+
+
+def _sum(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+    """A sum over the last axis but one is a product with a row of ones, which BLAS does at twice the speed."""
+    x = xs[0]
+    if params["axis"] == (len(x.shape) - 2,) and x.dtype.char in BLAS and x.shape[-1] > 1:
+        ones = bind(numpy.ones((1, x.shape[-2]), dtype=x.dtype))
+        product = f"{bind(numpy.matmul)}({ones}, {x.name})"
+        if params["keepdims"]:
+            return Line(f"{bind(numpy.matmul)}({ones}, {x.name}, {{out}})", out=True)
+        return Line(f"{product}.reshape({shape})")
+    return _reduction(numpy.add.reduce)(bind, xs, params, shape)
+
+
+def _matmul(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+    a, b = xs
+    if a.shape[-1] == 1:  # an outer product
+        return Line(f"{bind(numpy.multiply)}({a.name}, {b.name}, {{out}})", out=True, inplace=True)
+    if len(b.shape) == 2 and len(a.shape) > 2:  # one large product instead of many small ones
+        rows = (-1, a.shape[-1])
+        return Line(f"{bind(numpy.matmul)}({a.name}.reshape({rows}), {b.name}).reshape({shape})")
+    return Line(f"{bind(numpy.matmul)}({a.name}, {b.name}, {{out}})", out=True)
+
+
+def _concat(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+    names = ", ".join(x.name for x in xs)
+    return Line(f"{bind(numpy.concatenate)}(({names},), {params['axis']}, {{out}})", out=True)
+
+
+def _view(text: str) -> Lower:
+    """A method of the array, with the static parameter (shape, axes, spans) in place."""
+
+    def lower(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+        return Line(text.format(x=xs[0].name, **params), view=True)
+
+    return lower
+
+
+def _slice(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+    spans = (*(slice(*span) for span in params["spans"]), ...)
+    return Line(f"{xs[0].name}[{bind(spans)}]", view=True)
+
+
+def _broadcast_to(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+    return Line(f"{bind(numpy.broadcast_to)}({xs[0].name}, {shape})", view=True)
+
+
+def _where(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+    return Line(f"{bind(numpy.where)}({', '.join(x.name for x in xs)})")
+
+
+def _astype(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+    return Line(f"{xs[0].name}.astype({bind(numpy.dtype(params['dtype']))})")
+
+
+LOWERINGS: dict[str, Lower] = {
+    **{name: _ufunc(ufunc) for name, ufunc in UFUNCS.items()},
+    **{name: _reduction(reduce) for name, reduce in REDUCTIONS.items()},
+    "sum": _sum,
+    "matmul": _matmul,
+    "concat": _concat,
+    "reshape": _view("{x}.reshape({shape})"),
+    "permute": _view("{x}.transpose({axes})"),
+    "slice": _slice,
+    "broadcast_to": _broadcast_to,
+    "where": _where,
+    "astype": _astype,
+}
+
+
+def lower(xp: Any, primitive: Primitive, bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+    """The line of source for one primitive; without a lowering, a call of its implementation."""
+    if xp is numpy and primitive.name in LOWERINGS:
+        return LOWERINGS[primitive.name](bind, xs, params, shape)
+    call = functools.partial(primitive.impl, xp, **params)
+    return Line(f"{bind(call)}({', '.join(x.name for x in xs)})", view=True)

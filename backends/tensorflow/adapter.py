@@ -1,0 +1,124 @@
+"""TensorFlow behind the Backend protocol: gradient tapes, `tf.function`, `tf.vectorized_map`.
+
+A tape tracks tensors by identity, so every differentiated argument is given a fresh identity first: what the function
+closes over may be the very same tensor, and is a constant.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import tensorflow as tf
+
+from metaspec.backends.tensorflow import namespace
+from metaspec.errors import DtypeNotHonouredError
+from metaspec.protocol import Backend
+from metaspec.task import Array, Tree
+from metaspec.tracecache import TraceCache
+
+
+class TensorFlowBackend(Backend):
+    """Arrays are tensors; variables, Keras's too, are read when they come in."""
+
+    name = "tensorflow"
+
+    @property
+    def xp(self) -> Any:
+        return namespace
+
+    def versions(self) -> Mapping[str, str]:
+        return {"tensorflow": tf.__version__}
+
+    def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
+        wanted = dtype or str(getattr(x, "dtype", ""))
+        if wanted in ("float128", "longdouble"):
+            raise DtypeNotHonouredError(
+                f"asarray: TensorFlow has no dtype {wanted!r}; its widest format is dtype='float64'"
+            )
+        with nullcontext() if device is None else tf.device(device):
+            return tf.cast(x, dtype) if dtype is not None else tf.identity(tf.convert_to_tensor(x))
+
+    def to_numpy(self, x: Array) -> Any:
+        return tf.convert_to_tensor(x).numpy()
+
+    def precision(self, dtype: str) -> AbstractContextManager[None]:
+        return _without_tf32() if dtype == "float32" and tf.config.list_physical_devices("GPU") else nullcontext()
+
+    def is_concrete(self, x: Array) -> bool:
+        return tf.executing_eagerly() and not tf.is_symbolic_tensor(x)
+
+    def dtype_name(self, x: Array) -> str:
+        return str(getattr(x.dtype, "name", x.dtype))
+
+    def value_and_grad(self, f: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
+        def wrapped(x: Tree, *args: Any) -> Any:
+            leaves, structure = self._fresh(x)
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(leaves)
+                returned = f(self.tree_unflatten(structure, leaves), *args)
+            value = returned[0] if has_aux else returned
+            return returned, self.tree_unflatten(structure, _pull(tape, value, leaves, None))
+
+        return wrapped
+
+    def vjp(self, f: Callable[..., Tree], *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+        leaves, structure = self._fresh(primals)
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(leaves)
+            value = f(*self.tree_unflatten(structure, leaves))
+        outputs = self.tree_flatten(value)[0]
+
+        def pullback(cotangent: Tree) -> tuple[Tree, ...]:
+            return self.tree_unflatten(structure, _pull(tape, outputs, leaves, self.tree_flatten(cotangent)[0]))
+
+        return value, pullback
+
+    def stop_gradient(self, tree: Tree) -> Tree:
+        leaves, structure = self.tree_flatten(tree)
+        return self.tree_unflatten(structure, [tf.stop_gradient(leaf) for leaf in leaves])
+
+    def detach(self, tree: Tree) -> Tree:
+        leaves, structure = self.tree_flatten(tree)
+        read = [tf.convert_to_tensor(leaf) if self.is_array(leaf) else leaf for leaf in leaves]
+        return self.tree_unflatten(structure, read)
+
+    def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        loop = super().vmap(f)
+
+        def mapped(*args: Tree) -> Tree:
+            leaves, structure = self.tree_flatten(args)
+            if all(self.is_concrete(leaf) for leaf in leaves):
+                return loop(*args)  # vectorized_map outside of tf.function traces anew at every call
+            flat, out = self.flat_function(f, structure)
+            value = tf.vectorized_map(lambda row: flat(*row), tuple(leaves))
+            return self.tree_unflatten(out[0], value)
+
+        return mapped
+
+    def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        def trace(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
+            specs = [tf.TensorSpec(x.shape, x.dtype) for x in arrays]
+            return tf.function(flat, autograph=False, jit_compile=True).get_concrete_function(*specs)
+
+        return TraceCache(self, f, trace, lambda x: (tuple(x.shape), self.dtype_name(x)))
+
+    def _fresh(self, tree: Tree) -> tuple[list[Array], Any]:
+        leaves, structure = self.tree_flatten(tree)
+        return [tf.identity(leaf) for leaf in leaves], structure
+
+
+def _pull(tape: tf.GradientTape, outputs: Any, leaves: list[Array], cotangents: list[Array] | None) -> list[Array]:
+    shares = tape.gradient(
+        outputs, leaves, output_gradients=cotangents, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    return [tf.convert_to_tensor(share) for share in shares]  # gathers give sparse IndexedSlices
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)

@@ -1,6 +1,7 @@
+from typing import Any
+
 from metaspec import *
 from metaspec.protocol import Backend
-from typing import Any
 
 backend: Backend
 xp: Any

@@ -4,15 +4,15 @@
 program. `core` has the machinery, `rules` the tables, `functions` what is composed of primitives.
 """
 
-from metaspec.backends.numpy.tracer.batching import vmap
-from metaspec.backends.numpy.tracer.core import PRIMITIVES, Box, Primitive, is_concrete
-from metaspec.backends.numpy.tracer.forward import jvp
-from metaspec.backends.numpy.tracer.namespace import array_namespace, namespace
-from metaspec.backends.numpy.tracer.operators import install
-from metaspec.backends.numpy.tracer.program import Program
-from metaspec.backends.numpy.tracer.recording import record
-from metaspec.backends.numpy.tracer.reverse import vjp
-from metaspec.backends.numpy.tracer.rules.elementwise import stop_gradient
+from .batching import vmap
+from .core import PRIMITIVES, Box, Primitive, is_concrete
+from .forward import jvp
+from .namespace import array_namespace, namespace
+from .operators import install
+from .program import Program
+from .recording import record
+from .reverse import vjp
+from .rules.elementwise import stop_gradient
 
 install()
 

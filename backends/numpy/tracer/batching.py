@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from metaspec.backends.numpy.tracer.core import Array, Box, Params, Primitive, Shape, Trace
-from metaspec.backends.numpy.tracer.outputs import as_arrays, map_outputs
-from metaspec.backends.numpy.tracer.rules.structure import broadcast_to
+from .core import Array, Box, Params, Primitive, Shape, Trace
+from .outputs import as_arrays, map_outputs
+from .rules.structure import broadcast_to
 
 
 class BatchBox(Box):
@@ -31,7 +31,7 @@ class BatchTrace(Trace):
 
 
 def vmap(f: Callable[..., Any]) -> Callable[..., Any]:
-    """f applied to each slice along axis 0, at once.
+    """F applied to each slice along axis 0, at once.
 
     Args:
         f: takes arrays; returns an array or a tuple of arrays. It may close over arrays that are not batched.
@@ -45,7 +45,9 @@ def vmap(f: Callable[..., Any]) -> Callable[..., Any]:
         sizes = {x.shape[0] if x.shape else None for x in arrays}
         if len(sizes) != 1 or None in sizes:
             shapes = ", ".join(str(tuple(x.shape)) for x in arrays)
-            raise ValueError(f"vmap: the arguments need one common length on axis 0; their shapes are {shapes or 'none'}")
+            raise ValueError(
+                f"vmap: the arguments need one common length on axis 0; their shapes are {shapes or 'none'}"
+            )
         size = sizes.pop()
         assert size is not None
         trace = BatchTrace(arrays, size)

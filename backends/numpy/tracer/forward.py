@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from metaspec.backends.numpy.tracer.core import Array, Box, Params, Primitive, Trace, is_float
-from metaspec.backends.numpy.tracer.outputs import as_array, as_arrays, map_outputs, zeros_like
+from .core import Array, Box, Params, Primitive, Trace, is_float
+from .outputs import as_array, as_arrays, map_outputs, zeros_like
 
 
 class ForwardBox(Box):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Primitive, Shape
+from .core import Primitive, Shape
 
 BLAS = ("f", "d")
 
@@ -41,12 +41,69 @@ Lower = Callable[[Bind, Sequence[Value], dict[str, Any], Shape], Line]
 
 UFUNCS = {
     name: getattr(numpy, name)
-    for name in """
-    add subtract multiply divide remainder negative positive reciprocal square sqrt hypot exp expm1 log log1p log2 log10
-    logaddexp sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh maximum minimum floor_divide sign floor ceil
-    trunc isfinite isinf isnan signbit copysign equal not_equal less less_equal greater greater_equal logical_and logical_or
-    logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_invert bitwise_left_shift bitwise_right_shift abs pow
-    """.split()
+    for name in [
+        "add",
+        "subtract",
+        "multiply",
+        "divide",
+        "remainder",
+        "negative",
+        "positive",
+        "reciprocal",
+        "square",
+        "sqrt",
+        "hypot",
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "log2",
+        "log10",
+        "logaddexp",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "maximum",
+        "minimum",
+        "floor_divide",
+        "sign",
+        "floor",
+        "ceil",
+        "trunc",
+        "isfinite",
+        "isinf",
+        "isnan",
+        "signbit",
+        "copysign",
+        "equal",
+        "not_equal",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "logical_and",
+        "logical_or",
+        "logical_xor",
+        "logical_not",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "bitwise_invert",
+        "bitwise_left_shift",
+        "bitwise_right_shift",
+        "abs",
+        "pow",
+    ]
 }
 REDUCTIONS = {"sum": numpy.add.reduce, "max": numpy.maximum.reduce, "min": numpy.minimum.reduce}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Array, Box, raw_namespace, raw_value
-from metaspec.backends.numpy.tracer.functions import (
+from .core import Array, Box, raw_namespace, raw_value
+from .functions import (
     contractions,
     elementwise,
     indexing,
@@ -15,9 +15,9 @@ from metaspec.backends.numpy.tracer.functions import (
     reductions,
     shaping,
 )
-from metaspec.backends.numpy.tracer.outputs import as_array
-from metaspec.backends.numpy.tracer.rules import elementwise as rules
-from metaspec.backends.numpy.tracer.rules import structure
+from .outputs import as_array
+from .rules import elementwise as rules
+from .rules import structure
 
 ELEMENTWISE = """
     add subtract multiply divide remainder negative positive reciprocal square sqrt hypot exp expm1 log log1p log2 log10

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Array, Box
-from metaspec.backends.numpy.tracer.functions import contractions, einsum, elementwise, indexing, linalg, reductions, shaping
-from metaspec.backends.numpy.tracer.namespace import namespace
-from metaspec.backends.numpy.tracer.rules import elementwise as rules
-from metaspec.backends.numpy.tracer.rules.structure import astype, matrix_transpose
+from .core import Array, Box
+from .functions import contractions, einsum, elementwise, indexing, linalg, reductions, shaping
+from .namespace import namespace
+from .rules import elementwise as rules
+from .rules.structure import astype, matrix_transpose
 
 
 def reduction(f: Callable[..., Array]) -> Callable[..., Array]:
@@ -63,7 +63,9 @@ def reshape_method(x: Array, *shape: Any) -> Array:
 
 def transpose_method(x: Array, *axes: Any) -> Array:
     order = axes[0] if len(axes) == 1 and axes[0] is not None and not isinstance(axes[0], int) else axes
-    return shaping.permute_dims(x, order) if order and order != (None,) else shaping.permute_dims(x, range(x.ndim)[::-1])
+    return (
+        shaping.permute_dims(x, order) if order and order != (None,) else shaping.permute_dims(x, range(x.ndim)[::-1])
+    )
 
 
 def _where(condition: Array, *branches: Any) -> Array:
@@ -99,7 +101,7 @@ def _squeeze(x: Array, axis: Any = None) -> Array:
 
 
 def _stack_along(axis: int, least: int) -> Callable[..., Array]:
-    """hstack and vstack: arrays of too low a rank get axes in front."""
+    """Hstack and vstack: arrays of too low a rank get axes in front."""
 
     def join(arrays: Iterable[Array]) -> Array:
         parts = [shaping.reshape(x, (1,) * (least - x.ndim) + x.shape) if x.ndim < least else x for x in arrays]
@@ -232,7 +234,9 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     numpy.repeat: lambda x, repeats, axis=None: shaping.repeat(x, repeats, axis=axis),
     numpy.reshape: shaping.reshape,
     numpy.roll: lambda x, shift, axis=None: shaping.roll(x, shift, axis=axis),
-    numpy.round: lambda x, decimals=0: rules.round_(x) if decimals == 0 else rules.round_(x * 10.0**decimals) / 10.0**decimals,
+    numpy.round: lambda x, decimals=0: (
+        rules.round_(x) if decimals == 0 else rules.round_(x * 10.0**decimals) / 10.0**decimals
+    ),
     numpy.sort: lambda x, axis=-1: reductions.sort(x, axis=axis),
     numpy.split: shaping.split,
     numpy.squeeze: _squeeze,

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from metaspec.backends.numpy.tracer import numpy_names
-from metaspec.backends.numpy.tracer.core import Array, Box
-from metaspec.backends.numpy.tracer.functions import contractions, elementwise, reductions, shaping
-from metaspec.backends.numpy.tracer.functions.indexing import getitem
-from metaspec.backends.numpy.tracer.namespace import array_namespace
-from metaspec.backends.numpy.tracer.rules import elementwise as rules
-from metaspec.backends.numpy.tracer.rules.structure import astype, matrix_transpose
 from metaspec.errors import MutationError
+
+from . import numpy_names
+from .core import Array, Box
+from .functions import contractions, elementwise, reductions, shaping
+from .functions.indexing import getitem
+from .namespace import array_namespace
+from .rules import elementwise as rules
+from .rules.structure import astype, matrix_transpose
 
 
 def swapped(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

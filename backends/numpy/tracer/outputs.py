@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Array, Box, namespace_of
+from .core import Array, Box, namespace_of
 
 
 def as_array(x: Any) -> Array:

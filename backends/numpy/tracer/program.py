@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Array, Box, Shape
-from metaspec.backends.numpy.tracer.lowering import Line, Value, lower
-from metaspec.backends.numpy.tracer.outputs import as_array
+from .core import Array, Box, Shape
+from .lowering import Line, Value, lower
+from .outputs import as_array
 
 
 class Program:
@@ -125,7 +125,9 @@ class _Writer:
         return Value(f"<{operand.index}>", *self.kinds[operand.index])
 
     def _lower(self, step: Any) -> Line:
-        return lower(self.raw, step.primitive, self.bind, [self._value(x) for x in step.operands], step.params, step.shape)
+        return lower(
+            self.raw, step.primitive, self.bind, [self._value(x) for x in step.operands], step.params, step.shape
+        )
 
     def _find_roots(self) -> None:
         for step, line in zip(self.instructions, self.lines, strict=True):

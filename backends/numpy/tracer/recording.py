@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from metaspec.backends.numpy.tracer import simplify
-from metaspec.backends.numpy.tracer.core import Array, Box, Params, Primitive, Shape, Trace, raw_namespace, raw_value
-from metaspec.backends.numpy.tracer.outputs import as_array, as_arrays
-from metaspec.backends.numpy.tracer.program import Program
+from . import simplify
+from .core import Array, Box, Params, Primitive, Shape, Trace, raw_namespace, raw_value
+from .outputs import as_array, as_arrays
+from .program import Program
 
 SMALL = 4096  # bytes up to which constants are compared by content
 

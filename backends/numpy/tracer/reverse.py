@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from metaspec.backends.numpy.tracer.core import Array, Box, Params, Primitive, Trace, is_float
-from metaspec.backends.numpy.tracer.outputs import as_array, as_arrays, map_outputs, zeros_like
-from metaspec.backends.numpy.tracer.rules.elementwise import add
+from .core import Array, Box, Params, Primitive, Trace, is_float
+from .outputs import as_array, as_arrays, map_outputs, zeros_like
+from .rules.elementwise import add
 
 _indices = itertools.count()
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Box, Params, Primitive, shape_of
-from metaspec.backends.numpy.tracer.functions.shaping import broadcast_shapes
-from metaspec.backends.numpy.tracer.rules import elementwise, structure
-from metaspec.backends.numpy.tracer.rules.structure import keepdims_shape
+from .core import Box, Params, Primitive, shape_of
+from .functions.shaping import broadcast_shapes
+from .rules import elementwise, structure
+from .rules.structure import keepdims_shape
 
 SPREADING = frozenset(
     p

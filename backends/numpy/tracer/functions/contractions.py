@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 
-from metaspec.backends.numpy.tracer.core import Array
-from metaspec.backends.numpy.tracer.functions.shaping import expand_dims, moveaxis, permute_dims, reshape, squeeze
-from metaspec.backends.numpy.tracer.outputs import as_array
-from metaspec.backends.numpy.tracer.rules.matmul import matmul_p
-from metaspec.backends.numpy.tracer.rules.structure import normalize_axis
+from ..core import Array
+from ..outputs import as_array
+from ..rules.matmul import matmul_p
+from ..rules.structure import normalize_axis
+from .shaping import expand_dims, moveaxis, permute_dims, reshape, squeeze
 
 
 def matmul(a: Array, b: Array, /) -> Array:

@@ -2,11 +2,11 @@
 
 import math
 
-from metaspec.backends.numpy.tracer.core import Array
-from metaspec.backends.numpy.tracer.functions.linalg import diagonal
-from metaspec.backends.numpy.tracer.functions.shaping import moveaxis, permute_dims, reshape
-from metaspec.backends.numpy.tracer.rules.matmul import matmul_p
-from metaspec.backends.numpy.tracer.rules.structure import sum_p
+from ..core import Array
+from ..rules.matmul import matmul_p
+from ..rules.structure import sum_p
+from .linalg import diagonal
+from .shaping import moveaxis, permute_dims, reshape
 
 
 def einsum(subscripts: str, /, *operands: Array, optimize: object = None) -> Array:

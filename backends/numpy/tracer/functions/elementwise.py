@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from metaspec.backends.numpy.tracer.core import Array
-from metaspec.backends.numpy.tracer.rules.elementwise import maximum, minimum
+from ..core import Array
+from ..rules.elementwise import maximum, minimum
 
 
 def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Array, Box, namespace_of, raw_value
-from metaspec.backends.numpy.tracer.functions.shaping import broadcast_arrays, permute_dims, reshape
-from metaspec.backends.numpy.tracer.rules.elementwise import less, where
-from metaspec.backends.numpy.tracer.rules.indexing import Span, slice_p, take_p, to_front
-from metaspec.backends.numpy.tracer.rules.structure import normalize_axis
+from ..core import Array, Box, namespace_of, raw_value
+from ..rules.elementwise import less, where
+from ..rules.indexing import Span, slice_p, take_p, to_front
+from ..rules.structure import normalize_axis
+from .shaping import broadcast_arrays, permute_dims, reshape
 
 WHOLE: Span = (None, None, None)
 
@@ -151,4 +151,3 @@ def _nonnegative(index: Array, length: int) -> Array:
             raise IndexError(f"indices {index} are out of bounds for an axis of length {length}")
         return index if not index.size or int(xp.min(index)) >= 0 else xp.where(index < 0, index + length, index)
     return where(less(index, 0), index + length, index)
-

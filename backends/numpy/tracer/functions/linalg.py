@@ -3,13 +3,13 @@
 import math
 from typing import Any, NamedTuple
 
-from metaspec.backends.numpy.tracer.core import Array
-from metaspec.backends.numpy.tracer.functions import reductions
-from metaspec.backends.numpy.tracer.functions.contractions import matmul, outer, tensordot, vecdot
-from metaspec.backends.numpy.tracer.functions.shaping import cut, expand_dims, moveaxis, reshape, squeeze, stack
-from metaspec.backends.numpy.tracer.rules import linalg as rules
-from metaspec.backends.numpy.tracer.rules.elementwise import absolute, power, square
-from metaspec.backends.numpy.tracer.rules.structure import astype, matrix_transpose, normalize_axes, normalize_axis
+from ..core import Array
+from ..rules import linalg as rules
+from ..rules.elementwise import absolute, power, square
+from ..rules.structure import astype, matrix_transpose, normalize_axes, normalize_axis
+from . import reductions
+from .contractions import matmul, outer, tensordot, vecdot
+from .shaping import cut, expand_dims, moveaxis, reshape, squeeze, stack
 
 
 class SlogdetResult(NamedTuple):

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from metaspec.backends.numpy.tracer.core import Array, namespace_of
-from metaspec.backends.numpy.tracer.functions.indexing import take_along_axis
-from metaspec.backends.numpy.tracer.functions.shaping import concat, cut, expand_dims, flip, is_inexact, reshape, squeeze
-from metaspec.backends.numpy.tracer.outputs import as_array
-from metaspec.backends.numpy.tracer.rules import reductions as rules
-from metaspec.backends.numpy.tracer.rules.elementwise import equal, exp, isfinite, log, sqrt, square, stop_gradient, where
-from metaspec.backends.numpy.tracer.rules.structure import astype, count, normalize_axes, normalize_axis, sum_p
+from ..core import Array, namespace_of
+from ..outputs import as_array
+from ..rules import reductions as rules
+from ..rules.elementwise import equal, exp, isfinite, log, sqrt, square, stop_gradient, where
+from ..rules.structure import astype, count, normalize_axes, normalize_axis, sum_p
+from .indexing import take_along_axis
+from .shaping import concat, cut, expand_dims, flip, is_inexact, reshape, squeeze
 
 Axis = int | tuple[int, ...] | None
 
@@ -187,4 +187,3 @@ def log_softmax(x: Array, /, *, axis: Axis = -1) -> Array:
 def _top(x: Array, axes: tuple[int, ...]) -> Array:
     top = rules.max_p(stop_gradient(x), axis=axes, keepdims=True)
     return where(isfinite(top), top, 0.0)
-

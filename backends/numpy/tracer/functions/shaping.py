@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from metaspec.backends.numpy.tracer.core import Array, Shape, namespace_of, shape_of
-from metaspec.backends.numpy.tracer.outputs import as_array
-from metaspec.backends.numpy.tracer.rules import indexing, structure
-from metaspec.backends.numpy.tracer.rules.elementwise import where
-from metaspec.backends.numpy.tracer.rules.structure import expand, normalize_axes, normalize_axis
+from ..core import Array, Shape, namespace_of, shape_of
+from ..outputs import as_array
+from ..rules import indexing, structure
+from ..rules.elementwise import where
+from ..rules.structure import expand, normalize_axes, normalize_axis
 
 ALL = (None, None, None)
 
@@ -168,7 +168,9 @@ def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
         x, axis = reshape(x, -1), 0
     axis = normalize_axis(axis, x.ndim)
     if isinstance(repeats, int):
-        spread = structure.broadcast_to(expand(x, axis + 1), shape=(*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]))
+        spread = structure.broadcast_to(
+            expand(x, axis + 1), shape=(*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :])
+        )
         return reshape(spread, (*x.shape[:axis], x.shape[axis] * repeats, *x.shape[axis + 1 :]))
     xp = namespace_of(x)
     index = xp.repeat(xp.arange(x.shape[axis]), xp.asarray(repeats))
@@ -242,5 +244,3 @@ def meshgrid(*xs: Array, indexing: str = "xy") -> list[Array]:
 
 def _sequence(axis: Any) -> tuple[int, ...]:
     return tuple(int(a) for a in axis) if isinstance(axis, tuple | list) else (int(axis),)
-
-

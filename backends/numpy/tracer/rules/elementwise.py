@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Array, Box, Primitive, namespace_of, shape_of
-from metaspec.backends.numpy.tracer.rules.structure import batch_elementwise, spread, sum_to
+from ..core import Array, Box, Primitive, namespace_of, shape_of
+from .structure import batch_elementwise, spread, sum_to
 
 Chain = Callable[..., Array | None]
 
@@ -45,7 +45,7 @@ def define(name: str, chains: Sequence[Chain | None] = (), impl: Callable[..., A
         term = None if chain is None else chain(g, out, *args, **params)
         return term if term is None or len(args) == 1 else sum_to(term, args[argnum].shape)
 
-    primitive = Primitive(
+    primitive: Primitive = Primitive(
         name,
         impl or call(name),
         jvp=jvp if chains else None,
@@ -88,7 +88,21 @@ def _pow_base(g: Array, z: Array, x: Any, y: Any) -> Array | None:
 
 
 def _pow_exponent(g: Array, z: Array, x: Any, y: Any) -> Array:
+    x = _array(x, z)
     return g * (z * log(where(equal(x, 0), 1.0, x)))
+
+
+def _array(x: Any, like: Array) -> Array:
+    """A Python scalar in the dtype of `like`: its logarithm or square must neither promote nor lose digits."""
+    return x if hasattr(x, "shape") else namespace_of(like).asarray(x, dtype=like.dtype)
+
+
+def _atan2(g: Array, z: Array, numerator: Any, y: Any, x: Any) -> Array:
+    return g * (numerator / (square(_array(x, z)) + square(_array(y, z))))
+
+
+def _copysign(g: Array, z: Array, x: Array, y: Any) -> Array:
+    return where(equal(signbit(x), signbit(_array(y, z))), g, negative(g))
 
 
 def _safe(z: Array) -> Array:
@@ -97,92 +111,92 @@ def _safe(z: Array) -> Array:
 
 
 # Arithmetic
-add = define("add", [lambda g, z, x, y: g, lambda g, z, x, y: g])
-subtract = define("subtract", [lambda g, z, x, y: g, lambda g, z, x, y: negative(g)])
-multiply = define("multiply", [lambda g, z, x, y: multiply(g, y), lambda g, z, x, y: multiply(g, x)])
-divide = define("divide", [lambda g, z, x, y: divide(g, y), lambda g, z, x, y: negative(multiply(divide(g, y), z))])
-power = define("pow", [_pow_base, _pow_exponent])
-remainder = define("remainder", [lambda g, z, x, y: g, lambda g, z, x, y: g * -floor_divide(x, y)])
-negative = define("negative", [lambda g, z, x: negative(g)])
-positive = define("positive", [lambda g, z, x: g])
-reciprocal = define("reciprocal", [lambda g, z, x: negative(g * square(z))])
-square = define("square", [lambda g, z, x: g * (2.0 * x)])
-sqrt = define("sqrt", [lambda g, z, x: g * (0.5 / z)])
-absolute = define("abs", [lambda g, z, x: g * sign(x)])
-hypot = define("hypot", [lambda g, z, x, y: g * (x / _safe(z)), lambda g, z, x, y: g * (y / _safe(z))])
+add: Primitive = define("add", [lambda g, z, x, y: g, lambda g, z, x, y: g])
+subtract: Primitive = define("subtract", [lambda g, z, x, y: g, lambda g, z, x, y: negative(g)])
+multiply: Primitive = define("multiply", [lambda g, z, x, y: multiply(g, y), lambda g, z, x, y: multiply(g, x)])
+divide: Primitive = define(
+    "divide", [lambda g, z, x, y: divide(g, y), lambda g, z, x, y: negative(multiply(divide(g, y), z))]
+)
+power: Primitive = define("pow", [_pow_base, _pow_exponent])
+remainder: Primitive = define("remainder", [lambda g, z, x, y: g, lambda g, z, x, y: g * -floor_divide(x, y)])
+negative: Primitive = define("negative", [lambda g, z, x: negative(g)])
+positive: Primitive = define("positive", [lambda g, z, x: g])
+reciprocal: Primitive = define("reciprocal", [lambda g, z, x: negative(g * square(z))])
+square: Primitive = define("square", [lambda g, z, x: g * (2.0 * x)])
+sqrt: Primitive = define("sqrt", [lambda g, z, x: g * (0.5 / z)])
+absolute: Primitive = define("abs", [lambda g, z, x: g * sign(x)])
+hypot: Primitive = define("hypot", [lambda g, z, x, y: g * (x / _safe(z)), lambda g, z, x, y: g * (y / _safe(z))])
 
 # Exponentials and logarithms
-exp = define("exp", [lambda g, z, x: g * z])
-expm1 = define("expm1", [lambda g, z, x: g * (z + 1.0)])
-log = define("log", [lambda g, z, x: g / x])
-log1p = define("log1p", [lambda g, z, x: g / (1.0 + x)])
-log2 = define("log2", [lambda g, z, x: g / (x * _ln(2, x))])
-log10 = define("log10", [lambda g, z, x: g / (x * _ln(10, x))])
-logaddexp = define("logaddexp", [lambda g, z, x, y: g * sigmoid(x - y), lambda g, z, x, y: g * sigmoid(y - x)])
-sigmoid = define("sigmoid", [lambda g, z, x: g * (z * (1.0 - z))], _sigmoid)
-softplus = define("softplus", [lambda g, z, x: g * sigmoid(x)], _softplus)
+exp: Primitive = define("exp", [lambda g, z, x: g * z])
+expm1: Primitive = define("expm1", [lambda g, z, x: g * (z + 1.0)])
+log: Primitive = define("log", [lambda g, z, x: g / x])
+log1p: Primitive = define("log1p", [lambda g, z, x: g / (1.0 + x)])
+log2: Primitive = define("log2", [lambda g, z, x: g / (x * _ln(2, x))])
+log10: Primitive = define("log10", [lambda g, z, x: g / (x * _ln(10, x))])
+logaddexp: Primitive = define(
+    "logaddexp", [lambda g, z, x, y: g * sigmoid(x - y), lambda g, z, x, y: g * sigmoid(y - x)]
+)
+sigmoid: Primitive = define("sigmoid", [lambda g, z, x: g * (z * (1.0 - z))], _sigmoid)
+softplus: Primitive = define("softplus", [lambda g, z, x: g * sigmoid(x)], _softplus)
 
 # Circular and hyperbolic functions
-sin = define("sin", [lambda g, z, x: g * cos(x)])
-cos = define("cos", [lambda g, z, x: negative(g * sin(x))])
-tan = define("tan", [lambda g, z, x: g * (1.0 + square(z))])
-asin = define("asin", [lambda g, z, x: g / sqrt((1.0 - x) * (1.0 + x))])
-acos = define("acos", [lambda g, z, x: negative(g / sqrt((1.0 - x) * (1.0 + x)))])
-atan = define("atan", [lambda g, z, x: g / (1.0 + square(x))])
-atan2 = define(
+sin: Primitive = define("sin", [lambda g, z, x: g * cos(x)])
+cos: Primitive = define("cos", [lambda g, z, x: negative(g * sin(x))])
+tan: Primitive = define("tan", [lambda g, z, x: g * (1.0 + square(z))])
+asin: Primitive = define("asin", [lambda g, z, x: g / sqrt((1.0 - x) * (1.0 + x))])
+acos: Primitive = define("acos", [lambda g, z, x: negative(g / sqrt((1.0 - x) * (1.0 + x)))])
+atan: Primitive = define("atan", [lambda g, z, x: g / (1.0 + square(x))])
+atan2: Primitive = define(
     "atan2",
-    [
-        lambda g, z, y, x: g * (x / (square(x) + square(y))),
-        lambda g, z, y, x: negative(g * (y / (square(x) + square(y)))),
-    ],
+    [lambda g, z, y, x: _atan2(g, z, x, y, x), lambda g, z, y, x: negative(_atan2(g, z, y, y, x))],
 )
-sinh = define("sinh", [lambda g, z, x: g * cosh(x)])
-cosh = define("cosh", [lambda g, z, x: g * sinh(x)])
-tanh = define("tanh", [lambda g, z, x: g * (1.0 - square(z))])
-asinh = define("asinh", [lambda g, z, x: g / hypot(x, 1.0)])
-acosh = define("acosh", [lambda g, z, x: g / sqrt((x - 1.0) * (x + 1.0))])
-atanh = define("atanh", [lambda g, z, x: g / ((1.0 - x) * (1.0 + x))])
+sinh: Primitive = define("sinh", [lambda g, z, x: g * cosh(x)])
+cosh: Primitive = define("cosh", [lambda g, z, x: g * sinh(x)])
+tanh: Primitive = define("tanh", [lambda g, z, x: g * (1.0 - square(z))])
+asinh: Primitive = define("asinh", [lambda g, z, x: g / hypot(x, 1.0)])
+acosh: Primitive = define("acosh", [lambda g, z, x: g / sqrt((x - 1.0) * (x + 1.0))])
+atanh: Primitive = define("atanh", [lambda g, z, x: g / ((1.0 - x) * (1.0 + x))])
 
 # Choice
-maximum = define("maximum", [lambda g, z, x, y: g * balance(x, y), lambda g, z, x, y: g * balance(y, x)])
-minimum = define("minimum", [lambda g, z, x, y: g * balance(y, x), lambda g, z, x, y: g * balance(x, y)])
-where = define("where", [None, lambda g, z, c, x, y: where(c, g, 0.0), lambda g, z, c, x, y: where(c, 0.0, g)])
+maximum: Primitive = define("maximum", [lambda g, z, x, y: g * balance(x, y), lambda g, z, x, y: g * balance(y, x)])
+minimum: Primitive = define("minimum", [lambda g, z, x, y: g * balance(y, x), lambda g, z, x, y: g * balance(x, y)])
+where: Primitive = define(
+    "where", [None, lambda g, z, c, x, y: where(c, g, 0.0), lambda g, z, c, x, y: where(c, 0.0, g)]
+)
 
 # Derivative zero
-balance = define("balance", impl=_balance)
-stop_gradient = define("stop_gradient", impl=lambda xp, x: x)
-floor_divide = define("floor_divide")
-sign = define("sign")
-floor = define("floor")
-ceil = define("ceil")
-round_ = define("round")
-trunc = define("trunc")
-isfinite = define("isfinite")
-isinf = define("isinf")
-isnan = define("isnan")
-signbit = define("signbit")
-copysign = define(
-    "copysign",
-    [lambda g, z, x, y: g * where(equal(signbit(x), signbit(y)), 1.0, -1.0), None],
-)
-equal = define("equal")
-not_equal = define("not_equal")
-less = define("less")
-less_equal = define("less_equal")
-greater = define("greater")
-greater_equal = define("greater_equal")
-logical_and = define("logical_and")
-logical_or = define("logical_or")
-logical_xor = define("logical_xor")
-logical_not = define("logical_not")
-bitwise_and = define("bitwise_and")
-bitwise_or = define("bitwise_or")
-bitwise_xor = define("bitwise_xor")
-bitwise_invert = define("bitwise_invert")
-bitwise_left_shift = define("bitwise_left_shift")
-bitwise_right_shift = define("bitwise_right_shift")
+balance: Primitive = define("balance", impl=_balance)
+stop_gradient: Primitive = define("stop_gradient", impl=lambda xp, x: x)
+floor_divide: Primitive = define("floor_divide")
+sign: Primitive = define("sign")
+floor: Primitive = define("floor")
+ceil: Primitive = define("ceil")
+round_: Primitive = define("round")
+trunc: Primitive = define("trunc")
+isfinite: Primitive = define("isfinite")
+isinf: Primitive = define("isinf")
+isnan: Primitive = define("isnan")
+signbit: Primitive = define("signbit")
+copysign: Primitive = define("copysign", [_copysign, None])
+equal: Primitive = define("equal")
+not_equal: Primitive = define("not_equal")
+less: Primitive = define("less")
+less_equal: Primitive = define("less_equal")
+greater: Primitive = define("greater")
+greater_equal: Primitive = define("greater_equal")
+logical_and: Primitive = define("logical_and")
+logical_or: Primitive = define("logical_or")
+logical_xor: Primitive = define("logical_xor")
+logical_not: Primitive = define("logical_not")
+bitwise_and: Primitive = define("bitwise_and")
+bitwise_or: Primitive = define("bitwise_or")
+bitwise_xor: Primitive = define("bitwise_xor")
+bitwise_invert: Primitive = define("bitwise_invert")
+bitwise_left_shift: Primitive = define("bitwise_left_shift")
+bitwise_right_shift: Primitive = define("bitwise_right_shift")
 
 
 def _ln(base: int, x: Array) -> Array:
     """The natural logarithm of `base` to the precision of x's dtype."""
-    return log(namespace_of(x).asarray(float(base), dtype=x.dtype))
+    return log(_array(float(base), x))

@@ -2,7 +2,7 @@
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Array
+from ..core import Array
 
 
 def _lu(a: Array) -> tuple[Array, Array, Array]:

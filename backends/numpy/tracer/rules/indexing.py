@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Array, Params, Primitive, Shape, namespace_of
-from metaspec.backends.numpy.tracer.rules.elementwise import add
-from metaspec.backends.numpy.tracer.rules.structure import broadcast_to, permute, reshape
+from ..core import Array, Params, Primitive, Shape, namespace_of
+from .elementwise import add
+from .structure import broadcast_to, permute, reshape
 
 Span = tuple[int | None, int | None, int | None]
 
@@ -29,7 +29,7 @@ def _place(xp: Any, x: Array, *, spans: tuple[Span, ...], shape: Shape) -> Array
 
 
 def _scatter_add(xp: Any, x: Array, index: Array, *, axis: int, length: int) -> Array:
-    """x has the shape pre + index.shape + post; the result has pre + (length,) + post."""
+    """X has the shape pre + index.shape + post; the result has pre + (length,) + post."""
     pre, post = x.shape[:axis], x.shape[axis + index.ndim :]
     count, inner = math.prod(index.shape), math.prod(post)
     rows = xp.reshape(x, (math.prod(pre), count, inner))
@@ -122,7 +122,7 @@ def _lift(params: Params) -> Params:
     return {**params, "spans": ((None, None, None), *params["spans"])}
 
 
-slice_p = Primitive(
+slice_p: Primitive = Primitive(
     "slice",
     lambda xp, x, *, spans: x[slices(spans)],
     jvp=lambda ts, out, x, *, spans: slice_p(ts[0], spans=spans),
@@ -130,7 +130,7 @@ slice_p = Primitive(
     batch=lambda size, flags, args, params: slice_p(args[0], **_lift(params)),
 )
 
-place = Primitive(
+place: Primitive = Primitive(
     "place",
     _place,
     jvp=lambda ts, out, x, *, spans, shape: place(ts[0], spans=spans, shape=shape),
@@ -138,7 +138,7 @@ place = Primitive(
     batch=lambda size, flags, args, params: place(args[0], **_lift({**params, "shape": (size, *params["shape"])})),
 )
 
-take_p = Primitive(
+take_p: Primitive = Primitive(
     "take",
     _take,
     jvp=lambda ts, out, x, index, *, axis: None if ts[0] is None else take_p(ts[0], index, axis=axis),
@@ -146,7 +146,7 @@ take_p = Primitive(
     batch=_batch_take,
 )
 
-scatter_add = Primitive(
+scatter_add: Primitive = Primitive(
     "scatter_add",
     _scatter_add,
     jvp=lambda ts, out, x, index, *, axis, length: scatter_add(ts[0], index, axis=axis, length=length),
@@ -154,7 +154,7 @@ scatter_add = Primitive(
     batch=_batch_scatter,
 )
 
-concat_p = Primitive(
+concat_p: Primitive = Primitive(
     "concat",
     lambda xp, *xs, axis: xp.concat(xs, axis=axis),
     jvp=_concat_jvp,

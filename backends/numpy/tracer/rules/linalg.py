@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Array, Params, Primitive, namespace_of
-from metaspec.backends.numpy.tracer.rules import extended
-from metaspec.backends.numpy.tracer.rules.elementwise import add, multiply, negative, where
-from metaspec.backends.numpy.tracer.rules.indexing import concat_p, slice_p
-from metaspec.backends.numpy.tracer.rules.matmul import matmul_p
-from metaspec.backends.numpy.tracer.rules.structure import align, expand, matrix_transpose, reshape, sum_p, sum_to
+from ..core import Array, Params, Primitive, namespace_of
+from . import extended
+from .elementwise import add, multiply, negative, where
+from .indexing import concat_p, slice_p
+from .matmul import matmul_p
+from .structure import align, expand, matrix_transpose, reshape, sum_p, sum_to
 
 ALL = (None, None, None)
 
@@ -37,7 +37,7 @@ def _batch(primitive: Primitive) -> Any:
 
 
 def _unary(name: str, impl: Callable[..., Array], **rules: Any) -> Primitive:
-    primitive = Primitive(name, impl, batch=lambda *args: primitive(args[2][0]), **rules)
+    primitive: Primitive = Primitive(name, impl, batch=lambda *args: primitive(args[2][0]), **rules)
     return primitive
 
 
@@ -68,7 +68,7 @@ def _solve_vjp(i: int, g: Array, out: Array, a: Array, b: Array) -> Array:
     return sum_to(gb, b.shape) if i == 1 else sum_to(negative(matmul_p(gb, matrix_transpose(out))), a.shape)
 
 
-solve_p = Primitive(
+solve_p: Primitive = Primitive(
     "solve",
     lambda xp, a, b: _choose("solve")(xp, a, b),
     jvp=_solve_jvp,
@@ -83,25 +83,25 @@ def _inv_chain(g: Array, out: Array) -> Array:
     return negative(matmul_p(out, matmul_p(g, out)))
 
 
-inv_p = _unary(
+inv_p: Primitive = _unary(
     "inv",
     lambda xp, a: _choose("inv")(xp, a),
     jvp=lambda ts, out, a: _inv_chain(ts[0], out),
     vjp=lambda i, g, out, a: _inv_chain(g, matrix_transpose(out)),
 )
-det_p = _unary(
+det_p: Primitive = _unary(
     "det",
     lambda xp, a: _choose("det")(xp, a),
     jvp=lambda ts, out, a: multiply(out, inner(matrix_transpose(inv_p(a)), ts[0])),
     vjp=lambda i, g, out, a: scale(matrix_transpose(inv_p(a)), multiply(g, out)),
 )
-logabsdet_p = _unary(
+logabsdet_p: Primitive = _unary(
     "logabsdet",
     lambda xp, a: _choose("slogdet")(xp, a)[1],
     jvp=lambda ts, out, a: inner(matrix_transpose(inv_p(a)), ts[0]),
     vjp=lambda i, g, out, a: scale(matrix_transpose(inv_p(a)), g),
 )
-signdet_p = _unary("signdet", lambda xp, a: _choose("slogdet")(xp, a)[0])
+signdet_p: Primitive = _unary("signdet", lambda xp, a: _choose("slogdet")(xp, a)[0])
 
 # Cholesky
 
@@ -127,7 +127,7 @@ def _cholesky_vjp(i: int, g: Array, out: Array, a: Array) -> Array:
     return multiply(add(ga, matrix_transpose(ga)), 0.5)
 
 
-cholesky_p = _unary(
+cholesky_p: Primitive = _unary(
     "cholesky",
     lambda xp, a: _choose("cholesky")(xp, a),
     jvp=_cholesky_jvp,
@@ -177,4 +177,4 @@ def _eigh_vjp(i: int, g: Array, out: Array, a: Array) -> Array:
     return multiply(add(ga, matrix_transpose(ga)), 0.5)
 
 
-eigh_p = _unary("eigh", _eigh, jvp=_eigh_jvp, vjp=_eigh_vjp)
+eigh_p: Primitive = _unary("eigh", _eigh, jvp=_eigh_jvp, vjp=_eigh_vjp)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy
 
-from metaspec.backends.numpy.tracer.core import Array, Params, Primitive
-from metaspec.backends.numpy.tracer.rules.elementwise import add
-from metaspec.backends.numpy.tracer.rules.structure import align, matrix_transpose, reshape, sum_to
+from ..core import Array, Params, Primitive
+from .elementwise import add
+from .structure import align, matrix_transpose, reshape, sum_to
 
 
 def _matmul(xp: Any, a: Array, b: Array) -> Array:
@@ -41,4 +41,4 @@ def _batch(size: int, flags: Sequence[bool], args: Sequence[Any], params: Params
     return matmul_p(*align(args, flags))
 
 
-matmul_p = Primitive("matmul", _matmul, jvp=_jvp, vjp=_vjp, batch=_batch)
+matmul_p: Primitive = Primitive("matmul", _matmul, jvp=_jvp, vjp=_vjp, batch=_batch)

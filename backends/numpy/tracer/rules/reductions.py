@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from metaspec.backends.numpy.tracer.core import Array, Params, Primitive
-from metaspec.backends.numpy.tracer.rules.elementwise import call, equal
-from metaspec.backends.numpy.tracer.rules.structure import (
+from ..core import Array, Params, Primitive
+from .elementwise import call, equal
+from .structure import (
     astype,
     batch_axes,
     fold,
@@ -32,7 +32,7 @@ def _extremum(name: str) -> Primitive:
 
 
 def _reduction(name: str, **rules: Any) -> Primitive:
-    primitive = Primitive(
+    primitive: Primitive = Primitive(
         name,
         call(name),
         batch=lambda size, flags, args, params: batch_axes(primitive)(size, flags, args, params),
@@ -47,7 +47,7 @@ def _one_axis(name: str) -> Primitive:
     def batch(size: int, flags: Sequence[bool], args: Sequence[Any], params: Params) -> Array:
         return primitive(args[0], **{**params, "axis": params["axis"] + 1})
 
-    primitive = Primitive(name, call(name), batch=batch)
+    primitive: Primitive = Primitive(name, call(name), batch=batch)
     return primitive
 
 
@@ -57,15 +57,15 @@ def _cumulate(xp: Any, x: Array, *, axis: int, reverse: bool) -> Array:
     return xp.flip(xp.cumulative_sum(xp.flip(x, axis=axis), axis=axis), axis=axis)
 
 
-max_p = _extremum("max")
-min_p = _extremum("min")
-any_p = _reduction("any")
-all_p = _reduction("all")
-argmax_p = _one_axis("argmax")
-argmin_p = _one_axis("argmin")
-argsort_p = _one_axis("argsort")
+max_p: Primitive = _extremum("max")
+min_p: Primitive = _extremum("min")
+any_p: Primitive = _reduction("any")
+all_p: Primitive = _reduction("all")
+argmax_p: Primitive = _one_axis("argmax")
+argmin_p: Primitive = _one_axis("argmin")
+argsort_p: Primitive = _one_axis("argsort")
 
-cumsum_p = Primitive(
+cumsum_p: Primitive = Primitive(
     "cumulative_sum",
     _cumulate,
     jvp=lambda ts, out, x, *, axis, reverse: cumsum_p(ts[0], axis=axis, reverse=reverse),

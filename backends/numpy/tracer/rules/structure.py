@@ -1,13 +1,13 @@
 """Linear primitives that rearrange, spread and sum: the adjoints of one another.
 
-    reshape <-> reshape      permute <-> permute      broadcast_to <-> sum
+reshape <-> reshape      permute <-> permute      broadcast_to <-> sum
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from metaspec.backends.numpy.tracer.core import Array, Params, Primitive, Shape, raw_namespace, raw_value, shape_of
+from ..core import Array, Params, Primitive, Shape, raw_namespace, raw_value, shape_of
 
 
 def inverse(axes: Sequence[int]) -> tuple[int, ...]:
@@ -99,7 +99,7 @@ def _astype(xp: Any, x: Array, *, dtype: Any) -> Array:
     return xp.astype(x, dtype) if hasattr(x, "astype") or xp.__name__ != "numpy" else xp.asarray(x, dtype=dtype)
 
 
-reshape = Primitive(
+reshape: Primitive = Primitive(
     "reshape",
     lambda xp, x, *, shape: xp.reshape(x, shape),
     jvp=lambda ts, out, x, *, shape: reshape(ts[0], shape=shape),
@@ -107,7 +107,7 @@ reshape = Primitive(
     batch=lambda size, flags, args, params: reshape(args[0], shape=(size, *params["shape"])),
 )
 
-permute = Primitive(
+permute: Primitive = Primitive(
     "permute",
     lambda xp, x, *, axes: xp.permute_dims(x, axes),
     jvp=lambda ts, out, x, *, axes: permute(ts[0], axes=axes),
@@ -115,7 +115,7 @@ permute = Primitive(
     batch=lambda size, flags, args, params: permute(args[0], axes=(0, *(a + 1 for a in params["axes"]))),
 )
 
-broadcast_to = Primitive(
+broadcast_to: Primitive = Primitive(
     "broadcast_to",
     lambda xp, x, *, shape: xp.broadcast_to(x, shape),
     jvp=lambda ts, out, x, *, shape: broadcast_to(ts[0], shape=shape),
@@ -123,7 +123,7 @@ broadcast_to = Primitive(
     batch=_batch_broadcast,
 )
 
-sum_p = Primitive(
+sum_p: Primitive = Primitive(
     "sum",
     _sum,
     jvp=lambda ts, out, x, *, axis, keepdims: sum_p(ts[0], axis=axis, keepdims=keepdims),
@@ -131,7 +131,7 @@ sum_p = Primitive(
     batch=lambda size, flags, args, params: batch_axes(sum_p)(size, flags, args, params),
 )
 
-astype_p = Primitive(
+astype_p: Primitive = Primitive(
     "astype",
     _astype,
     jvp=lambda ts, out, x, *, dtype: astype(ts[0], dtype) if _is_float_dtype(out, dtype) else None,

@@ -2,7 +2,7 @@
 
 All of the standard but its set functions (`unique_*`: lengths that depend on values) and `fft`. It is strict where the
 standard leaves a choice: kinds of types do not mix (int + float and bool * float raise), `divide` and its like want
-floats, arrays come as tensors (`asarray` converts). float32 and float64 promote; Python scalars are weak. Default types:
+floats, arrays come as tensors (`asarray` converts). float32 and float64 promote; Python scalars are weak. Defaults are
 float32, int64, complex64. Derivatives are right to third order and beyond, at zeros and at large arguments;
 `_elementwise`, `_reductions` and `linalg` say what stands in at kinks.
 

@@ -22,7 +22,7 @@ from ._dtypes import (
     DType,
     as_dtype,
 )
-from ._operands import Array, common, is_array, operand, shape_of
+from ._operands import Array, common, is_array, operand, scalar, shape_of
 
 
 def _on(device: str | None) -> Any:
@@ -161,7 +161,7 @@ def linspace(
     if target not in KINDS["real floating"]:
         raise InvalidTypeError(f"linspace: got type {target.name}, expected a real floating one")
     with _on(device):
-        first, last = tf.cast(start, target), tf.cast(stop, target)
+        first, last = scalar(start, target), scalar(stop, target)
         intervals = max(num - 1, 1) if endpoint else max(num, 1)
         steps = tf.constant(np.arange(num) / intervals, target)
         return first * (1 - steps) + last * steps

@@ -30,18 +30,8 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
             raise InvalidArgumentError(f"take: an array of {x.shape.rank} dimensions needs an axis")
         axis = 0
     a = axis_of("take", axis, x.shape.rank)
-    shape, places = shape_of(x), shape_of(indices)
-    flat = tf.reshape(_from_front(indices, shape[a]), [-1, 1, 1])
-    order = [a, *(i for i in range(len(shape)) if i != a)]
-    # Indices of three dimensions: for those of two, the derivative of gather_nd is sparse.
-    rows = tf.gather_nd(tf.transpose(x, order) if a else x, flat)
-    taken = tf.reshape(rows, places + [shape[i] for i in order[1:]])
-    return tf.transpose(taken, _into_place(len(places), len(shape) - 1, a)) if a else taken
-
-
-def _into_place(new: int, rest: int, axis: int) -> list[int]:
-    after = list(range(new, new + rest))
-    return after[:axis] + list(range(new)) + after[axis:]
+    # One axis more: the derivative of a gather along the first one would be sparse.
+    return tf.gather(x[None], _from_front(indices, shape_of(x)[a]), axis=a + 1)[0]
 
 
 def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:

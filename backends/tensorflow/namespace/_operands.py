@@ -122,6 +122,11 @@ def part(x: Array, axis: int, start: Any, stop: Any) -> Array:
     return x[(slice(None),) * axis + (slice(start, stop),)]
 
 
+def scalar(value: Any, dtype: DType) -> Array:
+    """A Python number or a tensor in the given type; `tf.cast` alone would round a Python float to float32 first."""
+    return tf.cast(value, dtype) if is_array(value) else tf.constant(value, dtype)
+
+
 def by_int64(op: Callable[..., Array], *xs: Array) -> Array:
     """`op` of integers for whose type TensorFlow has no kernel, computed modulo 2**64."""
     if xs[0].dtype not in KINDS["integral"] or xs[0].dtype in (tf.int32, tf.int64):

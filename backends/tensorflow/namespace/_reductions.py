@@ -79,7 +79,7 @@ def var(x: Array, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bo
     shape = shape_of(x)
     count = tf.cast(tf.reduce_prod([shape[a] for a in axes]) if axes else 1, x.dtype)
     squares = tf.square(x - tf.reduce_mean(x, axes, keepdims=True))
-    return tf.reduce_sum(squares, axes, keepdims) / (count - tf.cast(correction, x.dtype))
+    return tf.reduce_sum(squares, axes, keepdims) / (count - correction)
 
 
 def std(x: Array, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Array:

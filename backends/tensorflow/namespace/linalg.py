@@ -16,7 +16,7 @@ from metaspec.errors import InvalidArgumentError
 from ._dtypes import finfo
 from ._elementwise import safe_sqrt
 from ._manipulation import broadcast_arrays
-from ._operands import Array, Axes, axes_of, axis_of, common, operand, shape_of
+from ._operands import Array, Axes, axes_of, axis_of, common, operand, scalar, shape_of
 from ._products import matmul, matrix_transpose, tensordot, vecdot
 from ._reductions import count_nonzero
 from ._reductions import sum as total
@@ -151,7 +151,7 @@ def eigvalsh(x: Array, /) -> Array:
 def _cutoff(x: Array, s: Array, rtol: Any) -> Array:
     if rtol is None:
         rtol = max(shape_of(x)[-2:]) * finfo(x).eps
-    return tf.cast(rtol, s.dtype)[..., None] * tf.reduce_max(s, -1, keepdims=True)
+    return scalar(rtol, s.dtype)[..., None] * tf.reduce_max(s, -1, keepdims=True)
 
 
 def matrix_rank(x: Array, /, *, rtol: Any = None) -> Array:
@@ -228,9 +228,9 @@ def vector_norm(x: Array, /, *, axis: Axes = None, keepdims: bool = False, ord: 
         return tf.cast(count_nonzero(x, axis=axes, keepdims=keepdims), size.dtype)
     if ord == 1:
         return tf.reduce_sum(size, axes, keepdims)
-    total = tf.reduce_sum(tf.pow(size, tf.cast(ord, size.dtype)), axes, keepdims)
+    total = tf.reduce_sum(tf.pow(size, scalar(ord, size.dtype)), axes, keepdims)
     zero = tf.equal(total, tf.zeros_like(total))
-    root = tf.pow(tf.where(zero, tf.ones_like(total), total), tf.cast(1 / ord, size.dtype))
+    root = tf.pow(tf.where(zero, tf.ones_like(total), total), scalar(1 / ord, size.dtype))
     return tf.where(zero, tf.zeros_like(total), root)
 
 

@@ -137,7 +137,7 @@ def _graph(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., A
 
     It needs no compiler and a second or two; torch.compile is faster afterwards and takes a minute.
     """
-    graph = make_fx(flat)(*arrays)
+    graph = make_fx(flat)(*(x.detach() for x in arrays))  # fresh: one tensor given twice would become one input
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return torch.no_grad()(graph)

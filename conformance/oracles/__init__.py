@@ -1,0 +1,1 @@
+"""References for meta-gradients, independent of metaspec.algorithms and of one another."""

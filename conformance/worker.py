@@ -1,0 +1,122 @@
+"""One backend in a process of its own: `python -m metaspec.conformance.worker TARGET`.
+
+It reads jobs (scenario, dtype) from standard input and writes a Result for each to standard output, as messages of
+`channel`. TARGET is a backend's name, or module:attribute of a Backend, a Backend class or a function that makes one.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+import metaspec as ms
+from metaspec.conformance.channel import receive, send
+from metaspec.conformance.judge import Result
+from metaspec.conformance.losses import LOSSES
+from metaspec.conformance.plain import leaves, tree_map
+from metaspec.conformance.scenario import Scenario
+from metaspec.errors import InvalidTypeError
+from metaspec.protocol import Backend
+from metaspec.registry import registrations
+
+
+@dataclass(frozen=True)
+class Hello:
+    """A worker's first message: what it is, or why it cannot be."""
+
+    versions: dict[str, str]
+    dtypes: tuple[str, ...]
+    error: str = ""
+
+
+def load(target: str) -> Backend:
+    """The backend that TARGET names."""
+    module, colon, attribute = target.partition(":")
+    if not colon:
+        return ms.get_backend(target)
+    found: Any = import_module(module)
+    for name in attribute.split("."):
+        found = getattr(found, name)
+    backend = found if isinstance(found, Backend) else found() if callable(found) else found
+    if not isinstance(backend, Backend):
+        raise InvalidTypeError(f"{target}: expected a metaspec.Backend, its class, or a function that makes one")
+    return backend
+
+
+def perform(B: Backend, scenario: Scenario, dtype: str) -> Result:
+    """Compute one scenario."""
+    start = time.perf_counter()
+    try:
+        with B.precision(dtype):
+            trees = _trees(B, scenario, dtype)
+    except Exception as error:
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        return Result({}, time.perf_counter() - start, message[:600])
+    return Result(trees, time.perf_counter() - start)
+
+
+def _trees(B: Backend, scenario: Scenario, dtype: str) -> dict[str, Any]:
+    def convert(tree: Any) -> Any:
+        return ms.asarray(tree, dtype=dtype, backend=B)
+
+    params = convert(scenario.params)
+    before = _plain(B, params)
+    tasks = scenario.tasks[0] if scenario.form in ("task", "adapt") else list(scenario.tasks)
+    if scenario.form == "stacked":
+        tasks = tree_map(lambda *rows: np.stack(rows), *scenario.tasks)
+    tasks = [convert(task) for task in tasks] if isinstance(tasks, list) else convert(tasks)
+    compute = _function(B, scenario, convert)
+    returned = (ms.compile(compute, backend=B) if scenario.compiled else compute)(params, tasks)
+    if any(a.tobytes() != b.tobytes() for a, b in zip(leaves(before), leaves(_plain(B, params)), strict=True)):
+        raise ms.errors.MutationError("the meta-parameters were changed by the computation")
+    if scenario.form == "adapt":
+        return {"adapted": _plain(B, returned)}
+    names = ("delta", "adapted", "query_loss")
+    return {name: _plain(B, getattr(returned, name)) for name in names}
+
+
+def _function(B: Backend, scenario: Scenario, convert: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    loss = LOSSES[scenario.loss]
+    algo: Any = scenario.algorithm
+    if not isinstance(algo.inner.lr, float):
+        algo = replace(algo, inner=replace(algo.inner, lr=convert(algo.inner.lr)))
+    if scenario.form == "adapt":
+        return lambda params, task: ms.adapt(algo, loss, params, task.support, backend=B)
+    f = ms.meta_gradient if scenario.form == "task" else ms.batch_meta_gradient
+    return lambda params, tasks: f(algo, loss, params, tasks, backend=B)
+
+
+def _plain(B: Backend, tree: Any) -> Any:
+    return tree_map(lambda leaf: np.array(B.to_numpy(leaf)) if B.is_array(leaf) else repr(leaf), tree)
+
+
+def main(target: str) -> None:
+    """Serve jobs until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner ends us
+    jobs, results = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a framework prints must not get between the messages
+    try:
+        backend = load(target)
+        registered = registrations().get(backend.name)
+        dtypes = registered.dtypes if registered else ("float32", "float64")
+        hello = Hello(dict(backend.versions()), dtypes)
+    except Exception as error:
+        send(results, Hello({}, (), f"{type(error).__name__}: {error}"))
+        return
+    send(results, hello)
+    while True:
+        try:
+            scenario, dtype = receive(jobs)
+        except EOFError:
+            return
+        send(results, perform(backend, scenario, dtype))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

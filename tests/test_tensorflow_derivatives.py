@@ -278,3 +278,28 @@ def test_traced_values_and_gradients_are_the_eager_ones(compiled: bool) -> None:
 def plain_derivative(f: Callable[[Any, Any], Any], v: np.ndarray) -> float:
     step, weights = 2e-3, {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12}
     return sum(w * float(np.sum(f(np, X + p * step * v))) for p, w in weights.items()) / step
+
+
+def test_the_derivative_of_take_is_dense_and_vectorizes_over_indices() -> None:
+    x, indices = tf.constant(X[0]), tf.constant([[0, 1], [2, -2]])
+
+    def one(i: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.reduce_sum(xp.take(x, i, axis=0) ** 2)
+        return tape.gradient(y, x)
+
+    assert isinstance(one(indices[0]), tf.Tensor)
+    together = tf.vectorized_map(one, indices, fallback_to_while_loop=False)
+    np.testing.assert_allclose(together.numpy(), 2 * X[0] * [[1, 1, 0, 0], [0, 0, 2, 0]], rtol=1e-14)
+
+
+def test_forward_mode_over_reverse_mode() -> None:
+    x, v = tf.constant(X[0]), tf.constant(V[0])
+    with tf.autodiff.ForwardAccumulator(x, v) as forward:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.reduce_sum(xp.take(x, xp.asarray([1, 0, 1]), axis=0) ** 3) + xp.prod(x)
+        g = tape.gradient(y, x)
+    others = np.prod(X[0]) / np.outer(X[0], X[0]) * (1 - np.eye(4))
+    np.testing.assert_allclose(forward.jvp(g).numpy(), 6 * X[0] * V[0] * [1, 2, 0, 0] + others @ V[0], rtol=1e-12)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from metaspec.backends.numpy import tracer
 from metaspec.backends.numpy.tracer.functions.einsum import einsum
 from metaspec.backends.numpy.tracer.rules.elementwise import balance
@@ -105,9 +106,8 @@ def _elementwise() -> Iterator[Case]:
         f = lambda xp, x, y, n=name: xp.astype(getattr(xp, n)(x > 0, y > 0), x.dtype) * y  # noqa: E731
         yield Case(name, "logical", f, (real(6), real(6)), smooth=False)
     for name in BITWISE.split():
-        f = lambda xp, x, y, n=name: xp.astype(  # noqa: E731
-            getattr(xp, n)(xp.astype(x * 5, xp.int64), xp.astype(y * 3, xp.int64)), x.dtype
-        ) * y
+        whole = lambda xp, x: xp.astype(x * 5, xp.int64)  # noqa: E731
+        f = lambda xp, x, y, n=name, w=whole: xp.astype(getattr(xp, n)(w(xp, x), w(xp, y)), x.dtype) * y  # noqa: E731
         yield Case(name, "bitwise", f, (positive(6), positive(6)), smooth=False)
     yield Case("logical_not", "not", lambda xp, x: xp.where(xp.logical_not(x > 0), x * x, x), (real(6),))
     yield Case("bitwise_invert", "not", lambda xp, x: xp.where(~(x > 0), x * x, x), (real(6),))
@@ -208,8 +208,15 @@ def _products() -> Iterator[Case]:
         yield Case("matmul", label, lambda xp, x, y: xp.matmul(x, y), (real(*a), real(*b)))
     yield Case("matmul", "itself", lambda xp, x: x.mT @ x, (real(4, 3, 2),))
     yield Case("matmul", "vecdot", lambda xp, x, y: xp.vecdot(x, y, axis=-1), (real(2, 3), real(4, 1, 3)))
-    yield Case("matmul", "tensordot", lambda xp, x, y: xp.tensordot(x, y, axes=((2, 0), (1, 2))), (real(2, 3, 4), real(5, 4, 2)))
-    yield Case("matmul", "einsum", lambda xp, x, y: einsum("bij,bkj,k->bi", x, y, y[0, :, 0]), (real(2, 3, 4), real(2, 5, 4)))
+    yield Case(
+        "matmul",
+        "tensordot",
+        lambda xp, x, y: xp.tensordot(x, y, axes=((2, 0), (1, 2))),
+        (real(2, 3, 4), real(5, 4, 2)),
+    )
+    yield Case(
+        "matmul", "einsum", lambda xp, x, y: einsum("bij,bkj,k->bi", x, y, y[0, :, 0]), (real(2, 3, 4), real(2, 5, 4))
+    )
 
 
 def _linalg() -> Iterator[Case]:

@@ -1,5 +1,6 @@
 """What a derivative is held against: differences in extended precision, and the identity <g, J t> = <J^T g, t>."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ def close(x: Any, y: Any, tol: float) -> None:
     """Equal up to `tol` in the largest element, relative where that is above one; and of one shape."""
     x, y = np.asarray(x), np.asarray(y)
     assert x.shape == y.shape
+    x, y = (z.astype(float) if z.dtype == bool else z for z in (x, y))
     assert np.all(np.isfinite(x) == np.isfinite(y))
     scale = max(1.0, float(np.max(np.abs(y), initial=0.0)))
     error = float(np.max(np.abs(x - y), initial=0.0))
@@ -25,19 +27,20 @@ def close(x: Any, y: Any, tol: float) -> None:
 
 
 def difference(f: Callable[..., Any], xs: Sequence[Any], ts: Sequence[Any], step: float = 1e-3) -> tuple[Any, ...]:
-    """The derivative of f at xs along ts by central differences, extrapolated three times; for longdouble."""
+    """The derivative of f at xs along ts by central differences, extrapolated three times."""
 
     def central(h: Any) -> list[Any]:
         up = as_tuple(f(*[x + h * t for x, t in zip(xs, ts, strict=True)]))
         down = as_tuple(f(*[x - h * t for x, t in zip(xs, ts, strict=True)]))
         return [(np.asarray(u) - np.asarray(d)) / (2 * h) for u, d in zip(up, down, strict=True)]
 
-    h = np.longdouble(step)
+    kind = xs[0].dtype.type
+    h = kind(step)
     table = [central(h / 2**i) for i in range(4)]
     for order in range(1, 4):
-        weight = np.longdouble(4**order)
+        weight = kind(4**order)
         table = [
             [(weight * fine - coarse) / (weight - 1) for fine, coarse in zip(b, a, strict=True)]
-            for a, b in zip(table[:-1], table[1:], strict=True)
+            for a, b in itertools.pairwise(table)
         ]
     return tuple(table[0])

@@ -5,6 +5,7 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
+
 from metaspec.backends.numpy import tracer
 
 from .cases import CASES, NO_DERIVATIVE, Case, sample
@@ -15,7 +16,9 @@ BY_NAME = pytest.mark.parametrize("case", CASES, ids=str)
 SMOOTH = pytest.mark.parametrize("case", [c for c in CASES if c.smooth], ids=str)
 
 
-def at(case: Case, seed: int = 0, dtype: Any = np.longdouble, lead: tuple[int, ...] = ()) -> tuple[list[Any], list[Any]]:
+def at(
+    case: Case, seed: int = 0, dtype: Any = np.longdouble, lead: tuple[int, ...] = ()
+) -> tuple[list[Any], list[Any]]:
     """A point and a direction."""
     rng = np.random.default_rng(seed)
     xs = [sample(domain, lead + shape, rng, dtype) for domain, shape in case.inputs]
@@ -43,7 +46,11 @@ def test_case_uses_its_primitive(case: Case) -> None:
     program = tracer.record(bind(case), tuple(at(case, dtype=np.float32)[0]))
     used = {step.primitive.name for step in program.instructions}
     trivial = {"stop_gradient", "positive"}  # a recording has no need of them
-    alike = case.label in ("to the 0", "to the 1", "key new") or case.primitive in ("broadcast_to", "reshape", "permute")
+    alike = case.label in ("to the 0", "to the 1", "key new") or case.primitive in (
+        "broadcast_to",
+        "reshape",
+        "permute",
+    )
     if case.primitive not in trivial and not alike:
         assert case.primitive in used, used
 

@@ -18,6 +18,8 @@ class BatchBox(Box):
 
 
 class BatchTrace(Trace):
+    """Applies the batch rules."""
+
     __slots__ = ("size",)
 
     def __init__(self, inputs: list[Array], size: int) -> None:
@@ -45,9 +47,7 @@ def vmap(f: Callable[..., Any]) -> Callable[..., Any]:
         sizes = {x.shape[0] if x.shape else None for x in arrays}
         if len(sizes) != 1 or None in sizes:
             shapes = ", ".join(str(tuple(x.shape)) for x in arrays)
-            raise ValueError(
-                f"vmap: the arguments need one common length on axis 0; their shapes are {shapes or 'none'}"
-            )
+            raise ValueError(f"vmap: arguments need one common length on axis 0; their shapes are {shapes or 'none'}")
         size = sizes.pop()
         assert size is not None
         trace = BatchTrace(arrays, size)

@@ -111,19 +111,20 @@ PRIMITIVES: dict[str, Primitive] = {}
 
 
 @functools.cache
-def _preferred(box: type[Box], raw: type) -> type[Box]:
+def _preferred(box: Any, raw: Any) -> type[Box]:
     # Python asks the right operand first where its class derives from the left operand's. Without this, arrays that
     # raise TypeError on operands that they do not know (array_api_strict) would never let a box on the right answer.
     namespace = {"__new__": lambda cls, *args: object.__new__(cls)}
     return type(box.__name__, (box, raw), namespace)
 
 
-def box_type(box: type[Any], values: Sequence[Any]) -> type[Any]:
+def box_type(box: Any, values: Sequence[Any]) -> type[Any]:
     """The class of boxes to use among arrays like `values`, so that operators between the two reach the box."""
     for value in values:
         raw = raw_value(value)
         if not isinstance(raw, numpy.ndarray | numpy.generic) and hasattr(raw, "__array_namespace__"):
-            return _preferred(box, type(raw))
+            kind: Any = type(raw)
+            return _preferred(box, kind)
     return box
 
 
@@ -138,7 +139,7 @@ def raw_namespace(args: Sequence[Any]) -> Any:
 
 
 def raw_value(x: Any) -> Any:
-    """What lies under all boxes of `x`. For its kind (namespace, dtype) only: batch axes of all levels are still on it."""
+    """What lies under all boxes of `x`: for its namespace and dtype only, as the axes of all batches are on it."""
     while isinstance(x, Box):
         x = x.value
     return x

@@ -17,6 +17,8 @@ class ForwardBox(Box):
 
 
 class ForwardTrace(Trace):
+    """Applies the jvp rules."""
+
     __slots__ = ()
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:

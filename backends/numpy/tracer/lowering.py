@@ -110,7 +110,8 @@ REDUCTIONS = {"sum": numpy.add.reduce, "max": numpy.maximum.reduce, "min": numpy
 
 def _ufunc(ufunc: Any) -> Lower:
     def lower(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
-        return Line(f"{bind(ufunc)}({', '.join(x.name for x in xs)}, {{out}})", out=True, inplace=True)
+        buffer = "out={out}" if ufunc in (numpy.maximum, numpy.minimum) else "{out}"  # NumPy wants the keyword there
+        return Line(f"{bind(ufunc)}({', '.join(x.name for x in xs)}, {buffer})", out=True, inplace=True)
 
     return lower
 

@@ -22,13 +22,13 @@ from .rules import structure
 ELEMENTWISE = """
     add subtract multiply divide remainder negative positive reciprocal square sqrt hypot exp expm1 log log1p log2 log10
     logaddexp sigmoid softplus sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh maximum minimum where
-    stop_gradient floor_divide sign floor ceil trunc isfinite isinf isnan signbit copysign equal not_equal less less_equal
-    greater greater_equal logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
+    stop_gradient floor_divide sign floor ceil trunc isfinite isinf isnan signbit copysign equal not_equal less
+    less_equal greater greater_equal logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
     bitwise_invert bitwise_left_shift bitwise_right_shift
 """
 SHAPING = """
-    reshape broadcast_to broadcast_shapes broadcast_arrays permute_dims swapaxes moveaxis expand_dims squeeze concat stack
-    unstack split flip roll repeat tile pad tril triu meshgrid
+    reshape broadcast_to broadcast_shapes broadcast_arrays permute_dims swapaxes moveaxis expand_dims squeeze concat
+    stack unstack split flip roll repeat tile pad tril triu meshgrid
 """
 REDUCTIONS = """
     sum mean var std prod max min any all count_nonzero argmax argmin argsort sort cumulative_sum cumulative_prod diff
@@ -99,16 +99,22 @@ def _bound(raw: Any) -> dict[str, Any]:
         return filled(1, x, dtype)
 
     def finfo(kind: Any, /) -> Any:
-        return raw.finfo(getattr(raw_value(kind), "dtype", kind))
+        return raw.finfo(_dtype(kind))
 
     def iinfo(kind: Any, /) -> Any:
-        return raw.iinfo(getattr(raw_value(kind), "dtype", kind))
+        return raw.iinfo(_dtype(kind))
 
     def result_type(*kinds: Any) -> Any:
-        return raw.result_type(*[getattr(kind, "dtype", kind) for kind in kinds])
+        return raw.result_type(*[_dtype(kind) for kind in kinds])
 
     functions = (asarray, full, full_like, zeros_like, ones_like, finfo, iinfo, result_type)
     return {f.__name__: f for f in functions} | {"empty_like": zeros_like}
+
+
+def _dtype(kind: Any) -> Any:
+    """The dtype of an array or box; a dtype or a Python scalar is taken as it is."""
+    raw = raw_value(kind)
+    return kind if isinstance(raw, type) or not hasattr(raw, "dtype") else raw.dtype
 
 
 def _holds_boxes(x: Any) -> bool:

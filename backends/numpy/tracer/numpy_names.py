@@ -57,6 +57,15 @@ def take(x: Array, indices: Any, axis: int | None = None) -> Array:
     return indexing.take(x, indices, axis=axis)
 
 
+def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
+    return shaping.repeat(x, repeats, axis=axis)
+
+
+def round_to(x: Array, decimals: int = 0) -> Array:
+    scale = 10.0**decimals
+    return rules.round_(x) if decimals == 0 else rules.round_(x * scale) / scale
+
+
 def reshape_method(x: Array, *shape: Any) -> Array:
     return shaping.reshape(x, shape[0] if len(shape) == 1 else shape)
 
@@ -231,12 +240,10 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     numpy.pad: shaping.pad,
     numpy.prod: reduction(reductions.prod),
     numpy.ravel: shaping.flatten,
-    numpy.repeat: lambda x, repeats, axis=None: shaping.repeat(x, repeats, axis=axis),
+    numpy.repeat: repeat,
     numpy.reshape: shaping.reshape,
     numpy.roll: lambda x, shift, axis=None: shaping.roll(x, shift, axis=axis),
-    numpy.round: lambda x, decimals=0: (
-        rules.round_(x) if decimals == 0 else rules.round_(x * 10.0**decimals) / 10.0**decimals
-    ),
+    numpy.round: round_to,
     numpy.sort: lambda x, axis=-1: reductions.sort(x, axis=axis),
     numpy.split: shaping.split,
     numpy.squeeze: _squeeze,

@@ -14,7 +14,12 @@ from .rules import elementwise as rules
 from .rules.structure import astype, matrix_transpose
 
 
-def swapped(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def method(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A primitive is an object, and only functions turn into methods."""
+    return lambda *args: f(*args)
+
+
+def swapped(f: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     return lambda x, y: f(y, x)
 
 
@@ -36,7 +41,7 @@ def setitem(x: Box, key: Any, value: Any) -> NoReturn:
     )
 
 
-def iterate(x: Box) -> Any:
+def iterate(x: Any) -> Any:
     if not x.shape:
         raise TypeError("iteration over an array of rank 0")
     return iter(shaping.unstack(x))
@@ -46,7 +51,7 @@ def transpose(x: Array) -> Array:
     return shaping.permute_dims(x, range(x.ndim)[::-1])
 
 
-BINARY = {
+BINARY: dict[str, Callable[..., Any]] = {
     "add": rules.add,
     "sub": rules.subtract,
     "mul": rules.multiply,
@@ -61,7 +66,7 @@ BINARY = {
     "lshift": rules.bitwise_left_shift,
     "rshift": rules.bitwise_right_shift,
 }
-COMPARISONS = {
+COMPARISONS: dict[str, Callable[..., Any]] = {
     "eq": rules.equal,
     "ne": rules.not_equal,
     "lt": rules.less,
@@ -69,7 +74,7 @@ COMPARISONS = {
     "gt": rules.greater,
     "ge": rules.greater_equal,
 }
-UNARY = {
+UNARY: dict[str, Callable[..., Any]] = {
     "neg": rules.negative,
     "pos": rules.positive,
     "abs": rules.absolute,
@@ -80,8 +85,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     "clip": elementwise.clip,
     "flatten": shaping.flatten,
     "ravel": shaping.flatten,
-    "repeat": shaping.repeat,
-    "round": rules.round_,
+    "repeat": numpy_names.repeat,
+    "round": numpy_names.round_to,
     "squeeze": shaping.squeeze,
     "swapaxes": shaping.swapaxes,
     "take": numpy_names.take,
@@ -129,10 +134,9 @@ SPECIAL: dict[str, Any] = {
 
 def install() -> None:
     """Puts the tables on the class of all boxes."""
+    for name, f in (BINARY | COMPARISONS | UNARY).items():
+        setattr(Box, f"__{name}__", method(f))
     for name, f in BINARY.items():
-        setattr(Box, f"__{name}__", lambda x, y, f=f: f(x, y))
         setattr(Box, f"__r{name}__", swapped(f))
-    for name, f in (COMPARISONS | UNARY).items():
-        setattr(Box, f"__{name}__", (lambda x, y, f=f: f(x, y)) if name in COMPARISONS else (lambda x, f=f: f(x)))
     for name, value in (METHODS | SPECIAL).items():
         setattr(Box, name, value)

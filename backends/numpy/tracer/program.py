@@ -100,7 +100,7 @@ class _Writer:
         outputs: Sequence[Any],
     ) -> None:
         self.raw, self.instructions, self.constants, self.outputs = raw, instructions, constants, outputs
-        self.scope: dict[str, Any] = {f"c{i}": x for i, x in enumerate(constants)}
+        self.scope: dict[str, Any] = {"__name__": __name__} | {f"c{i}": x for i, x in enumerate(constants)}
         self.bound: dict[int, str] = {}
         self.kinds: dict[int, tuple[Shape, Any]] = dict(enumerate(signature))
         self.kinds |= {step.slot: (step.shape, step.dtype) for step in instructions}
@@ -188,6 +188,7 @@ class _Writer:
     def _inplace(self, step: Any, line: Line, dying: Sequence[int]) -> int | None:
         """An operand whose buffer ends here and can hold the result."""
         used = [x.index for x in step.operands if x.kind == "slot"]
+        slot: int
         for slot in used:
             fits = slot in self.owned and slot in dying and self.kinds[slot] == (step.shape, step.dtype)
             if fits and all(x == slot or self.roots[x] != slot for x in used):
@@ -197,7 +198,7 @@ class _Writer:
     def _text(self, line: Line, out: str | None) -> str:
         text = line.text
         if line.out:
-            text = text.replace(", {out}", "" if out is None and text.endswith("{out})") else f", {out}")
+            text = text.replace("{out}", str(out))
         while "<" in text:
             before, _, rest = text.partition("<")
             number, _, after = rest.partition(">")

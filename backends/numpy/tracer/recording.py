@@ -45,6 +45,8 @@ class RecordBox(Box):
 
 
 class RecordTrace(Trace):
+    """Writes down each application of a primitive that is not known already."""
+
     __slots__ = ("constants", "instructions", "known", "origins", "slots")
 
     def __init__(self, inputs: list[Array]) -> None:
@@ -69,7 +71,7 @@ class RecordTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
         simpler = simplify.rewrite(self, primitive, args, params)
-        if isinstance(simpler, Box) and simpler.trace is self:
+        if not isinstance(simpler, tuple):
             return simpler
         primitive, args, params = simpler
         operands = tuple(self.operand(arg) for arg in args)
@@ -105,8 +107,8 @@ def record(f: Callable[..., Any], args: tuple[Array, ...]) -> Program:
     """Runs f once on the examples `args`, as a program for all arguments of the same shapes and dtypes.
 
     Args:
-        f: takes arrays; returns an array or a tuple of arrays. Its control flow in Python must not depend on the values of
-            its arguments (they refuse to be read); other arrays that it closes over become constants of the program.
+        f: takes arrays; returns an array or a tuple of arrays. Its control flow in Python must not depend on the values
+            of its arguments (they refuse to be read); other arrays that it closes over become constants.
         args: examples. None of their values gets into the program.
 
     Returns:

@@ -39,6 +39,8 @@ class ReverseBox(Box):
 
 
 class ReverseTrace(Trace):
+    """Keeps what the vjp rules will need."""
+
     __slots__ = ()
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:

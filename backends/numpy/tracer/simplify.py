@@ -20,11 +20,11 @@ SPREADING = frozenset(
 Call = tuple[Primitive, tuple[Any, ...], Params]
 
 
-def rewrite(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Box | Call:
-    """A box that has the result already, or a call that is at most as much work."""
+def rewrite(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
+    """A box that has the result already, or a `Call` that is at most as much work."""
     rule = RULES.get(primitive)
     if rule is not None:
-        return rule(trace, primitive, args, params)  # type: ignore[no-any-return]
+        return rule(trace, primitive, args, params)
     if primitive in SPREADING:
         return primitive, _without_spreading(trace, args), params
     return primitive, args, params
@@ -70,13 +70,13 @@ def _is(x: Any, value: float) -> bool:
 def _neutral(value: float, *, left: bool) -> Any:
     """op(x, value) is x, and op(value, x) too if `left`."""
 
-    def rule(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Box | Call:
+    def rule(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
         slim = _without_spreading(trace, args)
         x, y = slim
         if _is(y, value) and _same(x, args):
-            return x  # type: ignore[no-any-return]
+            return x
         if left and _is(x, value) and _same(y, args):
-            return y  # type: ignore[no-any-return]
+            return y
         return primitive, slim, params
 
     return rule
@@ -89,45 +89,45 @@ def _same(x: Any, args: tuple[Any, ...]) -> bool:
     return isinstance(x, Box) and x.shape == shape and all(dtype == x.dtype for dtype in dtypes)
 
 
-def _identity(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Box | Call:
-    return args[0]  # type: ignore[no-any-return]
+def _identity(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
+    return args[0]
 
 
-def _involution(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Box | Call:
+def _involution(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
     maker, sources, _ = trace.origin(args[0])
     return sources[0] if maker is primitive and isinstance(sources[0], Box) else (primitive, args, params)
 
 
-def _reshape(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Box | Call:
+def _reshape(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
     (x,), shape = args, params["shape"]
     maker, sources, _ = trace.origin(x)
     if maker is primitive:
         x = sources[0]
-    return x if x.shape == shape else (primitive, (x,), params)  # type: ignore[no-any-return]
+    return x if x.shape == shape else (primitive, (x,), params)
 
 
-def _permute(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Box | Call:
+def _permute(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
     (x,), axes = args, params["axes"]
     maker, sources, inner = trace.origin(x)
     if maker is primitive:
         x, axes = sources[0], tuple(inner["axes"][a] for a in axes)
     if axes == tuple(range(x.ndim)):
-        return x  # type: ignore[no-any-return]
+        return x
     moved = [a for a in axes if x.shape[a] != 1]
     if moved == sorted(moved):  # only axes of length 1 move: a reshape says the same, and is found again more often
         return rewrite(trace, structure.reshape, (x,), {"shape": tuple(x.shape[a] for a in axes)})
     return primitive, (x,), {"axes": axes}
 
 
-def _broadcast(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Box | Call:
+def _broadcast(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
     (x,), shape = args, params["shape"]
     maker, sources, _ = trace.origin(x)
     if maker is primitive:
         x = sources[0]
-    return x if x.shape == shape else (primitive, (x,), params)  # type: ignore[no-any-return]
+    return x if x.shape == shape else (primitive, (x,), params)
 
 
-def _sum(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Box | Call:
+def _sum(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
     (x,), axis = args, params["axis"]
     if x.dtype == numpy.bool_ or any(x.shape[a] != 1 for a in axis):
         return primitive, args, params

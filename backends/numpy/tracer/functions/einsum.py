@@ -10,7 +10,7 @@ from .shaping import moveaxis, permute_dims, reshape
 
 
 def einsum(subscripts: str, /, *operands: Array, optimize: object = None) -> Array:
-    """The sum of products that `subscripts` ("ij,jk->ik") describes; repeated labels are diagonals, "..." stands for axes."""
+    """The sum of products that `subscripts` ("ij,jk->ik") describes, with diagonals ("ii") and "..." for more axes."""
     inputs, output = _parse(subscripts, [x.ndim for x in operands])
     if len(inputs) != len(operands):
         raise ValueError(f"einsum: {subscripts!r} names {len(inputs)} operands; {len(operands)} were given")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from ..core import Array, Box, namespace_of, raw_value
-from ..rules.elementwise import less, where
+from ..rules.elementwise import add, less, where
 from ..rules.indexing import Span, slice_p, take_p, to_front
 from ..rules.structure import normalize_axis
 from .shaping import broadcast_arrays, permute_dims, reshape
@@ -20,7 +20,8 @@ def getitem(x: Array, key: Any) -> Array:
     """`x[key]` for slices, integers, None, Ellipsis, integer arrays and concrete boolean masks."""
     if isinstance(key, Box) and not isinstance(x, Box) and key.ndim == 0:
         x = namespace_of(x).asarray(x)
-    keys = _complete(x, _without_masks(key if isinstance(key, tuple) else (key,)))
+    given = _without_masks(key if isinstance(key, tuple) else (key,))
+    keys = _complete(x, given)
     spans: list[Span] = []
     shape: list[int] = []  # of the result of basic indexing, with a new axis of length 1 for None
     arrays: dict[int, Array] = {}  # axis of that result -> index array
@@ -48,7 +49,7 @@ def getitem(x: Array, key: Any) -> Array:
     if any(span != WHOLE for span in spans):
         x = slice_p(x, spans=tuple(spans))
     x = reshape(x, shape)
-    return _gather(x, arrays, _separated(keys)) if arrays else x
+    return _gather(x, arrays, _separated(given)) if arrays else x
 
 
 def _gather(x: Array, arrays: dict[int, Array], separated: bool) -> Array:
@@ -78,7 +79,7 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
     if axis is None:
         x, axis = reshape(x, -1), 0
     axis = normalize_axis(axis, x.ndim)
-    indices = indices if _is_array(indices) else namespace_of(x).asarray(indices)
+    indices = indices if hasattr(indices, "ndim") else namespace_of(x).asarray(indices)
     return take_p(x, _nonnegative(indices, x.shape[axis]), axis=axis)
 
 
@@ -124,13 +125,15 @@ def _complete(x: Array, keys: list[Any]) -> list[Any]:
     used = sum(k is not None and k is not Ellipsis for k in keys)
     if used > x.ndim:
         raise IndexError(f"{used} indices for an array of rank {x.ndim}")
+    if sum(k is Ellipsis for k in keys) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
     at = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
     return [*keys[:at], *[slice(None)] * (x.ndim - used), *keys[at + 1 :]]
 
 
 def _separated(keys: list[Any]) -> bool:
-    """Whether a slice or None stands between two arrays (an integer counts as an array then)."""
-    places = [i for i, k in enumerate(keys) if k is not None and not isinstance(k, slice)]
+    """Whether a slice, None or Ellipsis stands between two arrays (an integer counts as an array then)."""
+    places = [i for i, k in enumerate(keys) if k is not None and k is not Ellipsis and not isinstance(k, slice)]
     return places[-1] - places[0] >= len(places)
 
 
@@ -150,4 +153,4 @@ def _nonnegative(index: Array, length: int) -> Array:
         if index.size and not (-length <= int(xp.min(index)) and int(xp.max(index)) < length):
             raise IndexError(f"indices {index} are out of bounds for an axis of length {length}")
         return index if not index.size or int(xp.min(index)) >= 0 else xp.where(index < 0, index + length, index)
-    return where(less(index, 0), index + length, index)
+    return where(less(index, 0), add(index, length), index)

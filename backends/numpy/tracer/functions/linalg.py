@@ -3,9 +3,9 @@
 import math
 from typing import Any, NamedTuple
 
-from ..core import Array
+from ..core import Array, namespace_of
 from ..rules import linalg as rules
-from ..rules.elementwise import absolute, power, square
+from ..rules.elementwise import absolute, power, square, where
 from ..rules.structure import astype, matrix_transpose, normalize_axes, normalize_axis
 from . import reductions
 from .contractions import matmul, outer, tensordot, vecdot
@@ -13,16 +13,22 @@ from .shaping import cut, expand_dims, moveaxis, reshape, squeeze, stack
 
 
 class SlogdetResult(NamedTuple):
+    """What `slogdet` returns."""
+
     sign: Array
     logabsdet: Array
 
 
 class EighResult(NamedTuple):
+    """What `eigh` returns."""
+
     eigenvalues: Array
     eigenvectors: Array
 
 
 class QRResult(NamedTuple):
+    """What `qr` returns."""
+
     Q: Array
     R: Array
 
@@ -74,7 +80,7 @@ def eigvalsh(x: Array, /) -> Array:
 
 
 def qr(x: Array, /) -> QRResult:
-    """Q with orthonormal columns and R upper triangular with positive diagonal, for full-rank matrices not wider than high."""
+    """X = Q @ R with R upper triangular and its diagonal positive; for matrices of full rank, not wider than high."""
     if x.ndim < 2 or x.shape[-1] > x.shape[-2]:
         raise ValueError(f"linalg.qr needs matrices at least as high as wide; the argument has shape {x.shape}")
     r = cholesky(matmul(matrix_transpose(x), x), upper=True)
@@ -96,7 +102,7 @@ def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: f
         return reductions.sum(astype(x != 0, x.dtype), axis=axes, keepdims=keepdims)
     total = reductions.sum(power(absolute(x), ord), axis=axes, keepdims=keepdims)
     zero = total == 0
-    return rules.where(zero, 0.0, power(rules.where(zero, 1.0, total), 1.0 / ord))
+    return where(zero, 0.0, power(where(zero, 1.0, total), 1.0 / ord))
 
 
 def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
@@ -129,7 +135,7 @@ def matrix_power(x: Array, n: int, /) -> Array:
     if n < 0:
         return matrix_power(inv(x), -n)
     if n == 0:
-        return matmul(x, x) * 0 + rules.namespace_of(x).eye(x.shape[-1], dtype=x.dtype)
+        return matmul(x, x) * 0 + namespace_of(x).eye(x.shape[-1], dtype=x.dtype)
     half = x if n < 2 else matrix_power(x, n // 2)
     if n == 1:
         return x

@@ -1,5 +1,6 @@
 """Shapes: the array API's manipulation functions in terms of the structural primitives."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -138,7 +139,7 @@ def split(x: Array, sections: int | Sequence[int], axis: int = 0) -> list[Array]
     else:
         inner = [int(i) for i in sections]
     edges = [0, *inner, length]
-    return [cut(x, axis, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [cut(x, axis, a, b) for a, b in itertools.pairwise(edges)]
 
 
 def flip(x: Array, /, *, axis: int | tuple[int, ...] | None = None) -> Array:

@@ -1,7 +1,7 @@
 """Elementwise primitives: each row of the table is the chain rule of one function, argument by argument.
 
-A row's rule `(g, z, x, ...) -> g * dz/dx` serves forward mode (g is a tangent) and reverse mode (g is a cotangent) alike.
-Where the function has a kink, this is the derivative that is taken:
+A row's rule `(g, z, x, ...) -> g * dz/dx` serves forward mode (g is a tangent) and reverse mode (g is a cotangent)
+alike. Where the function has a kink, this is the derivative that is taken:
 
     abs(x), hypot(x, y) at 0              0
     maximum(x, y), minimum(x, y) at x=y   one half to each
@@ -105,9 +105,10 @@ def _copysign(g: Array, z: Array, x: Array, y: Any) -> Array:
     return where(equal(signbit(x), signbit(_array(y, z))), g, negative(g))
 
 
-def _safe(z: Array) -> Array:
-    """`z` with its zeros replaced by ones: a denominator for what is zero anyway."""
-    return where(equal(z, 0), 1.0, z)
+def _ratio(x: Any, z: Array) -> Array:
+    """X / z, and 0 with all its derivatives where z is 0."""
+    zero = equal(z, 0)
+    return where(zero, 0.0, x / where(zero, 1.0, z))
 
 
 # Arithmetic
@@ -125,7 +126,7 @@ reciprocal: Primitive = define("reciprocal", [lambda g, z, x: negative(g * squar
 square: Primitive = define("square", [lambda g, z, x: g * (2.0 * x)])
 sqrt: Primitive = define("sqrt", [lambda g, z, x: g * (0.5 / z)])
 absolute: Primitive = define("abs", [lambda g, z, x: g * sign(x)])
-hypot: Primitive = define("hypot", [lambda g, z, x, y: g * (x / _safe(z)), lambda g, z, x, y: g * (y / _safe(z))])
+hypot: Primitive = define("hypot", [lambda g, z, x, y: g * _ratio(x, z), lambda g, z, x, y: g * _ratio(y, z)])
 
 # Exponentials and logarithms
 exp: Primitive = define("exp", [lambda g, z, x: g * z])

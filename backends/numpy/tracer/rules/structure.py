@@ -51,7 +51,7 @@ def spread(x: Array, shape: Shape) -> Array:
 
 
 def align(args: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
-    """Batched arguments of lower rank get axes of length 1 behind the batch axis, so that they broadcast as they should."""
+    """Batched arguments of lower rank get axes of length 1 behind the batch axis, so that they broadcast rightly."""
     ranks = [len(shape_of(arg)) - flag for arg, flag in zip(args, flags, strict=True)]
     top = max(ranks)
     return [

@@ -1,0 +1,211 @@
+"""A recorded program: right for all inputs, lean, and honest about what it cannot do."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metaspec.backends.numpy import tracer
+
+from .checks import close
+
+XP = tracer.namespace(np)
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(4, 3))
+
+
+def names(program: tracer.Program) -> list[str]:
+    return [step.primitive.name for step in program.instructions]
+
+
+def test_no_value_of_the_example_gets_in() -> None:
+    """Examples of nothing but NaN, and still the right results."""
+
+    def f(x: Any, w: Any) -> Any:
+        h = XP.maximum(x @ w, 0.0)
+        g = XP.where(h > 1.0, h, h * XP.max(x)) + XP.sort(x, axis=0) + x[XP.argmax(x, axis=1)]
+        return XP.sum(g), XP.logsumexp(g, axis=1), tracer.vjp(lambda x: XP.sum(XP.abs(x) ** 2.5), x)[1](XP.ones(()))[0]
+
+    w = RNG.normal(size=(3, 3))
+    with np.errstate(invalid="ignore"):
+        program = tracer.record(f, (X * np.nan, w * np.nan))
+    for a, b in zip(program(X, w), f(X, w), strict=True):
+        close(a, b, 1e-14)
+
+
+def test_dead_code_common_parts_and_constants() -> None:
+    def f(x: Any) -> Any:
+        XP.exp(x)  # dead
+        table = XP.tanh(XP.ones((3, 3)) * 0.5)  # constant
+        return XP.sin(x) @ table + XP.sin(x) @ table
+
+    program = tracer.record(f, (X,))
+    assert names(program) == ["sin", "matmul", "add"]
+    close(program(X), 2 * np.sin(X) @ np.tanh(np.full((3, 3), 0.5)), 1e-15)
+
+
+def test_simplifications() -> None:
+    def f(x: Any) -> Any:
+        y = XP.permute_dims(XP.permute_dims(x, (1, 0)), (1, 0)) * 1.0 / 1.0 - 0.0
+        z = XP.broadcast_to(XP.sum(y, axis=1, keepdims=True), (4, 3))
+        return XP.reshape(XP.reshape(y * z * XP.ones((4, 3)), (12,)), (4, 3)) * XP.full((4, 3), 0.1)
+
+    program = tracer.record(f, (X,))
+    assert names(program) == ["sum", "multiply", "multiply"]
+    close(program(X), f(X), 0)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0])
+def test_signed_zeros_survive(value: float) -> None:
+    x = np.asarray([0.0, -0.0, 1.0])
+    for f in (
+        lambda x: x + value,
+        lambda x: x - value,
+        lambda x: value + x,
+        lambda x: x * 1.0,
+        lambda x: XP.negative(-x),
+    ):
+        assert np.array_equal(np.signbit(tracer.record(f, (x,))(x)), np.signbit(f(x)))
+
+
+def test_scalars_that_compare_equal_are_kept_apart() -> None:
+    x = np.asarray([3, 4])
+    out = tracer.record(lambda x: (x + 1, x + 1.0, x + True, x * 0.0, x * -0.0), (x,))(x)
+    assert [y.dtype for y in out] == [np.int64, np.float64, np.int64, np.float64, np.float64]
+    assert not np.signbit(out[3]).any()
+    assert np.signbit(out[4]).all()
+
+
+def test_arguments_and_earlier_results_are_left_alone() -> None:
+    def f(x: Any) -> Any:
+        y = XP.exp(x) * 2.0
+        z = XP.tanh(y + 1.0)
+        return y, z, XP.reshape(y, (12,)) + 1.0, XP.matrix_transpose(z)
+
+    program = tracer.record(f, (X,))
+    kept = X.copy()
+    first = program(X)
+    copies = [y.copy() for y in first]
+    program(X + 1.0)
+    close(X, kept, 0)
+    for a, b, c in zip(first, copies, f(X), strict=True):
+        close(a, b, 0)
+        close(a, c, 0)
+
+
+def test_views_of_a_buffer_are_not_overwritten() -> None:
+    def f(x: Any) -> Any:
+        y = x * 2.0
+        v = XP.matrix_transpose(y)  # shares y's memory beyond y's last use
+        z = XP.exp(x) + 1.0
+        u = XP.sin(z) * z
+        return v + XP.matrix_transpose(u), y[0] + XP.flip(y, axis=0)[0], XP.matrix_transpose(u) @ u
+
+    program = tracer.record(f, (X,))
+    for a, b in zip(program(X), f(X), strict=True):
+        close(a, b, 1e-14)
+
+
+def test_buffers_are_used_again() -> None:
+    def f(x: Any) -> Any:
+        for _ in range(20):
+            x = XP.tanh(x) * 1.5
+        return x
+
+    source = tracer.record(f, (X,)).source
+    assert len({line.split(" = ")[0].strip() for line in source.splitlines()[1:-1]}) == 1
+
+
+def test_constants_are_those_of_the_time_of_recording() -> None:
+    w = np.ones(3)
+    program = tracer.record(lambda x: x * w, (X,))
+    w[:] = 7.0
+    close(program(X), X, 0)
+    constant = tracer.record(lambda x: XP.ones(2) * 3.0, (X,))
+    constant(X)[0] = 5.0
+    close(constant(X), [3.0, 3.0], 0)
+
+
+def test_control_flow_on_values_is_refused() -> None:
+    for f in (
+        lambda x: x if x.sum() > 0 else -x,
+        lambda x: float(x[0, 0]) * x,
+        lambda x: int(XP.argmax(x)) * x,
+        lambda x: np.asarray(x),
+        lambda x: tracer.vjp(lambda y: y if y.sum() > 0 else -y, x)[0],
+    ):
+        with pytest.raises(TypeError, match=r"xp\.where"):
+            tracer.record(f, (X,))
+        with pytest.raises(TypeError, match=r"xp\.where"):
+            tracer.vmap(f)(X[None])
+    with pytest.raises(TypeError, match=r"xp\.where"):
+        tracer.record(lambda x: x[x > 0], (X,))
+
+
+def test_other_shapes_and_dtypes_are_refused() -> None:
+    program = tracer.record(lambda x: x * 2.0, (X,))
+    with pytest.raises(ValueError, match="argument 0 has shape"):
+        program(X[:2])
+    with pytest.raises(ValueError, match="argument 0 has shape"):
+        program(X.astype(np.float32))
+    with pytest.raises(ValueError, match="takes 1 arrays; 2"):
+        program(X, X)
+
+
+def test_is_concrete() -> None:
+    seen = []
+
+    def f(x: Any) -> Any:
+        seen.append(tracer.is_concrete(x))
+        return x
+
+    f(X)
+    tracer.record(f, (X,))
+    tracer.vmap(f)(X)
+    tracer.vjp(f, X)
+    tracer.jvp(f, [X], [X])
+    assert seen == [True, False, False, False, False]
+
+
+def test_a_program_can_be_traced_and_recorded_again() -> None:
+    program = tracer.record(lambda x, y: XP.tanh(x @ y), (X, X.T))
+    g = lambda x: XP.sum(program(x, X.T) ** 2)  # noqa: E731
+    expected = tracer.vjp(lambda x: XP.sum(XP.tanh(x @ X.T) ** 2), X)[1](np.ones(()))[0]
+    gradient = lambda x: tracer.vjp(g, x)[1](np.ones(()))[0]  # noqa: E731
+    close(gradient(X), expected, 1e-14)
+    close(tracer.record(gradient, (X,))(X), expected, 1e-14)
+
+
+def test_recording_under_a_batch() -> None:
+    """The constants are traced arrays then, and the program runs by way of the primitives."""
+
+    def row(x: Any) -> Any:
+        return tracer.record(lambda u: u * x, (np.ones(3),))(x)
+
+    close(tracer.vmap(row)(X), X * X, 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.longdouble])
+def test_other_dtypes(dtype: Any) -> None:
+    def f(x: Any) -> Any:
+        gradient = lambda x: tracer.vjp(lambda x: XP.mean(XP.tanh(x @ x.T / 3) ** 2), x)[1](XP.ones((), dtype=dtype))[0]  # noqa: E731
+        return gradient(x - 0.1 * gradient(x))
+
+    x = X.astype(dtype)
+    out = tracer.record(f, (x,))(x)
+    assert out.dtype == dtype
+    close(out, f(x), 20 * float(np.finfo(dtype).eps))
+
+
+def test_linear_work_per_step() -> None:
+    """Each further step of a long loop adds the same number of instructions: nothing is recorded twice."""
+
+    def steps(n: int) -> int:
+        def f(x: Any) -> Any:
+            for _ in range(n):
+                x = x - 0.1 * tracer.vjp(lambda x: XP.sum(XP.tanh(x @ X.T) ** 2), x)[1](np.ones(()))[0]
+            return x
+
+        return len(tracer.record(f, (X,)).instructions)
+
+    assert steps(4) - steps(3) == steps(3) - steps(2) <= 9

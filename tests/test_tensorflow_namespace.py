@@ -174,8 +174,13 @@ def flat(result: Any) -> list[Any]:
     return list(result) if isinstance(result, (tuple, list)) else [result]
 
 
-@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
-@pytest.mark.parametrize("index", range(len(CASES)), ids=[f"{i}-{c[0]}" for i, c in enumerate(CASES)])
+FIRST_OF_NAME = [i for i, c in enumerate(CASES) if c[0] not in [d[0] for d in CASES[:i]]]
+RUNS = [(i, False) for i in range(len(CASES))] + [(i, True) for i in FIRST_OF_NAME]
+
+
+@pytest.mark.parametrize(
+    ("index", "traced"), RUNS, ids=[f"{CASES[i][0]}-{i}-{'traced' if t else 'eager'}" for i, t in RUNS]
+)
 def test_values_and_types_are_those_of_numpy(index: int, traced: bool) -> None:
     _, f, arrays = CASES[index]
     with np.errstate(all="ignore"):

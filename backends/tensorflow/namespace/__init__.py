@@ -4,8 +4,8 @@ All of the standard but its set functions (`unique_*`: lengths that depend on va
 standard leaves a choice: kinds of types do not mix (int + float and bool * float raise), `divide` and its like want
 floats, arrays come as tensors (`asarray` converts). float32 and float64 promote; Python scalars are weak. Defaults are
 float32, int64, complex64. Derivatives are right to third order and beyond, at zeros and at large arguments;
-`_elementwise`, `_reductions` and `linalg` say what stands in at kinks. All vectorizes but `nonzero`, `signbit`, `copysign`,
-`nextafter` and the few of `linalg` named there; all compiles by XLA but `det` and `slogdet`.
+`_elementwise`, `_reductions` and `linalg` say what stands in at kinks. All vectorizes but `nonzero`, `signbit`,
+`copysign`, `nextafter` and the few of `linalg` named there; all compiles by XLA but `det` and `slogdet`.
 
 Operands are plain tensors, whose own operators and methods follow TensorFlow, not the standard. In portable code use
 

@@ -1,8 +1,8 @@
 """The standard's linear algebra over the last two axes of arrays.
 
 The derivatives of norms are taken to be 0 at 0. `inv`, `solve` and `cholesky` raise on matrices that they cannot treat,
-and `det` has no derivative at a singular one. TensorFlow compiles neither `det` nor `slogdet` by XLA, and `vectorized_map`
-treats `det`, `qr`, `svd` and what rests on `svd` (`svdvals`, `pinv`, `matrix_rank`, some norms) in a loop.
+and `det` has no derivative at a singular one. TensorFlow compiles neither `det` nor `slogdet` by XLA, and
+`vectorized_map` loops over `det`, `qr`, `svd` and what rests on `svd` (`svdvals`, `pinv`, `matrix_rank`, some norms).
 """
 
 from __future__ import annotations

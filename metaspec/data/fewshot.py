@@ -128,7 +128,8 @@ class FewShot:
 
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
-        return np.unique(self.data.labels, return_counts=True)[1]
+        counts: NDArray[np.int64] = np.unique(self.data.labels, return_counts=True)[1]
+        return counts
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:

@@ -2,8 +2,8 @@
 
 The pictures, one-bit PNGs of 105 x 105, become 28 x 28 with ink = 255 on 0, so that a task source gives ink = 1. The
 MAML authors' script asks Pillow for the Lanczos filter; on a one-bit picture, however, Pillow takes the nearest pixel
-whatever filter is asked for, so that is what the script does. `resample="lanczos"`, the default here, filters the picture
-as 8-bit grey, which is what was asked for; `resample="nearest"` gives the pictures that the script makes.
+whatever filter is asked for, so that is what the script does. `resample="lanczos"`, the default here, filters 8-bit
+grey, which is what was asked for; `resample="nearest"` gives the pictures that the script makes.
 
 Sources: Lake, Salakhutdinov, Tenenbaum, "Human-level concept learning through probabilistic program induction", Science
 2015; https://github.com/brendenlake/omniglot; https://github.com/cbfinn/maml, data/omniglot_resized and

@@ -17,6 +17,7 @@ import numpy
 Array = Any
 Params = dict[str, Any]
 Shape = tuple[int, ...]
+NUMPY = (numpy.ndarray, numpy.generic)
 
 _levels = itertools.count(1)
 
@@ -115,14 +116,15 @@ def _preferred(box: Any, raw: Any) -> type[Box]:
     # Python asks the right operand first where its class derives from the left operand's. Without this, arrays that
     # raise TypeError on operands that they do not know (array_api_strict) would never let a box on the right answer.
     namespace = {"__new__": lambda cls, *args: object.__new__(cls)}
-    return type(box.__name__, (box, raw), namespace)
+    preferred: type[Box] = type(box.__name__, (box, raw), namespace)
+    return preferred
 
 
 def box_type(box: Any, values: Sequence[Any]) -> type[Any]:
     """The class of boxes to use among arrays like `values`, so that operators between the two reach the box."""
     for value in values:
         raw = raw_value(value)
-        if not isinstance(raw, numpy.ndarray | numpy.generic) and hasattr(raw, "__array_namespace__"):
+        if not isinstance(raw, NUMPY) and hasattr(raw, "__array_namespace__"):
             kind: Any = type(raw)
             return _preferred(box, kind)
     return box
@@ -131,7 +133,7 @@ def box_type(box: Any, values: Sequence[Any]) -> type[Any]:
 def raw_namespace(args: Sequence[Any]) -> Any:
     """The namespace of the first array among `args`; NumPy where there are Python scalars only."""
     for arg in args:
-        if isinstance(arg, numpy.ndarray | numpy.generic):
+        if isinstance(arg, NUMPY):
             return numpy
         if hasattr(arg, "__array_namespace__"):
             return arg.__array_namespace__()

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy
 
 from .core import Primitive, Shape
+from .rules.structure import row_of_ones, sums_rows
 
-BLAS = ("f", "d")
 
 
 class Value(NamedTuple):
@@ -130,10 +130,9 @@ def _reduction(reduce: Any) -> Lower:
 
 
 def _sum(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
-    """A sum over the last axis but one is a product with a row of ones, which BLAS does at twice the speed."""
     x = xs[0]
-    if params["axis"] == (len(x.shape) - 2,) and x.dtype.char in BLAS and x.shape[-1] > 1:
-        ones = bind(numpy.ones((1, x.shape[-2]), dtype=x.dtype))
+    if sums_rows(x.shape, x.dtype, params["axis"]):
+        ones = bind(row_of_ones(x.shape[-2], x.dtype))
         product = f"{bind(numpy.matmul)}({ones}, {x.name})"
         if params["keepdims"]:
             return Line(f"{bind(numpy.matmul)}({ones}, {x.name}, {{out}})", out=True)

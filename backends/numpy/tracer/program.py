@@ -164,7 +164,7 @@ class _Writer:
         body: list[str] = []
         for i, (step, line) in enumerate(zip(self.instructions, self.lines, strict=True)):
             kind = (step.shape, step.dtype)
-            buffer = self._inplace(step, line, dying.get(i, ())) if line.inplace else None
+            buffer = self._inplace(step, dying.get(i, ())) if line.inplace else None
             if buffer is None and line.out and step.slot in self.owned and free.get(kind):
                 buffer = free[kind].pop()
                 unused.pop(buffer)
@@ -185,13 +185,12 @@ class _Writer:
         results = ", ".join(self._result(y) for y in self.outputs)
         return "\n    ".join([f"def program({inputs}):", *body, f"return [{results}]"]) + "\n"
 
-    def _inplace(self, step: Any, line: Line, dying: Sequence[int]) -> int | None:
-        """An operand whose buffer ends here and can hold the result."""
-        used = [x.index for x in step.operands if x.kind == "slot"]
-        slot: int
-        for slot in used:
-            fits = slot in self.owned and slot in dying and self.kinds[slot] == (step.shape, step.dtype)
-            if fits and all(x == slot or self.roots[x] != slot for x in used):
+    def _inplace(self, step: Any, dying: Sequence[int]) -> int | None:
+        """An operand whose buffer ends here and can hold the result; NumPy itself sees to overlapping operands."""
+        for x in step.operands:
+            slot: int = x.index
+            owned = x.kind == "slot" and slot in self.owned and slot in dying
+            if owned and self.kinds[slot] == (step.shape, step.dtype):
                 return slot
         return None
 

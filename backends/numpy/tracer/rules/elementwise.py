@@ -68,9 +68,8 @@ def _balance(xp: Any, x: Any, y: Any) -> Array:
     """1 where x > y, 0 where x < y, one half at a tie; in the floating dtype of the arguments."""
     like = x if hasattr(x, "dtype") else y
     if xp is numpy:
-        dtype = numpy.result_type(x, y)
-        half = numpy.multiply(numpy.greater(x, y), numpy.asarray(0.5, dtype=dtype))
-        return half + numpy.multiply(numpy.greater_equal(x, y), numpy.asarray(0.5, dtype=dtype))
+        above, tie = numpy.greater(x, y).astype(numpy.result_type(x, y)), numpy.equal(x, y)
+        return numpy.where(tie, 0.5, above) if tie.any() else above
     one = xp.ones((), dtype=like.dtype)
     return xp.where(x > y, one, xp.where(x == y, 0.5 * one, 0.0 * one))
 

@@ -12,6 +12,8 @@ from .structure import align, matrix_transpose, reshape, sum_to
 
 
 def _matmul(xp: Any, a: Array, b: Array) -> Array:
+    if xp is numpy and a.shape[-1] == 1:  # an outer product
+        return numpy.multiply(a, b)
     if xp is numpy and b.ndim == 2 and a.ndim > 2:  # one large product instead of many small ones
         flat = numpy.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b)
         return flat.reshape(*a.shape[:-1], b.shape[-1])

@@ -3,9 +3,12 @@
 reshape <-> reshape      permute <-> permute      broadcast_to <-> sum
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy
 
 from ..core import Array, Params, Primitive, Shape, raw_namespace, raw_value, shape_of
 
@@ -71,7 +74,7 @@ def batch_elementwise(primitive: Primitive) -> Any:
     """The batch rule of everything that acts on each element by itself."""
 
     def rule(size: int, flags: Sequence[bool], args: Sequence[Any], params: Params) -> Array:
-        return primitive(*align(args, flags), **params)
+        return primitive(*(align(args, flags) if len(args) > 1 else args), **params)
 
     return rule
 
@@ -91,8 +94,25 @@ def _batch_broadcast(size: int, flags: Sequence[bool], args: Sequence[Any], para
     return broadcast_to(lifted, shape=(size, *shape))
 
 
+def sums_rows(shape: Shape, dtype: Any, axis: tuple[int, ...]) -> bool:
+    """Whether to sum NumPy's arrays over `axis` as a product with a row of ones: BLAS does that at twice the speed."""
+    return axis == (len(shape) - 2,) and dtype.char in "fd" and shape[-1] > 1
+
+
+@functools.cache
+def row_of_ones(length: int, dtype: Any) -> Array:
+    ones = numpy.ones((1, length), dtype=dtype)
+    ones.flags.writeable = False
+    return ones
+
+
 def _sum(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
-    return xp.sum(x, axis=axis, keepdims=keepdims)
+    if xp is not numpy:
+        return xp.sum(x, axis=axis, keepdims=keepdims)
+    if not sums_rows(x.shape, x.dtype, axis):
+        return numpy.add.reduce(x, axis, None, None, keepdims)
+    total = numpy.matmul(row_of_ones(x.shape[-2], x.dtype), x)
+    return total if keepdims else total.reshape(*x.shape[:-2], x.shape[-1])
 
 
 def _astype(xp: Any, x: Array, *, dtype: Any) -> Array:

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import array_api_strict
 import numpy as np
 import pytest
 
 from metaspec.backends.numpy import tracer
 
-from .checks import close
+from .checks import close, difference
 
 XP = tracer.namespace(np)
 RNG = np.random.default_rng(0)
@@ -209,3 +210,64 @@ def test_linear_work_per_step() -> None:
         return len(tracer.record(f, (X,)).instructions)
 
     assert steps(4) - steps(3) == steps(3) - steps(2) <= 9
+
+
+def test_strict_namespace() -> None:
+    strict = tracer.namespace(array_api_strict)
+    x = array_api_strict.asarray(X)
+
+    def f(xp: Any) -> Any:
+        loss = lambda x: xp.sum(xp.tanh(x @ x.T) ** 2)  # noqa: E731
+        return lambda x: tracer.jvp(lambda x: tracer.vjp(loss, x)[1](xp.ones_like(loss(x)))[0], [x], [x])[1]
+
+    program = tracer.record(f(strict), (x,))
+    out = program(x)
+    assert type(out) is type(x)
+    close(out, f(XP)(X), 1e-13)
+
+
+def pooled_net(params: Any, x: Any) -> Any:
+    """Convolution as slices and one product, pooling as reshape and max: images (n, 6, 6) to scores (n, 3)."""
+    kernel, weights = params
+    n = x.shape[0]
+    patches = XP.stack([x[:, i : i + 5, j : j + 5][:, :4, :4] for i in range(3) for j in range(3)], axis=-1)
+    maps = XP.tanh(patches @ kernel)
+    pooled = XP.max(XP.reshape(maps, (n, 2, 2, 2, 2, 4)), axis=(2, 4))
+    return XP.reshape(pooled, (n, 16)) @ weights
+
+
+def test_pooled_convolutions_batched_over_tasks() -> None:
+    """Compiled, batched, two inner steps and second order: where a compiler of derivatives has gone wrong before."""
+    rng = np.random.default_rng(3)
+    params = (rng.normal(size=(9, 4)) / 3, rng.normal(size=(16, 3)) / 4)
+    images, labels = rng.normal(size=(5, 2, 4, 8, 8))[..., :6, :6], rng.integers(0, 3, size=(5, 2, 4))
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        hot = XP.astype(y[:, None] == XP.arange(3), x.dtype)
+        return -XP.mean(XP.sum(XP.log_softmax(pooled_net(params, x)) * hot, axis=1))
+
+    def adapted(kernel: Any, weights: Any, x: Any, y: Any) -> Any:
+        theta = (kernel, weights)
+        for _ in range(2):
+            value, pullback = tracer.vjp(lambda *p: loss(p, x[0], y[0]), *theta)
+            theta = tuple(p - 0.3 * g for p, g in zip(theta, pullback(XP.ones_like(value)), strict=True))
+        return loss(theta, x[1], y[1])
+
+    def meta(kernel: Any, weights: Any, x: Any, y: Any) -> Any:
+        def row(x: Any, y: Any) -> Any:
+            value, pullback = tracer.vjp(lambda *p: adapted(*p, x, y), kernel, weights)
+            return (value, *pullback(XP.ones_like(value)))
+
+        return tuple(XP.mean(z, axis=0) for z in tracer.vmap(row)(x, y))
+
+    program = tracer.record(meta, (*params, images, labels))
+    value, *gradient = program(*params, images, labels)
+    each = [adapted(*params, x, y) for x, y in zip(images, labels, strict=True)]
+    close(value, np.mean(each), 1e-14)
+
+    def mean(*p: Any) -> Any:
+        return np.mean([adapted(*p, x, y) for x, y in zip(images, labels, strict=True)])
+
+    direction = [rng.normal(size=p.shape) for p in params]
+    (expected,) = difference(mean, params, direction, 1e-4)
+    close(sum(np.sum(g * t) for g, t in zip(gradient, direction, strict=True)), expected, 1e-9)

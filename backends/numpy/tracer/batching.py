@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from metaspec.errors import InvalidArgumentError
+
 from .core import Array, Box, Params, Primitive, Shape, Trace
 from .outputs import as_arrays, map_outputs
 from .rules.structure import broadcast_to
@@ -47,7 +49,9 @@ def vmap(f: Callable[..., Any]) -> Callable[..., Any]:
         sizes = {x.shape[0] if x.shape else None for x in arrays}
         if len(sizes) != 1 or None in sizes:
             shapes = ", ".join(str(tuple(x.shape)) for x in arrays)
-            raise ValueError(f"vmap: arguments need one common length on axis 0; their shapes are {shapes or 'none'}")
+            raise InvalidArgumentError(
+                f"vmap: arguments need one common length on axis 0; their shapes are {shapes or 'none'}"
+            )
         size = sizes.pop()
         assert size is not None
         trace = BatchTrace(arrays, size)

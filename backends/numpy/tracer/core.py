@@ -9,6 +9,7 @@ primitives again, one level further down, until only raw arrays are left. So tra
 import functools
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ NUMPY = (numpy.ndarray, numpy.generic)
 _levels = itertools.count(1)
 
 
-class Trace:
+class Trace(ABC):
     """One running transformation; levels only ever grow, so that a box that outlives its trace is never mistaken."""
 
     __slots__ = ("box", "level")
@@ -31,8 +32,9 @@ class Trace:
         self.box: type[Any] = box_type(box, inputs)
         self.level = next(_levels)
 
+    @abstractmethod
     def process(self, primitive: "Primitive", args: tuple[Any, ...], params: Params) -> Any:
-        raise NotImplementedError
+        """Applies the primitive to arguments of which at least one is a box of this trace."""
 
 
 class Box:
@@ -126,7 +128,8 @@ def box_type(box: Any, values: Sequence[Any]) -> type[Any]:
         raw = raw_value(value)
         if not isinstance(raw, NUMPY) and hasattr(raw, "__array_namespace__"):
             kind: Any = type(raw)
-            return _preferred(box, kind)
+            preferred: type[Any] = _preferred(box, kind)
+            return preferred
     return box
 
 

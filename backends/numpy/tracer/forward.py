@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from metaspec.errors import InvalidArgumentError
+
 from .core import Array, Box, Params, Primitive, Trace, is_float
-from .outputs import as_array, as_arrays, map_outputs, zeros_like
+from .outputs import as_array, as_arrays, is_zero, map_outputs, zeros_like
 
 
 class ForwardBox(Box):
@@ -47,11 +49,13 @@ def jvp(f: Callable[..., Any], primals: Sequence[Array], tangents: Sequence[Arra
         `(value, tangent)`, both structured like the result of f.
     """
     if len(primals) != len(tangents):
-        raise ValueError(f"jvp: {len(primals)} primals but {len(tangents)} tangents; give one tangent for each")
+        raise InvalidArgumentError(
+            f"jvp: {len(primals)} primals but {len(tangents)} tangents; give one tangent for each"
+        )
     arrays = as_arrays(primals)
     trace = ForwardTrace(ForwardBox, arrays)
     boxes = [
-        x if t is None or not is_float(x) else trace.box(trace, x, as_array(t))
+        x if is_zero(t) or not is_float(x) else trace.box(trace, x, as_array(t))
         for x, t in zip(arrays, tangents, strict=True)
     ]
     out = f(*boxes)

@@ -10,7 +10,6 @@ from .core import Primitive, Shape
 from .rules.structure import row_of_ones, sums_rows
 
 
-
 class Value(NamedTuple):
     """An operand in the source: its name, and the shape and dtype it has (none for a Python scalar)."""
 

@@ -47,6 +47,16 @@ TAKEN = """
 """
 
 
+class Namespace(SimpleNamespace):
+    """A namespace that names what it lacks."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"{self.__dict__['__name__']} has no {name!r}: there is no rule for it. Compose it of the functions that "
+            "are there, or take it from the raw namespace for arrays that are not differentiated, batched or recorded."
+        )
+
+
 @functools.cache
 def namespace(raw: Any) -> Any:
     """The namespace whose functions take the arrays of `raw` (numpy, array_api_strict, ...) and boxes around them."""
@@ -61,10 +71,10 @@ def namespace(raw: Any) -> Any:
     )
     names |= {name: getattr(module, name) for table, module in tables for name in table.split()}
     names |= OTHERS
-    names["linalg"] = SimpleNamespace(**{f.__name__: f for f in linalg.FUNCTIONS})
+    names["linalg"] = Namespace(__name__="linalg", **{f.__name__: f for f in linalg.FUNCTIONS})
     names |= _bound(raw)
     names["__name__"] = f"metaspec.backends.numpy.tracer.namespace({raw.__name__})"
-    return SimpleNamespace(**names)
+    return Namespace(**names)
 
 
 def _bound(raw: Any) -> dict[str, Any]:

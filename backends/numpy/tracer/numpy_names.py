@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy
 
+from metaspec.errors import InvalidTypeError
+
 from .core import Array, Box
 from .functions import contractions, einsum, elementwise, indexing, linalg, reductions, shaping
 from .namespace import namespace
@@ -41,7 +43,7 @@ def cumulation(f: Callable[..., Array]) -> Callable[..., Array]:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     if options.get("out") is not None:
-        raise TypeError("out= has no meaning for a traced array, which is never changed in place")
+        raise InvalidTypeError("out= has no meaning for a traced array, which is never changed in place")
     return {k: v for k, v in options.items() if v is not None and k != "out"}
 
 
@@ -79,7 +81,7 @@ def transpose_method(x: Array, *axes: Any) -> Array:
 
 def _where(condition: Array, *branches: Any) -> Array:
     if len(branches) != 2:
-        raise TypeError("np.where(condition) alone gives a result of unknown shape; give both branches")
+        raise InvalidTypeError("np.where(condition) alone gives a result of unknown shape; give both branches")
     return rules.where(condition, *branches)
 
 
@@ -275,7 +277,7 @@ def array_ufunc(self: Box, ufunc: numpy.ufunc, method: str, *inputs: Any, **opti
         return reduction(getattr(reductions, name))(*inputs, **({"axis": 0} | options))
     if rule is None or method != "__call__" or _given(options):
         how = "" if method == "__call__" else f".{method}"
-        raise TypeError(
+        raise InvalidTypeError(
             f"numpy.{ufunc.__name__}{how} with options {sorted(options)} has no rule for traced arrays; "
             "compose it of functions of the array API (xp = ms.array_namespace(x))"
         )
@@ -286,7 +288,7 @@ def array_function(self: Box, f: Any, types: Any, args: Any, options: Any) -> An
     """NumPy's hook for all of its other functions."""
     rule = FUNCTIONS.get(f)
     if rule is None:
-        raise TypeError(
+        raise InvalidTypeError(
             f"{f.__module__}.{f.__name__} has no rule for traced arrays; "
             "compose it of functions of the array API (xp = ms.array_namespace(x))"
         )

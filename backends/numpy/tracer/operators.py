@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from metaspec.errors import MutationError
+from metaspec.errors import InvalidTypeError, MutationError
 
 from . import numpy_names
 from .core import Array, Box
@@ -25,10 +25,11 @@ def swapped(f: Callable[..., Any]) -> Callable[[Any, Any], Any]:
 
 def no_value(kind: str) -> Callable[[Box], NoReturn]:
     def refuse(x: Box) -> NoReturn:
-        raise TypeError(
+        raise InvalidTypeError(
             f"{kind} of a traced array of shape {x.shape}: its value is not known while a derivative, a batch or a "
             "recording is being traced. Choose between arrays with xp.where(condition, a, b) in place of `if`, keep "
-            "arithmetic in arrays in place of float() and int(), and ask is_concrete(x) where both ways are to be had."
+            "arithmetic in arrays in place of float() and int(), put arrays together with xp.stack, and ask "
+            "is_concrete(x) where both ways are to be had."
         )
 
     return refuse
@@ -43,7 +44,7 @@ def setitem(x: Box, key: Any, value: Any) -> NoReturn:
 
 def iterate(x: Any) -> Any:
     if not x.shape:
-        raise TypeError("iteration over an array of rank 0")
+        raise InvalidTypeError("iteration over an array of rank 0")
     return iter(shaping.unstack(x))
 
 

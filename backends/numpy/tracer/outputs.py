@@ -31,6 +31,6 @@ def zeros_like(x: Array) -> Array:
     return namespace_of(x).zeros(x.shape, dtype=x.dtype)
 
 
-def ones_like(x: Array) -> Array:
-    """Raw ones of the shape and dtype that `x` shows."""
-    return namespace_of(x).ones(x.shape, dtype=x.dtype)
+def is_zero(x: Any) -> bool:
+    """Whether `x`, a tangent or cotangent, is known to be zero throughout, so that no work need be done for it."""
+    return x is None or (isinstance(x, numpy.ndarray) and not x.any())

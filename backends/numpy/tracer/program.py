@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy
 
+from metaspec.errors import InvalidArgumentError
+
 from .core import Array, Box, Shape
 from .lowering import Line, Value, lower
 from .outputs import as_array
@@ -46,10 +48,10 @@ class Program:
 
     def _check(self, args: Sequence[Array]) -> None:
         if len(args) != len(self.signature):
-            raise ValueError(f"the program takes {len(self.signature)} arrays; {len(args)} were given")
+            raise InvalidArgumentError(f"the program takes {len(self.signature)} arrays; {len(args)} were given")
         for i, (x, (shape, dtype)) in enumerate(zip(args, self.signature, strict=True)):
             if x.shape != shape or x.dtype != dtype:
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"argument {i} has shape {x.shape} and dtype {x.dtype}; the program was recorded for shape {shape} "
                     f"and dtype {dtype}. Record the function again for other shapes and dtypes."
                 )

@@ -4,8 +4,10 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from metaspec.errors import InvalidArgumentError
+
 from .core import Array, Box, Params, Primitive, Trace, is_float
-from .outputs import as_array, as_arrays, map_outputs, zeros_like
+from .outputs import as_array, as_arrays, is_zero, map_outputs, zeros_like
 from .rules.elementwise import add
 
 _indices = itertools.count()
@@ -83,10 +85,12 @@ def vjp(f: Callable[..., Any], *primals: Array) -> tuple[Any, Callable[[Any], tu
     def pullback(cotangent: Any) -> tuple[Array, ...]:
         given = [cotangent] if single else list(cotangent)
         if len(given) != len(nodes):
-            raise ValueError(f"pullback: {len(nodes)} outputs but {len(given)} cotangents; give one for each output")
+            raise InvalidArgumentError(
+                f"pullback: {len(nodes)} outputs but {len(given)} cotangents; give one for each output"
+            )
         cotangents: dict[Node, Array] = {}
         for node, g in zip(nodes, given, strict=True):
-            if node is not None and g is not None:
+            if node is not None and not is_zero(g):
                 _accumulate(cotangents, node, as_array(g))
         for node in tape:
             g = cotangents.pop(node, None)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy
 
-from .core import Box, Params, Primitive, shape_of
+from .core import Box, Params, Primitive, is_float, shape_of
 from .functions.shaping import broadcast_shapes
 from .rules import elementwise, structure
 from .rules.structure import keepdims_shape
@@ -129,7 +129,7 @@ def _broadcast(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: 
 
 def _sum(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
     (x,), axis = args, params["axis"]
-    if x.dtype == numpy.bool_ or any(x.shape[a] != 1 for a in axis):
+    if not is_float(x) or any(x.shape[a] != 1 for a in axis):
         return primitive, args, params
     shape = keepdims_shape(x.shape, axis) if params["keepdims"] else _removed(x.shape, axis)
     return rewrite(trace, structure.reshape, (x,), {"shape": shape})

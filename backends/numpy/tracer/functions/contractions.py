@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from metaspec.errors import InvalidArgumentError
+
 from ..core import Array
 from ..outputs import as_array
 from ..rules.matmul import matmul_p
@@ -14,7 +16,7 @@ def matmul(a: Array, b: Array, /) -> Array:
     """The matrix product; a vector on the left is a row, on the right a column, and leaves no axis behind."""
     a, b = as_array(a), as_array(b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        raise ValueError(f"matmul: the shapes {a.shape} and {b.shape} do not fit")
+        raise InvalidArgumentError(f"matmul: the shapes {a.shape} and {b.shape} do not fit")
     if a.ndim > 1 and b.ndim > 1:
         return matmul_p(a, b)
     rows = a if a.ndim > 1 else expand_dims(a, axis=0)
@@ -28,7 +30,7 @@ def vecdot(a: Array, b: Array, /, *, axis: int = -1) -> Array:
     """The sum of a * b over `axis`, after broadcasting the others."""
     a, b = moveaxis(a, axis, -1), moveaxis(b, axis, -1)
     if a.shape[-1] != b.shape[-1]:
-        raise ValueError(f"vecdot: the shapes {a.shape} and {b.shape} differ along the axis of the sum")
+        raise InvalidArgumentError(f"vecdot: the shapes {a.shape} and {b.shape} differ along the axis of the sum")
     product = matmul_p(expand_dims(a, axis=-2), expand_dims(b, axis=-1))
     return squeeze(product, (-2, -1))
 
@@ -41,7 +43,7 @@ def tensordot(a: Array, b: Array, /, *, axes: int | tuple[Sequence[int], Sequenc
         left, right = ((ax,) if isinstance(ax, int) else ax for ax in axes)
         pair = tuple(normalize_axis(i, a.ndim) for i in left), tuple(normalize_axis(i, b.ndim) for i in right)
     if [a.shape[i] for i in pair[0]] != [b.shape[i] for i in pair[1]]:
-        raise ValueError(f"tensordot: the axes {axes} of shapes {a.shape} and {b.shape} do not match")
+        raise InvalidArgumentError(f"tensordot: the axes {axes} of shapes {a.shape} and {b.shape} do not match")
     free_a = [i for i in range(a.ndim) if i not in pair[0]]
     free_b = [i for i in range(b.ndim) if i not in pair[1]]
     inner = math.prod(a.shape[i] for i in pair[0])

@@ -2,6 +2,8 @@
 
 import math
 
+from metaspec.errors import InvalidArgumentError
+
 from ..core import Array
 from ..rules.matmul import matmul_p
 from ..rules.structure import sum_p
@@ -13,7 +15,7 @@ def einsum(subscripts: str, /, *operands: Array, optimize: object = None) -> Arr
     """The sum of products that `subscripts` ("ij,jk->ik") describes, with diagonals ("ii") and "..." for more axes."""
     inputs, output = _parse(subscripts, [x.ndim for x in operands])
     if len(inputs) != len(operands):
-        raise ValueError(f"einsum: {subscripts!r} names {len(inputs)} operands; {len(operands)} were given")
+        raise InvalidArgumentError(f"einsum: {subscripts!r} names {len(inputs)} operands; {len(operands)} were given")
     terms = [_diagonals(labels, x) for labels, x in zip(inputs, operands, strict=True)]
     while len(terms) > 1:
         (la, a), (lb, b), *rest = terms
@@ -34,7 +36,7 @@ def _parse(subscripts: str, ranks: list[int]) -> tuple[list[str], str]:
             inputs[i] = labels.replace("...", dots)
             widest = max(widest, dots, key=len)
         if len(inputs[i]) != rank:
-            raise ValueError(f"einsum: the term {labels!r} does not fit an operand of rank {rank}")
+            raise InvalidArgumentError(f"einsum: the term {labels!r} does not fit an operand of rank {rank}")
     if not arrow:
         flat = "".join(inputs)
         output = widest + "".join(sorted(c for c in set(flat) if flat.count(c) == 1 and c not in widest))
@@ -65,7 +67,7 @@ def _pair(la: str, a: Array, lb: str, b: Array, later: set[str]) -> tuple[str, A
     sizes = dict(zip(la, a.shape, strict=True))
     for label, n in zip(lb, b.shape, strict=True):
         if sizes.setdefault(label, n) != n:
-            raise ValueError(f"einsum: the label {label!r} stands for the lengths {sizes[label]} and {n}")
+            raise InvalidArgumentError(f"einsum: the label {label!r} stands for the lengths {sizes[label]} and {n}")
 
     def length(labels: list[str]) -> int:
         return math.prod(sizes[c] for c in labels)

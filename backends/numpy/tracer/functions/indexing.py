@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy
 
+from metaspec.errors import InvalidTypeError
+
 from ..core import Array, Box, namespace_of, raw_value
 from ..rules.elementwise import add, less, where
 from ..rules.indexing import Span, slice_p, take_p, to_front
@@ -111,7 +113,7 @@ def _without_masks(keys: Sequence[Any]) -> list[Any]:
         if not _is_array(k) or not namespace_of(raw).isdtype(raw.dtype, "bool"):
             plain.append(k)
         elif isinstance(k, Box):
-            raise TypeError(
+            raise InvalidTypeError(
                 "a boolean mask that depends on traced values gives a result of unknown shape; "
                 "use xp.where(mask, x, 0) in its place"
             )

@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+from metaspec.errors import InvalidArgumentError, UnsupportedError
+
 from ..core import Array, namespace_of
 from ..rules import linalg as rules
 from ..rules.elementwise import absolute, power, square, where
@@ -35,7 +37,7 @@ class QRResult(NamedTuple):
 
 def _square(name: str, x: Array) -> Array:
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ValueError(f"linalg.{name} needs square matrices; the argument has shape {x.shape}")
+        raise InvalidArgumentError(f"linalg.{name} needs square matrices; the argument has shape {x.shape}")
     return x
 
 
@@ -82,7 +84,9 @@ def eigvalsh(x: Array, /) -> Array:
 def qr(x: Array, /) -> QRResult:
     """X = Q @ R with R upper triangular and its diagonal positive; for matrices of full rank, not wider than high."""
     if x.ndim < 2 or x.shape[-1] > x.shape[-2]:
-        raise ValueError(f"linalg.qr needs matrices at least as high as wide; the argument has shape {x.shape}")
+        raise InvalidArgumentError(
+            f"linalg.qr needs matrices at least as high as wide; the argument has shape {x.shape}"
+        )
     r = cholesky(matmul(matrix_transpose(x), x), upper=True)
     return QRResult(matrix_transpose(solve(matrix_transpose(r), matrix_transpose(x))), r)
 
@@ -111,7 +115,7 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Arr
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     along = {1: -2, math.inf: -1}.get(ord)
     if along is None:
-        raise NotImplementedError(f"linalg.matrix_norm: ord {ord!r} has no rule; 'fro', 1 and inf have")
+        raise UnsupportedError(f"linalg.matrix_norm: ord {ord!r} has no rule; 'fro', 1 and inf have")
     return reductions.max(reductions.sum(absolute(x), axis=along, keepdims=True), axis=(-2, -1), keepdims=keepdims)
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from metaspec.errors import InvalidArgumentError
+
 from ..core import Array, namespace_of
 from ..outputs import as_array
 from ..rules import reductions as rules
@@ -144,7 +146,7 @@ def _along(x: Array, axis: int | None, dtype: Any) -> tuple[Array, int]:
         x = astype(x, dtype)
     if axis is None:
         if x.ndim > 1:
-            raise ValueError(f"axis is needed for an array of rank {x.ndim}")
+            raise InvalidArgumentError(f"axis is needed for an array of rank {x.ndim}")
         axis = 0
     return x, normalize_axis(axis, x.ndim)
 

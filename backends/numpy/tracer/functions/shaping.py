@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from metaspec.errors import InvalidArgumentError, UnsupportedError
+
 from ..core import Array, Shape, namespace_of, shape_of
 from ..outputs import as_array
 from ..rules import indexing, structure
@@ -21,7 +23,7 @@ def reshape(x: Array, shape: int | Sequence[int], *, copy: bool | None = None) -
         for n in sizes:
             known *= n if n != -1 else 1
         if sizes.count(-1) > 1 or known == 0 or x.size % known:
-            raise ValueError(f"reshape: cannot turn shape {x.shape} into {sizes}")
+            raise InvalidArgumentError(f"reshape: cannot turn shape {x.shape} into {sizes}")
         sizes = tuple(x.size // known if n == -1 else n for n in sizes)
     return x if sizes == x.shape else structure.reshape(x, shape=sizes)
 
@@ -41,7 +43,7 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
         for i, n in enumerate(shape, start=rank - len(shape)):
             if n != 1:
                 if result[i] not in (1, n):
-                    raise ValueError(f"the shapes {', '.join(map(str, shapes))} do not broadcast together")
+                    raise InvalidArgumentError(f"the shapes {', '.join(map(str, shapes))} do not broadcast together")
                 result[i] = n
     return tuple(result)
 
@@ -56,7 +58,9 @@ def permute_dims(x: Array, axes: Sequence[int]) -> Array:
     """The axes of `x` in another order."""
     order = tuple(normalize_axis(a, x.ndim) for a in axes)
     if sorted(order) != list(range(x.ndim)):
-        raise ValueError(f"permute_dims: {tuple(axes)} is not a permutation of the {x.ndim} axes of shape {x.shape}")
+        raise InvalidArgumentError(
+            f"permute_dims: {tuple(axes)} is not a permutation of the {x.ndim} axes of shape {x.shape}"
+        )
     return x if order == tuple(range(x.ndim)) else structure.permute(x, axes=order)
 
 
@@ -72,7 +76,7 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
     sources = [normalize_axis(a, x.ndim) for a in _sequence(source)]
     targets = [normalize_axis(a, x.ndim) for a in _sequence(destination)]
     if len(sources) != len(targets):
-        raise ValueError(f"moveaxis: {len(sources)} sources but {len(targets)} destinations")
+        raise InvalidArgumentError(f"moveaxis: {len(sources)} sources but {len(targets)} destinations")
     order = [a for a in range(x.ndim) if a not in sources]
     for target, origin in sorted(zip(targets, sources, strict=True)):
         order.insert(target, origin)
@@ -91,7 +95,7 @@ def squeeze(x: Array, /, axis: int | tuple[int, ...] | None = None) -> Array:
     """`x` without the given axes, which must be of length 1; without all such axes for None."""
     chosen = [i for i, n in enumerate(x.shape) if n == 1] if axis is None else normalize_axes(axis, x.ndim)
     if any(x.shape[a] != 1 for a in chosen):
-        raise ValueError(f"squeeze: the axes {axis} of shape {x.shape} are not all of length 1")
+        raise InvalidArgumentError(f"squeeze: the axes {axis} of shape {x.shape} are not all of length 1")
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in chosen))
 
 
@@ -99,7 +103,7 @@ def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
     """The arrays one after the other along `axis`; flattened first for None."""
     parts = [as_array(x) for x in arrays]
     if not parts:
-        raise ValueError("concat needs at least one array; none was given")
+        raise InvalidArgumentError("concat needs at least one array; none was given")
     if axis is None:
         parts, axis = [reshape(x, -1) for x in parts], 0
     axis = normalize_axis(axis, parts[0].ndim)
@@ -110,7 +114,7 @@ def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
     """The arrays side by side along a new axis."""
     parts = [as_array(x) for x in arrays]
     if not parts:
-        raise ValueError("stack needs at least one array; none was given")
+        raise InvalidArgumentError("stack needs at least one array; none was given")
     axis = normalize_axis(axis, parts[0].ndim + 1)
     return concat([expand(x, axis) for x in parts], axis=axis)
 
@@ -133,7 +137,7 @@ def split(x: Array, sections: int | Sequence[int], axis: int = 0) -> list[Array]
     length = x.shape[axis]
     if isinstance(sections, int):
         if length % sections:
-            raise ValueError(f"split: a length of {length} does not divide into {sections} equal parts")
+            raise InvalidArgumentError(f"split: a length of {length} does not divide into {sections} equal parts")
         step = length // sections
         inner = [step * i for i in range(1, sections)]
     else:
@@ -193,7 +197,7 @@ def tile(x: Array, repetitions: int | Sequence[int], /) -> Array:
 def pad(x: Array, width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Array:
     """`x` with a border of a constant: `width` is n, (before, after), or one such pair for each axis."""
     if mode != "constant":
-        raise NotImplementedError(f"pad: mode {mode!r} has no rule; only 'constant' has")
+        raise UnsupportedError(f"pad: mode {mode!r} has no rule; only 'constant' has")
     if isinstance(width, int):
         widths = [(width, width)] * x.ndim
     elif isinstance(width[0], int):

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy
 
+from metaspec.errors import InvalidArgumentError
+
 from ..core import Array, Params, Primitive, Shape, raw_namespace, raw_value, shape_of
 
 
@@ -20,7 +22,7 @@ def inverse(axes: Sequence[int]) -> tuple[int, ...]:
 
 def normalize_axis(axis: int, ndim: int) -> int:
     if not -ndim <= axis < ndim:
-        raise ValueError(f"axis {axis} is out of bounds for an array of rank {ndim}")
+        raise InvalidArgumentError(f"axis {axis} is out of bounds for an array of rank {ndim}")
     return int(axis) % ndim
 
 
@@ -110,7 +112,7 @@ def _sum(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     if xp is not numpy:
         return xp.sum(x, axis=axis, keepdims=keepdims)
     if not sums_rows(x.shape, x.dtype, axis):
-        return numpy.add.reduce(x, axis, None, None, keepdims)
+        return numpy.add.reduce(x, axis=axis, keepdims=keepdims)
     total = numpy.matmul(row_of_ones(x.shape[-2], x.dtype), x)
     return total if keepdims else total.reshape(*x.shape[:-2], x.shape[-1])
 
@@ -173,7 +175,7 @@ def matrix_transpose(x: Array) -> Array:
     """Swaps the last two axes."""
     n = x.ndim
     if n < 2:
-        raise ValueError(f"matrix_transpose needs an array of rank 2 or more; this one has shape {x.shape}")
+        raise InvalidArgumentError(f"matrix_transpose needs an array of rank 2 or more; this one has shape {x.shape}")
     return permute(x, axes=(*range(n - 2), n - 1, n - 2))
 
 

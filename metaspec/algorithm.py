@@ -34,7 +34,7 @@ class Algorithm(Protocol):
 
 
 def gradient_on(B: Backend, loss: Loss, batch: Tree) -> Callable[[Tree], Tree]:
-    """Theta -> grad loss(theta, batch)."""
+    """theta -> grad loss(theta, batch)."""
     value_and_grad = B.value_and_grad(loss, has_aux=True)
     return lambda theta: value_and_grad(theta, batch)[1]
 

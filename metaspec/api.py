@@ -167,7 +167,7 @@ def adapt(
 
 
 def compile(f: Callable[..., Tree], *, backend: str | Backend | None = None) -> Callable[..., Tree]:
-    """F made fast for repeated calls with arguments of equal structure, shapes and dtypes.
+    """f made fast for repeated calls with arguments of equal structure, shapes and dtypes.
 
     Args:
         f: A pure function of trees of arrays, such as a closure over `batch_meta_gradient`. It is traced: it must not

@@ -78,15 +78,9 @@ def _converted(B: Backend, leaf: Any, dtype: str | None, device: Any) -> Array:
 
 @contextmanager
 def computing(B: Backend, tree: Tree) -> Iterator[None]:
-    """The context in which B computes on `tree`: B is the backend at work, and formats beyond float32 are honoured.
-
-    At float32 and below the user's own choice of fast matrix products stands.
-    """
-    names = {B.dtype_name(leaf) for leaf in B.tree_flatten(tree)[0] if B.is_array(leaf)}
-    wide = next((name for name in WIDE if name in names), None)
-    with backend_context(B):
-        if wide is None:
-            yield
-        else:
-            with B.precision(wide):
-                yield
+    """The context in which B computes on `tree`: B is the backend at work, formats beyond float32 are honoured."""
+    names = {
+        B.dtype_name(leaf) if B.is_array(leaf) else str(getattr(leaf, "dtype", "")) for leaf in B.tree_flatten(tree)[0]
+    }
+    with backend_context(B), B.working(next((name for name in WIDE if name in names), None)):
+        yield

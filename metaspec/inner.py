@@ -27,7 +27,7 @@ class InnerOptimizer(Protocol):
         """u(theta, gradient)."""
 
     def pull_back(self, B: Backend, v: Tree, hvp: Callable[[Tree], Tree]) -> Tree:
-        """V (du/dtheta + du/dgradient . H), `hvp` giving the products with H at the step's starting point."""
+        """v (du/dtheta + du/dgradient . H), `hvp` giving the products with H at the step's starting point."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class GradientDescent:
                 _checked_rate(float(values.max()), f"lr{path}")
 
     def update(self, B: Backend, theta: Tree, gradient: Tree) -> Tree:
-        """Theta - lr * gradient."""
+        """theta - lr * gradient."""
         return subtract(B, theta, self._scaled(B, gradient))
 
     def pull_back(self, B: Backend, v: Tree, hvp: Callable[[Tree], Tree]) -> Tree:

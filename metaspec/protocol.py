@@ -6,7 +6,7 @@ where the framework's own is measurably better. Optional members have a fallback
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import optree
@@ -106,6 +106,13 @@ class Backend(ABC):
         """The same values outside of any recording that the framework keeps on arrays; the identity where none is."""
         return tree
 
+    def working(self, wide: str | None) -> AbstractContextManager[None]:
+        """Entered around every computation; `wide` is its widest dtype beyond float32, which must be honoured.
+
+        At float32 and below the user's own choice of fast matrix products stands.
+        """
+        return nullcontext() if wide is None else self.precision(wide)
+
     def mutation_mark(self, tree: Tree) -> Any:
         """Something that changes when a leaf is altered in place; a constant where arrays cannot be."""
         return None
@@ -152,14 +159,14 @@ class Backend(ABC):
         return linearize
 
     def linear_solve(self, matvec: Callable[[Tree], Tree], b: Tree, solver: Any, x0: Tree | None = None) -> Solution:
-        """X with A x = b, A symmetric and given by its products, by a solver of metaspec.solvers."""
+        """x with A x = b, A symmetric and given by its products, by a solver of metaspec.solvers."""
         solution: Solution = solver.solve(self, matvec, b, x0)
         return solution
 
     # --- optional -----------------------------------------------------------------------------------------------------
 
     def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        """F with every leaf of every argument and result batched along axis 0. Fallback: loop and stack."""
+        """f with every leaf of every argument and result batched along axis 0. Fallback: loop and stack."""
 
         def mapped(*args: Tree) -> Tree:
             leaves, structure = self.tree_flatten(args)
@@ -185,17 +192,17 @@ class Backend(ABC):
         return carry, self.tree_stack(ys)
 
     def checkpoint(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        """F whose intermediate values are computed again when it is differentiated. Fallback: f, which keeps them."""
+        """f whose intermediate values are computed again when it is differentiated. Fallback: f, which keeps them."""
         return f
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        """F made fast for repeated calls with equal shapes. Fallback: f."""
+        """f made fast for repeated calls with equal shapes. Fallback: f."""
         return f
 
     # --- for adapters -------------------------------------------------------------------------------------------------
 
     def flat_function(self, f: Callable[..., Tree], structure: Any) -> tuple[Callable[..., tuple[Any, ...]], list[Any]]:
-        """F as a function of the leaves of its arguments, and a list that holds its result's structure once it ran."""
+        """f as a function of the leaves of its arguments, and a list that holds its result's structure once it ran."""
         out: list[Any] = []
 
         def flat(*leaves: Any) -> tuple[Any, ...]:

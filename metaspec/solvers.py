@@ -132,7 +132,7 @@ def _damped(B: Backend, matvec: Matvec, damping: float) -> Matvec:
 
 
 def _ratio(B: Backend, where: Array, a: Array, b: Array) -> Array:
-    """A / b where it is wanted, else 0; no division by zero takes place, in derivatives neither."""
+    """a / b where it is wanted, else 0; no division by zero takes place, in derivatives neither."""
     return B.xp.where(where, a / B.xp.where(where, b, B.xp.ones_like(b)), B.xp.zeros_like(a))
 
 

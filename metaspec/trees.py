@@ -14,7 +14,7 @@ from metaspec.task import Array, Tree
 
 
 def tree_map(B: Backend, f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
-    """F applied leaf by leaf to trees of one structure."""
+    """f applied leaf by leaf to trees of one structure."""
     leaves, structure = B.tree_flatten(tree)
     columns = [leaves]
     for other in rest:
@@ -26,27 +26,27 @@ def tree_map(B: Backend, f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree
 
 
 def add(B: Backend, x: Tree, y: Tree) -> Tree:
-    """X + y."""
+    """x + y."""
     return tree_map(B, plus, x, y)
 
 
 def subtract(B: Backend, x: Tree, y: Tree) -> Tree:
-    """X - y."""
+    """x - y."""
     return tree_map(B, lambda a, b: a - b, x, y)
 
 
 def scale(B: Backend, c: Any, x: Tree) -> Tree:
-    """C x for a Python number or a scalar array c."""
+    """c x for a Python number or a scalar array c."""
     return tree_map(B, lambda a: _like(B, c, a) * a, x)
 
 
 def divide(B: Backend, x: Tree, c: Array) -> Tree:
-    """X / c for a scalar array c."""
+    """x / c for a scalar array c."""
     return tree_map(B, lambda a: a / _like(B, c, a), x)
 
 
 def add_scaled(B: Backend, x: Tree, c: Any, y: Tree) -> Tree:
-    """X + c y for a Python number or a scalar array c."""
+    """x + c y for a Python number or a scalar array c."""
     return tree_map(B, lambda a, b: a + _like(B, c, a) * b, x, y)
 
 

@@ -28,7 +28,9 @@ class JaxBackend(Backend):
         return {"jax": jax.__version__, "jaxlib": jax.lib.__version__}
 
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
-        wanted = dtype or (str(x.dtype) if hasattr(x, "dtype") else None)
+        wanted = dtype or str(getattr(x, "dtype", ""))
+        if wanted in ("float128", "longdouble"):
+            raise DtypeNotHonouredError(f"asarray: JAX has no dtype {wanted!r}; its widest format is dtype='float64'")
         if wanted == "float64" and not jax.config.jax_enable_x64:
             raise DtypeNotHonouredError(
                 "asarray: dtype float64 was asked for, JAX without x64 would give float32; use "

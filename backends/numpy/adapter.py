@@ -51,6 +51,9 @@ class NumpyBackend(Backend):
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def working(self, wide: str | None) -> AbstractContextManager[None]:
+        return numpy.errstate(all="ignore")  # as in every other framework; what is not finite is found in the result
+
     def is_concrete(self, x: Array) -> bool:
         return tracer.is_concrete(x)
 

@@ -36,7 +36,9 @@ class TensorFlowBackend(Backend):
                 f"asarray: TensorFlow has no dtype {wanted!r}; its widest format is dtype='float64'"
             )
         with nullcontext() if device is None else tf.device(device):
-            return tf.cast(x, dtype) if dtype is not None else tf.identity(tf.convert_to_tensor(x))
+            if dtype is None or isinstance(x, int | float):  # a cast of a number would go through float32
+                return tf.identity(tf.convert_to_tensor(x, dtype))
+            return tf.cast(x, dtype)
 
     def to_numpy(self, x: Array) -> Any:
         return tf.convert_to_tensor(x).numpy()

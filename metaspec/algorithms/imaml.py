@@ -81,5 +81,5 @@ class IMAML:
         )
 
     def _proximal(self, B: Backend, gradient: Tree, theta: Tree, params: Tree) -> Tree:
-        """Grad l + lambda (theta - phi)."""
+        """grad l + lambda (theta - phi)."""
         return add_scaled(B, gradient, self.regularization, subtract(B, theta, params))

@@ -89,8 +89,8 @@ def meta_test(
         return B.vmap(per_task)(batch)
 
     judged = compile(judge, backend=B)
-    params = asarray(params, backend=B)
     with computing(B, params):
+        params = asarray(params, backend=B)
         rows = [judged(params, asarray(task_source.batch(i, tasks_per_batch), backend=B)) for i in range(batches)]
         columns = [
             _estimate([B.to_numpy(row[m][when]) for row in rows]) for m in range(len(measures)) for when in (0, 1)

@@ -92,7 +92,7 @@ def meta_train(
         )
     B = resolve(backend, plain_leaves(params))
     outer = Adam() if optimizer is None else optimizer
-    with computing(B, asarray(params, backend=B)):
+    with computing(B, params if resume is None else resume.params):
         return _train(B, algo, loss, params, task_source, steps, tasks_per_step, outer, resume, callback)
 
 

@@ -1,0 +1,100 @@
+"""The mean over a meta-batch: stacked, in sequence, ragged, compiled."""
+
+import numpy as np
+import pytest
+
+import metaspec as ms
+
+from .problems import error, mlp, mlp_loss, on, to_numpy
+
+INNER = ms.GradientDescent(0.2, 2)
+ALGORITHMS = [ms.MAML(INNER), ms.FOMAML(INNER), ms.Reptile(INNER), ms.IMAML(INNER, 2.0, ms.ConjugateGradient(3))]
+BOUND = 16 * 8
+
+
+def tasks(sizes):
+    rng = np.random.default_rng(1)
+
+    def part(n):
+        x = rng.standard_normal((n, 2))
+        return {"x": x, "y": np.sin(x[:, :1])}
+
+    return [ms.Task(part(n), part(n + 1)) for n in sizes]
+
+
+def stacked(sequence):
+    return ms.Task(*({k: np.stack([task[i][k] for task in sequence]) for k in ("x", "y")} for i in (0, 1)))
+
+
+def mean_of_each(B, algo, p, sequence):
+    rows = [to_numpy(B, ms.meta_gradient(algo, mlp_loss, p, task).delta) for task in sequence]
+    return {key: np.mean([row[key] for row in rows], axis=0) for key in rows[0]}
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS, ids=lambda algo: type(algo).__name__)
+def test_stacked_equals_the_mean_of_single_tasks(B, algo):
+    params, _ = mlp()
+    sequence = tasks([5, 5, 5])
+    with on(B, (params, sequence, stacked(sequence))) as (p, s, t):
+        expected = mean_of_each(B, algo, p, s)
+        r = ms.batch_meta_gradient(algo, mlp_loss, p, t)
+        assert error(B, r.delta, expected) < BOUND
+        assert tuple(r.adapted["b1"].shape) == (3, 6)
+        assert tuple(r.diagnostics.query_loss.shape) == (3,)
+        losses = B.to_numpy(r.diagnostics.query_loss)
+        assert float(B.to_numpy(r.query_loss)) == pytest.approx(losses.mean(), rel=1e-14)
+        compiled = ms.compile(lambda p, t: ms.batch_meta_gradient(algo, mlp_loss, p, t))
+        for _ in range(2):
+            assert error(B, compiled(p, t).delta, expected) < BOUND
+
+
+@pytest.mark.parametrize("sizes", [[5, 5, 5], [3, 5, 4], [4]])
+def test_a_sequence_may_be_ragged_and_each_task_weighs_the_same(B, sizes):
+    params, _ = mlp()
+    with on(B, (params, tasks(sizes))) as (p, s):
+        r = ms.batch_meta_gradient(ALGORITHMS[0], mlp_loss, p, s)
+        assert error(B, r.delta, mean_of_each(B, ALGORITHMS[0], p, s)) < BOUND
+        assert tuple(r.adapted["b1"].shape) == (len(sizes), 6)
+
+
+def test_duplicating_every_task_moves_nothing(B):
+    params, _ = mlp()
+    sequence = tasks([5, 5])
+    with on(B, (params, stacked(sequence), stacked(sequence * 2))) as (p, once, twice):
+        expected = to_numpy(B, ms.batch_meta_gradient(ALGORITHMS[0], mlp_loss, p, once).delta)
+        assert error(B, ms.batch_meta_gradient(ALGORITHMS[0], mlp_loss, p, twice).delta, expected) < BOUND
+
+
+def test_compiled_functions_follow_shapes_dtypes_and_constants(B):
+    f = ms.compile(lambda p, t, power: B.xp.sum(p["b1"] ** power) + B.xp.sum(t.support["x"]))
+    for dtype in ("float32", "float64"):
+        for n in (2, 3):
+            for power in (2, 3):
+                with on(B, ({"b1": np.arange(1.0, 4.0)}, tasks([n])[0]), dtype) as (p, t):
+                    expected = (np.arange(1.0, 4.0) ** power).sum() + to_numpy(B, t.support["x"]).sum()
+                    value = f(p, t, power)
+                    assert B.dtype_name(value) == dtype
+                    assert float(B.to_numpy(value)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_compiled_functions_tell_equal_arguments_apart(B):
+    f = ms.compile(lambda p: {"a": p["a"] * 0.5, "b": p["b"] * 0.25})
+    with on(B, np.ones(3)) as one:
+        p = {"a": one, "b": one}  # one array, given twice
+        for _ in range(3):
+            p = f(p)
+        assert B.to_numpy(p["a"])[0] == 0.5**3
+        assert B.to_numpy(p["b"])[0] == 0.25**3
+
+
+def test_the_mean_of_aux_is_left_to_the_user(B):
+    params, _ = mlp()
+
+    def with_aux(p, batch):
+        return mlp_loss(p, batch), batch["x"][0, 0]
+
+    with on(B, (params, stacked(tasks([5, 5])), tasks([3, 4]))) as (p, t, ragged):
+        r = ms.batch_meta_gradient(ALGORITHMS[0], with_aux, p, t, has_aux=True)
+        assert tuple(r.aux.shape) == (2,)
+        r = ms.batch_meta_gradient(ALGORITHMS[0], with_aux, p, ragged, has_aux=True)
+        assert [float(B.to_numpy(a)) for a in r.aux] == [float(B.to_numpy(task.query["x"][0, 0])) for task in ragged]

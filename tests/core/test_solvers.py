@@ -1,0 +1,135 @@
+"""Linear solves against dense ones, and how each of them can end."""
+
+import numpy as np
+import pytest
+
+import metaspec as ms
+
+from .problems import on
+
+N = 6
+
+
+def system(seed=0, condition=10.0):
+    rng = np.random.default_rng(seed)
+    Q = np.linalg.qr(rng.standard_normal((N, N)))[0]
+    return Q * np.geomspace(1.0, condition, N) @ Q.T, rng.standard_normal(N)
+
+
+def solve(B, A, b, solver, x0=None):
+    """In a tree of two leaves, so that products couple leaves."""
+    xp = B.xp
+
+    def matvec(tree):
+        y = xp.matmul(A, xp.concat([tree["u"], tree["v"]]))
+        return {"u": y[:2], "v": y[2:]}
+
+    def split(x):
+        return None if x is None else {"u": x[:2], "v": x[2:]}
+
+    s = B.linear_solve(matvec, split(b), solver, split(x0))
+    x = np.concatenate([B.to_numpy(s.x["u"]), B.to_numpy(s.x["v"])])
+    return x, ms.SolveStatus(int(B.to_numpy(s.status))), int(B.to_numpy(s.steps)), float(B.to_numpy(s.residual))
+
+
+def relative(x, y):
+    return np.linalg.norm(x - y) / np.linalg.norm(y)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
+@pytest.mark.parametrize(
+    "solver", [ms.ConjugateGradient(N), ms.ConjugateGradient(50, tol=1e-13), ms.DenseSolve()], ids=str
+)
+def test_solution(B, solver, scale):
+    A, b = system()
+    with on(B, (A, b * scale)) as (a, c):
+        x, status, _, residual = solve(B, a, c, solver)
+        assert relative(x, np.linalg.solve(A, b) * scale) < 1e-12
+        assert residual < 1e-12
+        if solver != ms.ConjugateGradient(N):
+            assert status is ms.SolveStatus.CONVERGED
+
+
+def test_small_right_hand_sides_survive_float32(B):
+    A, b = system()
+    with on(B, (A, b * 1e-25), "float32") as (a, c):
+        x, *_ = solve(B, a, c, ms.ConjugateGradient(N))
+    assert relative(x, np.linalg.solve(A, b) * 1e-25) < 1e-5
+
+
+def test_fixed_number_of_steps(B):
+    A, b = system(condition=1e3)
+    with on(B, (A, b)) as (a, c):
+        residuals = []
+        for steps in (1, 2, 3):
+            x, status, taken, residual = solve(B, a, c, ms.ConjugateGradient(steps))
+            assert (status, taken) == (ms.SolveStatus.STEP_LIMIT, steps)
+            assert residual == pytest.approx(relative(A @ x, b), rel=1e-9)
+            residuals.append(np.sqrt((x - np.linalg.solve(A, b)) @ A @ (x - np.linalg.solve(A, b))))
+        assert residuals == sorted(residuals, reverse=True)  # the error falls monotonically in the norm of A
+
+
+def test_first_step_by_hand(B):
+    A, b = system()
+    with on(B, (A, b)) as (a, c):
+        x, *_ = solve(B, a, c, ms.ConjugateGradient(1))
+    np.testing.assert_allclose(x, b * (b @ b) / (b @ A @ b), rtol=1e-13)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_multiple_of_the_identity_is_solved_in_one_step(B, steps):
+    _, b = system()
+    with on(B, (4.0 * np.eye(N), b)) as (a, c):
+        x, status, taken, residual = solve(B, a, c, ms.ConjugateGradient(steps))
+    np.testing.assert_allclose(x, b / 4, rtol=1e-15)
+    assert (status, taken) == (ms.SolveStatus.CONVERGED, 1)
+    assert residual < 1e-15
+
+
+def test_tolerance_and_warm_start(B):
+    A, b = system()
+    truth = np.linalg.solve(A, b)
+    with on(B, (A, b, truth + 1e-6)) as (a, c, near):
+        solver = ms.ConjugateGradient(50, tol=1e-4)
+        x, status, cold, residual = solve(B, a, c, solver)
+        assert status is ms.SolveStatus.CONVERGED
+        assert residual <= 1e-4
+        assert relative(A @ x, b) <= 1.0001e-4
+        _, status, warm, _ = solve(B, a, c, solver, near)
+        assert (status, warm) == (ms.SolveStatus.CONVERGED, 0)
+        assert cold > 0
+
+
+@pytest.mark.parametrize("solver", [ms.ConjugateGradient(N, damping=0.5), ms.DenseSolve(damping=0.5)], ids=str)
+def test_damping(B, solver):
+    A, b = system()
+    with on(B, (A, b)) as (a, c):
+        x, *_ = solve(B, a, c, solver)
+    assert relative(x, np.linalg.solve(A + 0.5 * np.eye(N), b)) < 1e-12
+
+
+def test_negative_curvature_keeps_the_last_good_iterate(B):
+    A, b = np.diag([2.0, 2.0, 2.0, 2.0, 2.0, -1.0]), np.array([1.0, 1, 1, 1, 1, 1.2])
+    with on(B, (A, b)) as (a, c):
+        x, status, taken, _ = solve(B, a, c, ms.ConjugateGradient(5))
+    assert status is ms.SolveStatus.NEGATIVE_CURVATURE
+    assert taken == 1
+    np.testing.assert_allclose(x, b * (b @ b) / (b @ A @ b), rtol=1e-13)
+
+
+@pytest.mark.parametrize("solver", [ms.ConjugateGradient(5), ms.ConjugateGradient(5, tol=1e-6)], ids=str)
+def test_non_finite(B, solver):
+    A, b = system()
+    for matrix, right in ((A * np.nan, b), (A, b * np.inf)):
+        with on(B, (matrix, right)) as (a, c):
+            assert solve(B, a, c, solver)[1] is ms.SolveStatus.NON_FINITE
+
+
+def test_zero_right_hand_side(B):
+    A, b = system()
+    with on(B, (A, 0 * b)) as (a, c):
+        for solver in (ms.ConjugateGradient(3), ms.ConjugateGradient(3, tol=1e-3), ms.DenseSolve()):
+            x, status, _, residual = solve(B, a, c, solver)
+            assert (x == 0).all()
+            assert residual == 0
+            assert status is ms.SolveStatus.CONVERGED

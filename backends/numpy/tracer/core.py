@@ -122,14 +122,13 @@ def _preferred(box: Any, raw: Any) -> type[Box]:
     return preferred
 
 
-def box_type(box: Any, values: Sequence[Any]) -> type[Any]:
+def box_type(box: Any, values: Sequence[Any]) -> Any:
     """The class of boxes to use among arrays like `values`, so that operators between the two reach the box."""
     for value in values:
         raw = raw_value(value)
         if not isinstance(raw, NUMPY) and hasattr(raw, "__array_namespace__"):
             kind: Any = type(raw)
-            preferred: type[Any] = _preferred(box, kind)
-            return preferred
+            return _preferred(box, kind)
     return box
 
 

@@ -19,11 +19,17 @@ def as_arrays(xs: Iterable[Any]) -> list[Array]:
     return [as_array(x) for x in xs]
 
 
+def as_result(x: Any) -> Array:
+    """An array that its receiver may write to, as far as NumPy has it so: no broadcast view."""
+    x = as_array(x)
+    return x.copy() if isinstance(x, numpy.ndarray) and not x.flags.writeable else x
+
+
 def map_outputs(f: Callable[[Array], Array], out: Any) -> Any:
     """Applies `f` to the array, or to each array of the tuple or list, that a traced function returned."""
     if isinstance(out, tuple | list):
-        return tuple(as_array(f(as_array(y))) for y in out)
-    return as_array(f(as_array(out)))
+        return tuple(as_result(f(as_array(y))) for y in out)
+    return as_result(f(as_array(out)))
 
 
 def zeros_like(x: Array) -> Array:

@@ -9,7 +9,7 @@ from metaspec.errors import InvalidArgumentError
 
 from .core import Array, Box, Shape
 from .lowering import Line, Value, lower
-from .outputs import as_array
+from .outputs import as_array, as_result
 
 
 class Program:
@@ -44,7 +44,7 @@ class Program:
         self._check(args)
         boxed = any(isinstance(x, Box) for x in args)
         outs = self._run(*args) if self._closed and not boxed else self._interpret(args)
-        return as_array(outs[0]) if self._single else tuple(as_array(y) for y in outs)
+        return as_result(outs[0]) if self._single else tuple(as_result(y) for y in outs)
 
     def _check(self, args: Sequence[Array]) -> None:
         if len(args) != len(self.signature):
@@ -138,7 +138,7 @@ class _Writer:
                 self.roots[step.slot] = self.roots[sources[0]]
             else:
                 self.roots[step.slot] = step.slot
-                if line.out and step.shape:
+                if step.shape:
                     self.owned.add(step.slot)
 
     def _last_uses(self) -> dict[int, int]:
@@ -167,7 +167,7 @@ class _Writer:
         for i, (step, line) in enumerate(zip(self.instructions, self.lines, strict=True)):
             kind = (step.shape, step.dtype)
             buffer = self._inplace(step, dying.get(i, ())) if line.inplace else None
-            if buffer is None and line.out and step.slot in self.owned and free.get(kind):
+            if buffer is None and line.out and free.get(kind):
                 buffer = free[kind].pop()
                 unused.pop(buffer)
             name = f"v{step.slot}" if buffer is None else self.names[buffer]

@@ -7,7 +7,7 @@ from typing import Any
 from metaspec.errors import InvalidArgumentError
 
 from .core import Array, Box, Params, Primitive, Trace, is_float
-from .outputs import as_array, as_arrays, is_zero, map_outputs, zeros_like
+from .outputs import as_array, as_arrays, as_result, is_zero, map_outputs, zeros_like
 from .rules.elementwise import add
 
 _indices = itertools.count()
@@ -102,7 +102,7 @@ def vjp(f: Callable[..., Any], *primals: Array) -> tuple[Any, Callable[[Any], tu
                 if share is not None:
                     _accumulate(cotangents, parent, share)
         return tuple(
-            as_array(cotangents[node]) if node in cotangents else zeros_like(x)
+            as_result(cotangents[node]) if node in cotangents else zeros_like(x)
             for node, x in zip(inputs, arrays, strict=True)
         )
 

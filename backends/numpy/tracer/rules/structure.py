@@ -112,7 +112,7 @@ def _sum(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     if xp is not numpy:
         return xp.sum(x, axis=axis, keepdims=keepdims)
     if not sums_rows(x.shape, x.dtype, axis):
-        return numpy.add.reduce(x, axis=axis, keepdims=keepdims)
+        return xp.add.reduce(x, axis, None, None, keepdims)
     total = numpy.matmul(row_of_ones(x.shape[-2], x.dtype), x)
     return total if keepdims else total.reshape(*x.shape[:-2], x.shape[-1])
 

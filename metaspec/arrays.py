@@ -38,7 +38,7 @@ def array_namespace(tree: Tree) -> Any:
     if isinstance(chosen, Backend):
         return chosen.xp
     leaves = plain_leaves(tree)
-    owners = {owner for leaf in leaves if (owner := owner_of(type(leaf), containers=True)) is not None}
+    owners = {owner for leaf in leaves if (owner := owner_of(leaf, containers=True)) is not None}
     return get_backend(owners.pop()).xp if len(owners) == 1 else resolve(None, leaves, "tree").xp
 
 
@@ -68,7 +68,7 @@ def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend
 
 def _converted(B: Backend, leaf: Any, dtype: str | None, device: Any) -> Array:
     if not B.is_array(leaf) and not isinstance(leaf, bool | int | float):
-        owner = owner_of(type(leaf))
+        owner = owner_of(leaf)
         if owner is None:
             raise InvalidTypeError(f"tree: expected numbers and arrays as leaves, got {type(leaf).__name__}")
         leaf = get_backend(owner).to_numpy(leaf)

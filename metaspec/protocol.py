@@ -96,7 +96,7 @@ class Backend(ABC):
 
     def is_array(self, x: Any) -> bool:
         """Whether `x` is an array or tracer of this backend."""
-        return owner_of(type(x)) == self.name
+        return owner_of(x) == self.name
 
     def dtype_name(self, x: Array) -> str:
         """The dtype as a string: "float32", "float64", "int64" ..."""

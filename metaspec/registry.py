@@ -210,9 +210,18 @@ def backend_context(backend: "str | Backend") -> Iterator["Backend"]:
         _active.reset(token)
 
 
-@cache
-def owner_of(kind: type, containers: bool = False) -> str | None:
-    """The name of the backend whose arrays (or containers too) are of this type; None for no framework's type."""
+_owners: dict[tuple[type, bool], str | None] = {}
+
+
+def owner_of(x: Any, containers: bool = False) -> str | None:
+    """The name of the backend whose array (or container too) x is; None for what is no framework's."""
+    key = (type(x), containers)
+    if key not in _owners:
+        _owners[key] = _owner_of(*key)
+    return _owners[key]
+
+
+def _owner_of(kind: type, containers: bool) -> str | None:
     modules = [base.__module__ for base in kind.__mro__]
     for registration in registrations().values():
         for prefix in registration.arrays + (registration.containers if containers else ()):
@@ -228,7 +237,7 @@ def resolve(backend: "str | Backend | None", leaves: list[Any], what: str = "par
         BackendMismatchError: The leaves are of several frameworks, or of another than the chosen one.
         BackendNotChosenError: Nothing was chosen and the leaves are no framework's arrays.
     """
-    owners = sorted({owner for leaf in leaves if (owner := owner_of(type(leaf), containers=True)) is not None})
+    owners = sorted({owner for leaf in leaves if (owner := owner_of(leaf, containers=True)) is not None})
     if len(owners) > 1:
         raise BackendMismatchError(
             f"{what}: arrays of several frameworks in one tree ({', '.join(owners)}); "

@@ -6,7 +6,7 @@ from typing import Any
 from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
 
-FlatFunction = Callable[..., Sequence[Array]]
+FlatFunction = Callable[..., Any]
 
 
 class TraceCache:

@@ -62,8 +62,8 @@ def check_stacked(B: Backend, tasks: Task) -> int:
     lengths: dict[str, int] = {}
     for name, tree in (("tasks.support", tasks.support), ("tasks.query", tasks.query)):
         for path, leaf in zip(B.tree_paths(tree), B.tree_flatten(tree)[0], strict=True):
-            shape = getattr(leaf, "shape", ())
-            if not len(shape):
+            shape = tuple(getattr(leaf, "shape", ()))
+            if not shape:
                 raise InvalidArgumentError(
                     f"{name}{path}: a stacked batch needs an axis over tasks in every leaf, got a scalar"
                 )
@@ -134,7 +134,7 @@ def _check_value(B: Backend, value: Any) -> None:
 
 
 def _describe(value: Any) -> str:
-    owner = owner_of(type(value))
+    owner = owner_of(value)
     if owner is not None:
         return f"an array of backend {owner!r}"
     return "None" if value is None else f"{value!r} of type {type(value).__name__}"[:120]
@@ -165,7 +165,7 @@ def is_floating(dtype: str) -> bool:
 def _check_owner(B: Backend, leaf: Any, where: str) -> None:
     if B.is_array(leaf):
         return
-    owner = owner_of(type(leaf))
+    owner = owner_of(leaf)
     if owner is None:
         raise InvalidTypeError(
             f"{where}: expected an array of backend {B.name!r}, got {leaf!r:.80} of type {type(leaf).__name__}; "
@@ -197,7 +197,7 @@ def _where_non_finite(B: Backend, algo: Algorithm, loss: Loss, params: Tree, tas
     if steps is not None and is_dataclass(algo) and is_dataclass(algo.inner):
         batch = algo.inner_batch(B, task)
         for k in range(1, steps + 1):
-            shorter: Any = replace(algo, inner=replace(algo.inner, steps=k))  # type: ignore[type-var]
+            shorter: Any = replace(algo, inner=replace(algo.inner, steps=k))
             if bad := _bad_leaf(B, shorter.adapt(B, loss, params, batch)):
                 return (
                     f"the inner loop: NaN or infinity arose at inner step {k} of {steps}, in leaf {bad}; lower the "

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from importlib import metadata
 from typing import Any
 
 import jax
@@ -25,13 +26,13 @@ class JaxBackend(Backend):
         return jnp
 
     def versions(self) -> Mapping[str, str]:
-        return {"jax": jax.__version__, "jaxlib": jax.lib.__version__}
+        return {"jax": jax.__version__, "jaxlib": metadata.version("jaxlib")}
 
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
         wanted = dtype or str(getattr(x, "dtype", ""))
         if wanted in ("float128", "longdouble"):
             raise DtypeNotHonouredError(f"asarray: JAX has no dtype {wanted!r}; its widest format is dtype='float64'")
-        if wanted == "float64" and not jax.config.jax_enable_x64:
+        if wanted == "float64" and not _x64():
             raise DtypeNotHonouredError(
                 "asarray: dtype float64 was asked for, JAX without x64 would give float32; use "
                 'dtype="float32", or work within metaspec.get_backend("jax").precision("float64")'
@@ -44,7 +45,7 @@ class JaxBackend(Backend):
 
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         if dtype == "float64":
-            return nullcontext() if jax.config.jax_enable_x64 else jax.enable_x64(True)
+            return nullcontext() if _x64() else jax.enable_x64(True)
         return jax.default_matmul_precision("highest")
 
     def is_concrete(self, x: Array) -> bool:
@@ -90,3 +91,7 @@ class JaxBackend(Backend):
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return jax.jit(f)
+
+
+def _x64() -> bool:
+    return bool(jax.config.read("jax_enable_x64"))

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy
-from metaspec.backends.numpy import tracer
 
+from metaspec.backends.numpy import tracer
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
@@ -102,4 +102,6 @@ class NumpyBackend(Backend):
         return mapped
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        return TraceCache(self, f, tracer.record, lambda x: (x.shape, x.dtype))
+        return TraceCache(
+            self, f, lambda flat, arrays: tracer.record(flat, tuple(arrays)), lambda x: (x.shape, x.dtype)
+        )

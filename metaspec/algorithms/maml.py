@@ -8,6 +8,7 @@ H_k is the Hessian of l_support at theta_k. Read from the right, the product is 
     v = grad l_query(theta_K);  for k = K-1 .. 0:  v = v - lr * H_k v;  delta = v
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from metaspec.algorithm import Loss, gradient_on, query_gradient, result
@@ -41,7 +42,7 @@ class MAML:
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
         """Delta as the module's formula has it; only gradients and Hessian-vector products are used."""
         linearize = B.linearize_grad(lambda theta, batch: loss(theta, batch)[0])
-        theta, products = params, []
+        theta, products = params, list[Callable[[Tree], Tree]]()
         for _ in range(self.inner.steps):
             gradient, hvp = linearize(theta, task.support)
             theta, products = self.inner.update(B, theta, gradient), [*products, hvp]

@@ -10,7 +10,7 @@ import contextlib
 from typing import Any
 
 import numpy as np
-import tensorflow as tf  # type: ignore[import-untyped]
+import tensorflow as tf
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import ml_dtypes
 import numpy as np
-import tensorflow as tf  # type: ignore[import-untyped]
+import tensorflow as tf
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 

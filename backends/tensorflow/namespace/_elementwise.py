@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import tensorflow as tf  # type: ignore[import-untyped]
+import tensorflow as tf
 
 from ._dtypes import KINDS
 from ._operands import Array, by_int64, operand, operands

@@ -58,6 +58,7 @@ def download_omniglot(
 
 def _fetch(url: str, path: Path, archive: Archive, progress: Progress | None, timeout: float) -> None:
     from http.client import HTTPException
+    from urllib.error import HTTPError
     from urllib.request import urlopen
 
     digest, received = hashlib.sha256(), 0
@@ -79,4 +80,6 @@ def _fetch(url: str, path: Path, archive: Archive, progress: Progress | None, ti
     except DownloadError:
         raise
     except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):  # it is the answer, too, and keeps the connection open
+            error.close()
         raise DownloadError(f"{url}: {error}. Try again, or {advice}") from error

@@ -1,0 +1,219 @@
+"""Episodes: distinct classes and pictures, disjoint sets, balanced labels, true rotations, errors."""
+
+import numpy as np
+import pytest
+
+from metaspec.data import FewShot, LabelledImages, TaskSource, split_classes
+from metaspec.errors import InvalidArgumentError, InvalidTypeError, MetaspecError
+from tests.data.helpers import identify, numbered_images
+
+COUNTS = [6, 9, 7, 12, 6, 8]
+DATA = numbered_images(COUNTS)
+ALL = (0, 90, 180, 270)
+
+
+def episodes(source: FewShot, count: int = 200):
+    """(x, y) of support and query, stacked over tasks."""
+    batch = source.batch(0, count)
+    return batch.support["x"], batch.support["y"], batch.query["x"], batch.query["y"]
+
+
+def test_is_a_task_source():
+    assert isinstance(FewShot(DATA, 3, 1, 2), TaskSource)
+
+
+@pytest.mark.parametrize("label_dtype", ["int32", "int64"])
+def test_shapes_and_dtypes(label_dtype):
+    source = FewShot(DATA, ways=4, shots=2, queries=3, label_dtype=label_dtype)
+    task, batch = source.task(0), source.batch(0, 5)
+    assert task.support["x"].shape == (8, 4, 4)
+    assert task.query["x"].shape == (12, 4, 4)
+    assert batch.support["y"].shape == (5, 8)
+    assert batch.query["x"].shape == (5, 12, 4, 4)
+    assert (task.support["x"].dtype, task.query["y"].dtype) == (np.float32, np.dtype(label_dtype))
+
+
+def test_labels_are_balanced_and_run_through_the_classes():
+    _, ys, _, yq = episodes(FewShot(DATA, ways=4, shots=2, queries=3))
+    assert (ys == [0, 1, 2, 3] * 2).all()
+    assert (yq == [0, 1, 2, 3] * 3).all()
+
+
+@pytest.mark.parametrize("rotations", [(0,), ALL])
+def test_an_episode_has_distinct_classes_and_each_label_one_class(rotations):
+    xs, ys, xq, yq = episodes(FewShot(DATA, ways=5, shots=2, queries=4, rotations=rotations))
+    for x, y in zip(np.concatenate([xs, xq], 1), np.concatenate([ys, yq], 1), strict=True):
+        corner = np.argmin(x.reshape(len(x), -1), axis=1)
+        kind = np.stack([DATA.labels[identify(x)], corner], axis=1)
+        per_label = [np.unique(kind[y == label], axis=0) for label in range(5)]
+        assert all(len(rows) == 1 for rows in per_label)
+        assert len(np.unique(np.concatenate(per_label), axis=0)) == 5
+
+
+def test_support_and_query_are_disjoint_and_pictures_distinct():
+    xs, _, xq, _ = episodes(FewShot(DATA, ways=6, shots=2, queries=4))
+    for s, q in zip(identify(xs), identify(xq), strict=True):
+        assert len(np.unique(np.concatenate([s, q]))) == len(s) + len(q)
+
+
+def test_with_every_picture_asked_for_the_smallest_class_is_used_up():
+    source = FewShot(DATA, ways=6, shots=1, queries=5)
+    batch = source.batch(0, 20)
+    smallest = {n for n, label in enumerate(DATA.labels) if label == DATA.labels.min()}
+    for s, q in zip(identify(batch.support["x"]), identify(batch.query["x"]), strict=True):
+        assert smallest <= {*s.tolist(), *q.tolist()}
+
+
+def test_every_class_takes_every_label_and_every_picture_appears_equally_often():
+    source, n = FewShot(DATA, ways=3, shots=1, queries=2), 3000
+    xs, ys, xq, yq = episodes(source, n)
+    pictures = np.concatenate([identify(xs), identify(xq)], 1)
+    labels = np.concatenate([ys, yq], 1)
+    kind = np.searchsorted(DATA.classes, DATA.labels[pictures])
+    table = np.zeros((6, 3))
+    np.add.at(table, (kind, labels), 1)
+    expected = n * 3 / 6
+    assert np.abs(table - expected).max() < 5 * 3 * np.sqrt(n / 6)  # a class brings 3 pictures at once
+    for c, count in enumerate(COUNTS):
+        share = np.bincount(pictures[kind == c], minlength=len(DATA.labels))[np.unique(pictures[kind == c])]
+        assert len(share) == count
+        assert np.abs(share - expected * 3 / count).max() < 5 * np.sqrt(expected * 3 / count)
+
+
+def test_every_rotation_of_every_class_appears():
+    source = FewShot(DATA, ways=3, shots=1, queries=1, rotations=ALL)
+    assert source.class_count == 24
+    positions, turns = source.members(range(400))
+    seen = set(zip(DATA.labels[positions].ravel().tolist(), turns.ravel().tolist(), strict=True))
+    assert seen == {(int(label), turn) for label in DATA.classes for turn in range(4)}
+
+
+@pytest.mark.parametrize("rotations", [(90,), (180,), (270,), ALL])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_pictures_are_the_raw_ones_turned_as_rot90_turns_them(rotations, channels):
+    raw = np.random.Generator(np.random.PCG64(0)).integers(0, 256, size=(40, 5, 5, *channels), dtype=np.uint8)
+    source = FewShot(LabelledImages(raw, np.arange(40) % 4), 3, 2, 3, rotations=rotations, dtype="float64")
+    turned = {(n, k): np.rot90(raw[n], k) / 255 for n in range(40) for k in range(4)}
+    positions, turns = source.members(range(10))
+    batch = source.batch(0, 10)
+    assert {int(turn) * 90 for turn in np.unique(turns)} == set(rotations)
+    for t in range(10):
+        x = np.concatenate([batch.support["x"][t], batch.query["x"][t]])
+        for picture, n, k in zip(x, positions[t].ravel(), turns[t].ravel(), strict=True):
+            assert np.array_equal(picture, turned[int(n), int(k)])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bytes_become_the_nearest_floats_to_their_share_of_255(dtype):
+    every = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
+    source = FewShot(LabelledImages(every, np.array([0, 0, 1, 1])), ways=2, shots=1, queries=1, dtype=dtype)
+    values = np.unique(np.concatenate([part["x"].ravel() for part in source.task(0)]))
+    assert np.array_equal(values, (np.arange(256) / 255).astype(dtype))
+
+
+def test_boolean_and_float_pictures_keep_their_values():
+    ink = np.eye(3, dtype=bool)[None].repeat(4, 0)
+    assert (FewShot(LabelledImages(ink, [0, 0, 1, 1]), 2, 1, 1).task(0).query["x"] == np.eye(3)).all()
+    assert (FewShot(LabelledImages(ink * 300.5, [0, 0, 1, 1]), 2, 1, 1).task(0).query["x"] == np.eye(3) * 300.5).all()
+
+
+def test_class_split_is_disjoint_reproducible_and_keeps_names():
+    data = LabelledImages(DATA.images, DATA.labels, tuple("abcdef"))
+    train, validation, test = split_classes(data, (3, 1, 2), seed=5)
+    parts = [set(part.classes.tolist()) for part in (train, validation, test)]
+    assert [len(part) for part in parts] == [3, 1, 2]
+    assert set.union(*parts) == set(DATA.classes.tolist())
+    names = dict(zip(DATA.classes.tolist(), "abcdef", strict=True))
+    for part in (train, validation, test):
+        assert part.names == tuple(names[c] for c in part.classes.tolist())
+        assert all(DATA.labels[n] in part.classes for n in identify(part.images))
+        assert len(part.images) == sum(COUNTS["abcdef".index(name)] for name in part.names)
+    again = split_classes(data, (3, 1, 2), seed=5)
+    assert all(np.array_equal(a.labels, b.labels) for a, b in zip(again, (train, validation, test), strict=True))
+    assert len({tuple(split_classes(data, (3,), seed=s)[0].classes.tolist()) for s in range(20)}) > 5
+
+
+def test_tasks_of_split_parts_share_no_picture():
+    train, test = split_classes(DATA, (3, 3))
+    seen = [
+        set(identify(FewShot(part, 3, 1, 5, stream=stream).batch(0, 50).query["x"]).ravel().tolist())
+        for part, stream in ((train, "train"), (test, "test"))
+    ]
+    assert all(seen)
+    assert not seen[0] & seen[1]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error"),
+    [
+        ("ways", 0, InvalidArgumentError),
+        ("ways", -5, InvalidArgumentError),
+        ("ways", 2.5, InvalidTypeError),
+        ("shots", 0, InvalidArgumentError),
+        ("shots", "1", InvalidTypeError),
+        ("queries", -1, InvalidArgumentError),
+        ("queries", False, InvalidTypeError),
+        ("seed", -1, InvalidArgumentError),
+        ("stream", "eval", InvalidArgumentError),
+        ("dtype", "bfloat16", InvalidArgumentError),
+        ("dtype", np.dtype("float32"), InvalidTypeError),
+        ("label_dtype", "uint8", InvalidArgumentError),
+        ("rotations", (45,), InvalidArgumentError),
+        ("rotations", (0, 0), InvalidArgumentError),
+        ("rotations", (), InvalidArgumentError),
+        ("rotations", 90, InvalidTypeError),
+    ],
+)
+def test_wrong_arguments_are_named(argument, value, error):
+    arguments = {"ways": 3, "shots": 1, "queries": 2, argument: value}
+    with pytest.raises(error, match=rf"^{argument}: expected") as caught:
+        FewShot(DATA, **arguments)
+    assert str(value) in str(caught.value) or repr(value) in str(caught.value)
+
+
+def test_too_few_classes():
+    with pytest.raises(InvalidArgumentError, match=r"^ways: expected at most 6.*got 7"):
+        FewShot(DATA, ways=7, shots=1, queries=1)
+    assert FewShot(DATA, ways=7, shots=1, queries=1, rotations=(0, 90)).class_count == 12
+    with pytest.raises(InvalidArgumentError, match=r"^ways: expected at most 12.*got 13"):
+        FewShot(DATA, ways=13, shots=1, queries=1, rotations=(0, 90))
+
+
+def test_too_few_examples_names_the_class():
+    named = LabelledImages(DATA.images, DATA.labels, tuple("abcdef"))
+    with pytest.raises(InvalidArgumentError, match=r"^shots, queries: .*at most 6, .*class -3 \(a\), got 7"):
+        FewShot(named, ways=2, shots=3, queries=4)
+
+
+def test_rotations_are_for_meta_training_and_square_pictures():
+    with pytest.raises(InvalidArgumentError, match=r"^rotations: expected \(0,\) for the stream 'test'"):
+        FewShot(DATA, 3, 1, 1, stream="test", rotations=ALL)
+    wide = LabelledImages(np.zeros((4, 2, 3)), np.array([0, 0, 1, 1]))
+    with pytest.raises(InvalidArgumentError, match=r"^rotations: expected \(0,\) for pictures of 2 x 3"):
+        FewShot(wide, 2, 1, 1, rotations=(0, 90))
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "names", "argument"),
+    [
+        (np.zeros((2, 3)), [0, 1], (), "images"),
+        (np.zeros((2, 3, 3), dtype=np.int64), [0, 1], (), "images"),
+        (np.zeros((2, 3, 3)), [0, 1, 2], (), "labels"),
+        (np.zeros((2, 3, 3)), [0.0, 1.0], (), "labels"),
+        (np.zeros((2, 3, 3)), [0, 1], ("a",), "names"),
+    ],
+)
+def test_wrong_pictures_are_refused(images, labels, names, argument):
+    with pytest.raises(MetaspecError, match=rf"^{argument}: expected"):
+        LabelledImages(images, np.array(labels), names)
+
+
+def test_wrong_data_and_classes_are_refused():
+    with pytest.raises(InvalidTypeError, match=r"^data: expected LabelledImages, got ndarray"):
+        FewShot(DATA.images)
+    with pytest.raises(InvalidArgumentError, match=r"^classes: expected ids of classes that exist, got \[99\]"):
+        DATA.select([4, 99])
+    with pytest.raises(InvalidArgumentError, match=r"^counts: expected a sum of at most 6.*got 7"):
+        split_classes(DATA, (4, 3))
+    with pytest.raises(InvalidArgumentError, match=r"^counts\[1\]: expected"):
+        split_classes(DATA, (4, 0))

@@ -1,0 +1,149 @@
+"""The generator: the same bits for ever, disjoint streams, unbiased draws without replacement."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from metaspec.data import FewShot, Sinusoid
+from metaspec.data._random import partial_shuffle, uniforms
+from tests.data.helpers import assert_same_bits, digest, numbered_images
+
+COUNTS = [6, 9, 7, 12, 6, 8]
+SOURCES = {
+    "sinusoid": lambda **kw: Sinusoid(shots=5, queries=7, **kw),
+    "few-shot": lambda **kw: FewShot(numbered_images(COUNTS), ways=3, shots=2, queries=4, **kw),
+}
+
+
+@pytest.fixture(params=SOURCES)
+def make(request):
+    return SOURCES[request.param]
+
+
+def test_first_words_are_frozen():
+    # Changing any of these changes every published figure.
+    assert uniforms(0, "train", (0,), 2).tolist() == [FROZEN[0]]
+    assert uniforms(3, "test", (10**12,), 2).tolist() == [FROZEN[1]]
+
+
+FROZEN = [[0.014067035665647709, 0.2577672456246177], [0.685313193272038, 0.012302632868080199]]
+
+
+def test_a_longer_row_begins_with_the_shorter():
+    assert np.array_equal(uniforms(1, "train", (4, 9), 50)[:, :7], uniforms(1, "train", (4, 9), 7))
+
+
+@pytest.mark.parametrize(
+    "other", [(1, "train", 0), (0, "test", 0), (0, "validation", 0), (0, "train", 1), (2**32, "train", 0)]
+)
+def test_rows_of_other_keys_share_no_word(other):
+    seed, stream, index = other
+    one, two = uniforms(0, "train", (0,), 2000), uniforms(seed, stream, (index,), 2000)
+    assert not np.intersect1d(one, two).size
+
+
+def test_uniforms_are_uniform_and_uncorrelated_over_indices():
+    u = uniforms(5, "train", range(4000), 4)
+    histogram = np.histogram(u, bins=16, range=(0, 1))[0]
+    assert ((histogram - 1000) ** 2 / 1000).sum() < 45  # chi-square, 15 degrees of freedom, p = 1e-4
+    assert abs(np.corrcoef(u[:-1, 0], u[1:, 0])[0, 1]) < 4 / np.sqrt(4000)
+    assert np.abs(np.corrcoef(u.T) - np.eye(4)).max() < 4 / np.sqrt(4000)
+
+
+def test_partial_shuffle_draws_every_ordered_choice_equally_often():
+    u = uniforms(0, "train", range(12000), 2)
+    pairs = partial_shuffle(u, np.full(12000, 4))
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+    frequency = np.bincount(pairs @ [4, 1], minlength=16)[[1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14]]
+    assert frequency.sum() == 12000
+    assert ((frequency - 1000) ** 2 / 1000).sum() < 37  # chi-square, 11 degrees of freedom, p = 1e-4
+
+
+def test_partial_shuffle_stays_within_each_rows_size_at_the_edge_of_the_interval():
+    sizes = np.arange(3, 400)
+    for u in (0.0, 1 - 2.0**-53):
+        drawn = partial_shuffle(np.full((len(sizes), 3), u), sizes)
+        assert ((drawn >= 0) & (drawn < sizes[:, None])).all()
+        assert all(len(set(row)) == 3 for row in drawn.tolist())
+
+
+def test_a_batch_is_its_tasks_stacked(make):
+    source = make(seed=3)
+    batch = source.batch(2, 5)
+    for row in range(5):
+        task = source.task(10 + row)
+        assert_same_bits(task, type(task)(*({k: v[row] for k, v in part.items()} for part in batch)))
+
+
+def test_the_same_index_gives_the_same_bits_in_any_order_and_from_any_instance(make):
+    source = make(seed=7)
+    later = source.batch(100, 4)
+    source.batch(0, 4)
+    assert_same_bits(later, source.batch(100, 4))
+    assert_same_bits(later, make(seed=7).batch(100, 4))
+
+
+def test_seed_stream_and_index_each_change_the_task(make):
+    tasks = [make(seed=s, stream=t).task(i) for s in (0, 1) for t in ("train", "validation", "test") for i in (0, 1)]
+    assert len({digest(task) for task in tasks}) == len(tasks)
+
+
+def test_consecutive_tasks_all_differ(make):
+    source = make()
+    assert len({digest(source.task(i)) for i in range(300)}) == 300
+
+
+def test_float32_is_float64_rounded(make):
+    narrow, wide = make().batch(1, 6), make(dtype="float64").batch(1, 6)
+    for n, w in zip(narrow, wide, strict=True):
+        assert n["x"].dtype == np.float32
+        assert w["x"].dtype == np.float64
+        assert np.array_equal(n["x"], w["x"].astype(np.float32))
+        assert np.array_equal(n["y"], w["y"].astype(n["y"].dtype))
+
+
+def test_no_global_generator_is_read_or_moved(make):
+    import random
+
+    source = make()
+    np.random.seed(0)
+    first, numpy_state, python_state = source.batch(0, 3), np.random.get_state(), random.getstate()
+    np.random.seed(12345)
+    np.random.random(17)
+    assert_same_bits(first, source.batch(0, 3))
+    np.random.seed(0)
+    source.batch(1, 3)
+    after = np.random.get_state()
+    assert np.array_equal(numpy_state[1], after[1])
+    assert numpy_state[2:] == after[2:]
+    assert python_state == random.getstate()
+
+
+def test_every_returned_array_is_the_callers_own(make):
+    source = make()
+    before = digest(source.batch(0, 3))
+    for part in source.batch(0, 3):
+        for leaf in part.values():
+            leaf[...] = 0
+    assert digest(source.batch(0, 3)) == before
+
+
+def test_another_process_gets_the_same_bits_without_a_framework_or_pillow():
+    code = (
+        "import sys, numpy as np\n"
+        "from tests.data.helpers import digest\n"
+        "from tests.data.test_randomness import SOURCES\n"
+        "print(*(digest(make(seed=11).batch(3, 4)) for make in SOURCES.values()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [digest(make(seed=11).batch(3, 4)) for make in SOURCES.values()]
+
+
+def test_importing_the_sources_imports_neither_a_framework_nor_pillow():
+    code = (
+        "import sys, metaspec.data\n"
+        "assert not {'PIL', 'torch', 'jax', 'tensorflow', 'urllib.request'} & set(sys.modules), sorted(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

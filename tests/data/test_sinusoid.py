@@ -1,0 +1,107 @@
+"""Sinusoids: formula, ranges, distributions, shapes, errors."""
+
+import math
+
+import numpy as np
+import pytest
+
+from metaspec.data import Sinusoid, TaskSource
+from metaspec.errors import InvalidArgumentError, InvalidTypeError, MetaspecError
+
+
+def test_is_a_task_source():
+    assert isinstance(Sinusoid(), TaskSource)
+
+
+def test_shapes_and_dtypes():
+    task, batch = Sinusoid(shots=5, queries=8).task(0), Sinusoid(shots=5, queries=8, dtype="float64").batch(0, 3)
+    for name in ("x", "y"):
+        assert (task.support[name].shape, task.query[name].shape) == ((5, 1), (8, 1))
+        assert (batch.support[name].shape, batch.query[name].shape) == ((3, 5, 1), (3, 8, 1))
+        assert (task.query[name].dtype, batch.query[name].dtype) == (np.float32, np.float64)
+
+
+def test_points_lie_on_the_sinusoid():
+    source = Sinusoid(seed=4, dtype="float64")
+    for index in range(20):
+        A, phase = source.amplitude_and_phase(index)
+        for part in source.task(index):
+            assert np.allclose(part["y"], [[A * math.sin(x - phase)] for x in part["x"][:, 0]], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("stream", ["train", "test"])
+def test_amplitude_phase_and_inputs_fill_their_intervals_evenly(stream):
+    source = Sinusoid(shots=3, queries=3, seed=2, stream=stream, dtype="float64")
+    n = 3000
+    A, phase = np.array([source.amplitude_and_phase(i) for i in range(n)]).T
+    x = np.concatenate([part["x"] for part in source.batch(0, n)], axis=1).ravel()
+    for values, low, high in ((A, 0.1, 5.0), (phase, 0.0, math.pi), (x, -5.0, 5.0)):
+        width, error = high - low, 4 / math.sqrt(len(values))  # four standard errors
+        assert low <= values.min() < low + 0.01 * width
+        assert high - 0.01 * width < values.max() <= high
+        assert abs(values.mean() - (low + high) / 2) < error * width / math.sqrt(12)
+        assert abs(values.var() - width**2 / 12) < error * width**2 / math.sqrt(180)
+    assert abs(np.corrcoef(A, phase)[0, 1]) < 4 / math.sqrt(n)
+
+
+def test_support_and_query_points_differ():
+    task = Sinusoid(shots=50, queries=50, dtype="float64").task(3)
+    assert not np.intersect1d(task.support["x"], task.query["x"]).size
+
+
+def test_intervals_can_be_chosen():
+    source = Sinusoid(amplitude=(5, 10), phase=(1, 1), x=(0, 2), dtype="float64")
+    assert all(5 <= source.amplitude_and_phase(i)[0] <= 10 and source.amplitude_and_phase(i)[1] == 1 for i in range(50))
+    x = source.batch(0, 100).query["x"]
+    assert 0 <= x.min() < x.max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error"),
+    [
+        ("shots", 0, InvalidArgumentError),
+        ("shots", -1, InvalidArgumentError),
+        ("shots", 2.0, InvalidTypeError),
+        ("queries", 0, InvalidArgumentError),
+        ("queries", True, InvalidTypeError),
+        ("queries", "5", InvalidTypeError),
+        ("seed", -1, InvalidArgumentError),
+        ("seed", 2**64, InvalidArgumentError),
+        ("seed", None, InvalidTypeError),
+        ("stream", "meta", InvalidArgumentError),
+        ("stream", 0, InvalidTypeError),
+        ("dtype", "float16", InvalidArgumentError),
+        ("dtype", np.float32, InvalidTypeError),
+        ("amplitude", (5, 1), InvalidArgumentError),
+        ("phase", (0, math.inf), InvalidArgumentError),
+        ("x", 3, InvalidTypeError),
+        ("x", (1, 2, 3), InvalidTypeError),
+    ],
+)
+def test_wrong_arguments_are_named_with_what_was_given(argument, value, error):
+    with pytest.raises(error, match=rf"^{argument}: expected") as caught:
+        Sinusoid(**{argument: value})
+    assert str(value) in str(caught.value) or repr(value) in str(caught.value)
+    assert isinstance(caught.value, MetaspecError)
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda s: s.task(-1), "index"),
+        (lambda s: s.task(1.5), "index"),
+        (lambda s: s.batch(-1, 2), "step"),
+        (lambda s: s.batch(0, 0), "size"),
+        (lambda s: s.batch(2**63, 3), "step"),
+        (lambda s: s.amplitude_and_phase(-2), "index"),
+    ],
+)
+def test_wrong_indices_are_named(call, argument):
+    with pytest.raises(MetaspecError, match=rf"^{argument}: expected"):
+        call(Sinusoid())
+
+
+def test_numpy_integers_are_integers_and_the_last_index_works():
+    source = Sinusoid(shots=np.int64(4), queries=np.int32(2))
+    assert source.task(np.int64(3)).support["x"].shape == (4, 1)
+    assert source.task(2**64 - 1).query["x"].shape == (2, 1)

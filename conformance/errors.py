@@ -55,8 +55,8 @@ def amplification(reference: Any, perturbed: list[Any]) -> float:
 
 
 def digits(error: float) -> float:
-    """The decimal digits that agree: -log10 of the relative error, at most the reference's own."""
-    return -math.log10(max(error, EXTENDED_ROUNDOFF))
+    """The decimal digits that agree: -log10 of the relative error, between 0 and what the reference has."""
+    return max(0.0, -math.log10(max(error, EXTENDED_ROUNDOFF)))
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,10 @@ import numpy as np
 
 from metaspec.conformance import errors
 from metaspec.conformance.errors import Measured
+from metaspec.conformance.messages import Result
 from metaspec.conformance.plain import leaves_with_paths, ravel
 from metaspec.conformance.reference import Reference
 from metaspec.conformance.scenario import Scenario
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a worker returns for one scenario: trees of NumPy arrays, or what went wrong."""
-
-    trees: dict[str, Any]
-    seconds: float
-    error: str = ""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def shaped(*shape: int) -> Any:
     return np.zeros(shape)
 
 
-def least_squares(seed: int, like: Tree, support: int = 12, query: int = 9) -> Task:
+def least_squares(seed: int, like: Tree, support: int = 16, query: int = 12) -> Task:
     """Least squares over all leaves; the Hessians of support and query have eigenvalues in [0.1, 1] or 0."""
     rng = np.random.default_rng(seed)
 
@@ -83,7 +83,7 @@ def regression(seed: int, inputs: int, outputs: int, support: int = 8, query: in
     return Task(batch(support), batch(query))
 
 
-def classification(seed: int, inputs: int, classes: int, support: int = 10, query: int = 7) -> Task:
+def classification(seed: int, inputs: int, classes: int, support: int = 8, query: int = 6) -> Task:
     """Random points with random integer labels."""
     rng = np.random.default_rng(seed)
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -17,22 +17,13 @@ import numpy as np
 
 import metaspec as ms
 from metaspec.conformance.channel import receive, send
-from metaspec.conformance.judge import Result
 from metaspec.conformance.losses import LOSSES
+from metaspec.conformance.messages import Hello, Result
 from metaspec.conformance.plain import leaves, tree_map
 from metaspec.conformance.scenario import Scenario
 from metaspec.errors import InvalidTypeError
 from metaspec.protocol import Backend
 from metaspec.registry import registrations
-
-
-@dataclass(frozen=True)
-class Hello:
-    """A worker's first message: what it is, or why it cannot be."""
-
-    versions: dict[str, str]
-    dtypes: tuple[str, ...]
-    error: str = ""
 
 
 def load(target: str) -> Backend:

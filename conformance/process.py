@@ -1,0 +1,108 @@
+"""The runner's end of one worker process: jobs in, results out, with a time limit; a dead worker is a result too."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any
+
+from metaspec.conformance.channel import receive, send
+from metaspec.conformance.messages import Hello
+
+STARTUP = 300.0  # seconds; a framework's import from a cold disk is slow
+
+
+class WorkerDied(Exception):
+    """The worker is gone, or too slow; the message says how."""
+
+
+class Process:
+    """A worker process for one target.
+
+    Args:
+        target: A backend's name, or module:attribute.
+        threads: How many threads its linear algebra may use; scenarios are small, and workers run side by side.
+    """
+
+    def __init__(self, target: str, threads: int = 1) -> None:
+        self._errors = tempfile.TemporaryFile()
+        limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "metaspec.conformance.worker", target],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=limits | dict(os.environ),
+            start_new_session=True,  # Ctrl-C reaches the runner alone, which then ends its workers
+        )
+        self._messages: Queue[Any] = Queue()
+        self._listener = Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def hello(self) -> Hello:
+        """The worker's first message.
+
+        Raises:
+            WorkerDied: It did not get that far.
+        """
+        hello: Hello = self._next(STARTUP)
+        return hello
+
+    def ask(self, job: Any, timeout: float) -> Any:
+        """The answer to one job.
+
+        Raises:
+            WorkerDied: The worker ended, or did not answer in `timeout` seconds (it is ended then).
+        """
+        try:
+            send(self._process.stdin, job)  # type: ignore[arg-type]
+        except OSError:
+            raise WorkerDied(self._epitaph()) from None
+        return self._next(timeout)
+
+    def kill(self) -> None:
+        """End the process, from any thread."""
+        if self._process.poll() is None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """End the process; nothing of it is left."""
+        self.kill()
+        self._process.wait()
+        self._listener.join()
+        with suppress(OSError):  # what could not be written to a dead process
+            self._process.stdin.close()  # type: ignore[union-attr]
+        self._process.stdout.close()  # type: ignore[union-attr]
+        self._errors.close()
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                self._messages.put(receive(self._process.stdout))  # type: ignore[arg-type]
+        except Exception:  # it is gone, or what it says cannot be read
+            self._messages.put(None)
+
+    def _next(self, timeout: float) -> Any:
+        try:
+            message = self._messages.get(timeout=timeout)
+        except Empty:
+            self.kill()
+            raise WorkerDied(f"the worker process did not answer within {timeout:g} s and was ended") from None
+        if message is None:
+            raise WorkerDied(self._epitaph())
+        return message
+
+    def _epitaph(self) -> str:
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return "the worker process sent something that is no message and was ended"
+        how = f"by signal {-code}" if code < 0 else f"with status {code}"
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        said = f"; it said: {lines[-1].strip()[:300]}" if lines else ""
+        return f"the worker process ended {how}{said}"

@@ -1,0 +1,127 @@
+"""Runs scenarios on backends, each backend in a process of its own, and holds the results against the references."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Thread
+
+from metaspec.conformance.judge import Outcome, judge
+from metaspec.conformance.oracles.checked import reference_error
+from metaspec.conformance.reference import Reference, reference
+from metaspec.conformance.scenario import Scenario
+from metaspec.conformance.serving import Answered, Line, Started, serve
+
+TIMEOUT = 120.0  # seconds for one scenario; the slowest compilation takes a few
+REFERENCE = "reference"
+
+Progress = Callable[[str, int, int], None]
+"""(target, scenarios done, scenarios in all)."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a run found.
+
+    Attributes:
+        outcomes: One per backend, scenario and format.
+        versions: Of each backend that started, what its numbers depend on.
+        broken: Failures of a backend, or of the reference, as a whole: (backend, message).
+    """
+
+    outcomes: tuple[Outcome, ...]
+    versions: dict[str, dict[str, str]]
+    broken: tuple[tuple[str, str], ...]
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """The outcomes that did not pass."""
+        return tuple(outcome for outcome in self.outcomes if not outcome.passed)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something ran and all of it passed."""
+        return bool(self.outcomes) and not self.failures and not self.broken
+
+
+def run(
+    targets: Sequence[str],
+    scenarios: Sequence[Scenario],
+    dtypes: Sequence[str] | None = None,
+    *,
+    workers: int = 2,
+    timeout: float = TIMEOUT,
+    progress: Progress = lambda target, done, total: None,
+) -> Report:
+    """Certify backends.
+
+    Args:
+        targets: Backend names, or module:attribute of a Backend (see `worker.load`).
+        scenarios: What to run.
+        dtypes: The formats; None is each scenario's own.
+        workers: How many backends run at a time.
+        timeout: Seconds for one scenario.
+        progress: Called after each scenario.
+
+    Returns:
+        Report. Worker processes are ended on the way out, after a KeyboardInterrupt too.
+    """
+    line = Line()
+    for target in targets:
+        line.waiting.put(target)
+    jobs = [(s, dtype) for s in scenarios for dtype in s.dtypes if dtypes is None or dtype in dtypes]
+    threads = [Thread(target=serve, args=(line, jobs, timeout)) for _ in range(min(workers, len(targets)))]
+    for thread in threads:
+        thread.start()
+    try:
+        return _collect(line, len(targets), progress)
+    finally:
+        line.end()
+        for thread in threads:
+            thread.join()
+
+
+def _collect(line: Line, targets: int, progress: Progress) -> Report:
+    outcomes: list[Outcome] = []
+    versions: dict[str, dict[str, str]] = {}
+    broken: list[tuple[str, str]] = []
+    totals: dict[str, int] = {}
+    done: dict[str, int] = {}
+    known = _References()
+    while targets:
+        event = line.events.get()
+        if isinstance(event, Started):
+            versions[event.target], totals[event.target], done[event.target] = event.hello.versions, event.jobs, 0
+        elif isinstance(event, Answered):
+            outcomes.append(_judged(event, known))
+            done[event.target] += 1
+            progress(event.target, done[event.target], totals[event.target])
+        else:
+            targets -= 1
+            if event.problem:
+                broken.append((event.target, event.problem))
+    return Report(tuple(outcomes), versions, (*broken, *((REFERENCE, problem) for problem in known.problems)))
+
+
+@dataclass
+class _References:
+    """References by scenario, each computed once; `problems` says which cannot be trusted."""
+
+    problems: list[str] = field(default_factory=list)
+    found: dict[str, Reference | None] = field(default_factory=dict)
+
+    def of(self, scenario: Scenario) -> Reference | None:
+        if scenario.id not in self.found:
+            try:
+                problem = reference_error(scenario) if scenario.oracle == "extended" else ""
+                self.found[scenario.id] = reference(scenario)
+            except Exception as error:
+                self.found[scenario.id], problem = None, f"{scenario.id}: {type(error).__name__}: {error}"
+            self.problems += [problem] if problem else []
+        return self.found[scenario.id]
+
+
+def _judged(event: Answered, references: _References) -> Outcome:
+    truth = references.of(event.scenario)
+    if truth is not None:
+        return judge(event.target, event.scenario, event.dtype, truth, event.result)
+    name = event.scenario.algorithm_name
+    return Outcome(event.target, name, event.scenario.id, event.dtype, "none", None, "no reference could be computed")

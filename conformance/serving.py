@@ -1,0 +1,110 @@
+"""One thread of the runner: takes targets off a queue and works through each one's scenarios in a worker process."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, Queue
+from threading import Event
+
+from metaspec.conformance.messages import Hello, Result
+from metaspec.conformance.process import Process, WorkerDied
+from metaspec.conformance.scenario import Scenario
+
+DEATHS = 3  # a worker that died this often is not started again
+
+Job = tuple[Scenario, str]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker is up; `jobs` scenarios are to come."""
+
+    target: str
+    hello: Hello
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One scenario's result."""
+
+    target: str
+    scenario: Scenario
+    dtype: str
+    result: Result
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Nothing more comes from this target; `problem` is what kept it from its scenarios."""
+
+    target: str
+    problem: str = ""
+
+
+@dataclass
+class Line:
+    """What the runner shares with its threads."""
+
+    waiting: "Queue[str]" = field(default_factory=Queue)
+    events: "Queue[Started | Answered | Finished]" = field(default_factory=Queue)
+    processes: list[Process] = field(default_factory=list)
+    stop: Event = field(default_factory=Event)
+
+    def end(self) -> None:
+        """End every worker; the threads then come to their end."""
+        self.stop.set()
+        for process in list(self.processes):
+            process.kill()
+
+
+def serve(line: Line, jobs: Sequence[Job], timeout: float) -> None:
+    """Work until no target waits."""
+    while not line.stop.is_set():
+        try:
+            target = line.waiting.get_nowait()
+        except Empty:
+            return
+        problem = f"{target}: the runner failed"
+        try:
+            problem = _certify(line, target, jobs, timeout)
+        finally:
+            line.events.put(Finished(target, problem))
+
+
+def _certify(line: Line, target: str, jobs: Sequence[Job], timeout: float) -> str:
+    remaining = iter(jobs)
+    for life in range(DEATHS):
+        process = Process(target)
+        line.processes.append(process)
+        try:
+            if line.stop.is_set():
+                return ""
+            hello = process.hello()
+            if hello.error:
+                return hello.error
+            if life == 0:
+                jobs = [job for job in jobs if job[1] in hello.dtypes]
+                remaining = iter(jobs)
+                line.events.put(Started(target, hello, len(jobs)))
+            if _work_off(line, target, process, remaining, timeout):
+                return ""
+        except WorkerDied as death:
+            return str(death)
+        finally:
+            line.processes.remove(process)
+            process.close()
+    left = len(list(remaining))
+    return f"the worker process died {DEATHS} times; {left} scenarios were not run" if left else ""
+
+
+def _work_off(line: Line, target: str, process: Process, remaining: Iterator[Job], timeout: float) -> bool:
+    """Whether all that remained was answered; False after a death, which is the answer to the job that caused it."""
+    for scenario, dtype in remaining:
+        try:
+            result = process.ask((scenario, dtype), timeout)
+        except WorkerDied as death:
+            if not line.stop.is_set():
+                line.events.put(Answered(target, scenario, dtype, Result({}, 0.0, str(death))))
+            return line.stop.is_set()
+        line.events.put(Answered(target, scenario, dtype, result))
+    return True

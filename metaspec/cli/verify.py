@@ -1,0 +1,138 @@
+"""`metaspec verify`."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from metaspec.conformance import report as reporting
+from metaspec.conformance.errors import ROUNDOFF, tolerance
+from metaspec.conformance.judge import Outcome
+from metaspec.conformance.runner import Progress as OnProgress
+from metaspec.conformance.runner import Report, run
+from metaspec.conformance.scenarios import certification, matching
+from metaspec.conformance.targets import resolved
+from metaspec.errors import InvalidArgumentError
+
+DTYPES = ("float32", "float64")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "verify",
+        help="Certify backends: every algorithm on every scenario, against references in extended precision. "
+        "The exit status is 0 only if everything agrees, 1 if something does not, 2 for a wrong name or option.",
+        epilog="Examples:  metaspec verify  |  metaspec verify numpy jax --dtype float64 --json report.json  |  "
+        "metaspec verify mypackage.mymodule:MyBackend --scenario 'tanh-network*'",
+    )(verify)
+
+
+def verify(
+    backends: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Backend names, or module:attribute of a Backend of your own. Default: all that are installed.",
+            show_default=False,
+        ),
+    ] = None,
+    scenario: Annotated[
+        str | None, typer.Option(help="Only scenarios whose id contains or matches this.", metavar="PATTERN")
+    ] = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="Only this format (may be repeated).")] = None,
+    workers: Annotated[int, typer.Option(help="How many backends run at a time.", min=1)] = 2,
+    timeout: Annotated[float, typer.Option(help="Seconds for one scenario.", min=0.1)] = 120.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures as JSON.", metavar="FILE")] = None,
+) -> None:
+    """Certify backends."""
+    console = Console()
+    targets = resolved(backends or [])
+    for wrong in set(dtype or ()) - set(DTYPES):
+        raise InvalidArgumentError(f"--dtype: {wrong!r} is not one of {', '.join(DTYPES)}")
+    scenarios = certification() if scenario is None else matching(scenario)
+    if not scenarios:
+        raise InvalidArgumentError(f"--scenario: no scenario's id contains or matches {scenario!r}")
+    start = time.perf_counter()
+    with _progress(console) as progress:
+        report = run(targets, scenarios, dtype, workers=workers, timeout=timeout, progress=progress)
+    seconds = time.perf_counter() - start
+    _print(console, report, seconds)
+    if json_file is not None:
+        json_file.write_text(json.dumps(reporting.as_json(report, seconds), indent=2) + "\n")
+    raise typer.Exit(0 if report.passed else 1)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[OnProgress]:
+    """A bar per backend on a terminal, else a line at every quarter."""
+    if not console.is_terminal:
+
+        def line(target: str, done: int, total: int) -> None:
+            if done == total or done % max(1, total // 4) == 0:
+                _say(console, f"{target}: {done} of {total}")
+
+        yield line
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, object] = {}
+
+        def advance(target: str, done: int, total: int) -> None:
+            if target not in tasks:
+                tasks[target] = bars.add_task(target, total=total)
+            bars.update(tasks[target], completed=done)  # type: ignore[arg-type]
+
+        yield advance
+
+
+def _print(console: Console, report: Report, seconds: float) -> None:
+    if report.outcomes:
+        console.print(_table(report))
+    for target, versions in report.versions.items():
+        _say(console, f"{target}: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
+    _say(console, reporting.statement())
+    for oracle, count in reporting.oracles(report).items():
+        _say(console, f"  {count} scenarios against {oracle}")
+    for target, message in report.broken:
+        _say(console, f"FAILED {target}: {message}")
+    for outcome in report.failures:
+        _say(console, f"FAILED {_failure(outcome)}")
+    count = f"{len(report.outcomes)} computations in {seconds:.0f} s"
+    failed = len(report.failures) + len(report.broken)
+    _say(console, f"all agree: {count}" if report.passed else f"{failed or 'no result:'} failed: {count}")
+
+
+def _table(report: Report) -> Table:
+    table = Table()
+    for heading in ("backend", "algorithm", "dtype"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("scenarios", "failed", "worst error", "digits", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in reporting.rows(report):
+        worst = "-" if row.worst is None else f"{row.worst:.3g}"
+        digits = "-" if row.digits is None else f"{row.digits:.1f}"
+        cells = (row.backend, row.algorithm, row.dtype, str(row.scenarios), str(row.failures), worst, digits)
+        table.add_row(*cells, f"{row.seconds:.1f}", style="red" if row.failures else None)
+    table.caption = "worst error: in unit roundoffs x amplification; digits: the fewest that agree"
+    return table
+
+
+def _failure(outcome: Outcome) -> str:
+    name = f"{outcome.backend} {outcome.algorithm} {outcome.scenario} {outcome.dtype}: {outcome.message}"
+    if outcome.worst is None:
+        return name
+    worst = outcome.worst
+    units = f"{worst.error:.3g} roundoffs x amplification {worst.amplification:.1f}"
+    limit = tolerance(outcome.dtype) * worst.amplification * ROUNDOFF[outcome.dtype]
+    return f"{name} = {units}; tolerance {worst.tolerance:g}, i.e. {limit:.1e}"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

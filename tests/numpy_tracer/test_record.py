@@ -271,3 +271,13 @@ def test_pooled_convolutions_batched_over_tasks() -> None:
     direction = [rng.normal(size=p.shape) for p in params]
     (expected,) = difference(mean, params, direction, 1e-4)
     close(sum(np.sum(g * t) for g, t in zip(gradient, direction, strict=True)), expected, 1e-9)
+
+
+def test_permutations_of_permutations() -> None:
+    x = RNG.normal(size=(2, 3, 4))
+    f = lambda x: XP.permute_dims(XP.permute_dims(x, (1, 2, 0)), (0, 2, 1)) * 2.0  # noqa: E731
+    program = tracer.record(f, (x,))
+    assert names(program) == ["permute", "multiply"]
+    close(program(x), f(x), 0)
+    there_and_back = lambda x: XP.permute_dims(XP.permute_dims(x, (1, 2, 0)), (2, 0, 1)) * 2.0  # noqa: E731
+    assert names(tracer.record(there_and_back, (x,))) == ["multiply"]

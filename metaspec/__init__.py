@@ -4,6 +4,9 @@ MAML, FO-MAML, Reptile and iMAML, each written once against a small Backend prot
 compute the same meta-gradients, and a conformance suite proves it. SPEC.md is the normative text.
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
+
 from metaspec import errors
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.api import adapt, batch_meta_gradient, compile, meta_gradient
@@ -23,6 +26,10 @@ from metaspec.registry import (
 )
 from metaspec.solvers import ConjugateGradient, DenseSolve
 from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task
+
+if TYPE_CHECKING:
+    from metaspec import data, nn, training
+    from metaspec.training import meta_test, meta_train
 
 __version__ = "0.1.0"
 
@@ -50,11 +57,32 @@ __all__ = [
     "backend_context",
     "batch_meta_gradient",
     "compile",
+    "data",
     "errors",
     "get_backend",
     "list_backends",
     "meta_gradient",
+    "meta_test",
+    "meta_train",
+    "nn",
     "set_backend",
+    "training",
 ]
+
+_LAZY = {  # imported on first use, so that `import metaspec` stays light
+    "data": "metaspec.data",
+    "nn": "metaspec.nn",
+    "training": "metaspec.training",
+    "meta_test": "metaspec.training",
+    "meta_train": "metaspec.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _import_module(_LAZY[name])
+    return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+
 
 _install_facades()

@@ -28,6 +28,10 @@ class Estimate(NamedTuple):
     def __str__(self) -> str:
         return f"{self.mean:.4g} ± {self.half_width:.2g}"
 
+    def percent(self) -> "Estimate":
+        """The same in per cent."""
+        return Estimate(100 * self.mean, 100 * self.half_width)
+
 
 @dataclass(frozen=True)
 class Report:

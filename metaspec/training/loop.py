@@ -1,8 +1,9 @@
 """Meta-training: one compiled step, repeated."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count, islice
 from typing import Any, NamedTuple
 
 from metaspec.algorithm import Algorithm
@@ -23,6 +24,14 @@ class StepRecord(NamedTuple):
     step: int
     query_loss: float
     seconds: float
+
+
+class Progress(NamedTuple):
+    """Where a training stands after a step: the record of the step and what it left behind."""
+
+    record: StepRecord
+    params: Tree
+    optimizer_state: Tree
 
 
 @dataclass(frozen=True)
@@ -85,49 +94,78 @@ def meta_train(
         >>> run = ms.meta_train(algo, network.loss, network.init(seed=0), data.Sinusoid(), steps=100, backend="numpy")
     """
     steps = checked_steps(steps, "meta_train: steps", least=0)
-    tasks_per_step = checked_steps(tasks_per_step, "meta_train: tasks_per_step", least=1)
+    B = resolve(backend, plain_leaves(params))
+    outer = Adam() if optimizer is None else optimizer
+    if resume is None:
+        with computing(B, params):
+            params = asarray(params, backend=B)
+            resume = Run(params, outer.init(B, params), 0, ())
+    history, params, state = list(resume.history), resume.params, resume.optimizer_state
+    for progress in islice(
+        training_steps(algo, loss, params, task_source, outer, state, resume.steps, tasks_per_step, backend=B), steps
+    ):
+        record, params, state = progress
+        history.append(record)
+        if callback is not None:
+            callback(record)
+    return Run(params, state, resume.steps + steps, tuple(history))
+
+
+def training_steps(
+    algo: Algorithm,
+    loss: Callable[[Tree, Tree], Any],
+    params: Tree,
+    task_source: TaskSource,
+    optimizer: Optimizer,
+    optimizer_state: Tree | None = None,
+    first_step: int = 0,
+    tasks_per_step: int = 25,
+    *,
+    backend: str | Backend | None = None,
+) -> Iterator[Progress]:
+    """The outer steps of `meta_train`, one after the other and without end, for a loop of one's own.
+
+    Args:
+        algo: As in `meta_train`.
+        loss: As in `meta_train`.
+        params: As in `meta_train`.
+        task_source: As in `meta_train`.
+        optimizer: The outer optimiser.
+        optimizer_state: Its state; None starts afresh.
+        first_step: The number of the first batch to take.
+        tasks_per_step: As in `meta_train`.
+        backend: As in `meta_train`.
+
+    Yields:
+        Progress after each step; nothing of an unfinished step is seen.
+
+    Raises:
+        NonFiniteError: As `meta_train`. What was yielded last is still good.
+    """
+    size = checked_steps(tasks_per_step, "meta_train: tasks_per_step", least=1)
     if not isinstance(task_source, TaskSource):
         raise InvalidTypeError(
             f"meta_train: task_source needs task(index) and batch(step, size), got {type(task_source).__name__}"
         )
     B = resolve(backend, plain_leaves(params))
-    outer = Adam() if optimizer is None else optimizer
-    with computing(B, params if resume is None else resume.params):
-        return _train(B, algo, loss, params, task_source, steps, tasks_per_step, outer, resume, callback)
 
-
-def _train(
-    B: Backend,
-    algo: Algorithm,
-    loss: Callable[[Tree, Tree], Any],
-    params: Tree,
-    source: TaskSource,
-    steps: int,
-    size: int,
-    optimizer: Optimizer,
-    resume: Run | None,
-    callback: Callable[[StepRecord], Any] | None,
-) -> Run:
     def one_step(params: Tree, state: Tree, tasks: Task) -> tuple[Tree, Tree, Any, Any]:
         r = batch_meta_gradient(algo, loss, params, tasks, backend=B)
         return *optimizer.update(B, params, state, r.delta), r.query_loss, B.xp.all(r.diagnostics.finite)
 
     compiled = compile(one_step, backend=B)
-    params = asarray(params if resume is None else resume.params, backend=B)
-    state = optimizer.init(B, params) if resume is None else resume.optimizer_state
-    first = 0 if resume is None else resume.steps
-    history = [] if resume is None else list(resume.history)
-    for step in range(first, first + steps):
+    with computing(B, params):
+        params = asarray(params, backend=B)
+        state = optimizer.init(B, params) if optimizer_state is None else optimizer_state
+    for step in count(first_step):
         start = time.perf_counter()
-        tasks = asarray(source.batch(step, size), backend=B)
-        new_params, state, query_loss, finite = compiled(params, state, tasks)
-        if not bool(B.to_numpy(finite)):
-            _explain(B, algo, loss, params, tasks, step)
+        with computing(B, params):
+            tasks = asarray(task_source.batch(step, size), backend=B)
+            new_params, state, query_loss, finite = compiled(params, state, tasks)
+            if not bool(B.to_numpy(finite)):
+                _explain(B, algo, loss, params, tasks, step)
         params = new_params
-        history.append(StepRecord(step, float(B.to_numpy(query_loss)), time.perf_counter() - start))
-        if callback is not None:
-            callback(history[-1])
-    return Run(params, state, first + steps, tuple(history))
+        yield Progress(StepRecord(step, float(B.to_numpy(query_loss)), time.perf_counter() - start), params, state)
 
 
 def _explain(B: Backend, algo: Algorithm, loss: Any, params: Tree, tasks: Task, step: int) -> None:

@@ -23,14 +23,15 @@ def default_cache_dir() -> Path:
 
 @contextmanager
 def atomic_writer(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file that appears at `path`, whole, when the block ends, and not at all when the block raises."""
+    """Opens a file that appears at `path`, whole, when the block ends, and not at all when the block raises.
+
+    There is no fsync: what a power failure damages is found by the digest that every reader here checks.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
         os.chmod(name, 0o644)  # mkstemp's 0600 would shut others out of a shared folder
         os.replace(name, path)
     except BaseException:

@@ -80,9 +80,7 @@ def load_omniglot(
     characters = _joined(first, second)
     if subset == "small":
         own = range(len(first["names"]))
-        test = [
-            i for i, name in enumerate(characters.names) if i not in own and _alphabet(name) in SMALL_TEST_ALPHABETS
-        ]
+        test = [i for i, name in enumerate(characters.names) if _alphabet(name) in SMALL_TEST_ALPHABETS]
         return OmniglotSplit(characters.select(own), characters.select(test))
     train, test = shuffled_split(characters.names, FULL_TRAIN_CHARACTERS)
     return OmniglotSplit(characters.select(train), characters.select(test))

@@ -80,6 +80,12 @@ def test_every_class_takes_every_label_and_every_picture_appears_equally_often()
         assert np.abs(share - expected * 3 / count).max() < 5 * np.sqrt(expected * 3 / count)
 
 
+def test_an_episodes_members_are_frozen():
+    # Changing these changes every published figure.
+    positions, turns = FewShot(DATA, 3, 1, 1, seed=1, rotations=ALL).members((5,))
+    assert (positions[0].tolist(), turns[0].tolist()) == ([[40, 6, 16], [36, 1, 35]], [[2, 0, 2], [2, 0, 2]])
+
+
 def test_every_rotation_of_every_class_appears():
     source = FewShot(DATA, ways=3, shots=1, queries=1, rotations=ALL)
     assert source.class_count == 24

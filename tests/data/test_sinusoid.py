@@ -41,7 +41,8 @@ def test_amplitude_phase_and_inputs_fill_their_intervals_evenly(stream):
         assert high - 0.01 * width < values.max() <= high
         assert abs(values.mean() - (low + high) / 2) < error * width / math.sqrt(12)
         assert abs(values.var() - width**2 / 12) < error * width**2 / math.sqrt(180)
-    assert abs(np.corrcoef(A, phase)[0, 1]) < 4 / math.sqrt(n)
+    points = [part["x"][:, i, 0] for part in source.batch(0, n) for i in range(3)]
+    assert np.abs(np.corrcoef([A, phase, *points]) - np.eye(8)).max() < 4.5 / math.sqrt(n)
 
 
 def test_support_and_query_points_differ():

@@ -51,6 +51,10 @@ class Report:
     metric_before: Estimate | None = None
     metric_after: Estimate | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: every estimate as {"mean": ..., "half_width": ...}."""
+        return {name: value._asdict() if isinstance(value, Estimate) else value for name, value in vars(self).items()}
+
 
 def meta_test(
     algo: Algorithm,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class RunFolder:
 
     def save_report(self, reports: dict[str, Report], steps: int) -> None:
         """Add the results to run.json."""
-        self._write(self.config | {"steps_taken": steps, "results": {k: asdict(r) for k, r in reports.items()}})
+        self._write(self.config | {"steps_taken": steps, "results": {k: r.as_dict() for k, r in reports.items()}})
 
     def _write(self, content: dict[str, Any]) -> None:
         content = {"metaspec": metaspec.__version__, **content}

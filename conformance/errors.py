@@ -26,7 +26,7 @@ EXTENDED_ROUNDOFF = float(np.finfo(np.longdouble).eps) / 2
 
 def tolerance(dtype: str) -> float:
     """16 roundoffs; where the reference's own format is no wider, 16 more for the reference's errors."""
-    return TOLERANCE if EXTENDED_ROUNDOFF < ROUNDOFF[dtype] / 64 else 2 * TOLERANCE
+    return TOLERANCE if ROUNDOFF[dtype] / 64 > EXTENDED_ROUNDOFF else 2 * TOLERANCE
 
 
 def relative_error(x: Any, reference: Any) -> float:

@@ -23,7 +23,9 @@ def least_squares(params: Tree, batch: Tree) -> Array:
     n = batch["y"].shape[0]
     features, weights = leaves(batch["x"]), leaves(params)
     pairs = zip(features, weights, strict=True)
-    predicted = reduce(add, [xp.matmul(xp.reshape(x, (n, -1)), xp.reshape(w, (-1,))) for x, w in pairs if 0 not in w.shape])
+    predicted = reduce(
+        add, [xp.matmul(xp.reshape(x, (n, -1)), xp.reshape(w, (-1,))) for x, w in pairs if 0 not in w.shape]
+    )
     return 0.5 * xp.mean((predicted - batch["y"]) ** 2)
 
 

@@ -68,7 +68,9 @@ def network(seed: int, widths: tuple[int, ...]) -> Tree:
     """Parameters of a tanh network."""
     rng = np.random.default_rng(seed)
     pairs = zip(widths[:-1], widths[1:], strict=True)
-    return rounded({"layers": [{"w": rng.normal(size=(a, b)) / np.sqrt(a), "b": 0.3 * rng.normal(size=b)} for a, b in pairs]})
+    return rounded(
+        {"layers": [{"w": rng.normal(size=(a, b)) / np.sqrt(a), "b": 0.3 * rng.normal(size=b)} for a, b in pairs]}
+    )
 
 
 def regression(seed: int, inputs: int, outputs: int, support: int = 8, query: int = 6) -> Task:

@@ -110,4 +110,3 @@ def perturbation(size: float, seed: int) -> Rounding:
         return tree_map(leaf, tree)
 
     return rounding
-

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from metaspec.errors import InvalidArgumentError
 from metaspec.registry import BackendStatus, list_backends
 
 
@@ -24,6 +25,8 @@ def backends(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the same as JSON.", metavar="FILE")] = None,
 ) -> None:
     """Which backends exist, which are installed, and what each can do."""
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise InvalidArgumentError(f"--json: there is no folder {json_file.absolute().parent}")
     statuses = list_backends()
     console = Console()
     console.print(_table(statuses))

@@ -59,6 +59,8 @@ def verify(
     scenarios = certification() if scenario is None else matching(scenario)
     if not scenarios:
         raise InvalidArgumentError(f"--scenario: no scenario's id contains or matches {scenario!r}")
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise InvalidArgumentError(f"--json: there is no folder {json_file.absolute().parent}")
     start = time.perf_counter()
     with _progress(console) as progress:
         report = run(targets, scenarios, dtype, workers=workers, timeout=timeout, progress=progress)
@@ -66,6 +68,9 @@ def verify(
     _print(console, report, seconds)
     if json_file is not None:
         json_file.write_text(json.dumps(reporting.as_json(report, seconds), indent=2) + "\n")
+    for target, message in report.broken:
+        if ":" in target and target not in report.versions:
+            raise InvalidArgumentError(f"backends: {target!r} could not be loaded: {message}")
     raise typer.Exit(0 if report.passed else 1)
 
 

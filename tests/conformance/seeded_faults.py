@@ -11,12 +11,13 @@ from functools import partial
 from typing import Any
 
 import numpy
-from metaspec.backends.numpy.adapter import NumpyBackend
-from metaspec.backends.numpy.tracer import PRIMITIVES
 
 import metaspec as ms
 from metaspec import api, inner, solvers
 from metaspec.algorithms import imaml, maml, reptile
+from metaspec.backends.numpy.adapter import NumpyBackend
+from metaspec.backends.numpy.tracer import PRIMITIVES
+from metaspec.backends.numpy.tracer.rules.structure import matrix_transpose
 from metaspec.protocol import Backend
 from metaspec.trees import add_scaled, dot, scale, subtract, tree_map, zeros_like
 
@@ -301,7 +302,7 @@ def matmul_rule_transposed(patch: Patch) -> Backend:
     def rule(argnum, g, out, a, b):
         share = original(argnum, g, out, a, b)
         square = argnum == 1 and len(share.shape) == 2 and share.shape[0] == share.shape[1]
-        return PRIMITIVES["matrix_transpose"](share) if square else share
+        return matrix_transpose(share) if square else share
 
     patch(primitive, "vjp", rule)
     return NumpyBackend()

@@ -1,0 +1,112 @@
+"""The commands as a user meets them: what they print, their exit status, and no traceback for what a user can mend."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from metaspec import list_backends
+
+FEW = ("--scenario", "least-squares/*/steps-1")
+
+
+def metaspec(*arguments, **environment):
+    command = [sys.executable, "-c", "from metaspec.cli import main; main()", *arguments]
+    environment = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1", **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+def test_verify_prints_a_table_and_writes_json(tmp_path):
+    file = tmp_path / "report.json"
+    done = metaspec("verify", "numpy", *FEW, "--json", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for word in ("numpy", "MAML", "FOMAML", "Reptile", "IMAML", "float32", "float64", "closed form", "all agree"):
+        assert word in done.stdout
+    figures = json.loads(file.read_text())
+    assert figures["passed"] is True
+    assert len(figures["rows"]) == 8
+    assert all(row["worst"] <= 16 and row["digits"] > 4 for row in figures["rows"])
+
+
+def test_verify_restricts_formats():
+    done = metaspec("verify", "numpy", *FEW, "--dtype", "float64")
+    assert done.returncode == 0
+    assert "float32" not in done.stdout
+
+
+def test_verify_fails_on_a_broken_backend_and_names_everything(tmp_path):
+    faults = os.path.join(os.path.dirname(__file__), "..", "conformance")
+    target = "seeded_faults:worker_imaml_proximal_term_dropped"
+    file = tmp_path / "report.json"
+    done = metaspec("verify", target, "--scenario", "least-squares/*/steps-3", "--json", str(file), PYTHONPATH=faults)
+    assert done.returncode == 1
+    lines = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    assert len(lines) == 2
+    for word in (target, "IMAML", "least-squares/imaml/steps-3", "relative error", "tolerance 16"):
+        assert word in lines[0]
+    failures = json.loads(file.read_text())["failures"]
+    assert {f["scenario"] for f in failures} == {"least-squares/imaml/steps-3"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("verify", "nonesuch"), "backend 'nonesuch' is not registered; known backends:"),
+        (("verify", "numpy", "numpy"), "'numpy' is given twice"),
+        (("verify", "numpy", "--dtype", "float8"), "'float8' is not one of float32, float64"),
+        (("verify", "numpy", "--scenario", "zzz"), "no scenario's id contains or matches 'zzz'"),
+        (("verify", ":x"), "expected a name or module:attribute"),
+        (("verify", "numpy", "--json", "/no/such/folder/x.json"), "/no/such/folder"),
+        (("verify", "no_such_module:Backend", *FEW), "No module named 'no_such_module'"),
+        (("nonesuch",), "No such command"),
+    ],
+)
+def test_user_errors_are_one_message_and_status_2(arguments, message):
+    done = metaspec(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_verify_of_a_backend_that_is_not_installed(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import metaspec.registry as r\nr.Registration.installed = property(lambda self: self.name == 'numpy')\n"
+    )
+    other = next(status.name for status in list_backends() if status.name != "numpy")
+    done = metaspec("verify", other, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert f"backend {other!r} needs {other}, which is not installed; run: pip install" in done.stderr
+    done = metaspec("backends", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0
+    assert f"{other}: pip install" in done.stdout
+    done = metaspec("verify", *FEW, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0
+    assert other not in done.stdout
+
+
+def test_backends_lists_what_exists(tmp_path):
+    file = tmp_path / "backends.json"
+    done = metaspec("backends", "--json", str(file))
+    assert done.returncode == 0
+    by_name = {entry["name"]: entry for entry in json.loads(file.read_text())}
+    assert by_name["numpy"]["installed"]
+    assert by_name["numpy"]["versions"]["numpy"]
+    for name, entry in by_name.items():
+        assert name in done.stdout
+        assert entry["install"]
+        assert set(entry["dtypes"]) >= {"float32", "float64"}
+        assert entry["capabilities"]["compile"]["level"] in ("native", "derived", "unsupported")
+
+
+@pytest.mark.parametrize("command", ["backends", "verify"])
+def test_help_has_an_example(command):
+    done = metaspec(command, "--help")
+    assert done.returncode == 0
+    assert f"metaspec {command}" in done.stdout.partition("Example")[2]
+
+
+def test_import_of_metaspec_leaves_the_command_line_out():
+    code = "import metaspec, sys; assert not {'typer', 'rich', 'click'} & set(sys.modules), sorted(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

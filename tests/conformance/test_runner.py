@@ -1,0 +1,79 @@
+"""The whole way through worker processes: what is broken is named, a dead worker is a result, nothing is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from metaspec.conformance.runner import run
+from metaspec.conformance.scenarios import matching
+
+COMMAND = [sys.executable, "-c", "from metaspec.cli import main; main()", "verify"]
+FEW = matching("least-squares/*/steps-3")
+
+
+@pytest.fixture(autouse=True)
+def _faults_can_be_imported(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+def test_sound_backend_passes():
+    report = run(["numpy"], FEW)
+    assert report.passed
+    assert len(report.outcomes) == 2 * len(FEW)
+    assert report.versions["numpy"]["numpy"]
+
+
+def test_fault_is_named():
+    target = "seeded_faults:worker_maml_without_hessian"
+    report = run([target], FEW)
+    assert {(o.backend, o.algorithm, o.scenario) for o in report.failures} == {
+        (target, "MAML", "least-squares/maml/steps-3")
+    }
+    assert all(o.worst.leaf.startswith("delta") and o.worst.error > 1e4 for o in report.failures)
+
+
+def test_crash_is_a_failure_of_its_scenario_and_the_rest_runs():
+    report = run(["seeded_faults:worker_crash"], FEW, ["float64"])
+    assert [(o.scenario, o.message) for o in report.failures] == [
+        ("least-squares/reptile/steps-3", "the worker process ended with status 3")
+    ]
+    assert len(report.outcomes) == len(FEW)
+
+
+def test_hang_is_ended():
+    report = run(["seeded_faults:worker_hang"], FEW, ["float32"], timeout=3)
+    assert [o.scenario for o in report.failures] == ["least-squares/reptile/steps-3"]
+    assert "did not answer within 3 s" in report.failures[0].message
+
+
+def test_worker_that_cannot_start_is_reported():
+    report = run(["no_such_module:Backend"], FEW)
+    assert not report.passed
+    assert report.broken == (("no_such_module:Backend", "ModuleNotFoundError: No module named 'no_such_module'"),)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_interrupt_ends_the_workers(tmp_path):
+    arguments = ["seeded_faults:worker_hang", "--scenario", "least-squares/reptile*"]
+    process = subprocess.Popen(COMMAND + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not _children(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = _children(process.pid)
+    assert children
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def _children(pid):
+    tasks = Path(f"/proc/{pid}/task")
+    return [child for task in tasks.glob("*/children") for child in task.read_text().split()]

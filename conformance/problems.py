@@ -3,6 +3,7 @@
 Every number is a float32 number held as float64.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,14 +61,17 @@ def multiple_of_identity(seed: int, like: Tree, curvature: float) -> Task:
 def linear(seed: int, like: Tree, support: int = 4, query: int = 3) -> Task:
     """Coefficients of linear losses, examples on axis 0."""
     rng = np.random.default_rng(seed)
-    sizes = support, query
-    return Task(*(rounded(tree_map(lambda leaf: rng.normal(size=(n, *leaf.shape)), like)) for n in sizes))
+
+    def batch(n: int) -> Tree:
+        return rounded(tree_map(lambda leaf: rng.normal(size=(n, *leaf.shape)), like))
+
+    return Task(batch(support), batch(query))
 
 
 def network(seed: int, widths: tuple[int, ...]) -> Tree:
     """Parameters of a tanh network."""
     rng = np.random.default_rng(seed)
-    pairs = zip(widths[:-1], widths[1:], strict=True)
+    pairs = pairwise(widths)
     return rounded(
         {"layers": [{"w": rng.normal(size=(a, b)) / np.sqrt(a), "b": 0.3 * rng.normal(size=b)} for a, b in pairs]}
     )

@@ -15,7 +15,7 @@ from metaspec.conformance.messages import Hello
 STARTUP = 300.0  # seconds; a framework's import from a cold disk is slow
 
 
-class WorkerDied(Exception):
+class WorkerDiedError(Exception):
     """The worker is gone, or too slow; the message says how."""
 
 
@@ -28,7 +28,7 @@ class Process:
     """
 
     def __init__(self, target: str, threads: int = 1) -> None:
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in `close`
         limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "metaspec.conformance.worker", target],
@@ -46,7 +46,7 @@ class Process:
         """The worker's first message.
 
         Raises:
-            WorkerDied: It did not get that far.
+            WorkerDiedError: It did not get that far.
         """
         hello: Hello = self._next(STARTUP)
         return hello
@@ -55,12 +55,12 @@ class Process:
         """The answer to one job.
 
         Raises:
-            WorkerDied: The worker ended, or did not answer in `timeout` seconds (it is ended then).
+            WorkerDiedError: The worker ended, or did not answer in `timeout` seconds (it is ended then).
         """
         try:
             send(self._process.stdin, job)  # type: ignore[arg-type]
         except OSError:
-            raise WorkerDied(self._epitaph()) from None
+            raise WorkerDiedError(self._epitaph()) from None
         return self._next(timeout)
 
     def kill(self) -> None:
@@ -90,9 +90,9 @@ class Process:
             message = self._messages.get(timeout=timeout)
         except Empty:
             self.kill()
-            raise WorkerDied(f"the worker process did not answer within {timeout:g} s and was ended") from None
+            raise WorkerDiedError(f"the worker process did not answer within {timeout:g} s and was ended") from None
         if message is None:
-            raise WorkerDied(self._epitaph())
+            raise WorkerDiedError(self._epitaph())
         return message
 
     def _epitaph(self) -> str:

@@ -37,7 +37,7 @@ class System:
 
 @dataclass(frozen=True)
 class Reference:
-    """Leaves by path ("delta['w']", "adapted['w']", "query_loss"), the systems judged by residual, the oracle's name."""
+    """Leaves by path ("delta['w']", "query_loss"), the systems judged by residual, the oracle's name."""
 
     leaves: dict[str, Expected]
     systems: tuple[System, ...]

@@ -6,7 +6,7 @@ from queue import Empty, Queue
 from threading import Event
 
 from metaspec.conformance.messages import Hello, Result
-from metaspec.conformance.process import Process, WorkerDied
+from metaspec.conformance.process import Process, WorkerDiedError
 from metaspec.conformance.scenario import Scenario
 
 DEATHS = 3  # a worker that died this often is not started again
@@ -88,7 +88,7 @@ def _certify(line: Line, target: str, jobs: Sequence[Job], timeout: float) -> st
                 line.events.put(Started(target, hello, len(jobs)))
             if _work_off(line, target, process, remaining, timeout):
                 return ""
-        except WorkerDied as death:
+        except WorkerDiedError as death:
             return str(death)
         finally:
             line.processes.remove(process)
@@ -102,7 +102,7 @@ def _work_off(line: Line, target: str, process: Process, remaining: Iterator[Job
     for scenario, dtype in remaining:
         try:
             result = process.ask((scenario, dtype), timeout)
-        except WorkerDied as death:
+        except WorkerDiedError as death:
             if not line.stop.is_set():
                 line.events.put(Answered(target, scenario, dtype, Result({}, 0.0, str(death))))
             return line.stop.is_set()

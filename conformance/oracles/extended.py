@@ -1,7 +1,7 @@
 """Backpropagation through the unrolled inner loop in extended precision.
 
-Neither the chain of Hessian-vector products nor anything of metaspec.algorithms is used: the loop is written out here and
-the NumPy tracer's pull-back goes through all of it. iMAML's system is written out as a matrix.
+Neither the chain of Hessian-vector products nor anything of metaspec.algorithms is used: the loop is written out here
+and the NumPy tracer's pull-back goes through all of it. iMAML's system is written out as a matrix.
 
 `rounding` is applied to whatever an implementation would have rounded: what goes into and what comes out of every
 gradient, and every step. As the identity it gives the reference; with random factors 1 + u it tells how far rounding

@@ -1,4 +1,4 @@
-"""Adapters, algorithms and solvers broken on purpose, as targets "seeded_faults:NAME" of a worker and for use in process.
+"""Adapters, algorithms and solvers broken on purpose, as targets "seeded_faults:worker_NAME" and in process.
 
 Each fault takes `patch(object, attribute, value)` and returns the backend to compute with.
 """
@@ -387,7 +387,7 @@ MALFORMED: dict[str, Fault] = {
 
 
 def __getattr__(name: str) -> Any:
-    """`in_process_NAME`: the fault installed for good, for a worker that is thrown away afterwards."""
+    """`worker_NAME`: the fault installed for good, for a worker that is thrown away afterwards."""
     if not name.startswith("worker_"):
         raise AttributeError(name)
     return partial(globals()[name.removeprefix("worker_")], setattr)

@@ -1,4 +1,4 @@
-"""The whole way through worker processes: what is broken is named, a dead worker is a result, nothing is left behind."""
+"""The whole way through worker processes: faults are named, a dead worker is a result, nothing is left behind."""
 
 import os
 import signal

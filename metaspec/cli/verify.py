@@ -22,6 +22,7 @@ from metaspec.conformance.targets import resolved
 from metaspec.errors import InvalidArgumentError
 
 DTYPES = ("float32", "float64")
+STYLE = {False: None, True: "red"}  # of a row, by whether it has failures
 
 
 def register(app: typer.Typer) -> None:
@@ -109,23 +110,23 @@ def _print(console: Console, report: Report, seconds: float) -> None:
         _say(console, f"FAILED {target}: {message}")
     for outcome in report.failures:
         _say(console, f"FAILED {_failure(outcome)}")
-    count = f"{len(report.outcomes)} computations in {seconds:.0f} s"
+    work = f"{len(report.outcomes)} computations in {seconds:.0f} s"
     failed = len(report.failures) + len(report.broken)
-    _say(console, f"all agree: {count}" if report.passed else f"{failed or 'no result:'} failed: {count}")
+    _say(console, f"all agree: {work}" if report.passed else f"{failed} failed, of {work}")
 
 
 def _table(report: Report) -> Table:
     table = Table()
     for heading in ("backend", "algorithm", "dtype"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("scenarios", "failed", "worst error", "digits", "seconds"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("scenarios", "failed", "error", "digits"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in reporting.rows(report):
         worst = "-" if row.worst is None else f"{row.worst:.3g}"
         digits = "-" if row.digits is None else f"{row.digits:.1f}"
-        cells = (row.backend, row.algorithm, row.dtype, str(row.scenarios), str(row.failures), worst, digits)
-        table.add_row(*cells, f"{row.seconds:.1f}", style="red" if row.failures else None)
-    table.caption = "worst error: in unit roundoffs x amplification; digits: the fewest that agree"
+        counts = str(row.scenarios), str(row.failures)
+        table.add_row(row.backend, row.algorithm, row.dtype, *counts, worst, digits, style=STYLE[bool(row.failures)])
+    table.caption = "error: the worst, in roundoffs x amplification; digits: the fewest that agree"
     return table
 
 

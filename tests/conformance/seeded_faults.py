@@ -122,13 +122,13 @@ def cg_old_residual(patch: Patch) -> Backend:
         p, rr = r, dot(B, r, r)
         for _ in range(self.steps):
             Ap = add_scaled(B, matvec(p), self.damping, p)
-            alpha = rr / dot(B, p, Ap) if float(rr) > 0 else rr
+            alpha = solvers._ratio(B, rr > 0, rr, dot(B, p, Ap))
             x = add_scaled(B, x, alpha, p)
             old, r = r, add_scaled(B, r, -alpha, Ap)
             following = dot(B, r, r)
-            p = add_scaled(B, old, following / rr if float(rr) > 0 else rr, p)
+            p = add_scaled(B, old, solvers._ratio(B, rr > 0, following, rr), p)
             rr = following
-        zero = numpy.asarray(0, numpy.int32)
+        zero = B.xp.astype(B.xp.zeros_like(rr), B.xp.int32)
         return ms.Solution(x, zero, zero, rr)
 
     patch(ms.ConjugateGradient, "solve", solve)
@@ -195,6 +195,8 @@ def state_leaks_between_tasks(patch: Patch) -> Backend:
     class Leaking(NumpyBackend):
         def vmap(self, f):
             def mapped(*args):
+                if not isinstance(args[0], ms.Task):
+                    return NumpyBackend.vmap(self, f)(*args)
                 first = tree_map(self, lambda leaf: numpy.stack([leaf[0]] * len(leaf)), args)
                 return NumpyBackend.vmap(self, f)(*first)
 

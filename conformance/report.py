@@ -29,7 +29,7 @@ class Row:
 
 
 def rows(report: Report) -> list[Row]:
-    """Sorted by backend (as asked for), algorithm, format."""
+    """Sorted by backend, algorithm, format."""
     order = {name: i for i, name in enumerate(("MAML", "FOMAML", "Reptile", "IMAML"))}
     groups: dict[tuple[str, str, str], list[Outcome]] = {}
     for outcome in report.outcomes:

@@ -59,7 +59,7 @@ def train(
     kind = _Kind.of(experiment)
     if algorithm not in ALGORITHMS:
         raise InvalidArgumentError(f"--algorithm: expected one of {', '.join(ALGORITHMS)}, got {algorithm!r}")
-    given = {
+    given: dict[str, Any] = {
         "inner_lr": inner_lr,
         "inner_steps": inner_steps,
         "outer_lr": outer_lr,
@@ -68,12 +68,15 @@ def train(
     }
     settings = replace(SETTINGS[experiment][algorithm], **{k: v for k, v in given.items() if v is not None})
     algo, optimizer = settings.algorithm(algorithm), Adam(settings.outer_lr)
-    sizes = {"shots": shots or kind.shots, "queries": queries or kind.queries, "dtype": dtype}
+    sizes: dict[str, Any] = {"shots": shots or kind.shots, "queries": queries or kind.queries, "dtype": dtype}
     if experiment == "sinusoid":
         problem = sinusoid(seed, **sizes)
     else:
         if data is None:
-            raise InvalidArgumentError("--data: omniglot needs the folder that holds its archives; see metaspec.data")
+            raise InvalidArgumentError(
+                "--data: omniglot needs the folder that holds its archives (images_background_small1.zip and so on); "
+                "metaspec.data.download_omniglot fetches them"
+            )
         sizes |= {"ways": ways, "filters": filters, "subset": subset}
         problem = omniglot(data, seed, **sizes)
     B = get_backend(backend or chosen_backend() or "numpy")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,7 @@ class RunFolder:
             InvalidArgumentError: The given folder holds something already; nothing is overwritten.
         """
         if folder is None:
-            number = 1
-            while (folder := Path("runs") / f"{name}-{number}").exists():
-                number += 1
+            folder = next(path for i in count(1) if not (path := Path("runs") / f"{name}-{i}").exists())
         elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InvalidArgumentError(f"--out: {folder} exists and is not an empty folder; choose another")
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +49,7 @@ class RunFolder:
     def save_params(self, B: Backend, params: Any) -> None:
         """Leaves by name; a name is the path of the leaf in the tree."""
         names, leaves = B.tree_paths(params), B.tree_flatten(params)[0]
-        arrays = {
+        arrays: dict[str, Any] = {
             name.strip("[]'"): numpy.asarray(B.to_numpy(B.asarray(leaf)))
             for name, leaf in zip(names, leaves, strict=True)
         }

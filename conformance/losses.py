@@ -10,6 +10,7 @@ from operator import add
 from types import MappingProxyType
 from typing import Any
 
+from metaspec import nn
 from metaspec.arrays import array_namespace
 from metaspec.conformance.plain import leaves
 
@@ -70,6 +71,18 @@ def softmax(params: Tree, batch: Tree) -> Array:
     return xp.mean(xp.log(xp.sum(xp.exp(z), axis=1)) - xp.sum(chosen * z, axis=1))
 
 
+def pooled_conv_net(params: Tree, batch: Tree) -> Array:
+    """Softmax cross-entropy of (3 x 3 convolution, max-pooling, tanh) twice, a mean over pixels, an affine read-out.
+
+    The maximum's derivative is a choice between entries, which a compiler that computes them anew can make wrongly.
+    """
+    x = batch["x"]
+    for kernel in params["kernels"]:
+        x = nn.tanh(nn.max_pool2d(nn.conv2d(x, kernel)))
+    pixels = array_namespace(params).mean(x, axis=(1, 2))
+    return nn.softmax_cross_entropy(nn.dense(pixels, params["w"], params["b"]), batch["y"])
+
+
 LOSSES: MappingProxyType[str, Callable[[Tree, Tree], Array]] = MappingProxyType(
-    {f.__name__: f for f in (least_squares, quadratic, linear, tanh_network, logistic, softmax)}
+    {f.__name__: f for f in (least_squares, quadratic, linear, tanh_network, logistic, softmax, pooled_conv_net)}
 )

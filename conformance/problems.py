@@ -100,6 +100,18 @@ def classification(seed: int, inputs: int, classes: int, support: int = 8, query
     return Task(batch(support), batch(query))
 
 
+def pictures(seed: int, size: int, classes: int, support: int = 4, query: int = 6) -> Task:
+    """Smooth random pictures [n, size, size, 1] with random integer labels."""
+    rng = np.random.default_rng(seed)
+    labels = classification(seed, 1, classes, support, query)
+
+    def batch(n: int, y: Any) -> Tree:
+        x = rng.normal(size=(n, size, size, 1)) + y[:, None, None, None] / 2
+        return rounded({"x": x, "y": y})
+
+    return Task(batch(support, labels.support["y"]), batch(query, labels.query["y"]))
+
+
 def curvature(loss: str, params: Tree, tasks: tuple[Task, ...], steps: int = 15) -> float:
     """An upper estimate of the norm of the losses' Hessians near `params`, support and query alike.
 

@@ -37,6 +37,7 @@ def certification() -> tuple[Scenario, ...]:
         _rates,
         _adaptation,
         _compiled,
+        _convolutions,
     )
     return tuple(scenario for topic in topics for scenario in topic())
 
@@ -216,3 +217,12 @@ def _compiled() -> Iterator[Scenario]:
     lr, proximal = problems.rate(bound), problems.rate(2 * bound)
     for name, algorithm in _algorithms(lr, 2, bound, ConjugateGradient(steps=2), proximal).items():
         yield _scenario(f"compiled/{name}", "tanh_network", params, task, algorithm, "MS-BACKEND-6", compiled=True)
+
+
+def _convolutions() -> Iterator[Scenario]:
+    like = {"kernels": [shaped(3, 3, 1, 2), shaped(3, 3, 2, 3)], "w": shaped(3, 2), "b": shaped(2)}
+    params, tasks = parameters(94, like, 0.5), tuple(problems.pictures(seed, 8, 2) for seed in (95, 96))
+    bound = problems.curvature("pooled_conv_net", params, tasks)
+    maml = MAML(GradientDescent(problems.rate(bound), 2))
+    arguments = ("pooled_conv_net", params, tasks, maml, "MS-BACKEND-6", "MS-BATCH-1")
+    yield _scenario("pooled-conv-net/maml", *arguments, form="stacked", compiled=True)

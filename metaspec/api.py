@@ -9,7 +9,7 @@ from metaspec.arrays import computing, plain_leaves
 from metaspec.protocol import Backend
 from metaspec.registry import resolve
 from metaspec.task import MetaGradient, Task, Tree
-from metaspec.trees import mean0
+from metaspec.trees import mean0, tree_map
 from metaspec.validation import (
     check_algorithm,
     check_data,
@@ -109,7 +109,8 @@ def batch_meta_gradient(
     lifted = lift_loss(B, loss, has_aux)
 
     def per_task(task: Task) -> MetaGradient:
-        return algo.meta_gradient(B, lifted, params, task)
+        r = algo.meta_gradient(B, lifted, params, task)
+        return r._replace(aux=tree_map(B, lambda leaf: leaf if B.is_array(leaf) else B.asarray(leaf), r.aux))
 
     with computing(B, params):
         if isinstance(tasks, Task):

@@ -91,10 +91,13 @@ def test_the_mean_of_aux_is_left_to_the_user(B):
     params, _ = mlp()
 
     def with_aux(p, batch):
-        return mlp_loss(p, batch), batch["x"][0, 0]
+        return mlp_loss(p, batch), {"first": batch["x"][0, 0], "count": batch["x"].shape[0]}
 
     with on(B, (params, stacked(tasks([5, 5])), tasks([3, 4]))) as (p, t, ragged):
         r = ms.batch_meta_gradient(ALGORITHMS[0], with_aux, p, t, has_aux=True)
-        assert tuple(r.aux.shape) == (2,)
+        assert tuple(r.aux["first"].shape) == (2,)
+        assert B.to_numpy(r.aux["count"]).tolist() == [6, 6]
         r = ms.batch_meta_gradient(ALGORITHMS[0], with_aux, p, ragged, has_aux=True)
-        assert [float(B.to_numpy(a)) for a in r.aux] == [float(B.to_numpy(task.query["x"][0, 0])) for task in ragged]
+        assert [int(B.to_numpy(aux["count"])) for aux in r.aux] == [4, 5]
+        firsts = [float(B.to_numpy(task.query["x"][0, 0])) for task in ragged]
+        assert [float(B.to_numpy(aux["first"])) for aux in r.aux] == firsts

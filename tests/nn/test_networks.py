@@ -80,18 +80,24 @@ def test_omniglot_network_by_hand(B: ms.Backend, pool: bool) -> None:
         close(B.to_numpy(with_channel), z, 1e-11, "pictures with a channel axis")
 
 
-@pytest.mark.parametrize("pool", [False, True])
-def test_compiled_and_batched_equals_eager_and_alone(B: ms.Backend, pool: bool) -> None:
-    """With pooling and two inner steps: where a compiler broke reductions (see metaspec.nn.pooling)."""
-    net, algo = nn.omniglot_convnet(5, filters=6, pool=pool), ms.MAML(ms.GradientDescent(lr=0.4, steps=2))
-    source = data.FewShot(PICTURES, ways=5, shots=1, queries=1, dtype="float64")
+def test_compiled_and_batched_equals_eager_and_alone(B: ms.Backend) -> None:
+    """With pooling, two inner steps and these sizes, pooling by reshape and max is 40 % off under JAX's compiler."""
+    small = data.LabelledImages(generator("pictures").random((20, 8, 8)), np.arange(20) % 5)
+    source = data.FewShot(small, ways=5, shots=1, queries=1, dtype="float64")
+    net, algo = nn.ConvNet(5, filters=4, pool=True, blocks=2), ms.MAML(ms.GradientDescent(lr=0.4, steps=2))
     start = net.init(1, "float64")
+
+    def alone(B: ms.Backend, i: int):
+        with at(B, "float64"):
+            r = ms.meta_gradient(algo, net.loss, *ms.asarray((start, source.task(i))))
+            return {key: B.to_numpy(leaf) for key, leaf in r.delta.items()}
+
     with at(B, "float64"):
-        params, tasks = ms.asarray((start, source.batch(0, 3)))
         step = ms.compile(lambda params, tasks: ms.batch_meta_gradient(algo, net.loss, params, tasks).delta)
-        together = step(params, tasks)
-        alone = [ms.meta_gradient(algo, net.loss, params, ms.asarray(source.task(i))).delta for i in range(3)]
-    for key in start:
-        mean = sum(B.to_numpy(delta[key]) for delta in alone) / 3
-        error = np.linalg.norm(B.to_numpy(together[key]) - mean) / np.linalg.norm(mean)
-        assert error < 1e-10, f"{key}: {error:.1e}"
+        together = {key: B.to_numpy(leaf) for key, leaf in step(*ms.asarray((start, source.batch(0, 2)))).items()}
+    for eager in (ms.get_backend("numpy"), B):
+        first, second = alone(eager, 0), alone(eager, 1)
+        for key in start:
+            mean = (first[key] + second[key]) / 2
+            error = np.linalg.norm(together[key] - mean) / np.linalg.norm(mean)
+            assert error < 1e-11, f"{key}: {error:.1e} from eager {eager.name}"

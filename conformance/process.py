@@ -31,7 +31,8 @@ class Process:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in `close`
         limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "metaspec.conformance.worker", target],
+            # -P: a folder named metaspec where the command runs must not take the installed package's place.
+            [sys.executable, "-P", "-m", "metaspec.conformance.worker", target],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

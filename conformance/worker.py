@@ -92,6 +92,7 @@ def main(target: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner ends us
     jobs, results = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a framework prints must not get between the messages
+    sys.path.append(os.getcwd())  # for module:attribute, after everything that is installed
     try:
         backend = load(target)
         registered = registrations().get(backend.name)

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from metaspec.registry import get_backend, registrations
+from metaspec.registry import get_backend, registered_names
 
 PACKAGE = "metaspec"
 
@@ -23,7 +23,7 @@ class FacadeFinder(MetaPathFinder, Loader):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
         """The specification of the facade, or None."""
         package, _, name = fullname.rpartition(".")
-        return ModuleSpec(fullname, self) if package == PACKAGE and name in registrations() else None
+        return ModuleSpec(fullname, self) if package == PACKAGE and name in registered_names() else None
 
     def exec_module(self, module: ModuleType) -> None:
         """Fill the facade."""

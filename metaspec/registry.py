@@ -83,6 +83,12 @@ _active: ContextVar["str | Backend | None"] = ContextVar("metaspec_backend", def
 
 
 @cache
+def registered_names() -> frozenset[str]:
+    """The names of the entry points; none is loaded."""
+    return frozenset(entry.name for entry in metadata.entry_points(group=GROUP))
+
+
+@cache
 def registrations() -> Mapping[str, Registration]:
     """Every registered adapter by name; a name that two adapters claim is an error."""
     found: dict[str, Registration] = {}

@@ -77,3 +77,11 @@ def test_interrupt_ends_the_workers(tmp_path):
 def _children(pid):
     tasks = Path(f"/proc/{pid}/task")
     return [child for task in tasks.glob("*/children") for child in task.read_text().split()]
+
+
+def test_a_folder_named_like_the_package_does_not_take_its_place(tmp_path, monkeypatch):
+    (tmp_path / "metaspec").mkdir()
+    (tmp_path / "metaspec" / "__init__.py").write_text("raise RuntimeError('the wrong package')\n")
+    monkeypatch.chdir(tmp_path)
+    report = run(["numpy"], matching("linear-loss/maml"), ["float64"])
+    assert report.passed

@@ -6,6 +6,6 @@ them without metaspec.
 """
 
 from .files import PLACE, load, parse
-from .vectors import Algorithm, Array, Inputs, Outputs, Solver, Task, Vector
+from .records import Algorithm, Array, Inputs, Outputs, Solver, Task, Vector
 
 __all__ = ["PLACE", "Algorithm", "Array", "Inputs", "Outputs", "Solver", "Task", "Vector", "load", "parse"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from . import problems
 from .drawing import constant
 from .problems import COUPLED, parameters
-from .vectors import Algorithm, Array, Arrays, Inputs, Solver, Task
+from .records import Algorithm, Array, Arrays, Inputs, Solver, Task
 
 CG2, CG3, DENSE = Solver("cg", 2), Solver("cg", 3), Solver("dense")
 

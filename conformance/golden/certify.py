@@ -5,7 +5,7 @@ from typing import Any
 
 from .oracle import Arithmetic, NewRounding, UnfitVectorError, compute
 from .perturbing import perturbation
-from .vectors import Array, Inputs, Outputs, Vector, map_values
+from .records import Array, Inputs, Outputs, Vector, map_values
 
 Number = Any
 

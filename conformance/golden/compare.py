@@ -9,7 +9,7 @@ from metaspec.conformance import errors
 from metaspec.conformance.errors import Measured
 
 from .portable import LOSSES
-from .vectors import Algorithm, Array, Arrays, Vector
+from .records import Algorithm, Array, Arrays, Vector
 
 LONGDOUBLE = "longdouble"  # NumPy's; other backends have no such format
 

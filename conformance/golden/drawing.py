@@ -7,7 +7,7 @@ import random
 from decimal import Decimal
 from fractions import Fraction
 
-from .vectors import Array
+from .records import Array
 
 GRID = 32  # numbers are multiples of 1/GRID, exact even in binary16
 

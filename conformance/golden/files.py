@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .vectors import Algorithm, Array, Arrays, Inputs, Outputs, Solver, Task, Vector
+from .records import Algorithm, Array, Arrays, Inputs, Outputs, Solver, Task, Vector
 
 SCHEMA = "metaspec golden vectors"
 VERSION = 1

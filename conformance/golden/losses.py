@@ -9,7 +9,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
-from .vectors import Array, Arrays
+from .records import Array, Arrays
 
 Number = Any
 Context = Any

@@ -13,7 +13,7 @@ from typing import Any
 from . import differences
 from .losses import LOSSES
 from .perturbing import Rounding, exact
-from .vectors import Array, Arrays, Inputs, Outputs, Solver, Task, map_values
+from .records import Array, Arrays, Inputs, Outputs, Solver, Task, map_values
 
 Number = Any
 Numbers = list[Number]

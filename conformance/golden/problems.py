@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from .drawing import Draw, constant
-from .vectors import Array, Arrays, Task
+from .records import Array, Arrays, Task
 
 COUPLED: dict[str, tuple[int, ...]] = {"a": (3,), "b": (3,), "c": ()}  # two leaves of one shape, and a scalar
 

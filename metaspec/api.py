@@ -6,14 +6,17 @@ from typing import Any
 
 from metaspec.algorithm import Algorithm
 from metaspec.arrays import computing, plain_leaves
+from metaspec.errors import InvalidTypeError
 from metaspec.protocol import Backend
 from metaspec.registry import resolve
 from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import mean0, tree_map
 from metaspec.validation import (
+    check_adapted,
     check_algorithm,
     check_data,
     check_finite,
+    check_foreign,
     check_params,
     check_sequence,
     check_stacked,
@@ -72,7 +75,7 @@ def meta_gradient(
     with computing(B, params):
         r = algo.meta_gradient(B, lifted, params, task)
         check_finite(B, algo, lifted, params, task, r)
-    return r
+    return B.detach(r)
 
 
 def batch_meta_gradient(
@@ -90,7 +93,8 @@ def batch_meta_gradient(
         algo: As in `meta_gradient`.
         loss: As in `meta_gradient`.
         params: As in `meta_gradient`.
-        tasks: One Task whose every leaf has a leading axis over tasks, computed as one batched computation; or a
+        tasks: One Task whose every leaf has a leading axis over tasks, computed as one batched computation (eager
+            TensorFlow: task by task; compile it); or a
             sequence of Task, which may differ in size (tasks of one size are stacked and batched).
         has_aux: As in `meta_gradient`; the aux of a batch is stacked.
         backend: As in `meta_gradient`.
@@ -123,15 +127,15 @@ def batch_meta_gradient(
                 check_task(B, task)
             if not _of_one_size(B, sequence):
                 rows = [per_task(task) for task in sequence]
-                for task, row in zip(sequence, rows, strict=True):
-                    check_finite(B, algo, lifted, params, task, row)
+                for i, (task, row) in enumerate(zip(sequence, rows, strict=True)):
+                    check_finite(B, algo, lifted, params, task, row, origin=f"task {i}: ")
                 auxes = [row.aux for row in rows]
-                joined = B.tree_stack([row._replace(aux=None) for row in rows])
+                joined = B.detach(B.tree_stack([row._replace(aux=None) for row in rows]))
                 return _mean(B, joined)._replace(aux=auxes if has_aux else None)
             stacked = B.tree_stack(sequence)
         r = B.vmap(per_task)(stacked)
         check_finite(B, algo, lifted, params, stacked, r)
-        return _mean(B, r)
+        return _mean(B, B.detach(r))
 
 
 def adapt(
@@ -164,7 +168,10 @@ def adapt(
     check_data(B, support, "support")
     _check_inner(B, algo, params)
     with computing(B, params):
-        return algo.adapt(B, lift_loss(B, loss, has_aux), params, B.detach(support))
+        lifted, support = lift_loss(B, loss, has_aux), B.detach(support)
+        theta = algo.adapt(B, lifted, params, support)
+        check_adapted(B, algo, lifted, params, support, theta)
+        return B.detach(theta)
 
 
 def compile(f: Callable[..., Tree], *, backend: str | Backend | None = None) -> Callable[..., Tree]:
@@ -172,7 +179,8 @@ def compile(f: Callable[..., Tree], *, backend: str | Backend | None = None) -> 
 
     Args:
         f: A pure function of trees of arrays, such as a closure over `batch_meta_gradient`. It is traced: it must not
-            look at the values of its arguments.
+            look at the values of its arguments. Arguments by position; a leaf that is no array (a number, a string) is
+            a constant of the trace, and each new value of it a new trace: pass as an array what changes often.
         backend: Name or instance; by default as chosen at each call, else the framework of the arguments.
 
     Returns:
@@ -183,11 +191,14 @@ def compile(f: Callable[..., Tree], *, backend: str | Backend | None = None) -> 
         >>> step = ms.compile(lambda params, tasks: ms.batch_meta_gradient(algo, loss, params, tasks))
         >>> r = step(params, tasks)
     """
+    if not callable(f):
+        raise InvalidTypeError(f"compile: expected a function of trees of arrays, got {type(f).__name__}")
     compiled: dict[Backend, Callable[..., Tree]] = {}
 
     @wraps(f)
     def call(*args: Tree) -> Tree:
         B = resolve(backend, plain_leaves(args), "arguments")
+        check_foreign(B, args, "arguments")
         if B not in compiled:
             compiled[B] = B.compile(f)
         with computing(B, args):
@@ -210,7 +221,7 @@ def _check_inner(B: Backend, algo: Algorithm, params: Tree) -> None:
 def _of_one_size(B: Backend, tasks: Sequence[Task]) -> bool:
     def sizes(task: Task) -> tuple[Any, list[Any]]:
         leaves, structure = B.tree_flatten(task)
-        return structure, [tuple(leaf.shape) if B.is_array(leaf) else None for leaf in leaves]
+        return structure, [(tuple(leaf.shape), B.dtype_name(leaf)) if B.is_array(leaf) else None for leaf in leaves]
 
     first = sizes(tasks[0])
     return None not in first[1] and all(sizes(task) == first for task in tasks[1:])

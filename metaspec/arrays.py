@@ -23,7 +23,8 @@ def plain_leaves(tree: Tree) -> list[Any]:
 def array_namespace(tree: Tree) -> Any:
     """The array-API namespace of the tree's framework, for losses that are written once.
 
-    Inside a metaspec function it is that of the backend at work.
+    Inside a metaspec function it is that of the backend at work. A loss for every backend keeps to the namespace's
+    functions where frameworks' operators differ: TensorFlow's `@` takes no vectors, and its operators no two dtypes.
 
     Raises:
         BackendMismatchError: Leaves of several frameworks.
@@ -60,6 +61,8 @@ def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend
         >>> params["w"].dtype
         dtype('float32')
     """
+    if dtype is not None and not isinstance(dtype, str):
+        raise InvalidTypeError(f"asarray: dtype must be a string such as 'float32', got {dtype!r}")
     wanted = backend if backend is not None else chosen_backend()
     B = resolve(None, plain_leaves(tree), "tree") if wanted is None else get_backend(wanted)
     leaves, structure = B.tree_flatten(tree)

@@ -38,7 +38,11 @@ class FacadeFinder(MetaPathFinder, Loader):
 
 
 def _bound(member: Any, backend: str) -> Any:
-    if inspect.isfunction(member) and "backend" in inspect.signature(member).parameters:
+    """Functions that take `backend` as an option; in those that choose a backend it is the point, and stays free."""
+    if not inspect.isfunction(member):
+        return member
+    option = inspect.signature(member).parameters.get("backend")
+    if option is not None and option.kind is inspect.Parameter.KEYWORD_ONLY:
         return update_wrapper(partial(member, backend=backend), member)
     return member
 

@@ -1,14 +1,13 @@
 """Inner optimisers: how a task's parameters walk, and how a cotangent is pulled back through one step."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from operator import index
 from typing import Any, Protocol
 
+from metaspec.checks import check_members, checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.protocol import Backend
+from metaspec.protocol import Backend, is_floating
 from metaspec.task import Tree
 from metaspec.trees import subtract, tree_map
 
@@ -51,9 +50,9 @@ class GradientDescent:
     steps: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", checked_steps(self.steps, "GradientDescent: steps", least=0))
+        object.__setattr__(self, "steps", checked_integer(self.steps, "GradientDescent: steps", least=0))
         if isinstance(self.lr, Real):
-            object.__setattr__(self, "lr", _checked_rate(float(self.lr), "lr"))
+            object.__setattr__(self, "lr", _checked_rate(self.lr, "lr"))
         elif self.lr is None or isinstance(self.lr, str | complex):
             raise InvalidTypeError(f"GradientDescent: lr must be a number or a tree of rates, got {self.lr!r}")
 
@@ -67,10 +66,19 @@ class GradientDescent:
                 f"GradientDescent: a tree of rates must have the structure of params, {B.tree_flatten(params)[1]}; "
                 f"lr has {structure}"
             )
-        for path, rate in zip(B.tree_paths(self.lr), rates, strict=True):
+        leaves = [None] if self._is_scalar(B) else B.tree_flatten(params)[0]
+        for path, rate, leaf in zip(B.tree_paths(self.lr), rates, leaves, strict=True):
             if not B.is_array(rate):
                 _checked_rate(rate, f"lr{path}")
-            elif B.is_concrete(rate):
+                continue
+            if not is_floating(B.dtype_name(rate)):
+                raise InvalidTypeError(f"GradientDescent: lr{path} must be floating, got dtype {B.dtype_name(rate)}")
+            if leaf is not None and not _fits(tuple(rate.shape), tuple(leaf.shape)):
+                raise InvalidArgumentError(
+                    f"GradientDescent: lr{path} has shape {tuple(rate.shape)}, which does not broadcast to the shape "
+                    f"{tuple(leaf.shape)} of its leaf of params"
+                )
+            if B.is_concrete(rate) and 0 not in rate.shape:
                 values = B.to_numpy(rate)
                 _checked_rate(float(values.min()), f"lr{path}")
                 _checked_rate(float(values.max()), f"lr{path}")
@@ -88,11 +96,16 @@ class GradientDescent:
 
     def _scaled(self, B: Backend, x: Tree) -> Tree:
         def times(rate: Any, leaf: Any) -> Any:
-            return (B.xp.astype(rate, leaf.dtype, copy=False) if B.is_array(rate) else rate) * leaf
+            return (B.xp.astype(rate, leaf.dtype, copy=False) if B.is_array(rate) else float(rate)) * leaf
 
         if self._is_scalar(B):
             return tree_map(B, lambda leaf: times(self.lr, leaf), x)
         return tree_map(B, times, self.lr, x)
+
+
+def check_inner(inner: Any, algorithm: str) -> None:
+    """`inner` has what an InnerOptimizer has."""
+    check_members(inner, f"{algorithm}: inner", ("steps", "update", "pull_back"), "GradientDescent(lr=0.1, steps=5)")
 
 
 def descend(B: Backend, inner: InnerOptimizer, gradient: Callable[[Tree], Tree], params: Tree) -> Tree:
@@ -103,20 +116,10 @@ def descend(B: Backend, inner: InnerOptimizer, gradient: Callable[[Tree], Tree],
     return theta
 
 
-def checked_steps(steps: Any, argument: str, least: int) -> int:
-    """`steps` as an int, or the error that names it."""
-    try:
-        if isinstance(steps, bool):
-            raise TypeError
-        number = index(steps)
-    except TypeError:
-        raise InvalidTypeError(f"{argument} must be an integer >= {least}, got {steps!r}") from None
-    if number < least:
-        raise InvalidArgumentError(f"{argument} must be >= {least}, got {number}")
-    return number
-
-
 def _checked_rate(rate: Any, argument: str) -> float:
-    if not isinstance(rate, Real) or not math.isfinite(rate) or rate < 0:
-        raise InvalidArgumentError(f"GradientDescent: {argument} must be a finite number >= 0, got {rate!r}")
-    return float(rate)
+    return checked_number(rate, f"GradientDescent: {argument}", "a finite number >= 0", lambda rate: rate >= 0)
+
+
+def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    """Whether an array of `shape` broadcasts to the shape `into`, and to no larger one."""
+    return len(shape) <= len(into) and all(n in (1, m) for n, m in zip(shape[::-1], into[::-1], strict=False))

@@ -113,6 +113,11 @@ class Backend(ABC):
         """
         return nullcontext() if wide is None else self.precision(wide)
 
+    def lend(self, tree: Tree) -> Tree:
+        """The tree for a loss to read: containers of its own; leaves that refuse to be written to, where they can."""
+        leaves, structure = self.tree_flatten(tree)
+        return self.tree_unflatten(structure, leaves)
+
     def mutation_mark(self, tree: Tree) -> Any:
         """Something that changes when a leaf is altered in place; a constant where arrays cannot be."""
         return None
@@ -211,3 +216,8 @@ class Backend(ABC):
             return tuple(results)
 
         return flat, out
+
+
+def is_floating(dtype: str) -> bool:
+    """Whether a dtype name is that of a real floating format."""
+    return dtype.startswith(("float", "bfloat", "longdouble"))

@@ -10,15 +10,13 @@ The conjugate gradients here differ from the textbook's in three points:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
-from numbers import Real
 from typing import Any, Protocol
 
+from metaspec.checks import checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError
-from metaspec.inner import checked_steps
 from metaspec.protocol import Backend
 from metaspec.task import Array, Solution, SolveStatus, Tree
-from metaspec.trees import add_scaled, divide, dot, max_abs, norm, scale, subtract, tree_map, zeros_like
+from metaspec.trees import add_scaled, all_finite, divide, dot, max_abs, norm, scale, subtract, tree_map, zeros_like
 
 Matvec = Callable[[Tree], Tree]
 
@@ -45,10 +43,11 @@ class ConjugateGradient:
     damping: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", checked_steps(self.steps, "ConjugateGradient: steps", least=1))
+        object.__setattr__(self, "steps", checked_integer(self.steps, "ConjugateGradient: steps", least=1))
         if self.tol is not None:
-            _check_number(self.tol, "ConjugateGradient: tol", "None or a finite number > 0", positive=True)
-        _check_number(self.damping, "ConjugateGradient: damping", "a finite number >= 0", positive=False)
+            tol = checked_number(self.tol, "ConjugateGradient: tol", "None or a finite number > 0", lambda t: t > 0)
+            object.__setattr__(self, "tol", tol)
+        object.__setattr__(self, "damping", _checked_damping(self.damping, "ConjugateGradient"))
 
     def solve(self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None = None) -> Solution:
         """See the class and `Backend.linear_solve`."""
@@ -98,8 +97,8 @@ class DenseSolve:
     max_size: int = 4096
 
     def __post_init__(self) -> None:
-        _check_number(self.damping, "DenseSolve: damping", "a finite number >= 0", positive=False)
-        checked_steps(self.max_size, "DenseSolve: max_size", least=1)
+        object.__setattr__(self, "damping", _checked_damping(self.damping, "DenseSolve"))
+        object.__setattr__(self, "max_size", checked_integer(self.max_size, "DenseSolve: max_size", least=1))
 
     def solve(self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None = None) -> Solution:
         """See the class and `Backend.linear_solve`; a starting point is of no use here.
@@ -119,12 +118,28 @@ class DenseSolve:
         positions = xp.cumulative_sum(xp.ones_like(vector))  # made from b, so on its device
         unit = xp.astype(positions[:, None] == positions[None, :], vector.dtype)
         rows = B.vmap(lambda e: _ravel(B, damped(unravel(e)))[0])(unit)
-        x = unravel(xp.linalg.solve(rows, vector[:, None])[:, 0])
+        x = unravel(_dense_solution(B, rows, vector))
         residual = norm(B, subtract(B, b, damped(x)))
         size = norm(B, b)
         finite = xp.isfinite(residual) & xp.isfinite(size)
         steps = xp.astype(xp.zeros_like(residual), xp.int32) + 1
         return Solution(x, _status(B, finite, xp.ones_like(finite), finite), steps, _ratio(B, size > 0, residual, size))
+
+
+def _checked_damping(value: Any, solver: str) -> float:
+    return checked_number(value, f"{solver}: damping", "a finite number >= 0", lambda damping: damping >= 0)
+
+
+def _dense_solution(B: Backend, matrix: Array, b: Array) -> Array:
+    """matrix^-1 b; NaN where the matrix is singular, which some frameworks raise an error of their own for."""
+    if 0 in b.shape:
+        return b
+    try:
+        return B.xp.linalg.solve(matrix, b[:, None])[:, 0]
+    except Exception:
+        if not B.is_concrete(matrix) or not bool(B.to_numpy(all_finite(B, matrix))):
+            raise
+        return b * float("nan")
 
 
 def _damped(B: Backend, matvec: Matvec, damping: float) -> Matvec:
@@ -161,7 +176,7 @@ def _ravel(B: Backend, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
 
         return tree_map(B, part, tree)
 
-    return xp.concat([xp.reshape(leaf, (-1,)) for leaf in leaves]), unravel
+    return xp.concat([xp.reshape(leaf, (_size(leaf),)) for leaf in leaves]), unravel
 
 
 def _size(leaf: Array) -> int:
@@ -169,10 +184,3 @@ def _size(leaf: Array) -> int:
     for n in leaf.shape:
         size *= n
     return size
-
-
-def _check_number(value: Any, argument: str, expected: str, positive: bool) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value) or value < 0:
-        raise InvalidArgumentError(f"{argument} must be {expected}, got {value!r}")
-    if positive and value == 0:
-        raise InvalidArgumentError(f"{argument} must be {expected}, got {value!r}")

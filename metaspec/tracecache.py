@@ -1,12 +1,17 @@
 """For adapters whose framework traces flat functions of arrays: `compile` over trees, one trace per signature."""
 
 from collections.abc import Callable, Sequence
+from threading import RLock
 from typing import Any
 
 from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
 
 FlatFunction = Callable[..., Any]
+
+
+MOST = 128  # traces of one function; the oldest goes first
+_TRACING = RLock()  # frameworks' tracers are not made for several threads
 
 
 class TraceCache:
@@ -40,11 +45,14 @@ class TraceCache:
             return self._f(*args)
         key = (
             structure,
-            *(self._signature(x) if flag else (type(x), x) for x, flag in zip(leaves, flags, strict=True)),
+            *(self._signature(x) if flag else (type(x), repr(x)) for x, flag in zip(leaves, flags, strict=True)),
         )
-        if key not in self._traces:
-            self._traces[key] = self._traced(leaves, flags, structure)
-        program, out = self._traces[key]
+        with _TRACING:
+            if key not in self._traces:
+                while len(self._traces) >= MOST:
+                    del self._traces[next(iter(self._traces))]
+                self._traces[key] = self._traced(leaves, flags, structure)
+            program, out = self._traces[key]
         return B.tree_unflatten(out, program(*arrays))
 
     def _traced(self, leaves: Sequence[Any], flags: Sequence[bool], structure: Any) -> tuple[FlatFunction, Any]:

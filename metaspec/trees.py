@@ -5,7 +5,6 @@ Every function takes the backend `B` first. A scalar coefficient never changes a
 
 from collections.abc import Callable
 from functools import reduce
-from operator import add as plus
 from typing import Any
 
 from metaspec.errors import InvalidArgumentError
@@ -23,11 +22,6 @@ def tree_map(B: Backend, f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree
             raise InvalidArgumentError(f"trees of different structure: expected {structure}, got {other_structure}")
         columns.append(other_leaves)
     return B.tree_unflatten(structure, [f(*column) for column in zip(*columns, strict=True)])
-
-
-def add(B: Backend, x: Tree, y: Tree) -> Tree:
-    """x + y."""
-    return tree_map(B, plus, x, y)
 
 
 def subtract(B: Backend, x: Tree, y: Tree) -> Tree:
@@ -62,7 +56,7 @@ def zeros_like(B: Backend, x: Tree) -> Tree:
 def dot(B: Backend, x: Tree, y: Tree) -> Array:
     """<x, y>, summed over all leaves."""
     products = [B.xp.sum(a * b) for a, b in zip(B.tree_flatten(x)[0], B.tree_flatten(y)[0], strict=True)]
-    return reduce(plus, products)
+    return reduce(B.xp.add, products)  # not `+`: leaves may differ in dtype
 
 
 def norm(B: Backend, x: Tree) -> Array:

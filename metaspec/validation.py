@@ -1,5 +1,6 @@
 """Every check of what comes in from outside, and every error that it can give."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import is_dataclass, replace
 from typing import Any
@@ -13,9 +14,10 @@ from metaspec.errors import (
     MutationError,
     NonFiniteError,
 )
-from metaspec.protocol import Backend
+from metaspec.protocol import Backend, is_floating
 from metaspec.registry import owner_of
 from metaspec.task import MetaGradient, Task, Tree
+from metaspec.trees import all_finite
 
 
 def check_algorithm(algo: Any) -> None:
@@ -46,6 +48,13 @@ def check_data(B: Backend, batch: Tree, what: str) -> None:
     leaves = B.tree_flatten(batch)[0]
     for path, leaf in _named(B, batch, leaves):
         if not isinstance(leaf, bool | int | float):
+            _check_owner(B, leaf, f"{what}{path}")
+
+
+def check_foreign(B: Backend, tree: Tree, what: str) -> None:
+    """No leaf is another framework's array; what is no array at all is let through."""
+    for path, leaf in _named(B, tree, B.tree_flatten(tree)[0]):
+        if not B.is_array(leaf) and owner_of(leaf) is not None:
             _check_owner(B, leaf, f"{what}{path}")
 
 
@@ -96,19 +105,29 @@ def check_sequence(tasks: Any) -> Sequence[Task]:
     return tasks
 
 
+MUTATED = (
+    "loss: it changed its parameters or its batch in place; write new values to new variables (p + 1, not p += 1, "
+    "p[...] = 1 or p.add_(1)): both belong to the caller"
+)
+
+
 def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
     """The user's loss as (params, batch) -> (value, aux), its result and its manners checked at every call."""
     if not callable(loss):
         raise InvalidTypeError(f"loss: expected a function (params, batch) -> scalar, got {type(loss).__name__}")
 
     def lifted(params: Tree, batch: Tree) -> tuple[Any, Any]:
-        mark = B.mutation_mark(params)
-        returned = loss(params, batch)
-        if B.mutation_mark(params) != mark:
-            raise MutationError(
-                "loss: it changed its parameters in place; write new values to new variables (p + 1, not p += 1 or "
-                "p.add_(1)), the parameters belong to the caller"
-            )
+        params, batch = B.lend((params, batch))
+        leaves = B.tree_flatten((params, batch))[0]  # the loss may bind new values in its containers, as it likes
+        mark = B.mutation_mark(leaves)
+        try:
+            returned = loss(params, batch)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise MutationError(MUTATED) from error
+        if B.mutation_mark(leaves) != mark:
+            raise MutationError(MUTATED)
         value, aux = _split(returned) if has_aux else (returned, None)
         _check_value(B, value)
         return value, aux
@@ -157,11 +176,6 @@ class _Paths(Sequence[str]):
         return self._backend.tree_paths(self._tree)[i]
 
 
-def is_floating(dtype: str) -> bool:
-    """Whether a dtype name is that of a real floating format."""
-    return dtype.startswith(("float", "bfloat", "longdouble"))
-
-
 def _check_owner(B: Backend, leaf: Any, where: str) -> None:
     if B.is_array(leaf):
         return
@@ -171,41 +185,62 @@ def _check_owner(B: Backend, leaf: Any, where: str) -> None:
             f"{where}: expected an array of backend {B.name!r}, got {leaf!r:.80} of type {type(leaf).__name__}; "
             f"convert the tree with metaspec.asarray(tree, backend={B.name!r})"
         )
+    if owner == B.name:
+        raise InvalidTypeError(
+            f"{where}: expected an array of backend {B.name!r}, got {type(leaf).__name__}, which is none; a model goes "
+            "in as the tree of its parameters, see the examples"
+        )
     raise BackendMismatchError(
         f"{where}: the backend is {B.name!r}, but this is an array of {owner!r} ({type(leaf).__name__}); choose "
         f"backend={owner!r}, or convert the tree with metaspec.asarray(tree, backend={B.name!r})"
     )
 
 
-def check_finite(B: Backend, algo: Algorithm, loss: Loss, params: Tree, task: Task, r: MetaGradient) -> None:
+def check_finite(
+    B: Backend, algo: Algorithm, loss: Loss, params: Tree, task: Task, r: MetaGradient, origin: str = ""
+) -> None:
     """Raise where `r` holds NaN or infinity: at which inner step and in which leaf it first arose."""
     flag = r.diagnostics.finite
     if not B.is_concrete(flag) or bool(B.to_numpy(flag).all()):
         return
-    origin = ""
     if flag.ndim:
         i = int(B.to_numpy(flag).argmin())
         origin, rows = f"task {i}: ", B.tree_flatten(task)
         task = B.tree_unflatten(rows[1], [leaf[i, ...] for leaf in rows[0]])
-    raise NonFiniteError(origin + _where_non_finite(B, algo, loss, params, task))
+    raise NonFiniteError(origin + (_inner_origin(B, algo, loss, params, algo.inner_batch(B, task)) or OUTER_ORIGIN))
 
 
-def _where_non_finite(B: Backend, algo: Algorithm, loss: Loss, params: Tree, task: Task) -> str:
+def check_adapted(B: Backend, algo: Algorithm, loss: Loss, params: Tree, batch: Tree, theta: Tree) -> None:
+    """Raise where the adapted parameters hold NaN or infinity, as `check_finite` does."""
+    finite = all_finite(B, theta)
+    if B.is_concrete(finite) and not bool(B.to_numpy(finite)):
+        raise NonFiniteError(_inner_origin(B, algo, loss, params, batch) or "adapted: NaN or infinity")
+
+
+OUTER_ORIGIN = (
+    "the inner loop stayed finite, the meta-gradient did not: NaN or infinity arose in the query loss's gradient, "
+    "a Hessian-vector product or the linear solve (is its matrix singular?)"
+)
+
+
+def _inner_origin(B: Backend, algo: Algorithm, loss: Loss, params: Tree, batch: Tree) -> str:
+    """The inner step and leaf where NaN or infinity first arose, if it did; what is not finite stays so: bisection."""
     if bad := _bad_leaf(B, params):
         return f"params{bad}: the meta-parameters themselves are not finite"
     steps = getattr(algo.inner, "steps", None)
-    if steps is not None and is_dataclass(algo) and is_dataclass(algo.inner):
-        batch = algo.inner_batch(B, task)
-        for k in range(1, steps + 1):
-            shorter: Any = replace(algo, inner=replace(algo.inner, steps=k))
-            if bad := _bad_leaf(B, shorter.adapt(B, loss, params, batch)):
-                return (
-                    f"the inner loop: NaN or infinity arose at inner step {k} of {steps}, in leaf {bad}; lower the "
-                    "inner learning rate, or look at the loss and its gradient on the support set"
-                )
+    if steps is None or not is_dataclass(algo) or not is_dataclass(algo.inner):
+        return ""
+
+    def bad_after(k: int) -> str:
+        shorter: Any = replace(algo, inner=replace(algo.inner, steps=k))
+        return _bad_leaf(B, shorter.adapt(B, loss, params, batch))
+
+    first = bisect_left(range(steps + 1), True, key=lambda k: bool(bad_after(k)))
+    if first > steps:
+        return ""
     return (
-        "the inner loop stayed finite, the meta-gradient did not: NaN or infinity arose in the query loss's gradient, "
-        "a Hessian-vector product or the linear solve"
+        f"the inner loop: NaN or infinity arose at inner step {first} of {steps}, in leaf {bad_after(first)}; lower "
+        "the inner learning rate, or look at the loss and its gradient on the support set"
     )
 
 

@@ -12,6 +12,7 @@ import numpy
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
+from metaspec.tracecache import TraceCache
 
 UNROLL = 8  # up to this many inner steps a loop is compiled as straight code, which runs faster and compiles slower
 
@@ -37,8 +38,18 @@ class JaxBackend(Backend):
                 "asarray: dtype float64 was asked for, JAX without x64 would give float32; use "
                 'dtype="float32", or work within metaspec.get_backend("jax").precision("float64")'
             )
-        array = jnp.asarray(x, dtype=dtype)
+        try:
+            array = jnp.asarray(x, dtype=dtype)
+        except TypeError as error:
+            raise DtypeNotHonouredError(
+                f"asarray: JAX cannot make {dtype or type(x).__name__!r} of it: {error}"
+            ) from None
+        if dtype is not None and str(array.dtype) != dtype:
+            raise DtypeNotHonouredError(f"asarray: dtype {dtype} was asked for, JAX without x64 gives {array.dtype}")
         return array if device is None else jax.device_put(array, device)
+
+    def is_array(self, x: Any) -> bool:
+        return isinstance(x, jax.Array)
 
     def to_numpy(self, x: Array) -> Any:
         return numpy.asarray(x)
@@ -90,7 +101,13 @@ class JaxBackend(Backend):
         return jax.checkpoint(f)
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        return jax.jit(f)
+        jitted = jax.jit(f)
+        constants = TraceCache(self, f, lambda flat, arrays: jax.jit(flat).lower(*arrays).compile(), lambda x: x.aval)
+
+        def compiled(*args: Tree) -> Tree:
+            return (jitted if all(map(self.is_array, jax.tree.leaves(args))) else constants)(*args)
+
+        return compiled
 
 
 def _x64() -> bool:

@@ -37,7 +37,7 @@ class NumpyBackend(Backend):
         return {self._raw.__name__: self._raw.__version__}
 
     def is_array(self, x: Any) -> bool:
-        return isinstance(x, self._array_type | tracer.Box)
+        return isinstance(x, self._array_type | tracer.Box) and not isinstance(x, numpy.ma.MaskedArray)
 
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
         wanted = None if dtype is None else getattr(self._raw, dtype, None)
@@ -74,7 +74,11 @@ class NumpyBackend(Backend):
 
         def pullback(cotangent: Tree) -> tuple[Tree, ...]:
             shares = [None if leaf is _ZERO else leaf for leaf in self.tree_flatten(cotangent)[0]]
-            return self.tree_unflatten(structure, pull(tuple(shares)))
+            grads = [  # data of a wider format must not widen the parameters
+                share if share.dtype == leaf.dtype else self.xp.astype(share, leaf.dtype)
+                for share, leaf in zip(pull(tuple(shares)), leaves, strict=True)
+            ]
+            return self.tree_unflatten(structure, grads)
 
         return self.tree_unflatten(out[0], value), pullback
 
@@ -82,9 +86,9 @@ class NumpyBackend(Backend):
         leaves, structure = self.tree_flatten(tree)
         return self.tree_unflatten(structure, [tracer.stop_gradient(leaf) for leaf in leaves])
 
-    def mutation_mark(self, tree: Tree) -> Any:
-        leaves = self.tree_flatten(tree)[0]
-        return [None if isinstance(leaf, tracer.Box) else numpy.asarray(leaf).tobytes() for leaf in leaves]
+    def lend(self, tree: Tree) -> Tree:
+        leaves, structure = self.tree_flatten(tree)
+        return self.tree_unflatten(structure, [_read_only(leaf) for leaf in leaves])
 
     def jvp(self, f: Callable[..., Tree], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
         leaves, structure = self.tree_flatten(tuple(primals))
@@ -105,3 +109,11 @@ class NumpyBackend(Backend):
         return TraceCache(
             self, f, lambda flat, arrays: tracer.record(flat, tuple(arrays)), lambda x: (x.shape, x.dtype)
         )
+
+
+def _read_only(x: Any) -> Any:
+    if type(x) is not numpy.ndarray:
+        return x
+    view = x.view()
+    view.flags.writeable = False
+    return view

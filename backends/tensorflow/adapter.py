@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from metaspec.backends.tensorflow import namespace
-from metaspec.errors import DtypeNotHonouredError
+from metaspec.errors import DtypeNotHonouredError, MetaspecError
 from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
@@ -35,10 +35,15 @@ class TensorFlowBackend(Backend):
             raise DtypeNotHonouredError(
                 f"asarray: TensorFlow has no dtype {wanted!r}; its widest format is dtype='float64'"
             )
+        if dtype is not None and not hasattr(tf.dtypes, dtype):
+            raise DtypeNotHonouredError(f"asarray: TensorFlow has no dtype {dtype!r}")
         with nullcontext() if device is None else tf.device(device):
             if dtype is None or isinstance(x, int | float):  # a cast of a number would go through float32
                 return tf.identity(tf.convert_to_tensor(x, dtype))
             return tf.cast(x, dtype)
+
+    def is_array(self, x: Any) -> bool:
+        return isinstance(x, tf.Tensor | tf.Variable) or (hasattr(x, "__tf_tensor__") and super().is_array(x))
 
     def to_numpy(self, x: Array) -> Any:
         return tf.convert_to_tensor(x).numpy()
@@ -92,8 +97,22 @@ class TensorFlowBackend(Backend):
             if all(self.is_concrete(leaf) for leaf in leaves):
                 return loop(*args)  # vectorized_map outside of tf.function traces anew at every call
             flat, out = self.flat_function(f, structure)
-            value = tf.vectorized_map(lambda row: flat(*row), tuple(leaves))
-            return self.tree_unflatten(out[0], value)
+            ours: list[MetaspecError] = []
+
+            def row(given: Sequence[Array]) -> tuple[Array, ...]:
+                try:
+                    return flat(*given)
+                except MetaspecError as error:
+                    ours.append(error)  # AutoGraph would wrap it in an error of its own
+                    raise
+
+            try:
+                value = tf.vectorized_map(row, tuple(leaves))
+                return self.tree_unflatten(out[0], value)
+            except Exception:
+                if ours:
+                    raise ours[0] from None
+                raise
 
         return mapped
 

@@ -38,6 +38,9 @@ class TorchBackend(Backend):
             x = x.astype("float64")
         return torch.asarray(x, dtype=wanted, device=device)
 
+    def is_array(self, x: Any) -> bool:
+        return isinstance(x, torch.Tensor)
+
     def to_numpy(self, x: Array) -> Any:
         return x.detach().cpu().numpy()
 
@@ -79,11 +82,9 @@ class TorchBackend(Backend):
         try:
             value, pull, *auxes = torch.func.vjp(flat, *leaves, has_aux=has_aux)
         except RuntimeError as error:
-            if "leaf Variable that requires grad is being used in an in-place" not in str(error):
+            if isinstance(error, MutationError) or "in-place" not in str(error):
                 raise
-            raise MutationError(
-                f"loss: it changed its parameters in place ({error}); write p + 1, not p += 1"
-            ) from error
+            raise MutationError(f"loss: it changed its parameters or its batch in place ({error})") from error
         value_structure, aux_structure, others = out
 
         def pullback(cotangent: Tree) -> tuple[Tree, ...]:
@@ -107,7 +108,8 @@ class TorchBackend(Backend):
         )
 
     def mutation_mark(self, tree: Tree) -> Any:
-        return tuple(0 if leaf.is_inference() else leaf._version for leaf in self.tree_flatten(tree)[0])
+        leaves = self.tree_flatten(tree)[0]
+        return [x._version for x in leaves if isinstance(x, torch.Tensor) and not x.is_inference()]
 
     def jvp(self, f: Callable[..., Tree], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
         leaves, structure = self.tree_flatten(tuple(primals))
@@ -137,7 +139,10 @@ def _graph(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., A
 
     It needs no compiler and a second or two; torch.compile is faster afterwards and takes a minute.
     """
-    graph = make_fx(flat)(*(x.detach() for x in arrays))  # fresh: one tensor given twice would become one input
+    examples = [x.detach().clone() for x in arrays]  # one tensor given twice would become one input
+    graph = make_fx(flat)(*examples)
+    if any(x._version for x in examples):
+        raise MutationError("compile: the function changes its arguments in place; write x + 1, not x += 1")
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return torch.no_grad()(graph)

@@ -7,7 +7,7 @@ delta = grad l_query(theta_K)
 from dataclasses import dataclass
 
 from metaspec.algorithm import Loss, gradient_on, query_gradient, result
-from metaspec.inner import InnerOptimizer, descend
+from metaspec.inner import InnerOptimizer, check_inner, descend
 from metaspec.protocol import Backend
 from metaspec.task import MetaGradient, Task, Tree
 
@@ -25,6 +25,9 @@ class FOMAML:
     """
 
     inner: InnerOptimizer
+
+    def __post_init__(self) -> None:
+        check_inner(self.inner, "FOMAML")
 
     def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
         """theta_K on `batch`."""

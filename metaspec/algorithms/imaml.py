@@ -8,12 +8,10 @@ off by e and a solve that is off by e' give an error O(e + e').
 """
 
 from dataclasses import dataclass, field
-from math import isfinite
-from numbers import Real
 
 from metaspec.algorithm import Loss, gradient_on, query_gradient, result
-from metaspec.errors import InvalidArgumentError
-from metaspec.inner import InnerOptimizer, descend
+from metaspec.checks import check_members, checked_number
+from metaspec.inner import InnerOptimizer, check_inner, descend
 from metaspec.protocol import Backend
 from metaspec.solvers import ConjugateGradient, Solver
 from metaspec.task import MetaGradient, Task, Tree
@@ -45,13 +43,15 @@ class IMAML:
     solver: Solver = field(default_factory=ConjugateGradient)
 
     def __post_init__(self) -> None:
-        strength = self.regularization
-        if isinstance(strength, bool) or not isinstance(strength, Real) or not isfinite(strength) or strength <= 0:
-            raise InvalidArgumentError(
-                f"IMAML: regularization must be a finite number > 0, got {strength!r}; use MAML where no proximal term "
-                "is wanted"
-            )
-        object.__setattr__(self, "regularization", float(strength))
+        check_inner(self.inner, "IMAML")
+        check_members(self.solver, "IMAML: solver", ("solve",), "ConjugateGradient(steps=5)")
+        strength = checked_number(
+            self.regularization,
+            "IMAML: regularization",
+            "a finite number > 0 (MAML has no proximal term)",
+            lambda x: x > 0,
+        )
+        object.__setattr__(self, "regularization", strength)
 
     def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
         """The proximal optimum on `batch`, as far as the inner optimiser gets."""

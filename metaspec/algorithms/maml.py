@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metaspec.algorithm import Loss, gradient_on, query_gradient, result
-from metaspec.inner import InnerOptimizer, descend
+from metaspec.inner import InnerOptimizer, check_inner, descend
 from metaspec.protocol import Backend
 from metaspec.task import MetaGradient, Task, Tree
 
@@ -30,6 +30,9 @@ class MAML:
     """
 
     inner: InnerOptimizer
+
+    def __post_init__(self) -> None:
+        check_inner(self.inner, "MAML")
 
     def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
         """theta_K on `batch`."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from metaspec.algorithm import Loss, gradient_on, is_empty, result
 from metaspec.errors import InvalidArgumentError
-from metaspec.inner import InnerOptimizer, descend
+from metaspec.inner import InnerOptimizer, check_inner, descend
 from metaspec.protocol import Backend
 from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import concatenate, subtract
@@ -33,6 +33,9 @@ class Reptile:
     """
 
     inner: InnerOptimizer
+
+    def __post_init__(self) -> None:
+        check_inner(self.inner, "Reptile")
 
     def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
         """theta_K on `batch`."""

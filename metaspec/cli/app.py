@@ -3,10 +3,11 @@
 A command is added by a module in this package that has `register(app: typer.Typer) -> None`; nothing here changes.
 """
 
+import os
 import pkgutil
 import sys
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -48,12 +49,23 @@ def run() -> None:
     """Run the command of `sys.argv`."""
     try:
         build()()
-    except MetaspecError as error:
+    except (MetaspecError, OSError) as error:  # OSError: a file or folder that the user named
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(USAGE) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+        _leave()
+    except SystemExit as ending:
+        if ending.code != INTERRUPTED:
+            raise
+        _leave()
+
+
+def _leave() -> NoReturn:
+    """End at once: a compiler interrupted at work can crash in the interpreter's orderly end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 def _version(wanted: bool) -> None:

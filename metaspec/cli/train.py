@@ -66,6 +66,14 @@ def train(
         "regularization": regularization,
         "cg_steps": cg_steps,
     }
+    foreign: dict[str, Any] = {}
+    if experiment == "sinusoid":
+        foreign |= {"data": data, "subset": None if subset == "small" else subset}
+    if algorithm != "imaml":
+        foreign |= {"regularization": regularization, "cg-steps": cg_steps}
+    for option, value in foreign.items():
+        if value is not None:
+            raise InvalidArgumentError(f"--{option}: has no meaning for {experiment} with {algorithm}; leave it out")
     settings = replace(SETTINGS[experiment][algorithm], **{k: v for k, v in given.items() if v is not None})
     algo, optimizer = settings.algorithm(algorithm), Adam(settings.outer_lr)
     sizes: dict[str, Any] = {"shots": shots or kind.shots, "queries": queries or kind.queries, "dtype": dtype}

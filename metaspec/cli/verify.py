@@ -55,6 +55,8 @@ def verify(
     """Certify backends."""
     console = Console()
     targets = resolved(backends or [])
+    if json_file is not None:
+        json_file.touch()  # a file that cannot be written is better known before the work than after it
     for wrong in set(dtype or ()) - set(DTYPES):
         raise InvalidArgumentError(f"--dtype: {wrong!r} is not one of {', '.join(DTYPES)}")
     scenarios = certification() if scenario is None else matching(scenario)

@@ -10,8 +10,8 @@ import numpy
 from metaspec.algorithm import Algorithm
 from metaspec.api import adapt, compile
 from metaspec.arrays import asarray, computing, plain_leaves
+from metaspec.checks import checked_integer
 from metaspec.data.source import TaskSource
-from metaspec.inner import checked_steps
 from metaspec.protocol import Backend
 from metaspec.registry import resolve
 from metaspec.task import Task, Tree
@@ -85,7 +85,8 @@ def meta_test(
     Raises:
         MetaspecError: As `adapt`.
     """
-    batches = ceil(checked_steps(tasks, "meta_test: tasks", least=1) / tasks_per_batch)
+    size = checked_integer(tasks_per_batch, "meta_test: tasks_per_batch", least=1)
+    batches = ceil(checked_integer(tasks, "meta_test: tasks", least=1) / size)
     B = resolve(backend, plain_leaves(params))
     measures = [loss] if metric is None else [loss, metric]
 
@@ -99,11 +100,11 @@ def meta_test(
     judged = compile(judge, backend=B)
     with computing(B, params):
         params = asarray(params, backend=B)
-        rows = [judged(params, asarray(task_source.batch(i, tasks_per_batch), backend=B)) for i in range(batches)]
+        rows = [judged(params, asarray(task_source.batch(i, size), backend=B)) for i in range(batches)]
         columns = [
             _estimate([B.to_numpy(row[m][when]) for row in rows]) for m in range(len(measures)) for when in (0, 1)
         ]
-    return Report(batches * tasks_per_batch, *columns)
+    return Report(batches * size, *columns)
 
 
 def _estimate(values: list[Any]) -> Estimate:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from metaspec.algorithm import Algorithm
 from metaspec.api import batch_meta_gradient, compile
 from metaspec.arrays import asarray, computing, plain_leaves
+from metaspec.checks import check_members, checked_integer
 from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidTypeError, NonFiniteError
-from metaspec.inner import checked_steps
 from metaspec.protocol import Backend
 from metaspec.registry import resolve
 from metaspec.task import Task, Tree
@@ -93,9 +93,12 @@ def meta_train(
         >>> algo = ms.MAML(ms.GradientDescent(lr=0.01, steps=1))
         >>> run = ms.meta_train(algo, network.loss, network.init(seed=0), data.Sinusoid(), steps=100, backend="numpy")
     """
-    steps = checked_steps(steps, "meta_train: steps", least=0)
+    steps = checked_integer(steps, "meta_train: steps", least=0)
+    if resume is not None and not isinstance(resume, Run):
+        raise InvalidTypeError(f"meta_train: resume must be a Run or None, got {type(resume).__name__}")
     B = resolve(backend, plain_leaves(params))
     outer = Adam() if optimizer is None else optimizer
+    check_members(outer, "meta_train: optimizer", ("init", "update"), "Adam(lr=1e-3)")
     if resume is None:
         with computing(B, params):
             params = asarray(params, backend=B)
@@ -142,7 +145,7 @@ def training_steps(
     Raises:
         NonFiniteError: As `meta_train`. What was yielded last is still good.
     """
-    size = checked_steps(tasks_per_step, "meta_train: tasks_per_step", least=1)
+    size = checked_integer(tasks_per_step, "meta_train: tasks_per_step", least=1)
     if not isinstance(task_source, TaskSource):
         raise InvalidTypeError(
             f"meta_train: task_source needs task(index) and batch(step, size), got {type(task_source).__name__}"

@@ -1,14 +1,17 @@
 """Outer optimisers, portable: written once over trees, the same on every backend."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
-from numbers import Real
 from typing import Any, Protocol
 
-from metaspec.errors import InvalidArgumentError
+from metaspec.checks import checked_number
 from metaspec.protocol import Backend
 from metaspec.task import Tree
 from metaspec.trees import tree_map, zeros_like
+
+Domain = tuple[str, Callable[[float], bool]]
+POSITIVE: Domain = ("a finite number > 0", lambda x: x > 0)
+FRACTION: Domain = ("a number in [0, 1)", lambda x: 0 <= x < 1)
 
 
 class Optimizer(Protocol):
@@ -34,8 +37,7 @@ class SGD:
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        _check("SGD: lr", self.lr, self.lr > 0, "a finite number > 0")
-        _check("SGD: momentum", self.momentum, 0 <= self.momentum < 1, "a number in [0, 1)")
+        _settle(self, lr=POSITIVE, momentum=FRACTION)
 
     def init(self, B: Backend, params: Tree) -> Tree:
         """m = 0, or nothing without momentum."""
@@ -67,10 +69,7 @@ class Adam:
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
-        _check("Adam: lr", self.lr, self.lr > 0, "a finite number > 0")
-        _check("Adam: b1", self.b1, 0 <= self.b1 < 1, "a number in [0, 1)")
-        _check("Adam: b2", self.b2, 0 <= self.b2 < 1, "a number in [0, 1)")
-        _check("Adam: eps", self.eps, self.eps > 0, "a finite number > 0")
+        _settle(self, lr=POSITIVE, b1=FRACTION, b2=FRACTION, eps=POSITIVE)
 
     def init(self, B: Backend, params: Tree) -> Tree:
         """Moments of zero; the powers b1^t and b2^t of t = 0, kept leaf by leaf in the leaf's dtype."""
@@ -91,6 +90,7 @@ class Adam:
         return tree_map(B, stepped, params, m, v, b1t, b2t), {"m": m, "v": v, "b1t": b1t, "b2t": b2t}
 
 
-def _check(argument: str, value: Any, inside: bool, expected: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value) or not inside:
-        raise InvalidArgumentError(f"{argument} must be {expected}, got {value!r}")
+def _settle(optimizer: Any, **domains: Domain) -> None:
+    for name, (expected, inside) in domains.items():
+        value = checked_number(getattr(optimizer, name), f"{type(optimizer).__name__}: {name}", expected, inside)
+        object.__setattr__(optimizer, name, value)

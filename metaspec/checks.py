@@ -1,0 +1,48 @@
+"""Checks of hyper-parameters: each returns the plain Python number, or raises the error that names the argument."""
+
+from collections.abc import Callable
+from math import isfinite
+from numbers import Real
+from operator import index
+from typing import Any
+
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
+
+
+def checked_integer(value: Any, argument: str, least: int) -> int:
+    """`value` as an int >= `least`.
+
+    Raises:
+        InvalidTypeError: It is no integer (True is none).
+        InvalidArgumentError: It is smaller.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = index(value)
+    except TypeError:
+        raise InvalidTypeError(f"{argument} must be an integer >= {least}, got {value!r}") from None
+    if number < least:
+        raise InvalidArgumentError(f"{argument} must be >= {least}, got {number}")
+    return number
+
+
+def checked_number(value: Any, argument: str, expected: str, inside: Callable[[float], bool]) -> float:
+    """`value` as a finite float for which `inside` holds; a plain float widens no array.
+
+    Raises:
+        InvalidArgumentError: It is no real number, not finite, or outside.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value) or not inside(float(value)):
+        raise InvalidArgumentError(f"{argument} must be {expected}, got {value!r}")
+    return float(value)
+
+
+def check_members(value: Any, argument: str, members: tuple[str, ...], example: str) -> None:
+    """`value` is an instance that has these members.
+
+    Raises:
+        InvalidTypeError: It is a class, or has not all of them.
+    """
+    if isinstance(value, type) or not all(hasattr(value, member) for member in members):
+        raise InvalidTypeError(f"{argument} must be something like {example}, got {value!r}")

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from metaspec.choice import backend_context
 from metaspec.conformance.losses import LOSSES
 from metaspec.conformance.plain import cast, leaves, ravel, tree_map, unravel
-from metaspec.registry import backend_context
 from metaspec.task import Task
 
 Tree = Any

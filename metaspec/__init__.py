@@ -12,18 +12,12 @@ from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.api import adapt, batch_meta_gradient, compile, meta_gradient
 from metaspec.arrays import array_namespace, asarray
 from metaspec.capabilities import Capability
+from metaspec.choice import backend_context, get_backend, set_backend
 from metaspec.errors import MetaspecError
 from metaspec.facade import install as _install_facades
 from metaspec.inner import GradientDescent
 from metaspec.protocol import Backend
-from metaspec.registry import (
-    BackendStatus,
-    Registration,
-    backend_context,
-    get_backend,
-    list_backends,
-    set_backend,
-)
+from metaspec.registry import BackendStatus, Registration, list_backends
 from metaspec.solvers import ConjugateGradient, DenseSolve
 from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from metaspec.algorithm import Algorithm
 from metaspec.arrays import computing, plain_leaves
+from metaspec.choice import resolve
 from metaspec.errors import InvalidTypeError
 from metaspec.protocol import Backend
-from metaspec.registry import resolve
 from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import mean0, tree_map
 from metaspec.validation import (

@@ -6,9 +6,10 @@ from typing import Any
 
 import optree
 
+from metaspec.choice import backend_context, chosen_backend, get_backend, resolve
 from metaspec.errors import InvalidTypeError
 from metaspec.protocol import NAMESPACE, Backend
-from metaspec.registry import backend_context, chosen_backend, get_backend, owner_of, resolve
+from metaspec.registry import owner_of
 from metaspec.task import Array, Tree
 
 WIDE = ("float64", "float128", "longdouble")

@@ -12,7 +12,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from metaspec.registry import get_backend, registered_names
+from metaspec.choice import get_backend
+from metaspec.registry import registered_names
 
 PACKAGE = "metaspec"
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from metaspec.choice import backend_context
 from metaspec.conformance.losses import LOSSES
 from metaspec.conformance.plain import cast, ravel, unravel
 from metaspec.conformance.scenario import Scenario
-from metaspec.registry import backend_context
 from metaspec.task import Tree
 
 STEP = np.longdouble(2.0**-12)

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from metaspec.choice import backend_context
 from metaspec.conformance.losses import LOSSES
 from metaspec.conformance.oracles import dense
 from metaspec.conformance.plain import cast, leaves, ravel, tree_map, unravel
 from metaspec.conformance.scenario import Scenario
-from metaspec.registry import backend_context
 from metaspec.task import Task, Tree
 
 NAME = "backpropagation through the unrolled loop in extended precision"

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from metaspec.choice import chosen_backend, get_backend
 from metaspec.errors import InvalidArgumentError
-from metaspec.registry import chosen_backend, get_backend
 from metaspec.training import Adam, Report, StepRecord, meta_test, training_steps
 from metaspec.training.presets import ALGORITHMS, SETTINGS, Experiment, omniglot, sinusoid
 from metaspec.training.runfolder import RunFolder

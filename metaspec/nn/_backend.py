@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from metaspec.choice import chosen_backend, get_backend
 from metaspec.errors import BackendNotChosenError, InvalidArgumentError, InvalidTypeError
 from metaspec.protocol import Backend
-from metaspec.registry import chosen_backend, get_backend, owner_of
+from metaspec.registry import owner_of
 from metaspec.task import Array
 
 

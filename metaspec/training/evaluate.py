@@ -11,9 +11,9 @@ from metaspec.algorithm import Algorithm
 from metaspec.api import adapt, compile
 from metaspec.arrays import asarray, computing, plain_leaves
 from metaspec.checks import checked_integer
+from metaspec.choice import resolve
 from metaspec.data.source import TaskSource
 from metaspec.protocol import Backend
-from metaspec.registry import resolve
 from metaspec.task import Task, Tree
 
 NORMAL_95 = 1.959963984540054

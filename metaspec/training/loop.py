@@ -10,10 +10,10 @@ from metaspec.algorithm import Algorithm
 from metaspec.api import batch_meta_gradient, compile
 from metaspec.arrays import asarray, computing, plain_leaves
 from metaspec.checks import check_members, checked_integer
+from metaspec.choice import resolve
 from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidTypeError, NonFiniteError
 from metaspec.protocol import Backend
-from metaspec.registry import resolve
 from metaspec.task import Task, Tree
 from metaspec.training.optimizers import Adam, Optimizer
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from metaspec.choice import backend_context
 from metaspec.conformance import errors
 from metaspec.conformance.losses import LOSSES
 from metaspec.conformance.oracles import checked, dense, extended, quadratic
@@ -10,7 +11,6 @@ from metaspec.conformance.plain import leaves, ravel
 from metaspec.conformance.problems import rate
 from metaspec.conformance.reference import reference
 from metaspec.conformance.scenarios import certification
-from metaspec.registry import backend_context
 
 QUADRATICS = [s for s in certification() if s.oracle == "quadratic"]
 OTHERS = [s for s in certification() if s.oracle == "extended"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec import errors, registry
+from metaspec import choice, errors, registry
 
 from .problems import mlp, mlp_loss
 
@@ -125,9 +125,10 @@ def test_missing_framework(monkeypatch):
     ghost = ms.Registration(
         "ghost", "nowhere:Ghost", ("no_such_framework",), ("no_such_framework",), "pip install ghost"
     )
-    monkeypatch.setattr(registry, "registrations", lambda: {"ghost": ghost})
+    for module in (registry, choice):
+        monkeypatch.setattr(module, "registrations", lambda: {"ghost": ghost})
     with pytest.raises(errors.BackendNotInstalledError, match="needs no_such_framework.*run: pip install ghost"):
-        registry._load.__wrapped__("ghost")
+        choice._load.__wrapped__("ghost")
     assert not ms.list_backends()[0].installed
     assert ms.list_backends()[0].versions == {}
 

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from metaspec.choice import backend_context
-from metaspec.conformance import errors
+from metaspec.conformance import errors, problems
 from metaspec.conformance.losses import LOSSES
 from metaspec.conformance.oracles import checked, dense, extended, quadratic
 from metaspec.conformance.plain import leaves, ravel
 from metaspec.conformance.problems import rate
 from metaspec.conformance.reference import reference
 from metaspec.conformance.scenarios import certification
+from metaspec.task import Task
 
 QUADRATICS = [s for s in certification() if s.oracle == "quadratic"]
 OTHERS = [s for s in certification() if s.oracle == "extended"]
@@ -120,3 +121,11 @@ def test_platform_without_extended_precision_widens_and_says_so(monkeypatch):
 def test_rounding_is_not_amplified_much(scenario):
     """Digits are lost in a scenario where a leaf nearly vanishes; another seed serves better."""
     assert max(expected.amplification for expected in reference(scenario).leaves.values()) < 100
+
+
+def test_a_tracer_that_raises_does_not_stop_the_making_of_scenarios(monkeypatch):
+    def raising(params, batch):
+        raise ValueError("a rule is broken")
+
+    monkeypatch.setattr(problems, "LOSSES", {"broken": raising})
+    assert problems.curvature("broken", {"w": np.ones(2)}, (Task(np.ones(2), np.ones(2)),)) == 1.0

@@ -1,8 +1,8 @@
 """Every check of what comes in from outside, and every error that it can give."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import is_dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 from metaspec.algorithm import Algorithm, Loss
@@ -30,32 +30,30 @@ def check_algorithm(algo: Any) -> None:
 
 def check_params(B: Backend, params: Tree) -> None:
     """`params` is a tree with at least one leaf, every leaf a floating array of this backend."""
-    leaves = B.tree_flatten(params)[0]
-    if not leaves:
+    if not B.tree_flatten(params)[0]:
         raise InvalidArgumentError("params: the tree has no leaves; expected at least one floating array")
-    for path, leaf in _named(B, params, leaves):
-        _check_owner(B, leaf, f"params{path}")
+    for name, leaf in _named(B, params, "params"):
+        _check_owner(B, leaf, name)
         dtype = B.dtype_name(leaf)
         if not is_floating(dtype):
             raise InvalidTypeError(
-                f"params{path}: parameters must be real floating arrays, got dtype {dtype}; convert it, or move what "
+                f"{name}: parameters must be real floating arrays, got dtype {dtype}; convert it, or move what "
                 "is not to be differentiated into the batch"
             )
 
 
 def check_data(B: Backend, batch: Tree, what: str) -> None:
     """Every leaf of `batch` is an array of this backend or a Python number."""
-    leaves = B.tree_flatten(batch)[0]
-    for path, leaf in _named(B, batch, leaves):
+    for name, leaf in _named(B, batch, what):
         if not isinstance(leaf, bool | int | float):
-            _check_owner(B, leaf, f"{what}{path}")
+            _check_owner(B, leaf, name)
 
 
 def check_foreign(B: Backend, tree: Tree, what: str) -> None:
     """No leaf is another framework's array; what is no array at all is let through."""
-    for path, leaf in _named(B, tree, B.tree_flatten(tree)[0]):
+    for name, leaf in _named(B, tree, what):
         if not B.is_array(leaf) and owner_of(leaf) is not None:
-            _check_owner(B, leaf, f"{what}{path}")
+            _check_owner(B, leaf, name)
 
 
 def check_task(B: Backend, task: Any) -> None:
@@ -159,24 +157,25 @@ def _describe(value: Any) -> str:
     return "None" if value is None else f"{value!r} of type {type(value).__name__}"[:120]
 
 
-def _named(B: Backend, tree: Tree, leaves: Sequence[Any]) -> Sequence[tuple[str, Any]]:
-    return list(zip(_Paths(B, tree, len(leaves)), leaves, strict=True))
+@dataclass(frozen=True)
+class _LeafName:
+    """A leaf's name, worked out only when a message needs it."""
+
+    backend: Backend
+    tree: Tree
+    what: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.what}{self.backend.tree_paths(self.tree)[self.index]}"
 
 
-class _Paths(Sequence[str]):
-    """Leaf names, worked out only when a message needs one."""
-
-    def __init__(self, B: Backend, tree: Tree, length: int) -> None:
-        self._backend, self._tree, self._length = B, tree, length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, i: Any) -> Any:
-        return self._backend.tree_paths(self._tree)[i]
+def _named(B: Backend, tree: Tree, what: str) -> Iterator[tuple[_LeafName, Any]]:
+    for i, leaf in enumerate(B.tree_flatten(tree)[0]):
+        yield _LeafName(B, tree, what, i), leaf
 
 
-def _check_owner(B: Backend, leaf: Any, where: str) -> None:
+def _check_owner(B: Backend, leaf: Any, where: _LeafName) -> None:
     if B.is_array(leaf):
         return
     owner = owner_of(leaf)

@@ -20,8 +20,14 @@ TOLERANCE = 16.0
 PERTURBATION = 2.0**-32  # far above the reference's own roundoff, small enough for the change to be linear in it
 SEEDS = (1, 2, 3)
 
-ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
 EXTENDED_ROUNDOFF = float(np.finfo(np.longdouble).eps) / 2
+ROUNDOFF = {
+    "float16": 2.0**-11,
+    "bfloat16": 2.0**-8,
+    "float32": 2.0**-24,
+    "float64": 2.0**-53,
+    "longdouble": EXTENDED_ROUNDOFF,
+}
 
 
 def tolerance(dtype: str) -> float:

@@ -1,12 +1,16 @@
-"""Whether what a worker returned is what the reference says."""
+"""Whether what a worker returned is what the reference says, and whether the law holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from metaspec.conformance import errors
 from metaspec.conformance.errors import Measured
+from metaspec.conformance.evidence import LAW, Check, Evidence
+from metaspec.conformance.laws.judging import judged
+from metaspec.conformance.laws.lawful import Lawful
+from metaspec.conformance.laws.truth import Truth
 from metaspec.conformance.messages import Result
 from metaspec.conformance.plain import leaves_with_paths, ravel
 from metaspec.conformance.reference import Reference
@@ -15,7 +19,7 @@ from metaspec.conformance.scenario import Scenario
 
 @dataclass(frozen=True)
 class Outcome:
-    """One scenario on one backend in one format."""
+    """One check on one backend in one format; `scenario` is the check's id."""
 
     backend: str
     algorithm: str
@@ -33,26 +37,38 @@ class Outcome:
         return not self.message
 
 
-def judge(backend: str, scenario: Scenario, dtype: str, reference: Reference, result: Result) -> Outcome:
+def judge(backend: str, check: Check, dtype: str, evidence: Evidence, result: Result) -> Outcome:
     """The outcome, with the leaf that is worst."""
-
-    def outcome(worst: Measured | None, message: str, agreed: float | None = None) -> Outcome:
-        name = scenario.algorithm_name
-        return Outcome(backend, name, scenario.id, dtype, reference.oracle, worst, message, result.seconds, agreed)
-
+    oracle = evidence.oracle if isinstance(evidence, Reference) else LAW
+    name = check.algorithm_name
+    plain = Outcome(backend, name, check.id, dtype, oracle, None, result.error, result.seconds)
     if result.error:
-        return outcome(None, result.error)
+        return plain
+    if isinstance(check, Lawful) and not isinstance(evidence, Reference):
+        return _judged_law(plain, evidence, result)
+    if isinstance(check, Scenario) and isinstance(evidence, Reference):
+        return _judged_scenario(plain, check, evidence, result)
+    raise TypeError(f"{check.id}: no evidence of the kind that belongs to it")
+
+
+def _judged_law(plain: Outcome, truths: dict[str, Truth], result: Result) -> Outcome:
+    measured, problem = judged(result.claims, truths, plain.dtype)
+    worst = max(measured, key=lambda m: m.error / m.tolerance, default=None)
+    return replace(plain, worst=worst, message=problem)
+
+
+def _judged_scenario(outcome: Outcome, scenario: Scenario, reference: Reference, result: Result) -> Outcome:
+    dtype = outcome.dtype
     found = {name + path: leaf for name, tree in result.trees.items() for path, leaf in leaves_with_paths(tree)}
     if problem := _malformed(found, reference, dtype):
-        return outcome(None, problem)
+        return replace(outcome, message=problem)
     measured = _measured(scenario, found, result.trees, reference, dtype)
     worst = max(measured, key=lambda m: m.error / m.tolerance)
     plain = [m.relative for m in measured if not m.by_residual]
     agreed = errors.digits(max(plain)) if plain else None
-    if worst.passed:
-        return outcome(worst, "", agreed)
     what = "residual above tol" if worst.by_residual else "relative error"
-    return outcome(worst, f"{worst.leaf}: {what} {worst.relative:.2e}", agreed)
+    message = "" if worst.passed else f"{worst.leaf}: {what} {worst.relative:.2e}"
+    return replace(outcome, worst=worst, message=message, digits=agreed)
 
 
 def _malformed(found: dict[str, Any], reference: Reference, dtype: str) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from metaspec.conformance.laws.claims import Claim
+
 
 @dataclass(frozen=True)
 class Hello:
@@ -15,8 +17,9 @@ class Hello:
 
 @dataclass(frozen=True)
 class Result:
-    """What a worker returns for one scenario: trees of NumPy arrays, or what went wrong."""
+    """What a worker returns for one check: trees of NumPy arrays, a law's claims, or what went wrong."""
 
     trees: dict[str, Any]
     seconds: float
     error: str = ""
+    claims: tuple[Claim, ...] = ()

@@ -1,20 +1,18 @@
-"""Runs scenarios on backends, each backend in a process of its own, and holds the results against the references."""
+"""Runs checks (scenarios, laws) on backends, each in a process of its own, and holds the results against the evidence."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Thread
 
+from metaspec.conformance.evidence import Check, Evidence, evidence
 from metaspec.conformance.judge import Outcome, judge
-from metaspec.conformance.oracles.checked import reference_error
-from metaspec.conformance.reference import Reference, reference
-from metaspec.conformance.scenario import Scenario
 from metaspec.conformance.serving import Answered, Line, Started, serve
 
-TIMEOUT = 120.0  # seconds for one scenario; the slowest compilation takes a few
+TIMEOUT = 120.0  # seconds for one check; the slowest compilation takes a few
 REFERENCE = "reference"
 
 Progress = Callable[[str, int, int], None]
-"""(target, scenarios done, scenarios in all)."""
+"""(target, checks done, checks in all)."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Report:
     """Everything that a run found.
 
     Attributes:
-        outcomes: One per backend, scenario and format.
+        outcomes: One per backend, check and format.
         versions: Of each backend that started, what its numbers depend on.
         broken: Failures of a backend, or of the reference, as a whole: (backend, message).
     """
@@ -44,7 +42,7 @@ class Report:
 
 def run(
     targets: Sequence[str],
-    scenarios: Sequence[Scenario],
+    checks: Sequence[Check],
     dtypes: Sequence[str] | None = None,
     *,
     workers: int = 2,
@@ -55,11 +53,11 @@ def run(
 
     Args:
         targets: Backend names, or module:attribute of a Backend (see `worker.load`).
-        scenarios: What to run.
-        dtypes: The formats; None is each scenario's own.
+        checks: What to run.
+        dtypes: The formats; None is each check's own.
         workers: How many backends run at a time.
-        timeout: Seconds for one scenario.
-        progress: Called after each scenario.
+        timeout: Seconds for one check.
+        progress: Called after each check.
 
     Returns:
         Report. Worker processes are ended on the way out, after a KeyboardInterrupt too.
@@ -67,7 +65,7 @@ def run(
     line = Line()
     for target in targets:
         line.waiting.put(target)
-    jobs = [(s, dtype) for s in scenarios for dtype in s.dtypes if dtypes is None or dtype in dtypes]
+    jobs = [(check, dtype) for check in checks for dtype in check.dtypes if dtypes is None or dtype in dtypes]
     threads = [Thread(target=serve, args=(line, jobs, timeout)) for _ in range(min(workers, len(targets)))]
     for thread in threads:
         thread.start()
@@ -103,25 +101,24 @@ def _collect(line: Line, targets: int, progress: Progress) -> Report:
 
 @dataclass
 class _References:
-    """References by scenario, each computed once; `problems` says which cannot be trusted."""
+    """Evidence by check, each computed once; `problems` says which cannot be trusted."""
 
     problems: list[str] = field(default_factory=list)
-    found: dict[str, Reference | None] = field(default_factory=dict)
+    found: dict[str, Evidence | None] = field(default_factory=dict)
 
-    def of(self, scenario: Scenario) -> Reference | None:
-        if scenario.id not in self.found:
+    def of(self, check: Check) -> Evidence | None:
+        if check.id not in self.found:
             try:
-                problem = reference_error(scenario) if scenario.oracle == "extended" else ""
-                self.found[scenario.id] = reference(scenario)
+                self.found[check.id], problem = evidence(check)
             except Exception as error:
-                self.found[scenario.id], problem = None, f"{scenario.id}: {type(error).__name__}: {error}"
-            self.problems += [problem] if problem else []
-        return self.found[scenario.id]
+                self.found[check.id], problem = None, f"{type(error).__name__}: {error}"
+            self.problems += [f"{check.id}: {problem.removeprefix(f'{check.id}: ')}"] if problem else []
+        return self.found[check.id]
 
 
 def _judged(event: Answered, references: _References) -> Outcome:
-    truth = references.of(event.scenario)
+    truth = references.of(event.check)
     if truth is not None:
-        return judge(event.target, event.scenario, event.dtype, truth, event.result)
-    name = event.scenario.algorithm_name
-    return Outcome(event.target, name, event.scenario.id, event.dtype, "none", None, "no reference could be computed")
+        return judge(event.target, event.check, event.dtype, truth, event.result)
+    name = event.check.algorithm_name
+    return Outcome(event.target, name, event.check.id, event.dtype, "none", None, "no reference could be computed")

@@ -1,7 +1,6 @@
-"""The certification list: every scenario that `metaspec verify` runs, by topic. No randomness: all seeds are fixed."""
+"""The scenarios of the certification list, by topic. No randomness: all seeds are fixed."""
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
@@ -24,7 +23,7 @@ WIDTHS = (2, 4, 1)
 
 
 @cache
-def certification() -> tuple[Scenario, ...]:
+def certified() -> tuple[Scenario, ...]:
     """Every scenario, in a fixed order; ids are unique."""
     topics = (
         _least_squares,
@@ -42,9 +41,14 @@ def certification() -> tuple[Scenario, ...]:
     return tuple(scenario for topic in topics for scenario in topic())
 
 
-def matching(pattern: str) -> tuple[Scenario, ...]:
-    """The scenarios whose id has the pattern (shell style), or contains it."""
-    return tuple(s for s in certification() if pattern in s.id or fnmatchcase(s.id, pattern))
+def named(scenario_id: str) -> Scenario:
+    """The scenario of that id."""
+    return _by_id()[scenario_id]
+
+
+@cache
+def _by_id() -> dict[str, Scenario]:
+    return {scenario.id: scenario for scenario in certified()}
 
 
 def _scenario(

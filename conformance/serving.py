@@ -1,22 +1,22 @@
-"""One thread of the runner: takes targets off a queue and works through each one's scenarios in a worker process."""
+"""One thread of the runner: takes targets off a queue and works through each one's checks in a worker process."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, Queue
 from threading import Event
 
+from metaspec.conformance.evidence import Check
 from metaspec.conformance.messages import Hello, Result
 from metaspec.conformance.process import Process, WorkerDiedError
-from metaspec.conformance.scenario import Scenario
 
 DEATHS = 3  # a worker that died this often is not started again
 
-Job = tuple[Scenario, str]
+Job = tuple[Check, str]
 
 
 @dataclass(frozen=True)
 class Started:
-    """A worker is up; `jobs` scenarios are to come."""
+    """A worker is up; `jobs` checks are to come."""
 
     target: str
     hello: Hello
@@ -25,17 +25,17 @@ class Started:
 
 @dataclass(frozen=True)
 class Answered:
-    """One scenario's result."""
+    """One check's result."""
 
     target: str
-    scenario: Scenario
+    check: Check
     dtype: str
     result: Result
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Nothing more comes from this target; `problem` is what kept it from its scenarios."""
+    """Nothing more comes from this target; `problem` is what kept it from its checks."""
 
     target: str
     problem: str = ""
@@ -94,17 +94,17 @@ def _certify(line: Line, target: str, jobs: Sequence[Job], timeout: float) -> st
             line.processes.remove(process)
             process.close()
     left = len(list(remaining))
-    return f"the worker process died {DEATHS} times; {left} scenarios were not run" if left else ""
+    return f"the worker process died {DEATHS} times; {left} checks were not run" if left else ""
 
 
 def _work_off(line: Line, target: str, process: Process, remaining: Iterator[Job], timeout: float) -> bool:
     """Whether all that remained was answered; False after a death, which is the answer to the job that caused it."""
-    for scenario, dtype in remaining:
+    for check, dtype in remaining:
         try:
-            result = process.ask((scenario, dtype), timeout)
+            result = process.ask((check, dtype), timeout)
         except WorkerDiedError as death:
             if not line.stop.is_set():
-                line.events.put(Answered(target, scenario, dtype, Result({}, 0.0, str(death))))
+                line.events.put(Answered(target, check, dtype, Result({}, 0.0, str(death))))
             return line.stop.is_set()
-        line.events.put(Answered(target, scenario, dtype, result))
+        line.events.put(Answered(target, check, dtype, result))
     return True

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from metaspec.conformance import report as reporting
+from metaspec.conformance.certification import certification, matching
 from metaspec.conformance.errors import ROUNDOFF, tolerance
 from metaspec.conformance.judge import Outcome
 from metaspec.conformance.runner import Progress as OnProgress
 from metaspec.conformance.runner import Report, run
-from metaspec.conformance.scenarios import certification, matching
 from metaspec.conformance.targets import resolved
 from metaspec.errors import InvalidArgumentError
 
@@ -59,14 +59,14 @@ def verify(
         json_file.touch()  # a file that cannot be written is better known before the work than after it
     for wrong in set(dtype or ()) - set(DTYPES):
         raise InvalidArgumentError(f"--dtype: {wrong!r} is not one of {', '.join(DTYPES)}")
-    scenarios = certification() if scenario is None else matching(scenario)
-    if not scenarios:
+    checks = certification() if scenario is None else matching(scenario)
+    if not checks:
         raise InvalidArgumentError(f"--scenario: no scenario's id contains or matches {scenario!r}")
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise InvalidArgumentError(f"--json: there is no folder {json_file.absolute().parent}")
     start = time.perf_counter()
     with _progress(console) as progress:
-        report = run(targets, scenarios, dtype, workers=workers, timeout=timeout, progress=progress)
+        report = run(targets, checks, dtype, workers=workers, timeout=timeout, progress=progress)
     seconds = time.perf_counter() - start
     _print(console, report, seconds)
     if json_file is not None:

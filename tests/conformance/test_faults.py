@@ -7,7 +7,7 @@ import seeded_faults as faults
 
 from metaspec.conformance.judge import judge
 from metaspec.conformance.reference import reference
-from metaspec.conformance.scenarios import certification
+from metaspec.conformance.scenarios import certified
 from metaspec.conformance.worker import perform
 
 FAR, NEAR = 100.0, 1e-3  # in tolerances: what a fault that shows is beyond, what one that does not apply is within
@@ -15,7 +15,7 @@ FAR, NEAR = 100.0, 1e-3  # in tolerances: what a fault that shows is beyond, wha
 
 @cache
 def references():
-    return {scenario.id: reference(scenario) for scenario in certification()}
+    return {scenario.id: reference(scenario) for scenario in certified()}
 
 
 @cache
@@ -23,7 +23,7 @@ def outcomes(fault, dtype):
     known = references()  # before anything is broken
     with pytest.MonkeyPatch.context() as patch:
         B = fault(partial(patch.setattr, raising=False))
-        return [judge("target", s, dtype, known[s.id], perform(B, s, dtype)) for s in certification()]
+        return [judge("target", s, dtype, known[s.id], perform(B, s, dtype)) for s in certified()]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -56,7 +56,7 @@ def test_malformed_result_is_caught(name):
 
 def test_every_scenario_catches_a_fault():
     """A scenario that no fault shows in would be decoration."""
-    blind = {scenario.id for scenario in certification()}
+    blind = {scenario.id for scenario in certified()}
     for fault in faults.WRONG.values():
         blind -= {o.scenario for o in outcomes(fault, "float64") if not o.passed}
     assert blind == set()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from metaspec.conformance.certification import matching
 from metaspec.conformance.runner import run
-from metaspec.conformance.scenarios import matching
 
 COMMAND = [sys.executable, "-c", "from metaspec.cli import main; main()", "verify"]
 FEW = matching("least-squares/*/steps-3")

@@ -1,0 +1,101 @@
+"""A law in extended precision: what is equal to what exactly, and how far rounding moves each side.
+
+The law's own code runs on the NumPy backend in `numpy.longdouble`: once as it is, and for each seed with arithmetic
+that is wrong by relative perturbations of a known size, applied wherever a tree is put together, that is to the arguments
+and results of every loss, derivative, product and step. No result under test has a part in it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from metaspec.choice import get_backend
+from metaspec.conformance import errors
+from metaspec.conformance.laws.claims import Claim, Equal, Within
+from metaspec.conformance.laws.lawful import Lawful, claims
+from metaspec.conformance.plain import leaves
+from metaspec.protocol import Backend
+
+EXTENDED = "longdouble"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A numeric claim in extended precision.
+
+    Attributes:
+        exact: The claim.
+        amplifications: Per leaf (of `Within`: one, for all leaves): the change of left and right in units of the
+            perturbation and of the right side's norm; at least 1.
+    """
+
+    exact: Equal | Within
+    amplifications: tuple[float, ...]
+
+
+def truths(check: Lawful) -> dict[str, Truth]:
+    """By the claims' names."""
+    exact = _numeric(claims(get_backend("numpy"), check, EXTENDED))
+    moved = [_numeric(claims(_perturbed(seed), check, EXTENDED)) for seed in errors.SEEDS]
+    return {name: Truth(claim, _amplifications(claim, [m[name] for m in moved])) for name, claim in exact.items()}
+
+
+def sides(claim: Equal | Within) -> list[tuple[Any, Any]]:
+    """What is held against what: leaf by leaf, or all leaves as one vector."""
+    left, right = leaves(claim.left), leaves(claim.right)
+    if len(left) != len(right):
+        raise ValueError(f"{claim.what}: {len(left)} leaves on the left and {len(right)} on the right")
+    if isinstance(claim, Equal):
+        return list(zip(left, right, strict=True))
+    return [(_joined(left), _joined(right))]
+
+
+def _joined(arrays: list[Any]) -> Any:
+    return np.concatenate([np.reshape(np.asarray(leaf).astype(np.longdouble), -1) for leaf in arrays])
+
+
+def _numeric(found: Sequence[Claim]) -> dict[str, Equal | Within]:
+    return {claim.what: claim for claim in found if isinstance(claim, Equal | Within)}
+
+
+def _amplifications(exact: Equal | Within, moved: list[Equal | Within]) -> tuple[float, ...]:
+    found = [1.0] * len(sides(exact))
+    for other in moved:
+        for i, ((left, right), (l_moved, r_moved)) in enumerate(zip(sides(exact), sides(other), strict=True)):
+            change = errors.norm(l_moved - left) + errors.norm(r_moved - right)
+            size = errors.norm(right)
+            if size > 0 and np.isfinite(change):
+                found[i] = max(found[i], float(change / size) / errors.PERTURBATION)
+    return tuple(found)
+
+
+@cache
+def _perturbing() -> Any:
+    numpy_backend: Any = type(get_backend("numpy"))
+
+    class Perturbing(numpy_backend):  # type: ignore[misc]
+        """The NumPy backend with arithmetic that is wrong in a known measure."""
+
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            self._rng = np.random.default_rng(seed)
+
+        def tree_unflatten(self, structure: Any, leaves: Sequence[Any]) -> Any:
+            return super().tree_unflatten(structure, [self._moved(leaf) for leaf in leaves])
+
+        def _moved(self, leaf: Any) -> Any:
+            if not self.is_array(leaf) or "float" not in self.dtype_name(leaf):
+                return leaf
+            signs = self._rng.integers(0, 2, size=leaf.shape) * 2 - 1
+            factors = 1 + errors.PERTURBATION * np.asarray(signs).astype(np.longdouble)
+            return leaf * np.asarray(factors).astype(leaf.dtype)
+
+    return Perturbing
+
+
+def _perturbed(seed: int) -> Backend:
+    backend: Backend = _perturbing()(seed)
+    return backend

@@ -1,4 +1,4 @@
-"""The scenarios' losses, each written once over the array API and known by name.
+"""The certification list's losses, each written once over the array API and known by name.
 
 A loss is a mean over the examples on axis 0 of the batch's leaves, so that Reptile may join support and query;
 `quadratic` alone has no examples.
@@ -13,6 +13,7 @@ from typing import Any
 from metaspec import nn
 from metaspec.arrays import array_namespace
 from metaspec.conformance.plain import leaves
+from metaspec.errors import InvalidArgumentError
 
 Tree = Any
 Array = Any
@@ -83,6 +84,21 @@ def pooled_conv_net(params: Tree, batch: Tree) -> Array:
     return nn.softmax_cross_entropy(nn.dense(pixels, params["w"], params["b"]), batch["y"])
 
 
-LOSSES: MappingProxyType[str, Callable[[Tree, Tree], Array]] = MappingProxyType(
+Loss = Callable[[Tree, Tree], Array]
+
+LOSSES: MappingProxyType[str, Loss] = MappingProxyType(
     {f.__name__: f for f in (least_squares, quadratic, linear, tanh_network, logistic, softmax, pooled_conv_net)}
 )
+
+
+def loss_of(loss: str | Loss) -> Loss:
+    """The function: a name's in `LOSSES`, else what was given (frozen data with `__call__`).
+
+    Raises:
+        InvalidArgumentError: No loss has that name.
+    """
+    if not isinstance(loss, str):
+        return loss
+    if loss not in LOSSES:
+        raise InvalidArgumentError(f"loss: {loss!r} is not one of {', '.join(LOSSES)}; or give a function of your own")
+    return LOSSES[loss]

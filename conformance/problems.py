@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from metaspec.choice import backend_context
-from metaspec.conformance.losses import LOSSES
+from metaspec.conformance.losses import Loss, loss_of
 from metaspec.conformance.plain import cast, leaves, ravel, tree_map, unravel
 from metaspec.task import Task
 
@@ -112,7 +112,7 @@ def pictures(seed: int, size: int, classes: int, support: int = 4, query: int = 
     return Task(batch(support, labels.support["y"]), batch(query, labels.query["y"]))
 
 
-def curvature(loss: str, params: Tree, tasks: tuple[Task, ...], steps: int = 15) -> float:
+def curvature(loss: str | Loss, params: Tree, tasks: tuple[Task, ...], steps: int = 15) -> float:
     """An upper estimate of the norm of the losses' Hessians near `params`, support and query alike.
 
     Twice what power iteration on differences of gradients finds; the path stays where this holds (tests look at it).
@@ -123,9 +123,9 @@ def curvature(loss: str, params: Tree, tasks: tuple[Task, ...], steps: int = 15)
         return 1.0  # a tracer that raises is reported by the scenario's name when it runs, not while it is made
 
 
-def _norm(loss: str, params: Tree, batch: Tree, steps: int) -> float:
+def _norm(loss: str | Loss, params: Tree, batch: Tree, steps: int) -> float:
     with backend_context("numpy") as B:
-        gradient = B.grad(LOSSES[loss])
+        gradient = B.grad(loss_of(loss))
         origin = ravel(params)
         v = np.random.default_rng(0).normal(size=origin.size)
         for _ in range(steps):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from metaspec.algorithm import Algorithm
+from metaspec.conformance.losses import Loss
 from metaspec.conformance.plain import leaves
 from metaspec.task import Task
 
@@ -20,7 +21,7 @@ class Scenario:
 
     Attributes:
         id: e.g. "least-squares/maml/steps-3"; unique.
-        loss: A name in `losses.LOSSES`.
+        loss: A name in `losses.LOSSES`, or a portable loss: frozen data with `__call__`, picklable, its repr Python.
         params: The meta-parameters.
         tasks: One task, or a meta-batch.
         algorithm: A metaspec algorithm; a tree of rates holds NumPy arrays.
@@ -33,7 +34,7 @@ class Scenario:
     """
 
     id: str
-    loss: str
+    loss: str | Loss
     params: Any
     tasks: tuple[Task, ...]
     algorithm: Algorithm

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from metaspec.choice import backend_context
-from metaspec.conformance.losses import LOSSES
+from metaspec.conformance.losses import Loss, loss_of
 from metaspec.conformance.plain import cast, ravel, unravel
 from metaspec.conformance.scenario import Scenario
 from metaspec.task import Tree
@@ -25,7 +25,7 @@ def reference_error(scenario: Scenario) -> str:
     for name, batch in zip(("support", "query"), cast(scenario.tasks[0], np.longdouble), strict=True):
         if batch is None:
             continue
-        for order, (claimed, found, scale) in enumerate(_derivatives(scenario.loss, params, batch), start=1):
+        for order, (claimed, found, scale) in enumerate(_derivatives(loss_of(scenario.loss), params, batch), start=1):
             if not abs(claimed - found) <= TOLERANCE * scale:
                 return (
                     f"{scenario.id}: derivative {order} of the loss {scenario.loss!r} on the {name} set is "
@@ -34,7 +34,7 @@ def reference_error(scenario: Scenario) -> str:
     return ""
 
 
-def _derivatives(loss: str, params: Tree, batch: Tree) -> tuple[tuple[Any, Any, Any], ...]:
+def _derivatives(loss: Loss, params: Tree, batch: Tree) -> tuple[tuple[Any, Any, Any], ...]:
     """(claimed, found, scale) of g.v and of v.Hw, v and w random unit vectors."""
     origin = ravel(params)
     rng = np.random.default_rng(0)
@@ -42,9 +42,9 @@ def _derivatives(loss: str, params: Tree, batch: Tree) -> tuple[tuple[Any, Any, 
     with backend_context("numpy") as B:
 
         def value(x: Any) -> Any:
-            return np.longdouble(LOSSES[loss](unravel(x, params), batch))
+            return np.longdouble(loss(unravel(x, params), batch))
 
-        gradient, pull = B.vjp(lambda theta: B.grad(LOSSES[loss])(theta, batch), params)
+        gradient, pull = B.vjp(lambda theta: B.grad(loss)(theta, batch), params)
         g, Hv = ravel(gradient), ravel(pull(unravel(v, params))[0])
         a, b = STEP * v, STEP * w
         first = (value(origin + a) - value(origin - a)) / (2 * STEP)

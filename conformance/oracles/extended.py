@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from metaspec.choice import backend_context
-from metaspec.conformance.losses import LOSSES
+from metaspec.conformance.losses import loss_of
 from metaspec.conformance.oracles import dense
 from metaspec.conformance.plain import cast, leaves, ravel, tree_map, unravel
 from metaspec.conformance.scenario import Scenario
@@ -40,7 +40,7 @@ def _compute(B: Any, scenario: Scenario, task: Task, rounding: Rounding) -> dict
     algo: Any = scenario.algorithm
     name = scenario.algorithm_name
     phi = cast(scenario.params, np.longdouble)
-    loss = LOSSES[scenario.loss]
+    loss = loss_of(scenario.loss)
     query = task.support if task.query is None else task.query
     whole = name == "Reptile" and scenario.form != "adapt" and task.query is not None
     data = tree_map(lambda a, b: np.concatenate([a, b]), task.support, task.query) if whole else task.support

@@ -1,4 +1,4 @@
-"""Runs checks (scenarios, laws) on backends, each in a process of its own, and holds the results against the evidence."""
+"""Runs checks (scenarios, laws) on backends, each in its own process, and holds the results against the evidence."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """One backend in a process of its own: `python -m metaspec.conformance.worker TARGET`.
 
-It reads jobs (scenario, dtype) from standard input and writes a Result for each to standard output, as messages of
+It reads jobs (check, dtype) from standard input and writes a Result for each to standard output, as messages of
 `channel`. TARGET is a backend's name, or module:attribute of a Backend, a Backend class or a function that makes one.
 """
 
@@ -17,7 +17,9 @@ import numpy as np
 
 import metaspec as ms
 from metaspec.conformance.channel import receive, send
-from metaspec.conformance.losses import LOSSES
+from metaspec.conformance.evidence import Check
+from metaspec.conformance.laws.lawful import Lawful, claims
+from metaspec.conformance.losses import loss_of
 from metaspec.conformance.messages import Hello, Result
 from metaspec.conformance.plain import leaves, tree_map
 from metaspec.conformance.scenario import Scenario
@@ -40,12 +42,15 @@ def load(target: str) -> Backend:
     return backend
 
 
-def perform(B: Backend, scenario: Scenario, dtype: str) -> Result:
-    """Compute one scenario."""
+def perform(B: Backend, check: Check, dtype: str, target: str | None = None) -> Result:
+    """Compute one scenario, or a law's claims; `target` is what names the backend to a worker."""
     start = time.perf_counter()
     try:
+        if isinstance(check, Lawful):
+            made = tuple(claims(B, check, dtype, target))
+            return Result({}, time.perf_counter() - start, claims=made)
         with B.precision(dtype):
-            trees = _trees(B, scenario, dtype)
+            trees = _trees(B, check, dtype)
     except Exception as error:
         message = " ".join(f"{type(error).__name__}: {error}".split())
         return Result({}, time.perf_counter() - start, message[:600])
@@ -73,7 +78,7 @@ def _trees(B: Backend, scenario: Scenario, dtype: str) -> dict[str, Any]:
 
 
 def _function(B: Backend, scenario: Scenario, convert: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    loss = LOSSES[scenario.loss]
+    loss = loss_of(scenario.loss)
     algo: Any = scenario.algorithm
     if not isinstance(algo.inner.lr, float):
         algo = replace(algo, inner=replace(algo.inner, lr=convert(algo.inner.lr)))
@@ -104,10 +109,10 @@ def main(target: str) -> None:
     send(results, hello)
     while True:
         try:
-            scenario, dtype = receive(jobs)
+            check, dtype = receive(jobs)
         except EOFError:
             return
-        send(results, perform(backend, scenario, dtype))
+        send(results, perform(backend, check, dtype, target))
 
 
 if __name__ == "__main__":

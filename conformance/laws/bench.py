@@ -7,7 +7,7 @@ from typing import Any
 
 import metaspec as ms
 from metaspec.algorithm import Algorithm
-from metaspec.conformance.losses import LOSSES
+from metaspec.conformance.losses import loss_of
 from metaspec.conformance.scenario import Scenario
 from metaspec.protocol import Backend
 from metaspec.task import MetaGradient, Task
@@ -60,7 +60,7 @@ class Bench:
     @property
     def loss(self) -> Loss:
         """The scenario's loss."""
-        return LOSSES[self.scenario.loss]
+        return loss_of(self.scenario.loss)
 
     @cached_property
     def algorithm(self) -> Any:

@@ -30,7 +30,7 @@ class Law:
         scenarios: The scenarios of its certification.
         applies: Whether it can be checked on a scenario that was drawn.
         subject: What reports count it under; None is the scenario's algorithm.
-        numeric: Whether it claims numbers: then it must be true in extended precision, where its amplification is found.
+        numeric: Whether it claims numbers; it must then be true in extended precision, where it gets its amplification.
         dtypes: The formats that it is certified in.
     """
 

@@ -1,8 +1,8 @@
 """A law in extended precision: what is equal to what exactly, and how far rounding moves each side.
 
 The law's own code runs on the NumPy backend in `numpy.longdouble`: once as it is, and for each seed with arithmetic
-that is wrong by relative perturbations of a known size, applied wherever a tree is put together, that is to the arguments
-and results of every loss, derivative, product and step. No result under test has a part in it.
+that is wrong by relative perturbations of a known size, applied wherever a tree is put together, that is to the
+arguments and results of every loss, derivative, product and step. No result under test has a part in it.
 """
 
 from collections.abc import Sequence

@@ -2,15 +2,15 @@
 
 import hashlib
 import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from metaspec.files import atomic_writer
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -19,24 +19,6 @@ def default_cache_dir() -> Path:
     """Returns $XDG_CACHE_HOME/metaspec, or ~/.cache/metaspec where that is unset or, against its standard, relative."""
     home = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (home if home.is_absolute() else Path.home() / ".cache") / "metaspec"
-
-
-@contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file that appears at `path`, whole, when the block ends, and not at all when the block raises.
-
-    There is no fsync: what a power failure damages is found by the digest that every reader here checks.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-        os.chmod(name, 0o644)  # mkstemp's 0600 would shut others out of a shared folder
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def cached(path: Path, valid: Callable[[Arrays], bool], build: Callable[[], Arrays]) -> Arrays:

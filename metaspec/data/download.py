@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from metaspec.data._archives import ARCHIVES, SUBSETS, Archive, file_sha256
-from metaspec.data._cache import atomic_writer
 from metaspec.data._check import check_choice
 from metaspec.data.errors import DownloadError
 from metaspec.errors import InvalidArgumentError
+from metaspec.files import atomic_writer
 
 OFFICIAL_URL = "https://github.com/brendenlake/omniglot/raw/master/python"
 Progress = Callable[[str, int, int], None]

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 import optree
 
-from metaspec.capabilities import Capability
-from metaspec.registry import owner_of, registration_of
+from metaspec.capabilities import MEMBERS, Capability
+from metaspec.errors import UnsupportedError
+from metaspec.registry import owner_of, registrations
 from metaspec.task import Array, Solution, Tree
 
 NAMESPACE = "metaspec"
@@ -83,9 +84,7 @@ class Backend(ABC):
 
     def tree_paths(self, tree: Tree) -> list[str]:
         """A readable name of each leaf, in the order of `tree_flatten`."""
-        return [
-            "".join(f"[{key!r}]" for key in path) or "root" for path in optree.tree_paths(tree, namespace=NAMESPACE)
-        ]
+        return [accessor.codify("") or "root" for accessor in optree.tree_accessors(tree, namespace=NAMESPACE)]
 
     def tree_stack(self, trees: Sequence[Tree]) -> Tree:
         """Trees of one structure as one tree with a new leading axis; None of nothing."""
@@ -122,10 +121,18 @@ class Backend(ABC):
         """Something that changes when a leaf is altered in place; a constant where arrays cannot be."""
         return None
 
+    def settings(self) -> Mapping[str, Any]:
+        """The framework's process-wide settings that numbers depend on, by name. Nothing that metaspec does changes one."""
+        return {}
+
     @property
     def capabilities(self) -> Mapping[str, Capability]:
-        """How each derived and optional member is provided."""
-        return registration_of(self.name).all_capabilities
+        """How each derived and optional member is provided: as registered, else what the class overrides is native."""
+        registered = registrations().get(self.name)
+        if registered is not None:
+            return registered.all_capabilities
+        own = {m: getattr(type(self), m) is not getattr(Backend, m) for m in MEMBERS}
+        return {m: Capability("native" if overridden else "derived") for m, overridden in own.items()}
 
     # --- derived ------------------------------------------------------------------------------------------------------
 
@@ -205,6 +212,10 @@ class Backend(ABC):
         return f
 
     # --- for adapters -------------------------------------------------------------------------------------------------
+
+    def unsupported(self, member: str) -> UnsupportedError:
+        """The error for a member that is declared unsupported: `def scan(...): raise self.unsupported("scan")`."""
+        return UnsupportedError(f"backend {self.name!r} has no {member}: {self.capabilities[member].reason}")
 
     def flat_function(self, f: Callable[..., Tree], structure: Any) -> tuple[Callable[..., tuple[Any, ...]], list[Any]]:
         """f as a function of the leaves of its arguments, and a list that holds its result's structure once it ran."""

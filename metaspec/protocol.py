@@ -122,7 +122,7 @@ class Backend(ABC):
         return None
 
     def settings(self) -> Mapping[str, Any]:
-        """The framework's process-wide settings that numbers depend on, by name. Nothing that metaspec does changes one."""
+        """The framework's process-wide settings that numbers depend on, by name; metaspec changes none of them."""
         return {}
 
     @property

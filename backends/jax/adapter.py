@@ -59,6 +59,9 @@ class JaxBackend(Backend):
             return nullcontext() if _x64() else jax.enable_x64(True)
         return jax.default_matmul_precision("highest")
 
+    def settings(self) -> Mapping[str, Any]:
+        return {name: getattr(jax.config, name, value) for name, value in jax.config.values.items()}
+
     def is_concrete(self, x: Array) -> bool:
         return not isinstance(x, jax.core.Tracer)
 

@@ -51,6 +51,20 @@ class TensorFlowBackend(Backend):
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         return _without_tf32() if dtype == "float32" and tf.config.list_physical_devices("GPU") else nullcontext()
 
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+            "interop threads": tf.config.threading.get_inter_op_parallelism_threads(),
+            "jit": tf.config.optimizer.get_jit(),
+            "graph optimizer": tf.config.optimizer.get_experimental_options(),
+            "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+            "eager": tf.executing_eagerly(),
+            "functions run eagerly": tf.config.functions_run_eagerly(),
+            "soft device placement": tf.config.get_soft_device_placement(),
+            "synchronous": tf.config.experimental.get_synchronous_execution(),
+            "numpy behaviour": "astype" in vars(tf.Tensor),
+        }
+
     def is_concrete(self, x: Array) -> bool:
         return tf.executing_eagerly() and not tf.is_symbolic_tensor(x)
 

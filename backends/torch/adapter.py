@@ -47,6 +47,23 @@ class TorchBackend(Backend):
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         return _without_tf32() if dtype == "float32" and torch.cuda.is_available() else nullcontext()
 
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "default dtype": torch.get_default_dtype(),
+            "default device": torch.get_default_device(),
+            "threads": torch.get_num_threads(),
+            "interop threads": torch.get_num_interop_threads(),
+            "gradients": torch.is_grad_enabled(),
+            "inference mode": torch.is_inference_mode_enabled(),
+            "anomaly detection": torch.is_anomaly_enabled(),
+            "autocast": [torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")],
+            "matrix products": torch.get_float32_matmul_precision(),
+            "tf32": (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32),
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "benchmark": torch.backends.cudnn.benchmark,
+            "random state": torch.get_rng_state().numpy().tobytes(),
+        }
+
     def is_concrete(self, x: Array) -> bool:
         return get_proxy_mode() is None and not _wrapped(x) and not torch.compiler.is_compiling()
 

@@ -40,8 +40,8 @@ def compute(scenario: Scenario, task: Task) -> dict[str, Any]:
     name = scenario.algorithm_name
     params, task = cast((scenario.params, task), np.longdouble)
     phi = ravel(params)
-    support = _form(scenario.loss, task.support)
-    query = support if task.query is None else _form(scenario.loss, task.query)
+    support = form(scenario.loss, task.support)
+    query = support if task.query is None else form(scenario.loss, task.query)
     inner = _joined(task) if name == "Reptile" and scenario.form != "adapt" and task.query is not None else support
     rates = _rates(algo.inner.lr, params)
     strength = np.longdouble(algo.regularization if name == "IMAML" else 0)
@@ -70,7 +70,8 @@ def _implicit(solver: Any, scaled: Any, g: Any) -> Any:
     return dense.solve(A, g)
 
 
-def _form(loss: str, batch: Any) -> Form:
+def form(loss: str, batch: Any) -> Form:
+    """The quadratic that a loss of `losses.LOSSES` is on a batch of longdouble arrays, all leaves as one vector."""
     if loss == "quadratic":
         return Form(batch["H"], batch["c"], np.longdouble(0))
     if loss == "linear":
@@ -86,7 +87,7 @@ def _form(loss: str, batch: Any) -> Form:
 def _joined(task: Task) -> Form:
     """The mean over all examples: the two means weighted by their counts."""
     loss = "least_squares" if "y" in task.support else "linear"
-    a, b = _form(loss, task.support), _form(loss, task.query)
+    a, b = form(loss, task.support), form(loss, task.query)
     m, n = (np.longdouble(len(leaves(batch)[0])) for batch in task)
     return Form(*((m * p + n * q) / (m + n) for p, q in ((a.H, b.H), (a.c, b.c), (a.constant, b.constant))))
 

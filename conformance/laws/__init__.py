@@ -1,6 +1,13 @@
 """The laws: every clause of SPEC.md as something that runs. `LAWS` is the table, one module a topic."""
 
-from metaspec.conformance.laws import batches, closed_forms  # noqa: F401  # each enters its laws into the table
+from metaspec.conformance.laws import (  # each enters its laws into the table
+    batches,  # noqa: F401
+    capabilities,  # noqa: F401
+    closed_forms,  # noqa: F401
+    member_derivatives,  # noqa: F401
+    members,  # noqa: F401
+    namespace,  # noqa: F401
+)
 from metaspec.conformance.laws.law import LAWS, Law
 from metaspec.conformance.laws.lawful import Lawful
 

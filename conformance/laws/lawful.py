@@ -23,8 +23,8 @@ class Lawful:
 
     @property
     def id(self) -> str:
-        """E.g. permuted-tasks/stacked/maml."""
-        return f"{self.law}/{self.scenario.id}"
+        """E.g. permuted-tasks/stacked/maml; the law's name alone where the scenario has none."""
+        return f"{self.law}/{self.scenario.id}" if self.scenario.id else self.law
 
     @property
     def clauses(self) -> tuple[str, ...]:

@@ -22,6 +22,11 @@ def algorithm(*names: str) -> Callable[[Scenario], bool]:
     return lambda scenario: scenario.algorithm_name in names
 
 
+def nowhere(scenario: Scenario) -> bool:
+    """Applies to no drawn scenario: the law needs a problem of its own."""
+    return False
+
+
 def several_tasks(scenario: Scenario) -> bool:
     """Applies to scenarios of more than one task."""
     return len(scenario.tasks) > 1

@@ -42,8 +42,8 @@ def compute(scenario: Scenario, task: Task) -> dict[str, Any]:
     phi = ravel(params)
     support = form(scenario.loss, task.support)
     query = support if task.query is None else form(scenario.loss, task.query)
-    inner = _joined(task) if name == "Reptile" and scenario.form != "adapt" and task.query is not None else support
-    rates = _rates(algo.inner.lr, params)
+    inner = joined(task) if name == "Reptile" and scenario.form != "adapt" and task.query is not None else support
+    rates = rate_vector(algo.inner.lr, params)
     strength = np.longdouble(algo.regularization if name == "IMAML" else 0)
     v = phi
     for _ in range(algo.inner.steps):
@@ -84,7 +84,7 @@ def form(loss: str, batch: Any) -> Form:
     return Form(H, np.sum(X * y[:, None], axis=0) / n, np.sum(y * y) / (2 * n))
 
 
-def _joined(task: Task) -> Form:
+def joined(task: Task) -> Form:
     """The mean over all examples: the two means weighted by their counts."""
     loss = "least_squares" if "y" in task.support else "linear"
     a, b = form(loss, task.support), form(loss, task.query)
@@ -92,7 +92,8 @@ def _joined(task: Task) -> Form:
     return Form(*((m * p + n * q) / (m + n) for p, q in ((a.H, b.H), (a.c, b.c), (a.constant, b.constant))))
 
 
-def _rates(lr: Any, params: Any) -> Any:
+def rate_vector(lr: Any, params: Any) -> Any:
+    """The diagonal of R as one vector."""
     if isinstance(lr, float):
         return np.full(ravel(params).shape, lr, np.longdouble)
     pairs = zip(leaves(lr), leaves(params), strict=True)

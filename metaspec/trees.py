@@ -24,6 +24,11 @@ def tree_map(B: Backend, f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree
     return B.tree_unflatten(structure, [f(*column) for column in zip(*columns, strict=True)])
 
 
+def add(B: Backend, x: Tree, y: Tree) -> Tree:
+    """x + y."""
+    return tree_map(B, lambda a, b: a + b, x, y)
+
+
 def subtract(B: Backend, x: Tree, y: Tree) -> Tree:
     """x - y."""
     return tree_map(B, lambda a, b: a - b, x, y)
@@ -34,8 +39,8 @@ def scale(B: Backend, c: Any, x: Tree) -> Tree:
     return tree_map(B, lambda a: _like(B, c, a) * a, x)
 
 
-def divide(B: Backend, x: Tree, c: Array) -> Tree:
-    """x / c for a scalar array c."""
+def divide(B: Backend, x: Tree, c: Any) -> Tree:
+    """x / c for a Python number or a scalar array c."""
     return tree_map(B, lambda a: a / _like(B, c, a), x)
 
 

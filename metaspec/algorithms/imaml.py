@@ -15,7 +15,7 @@ from metaspec.inner import InnerOptimizer, check_inner, descend
 from metaspec.protocol import Backend
 from metaspec.solvers import ConjugateGradient, Solver
 from metaspec.task import MetaGradient, Task, Tree
-from metaspec.trees import add_scaled, norm, subtract
+from metaspec.trees import add, add_scaled, divide, norm, subtract
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class IMAML:
         theta = self.adapt(B, loss, params, task.support)
         gradient, hvp = B.linearize_grad(lambda theta, batch: loss(theta, batch)[0])(theta, task.support)
         query_loss, aux, g = query_gradient(B, loss, theta, task)
-        solution = B.linear_solve(lambda v: add_scaled(B, v, 1 / self.regularization, hvp(v)), g, self.solver)
+        solution = B.linear_solve(lambda v: add(B, v, divide(B, hvp(v), self.regularization)), g, self.solver)
         return result(
             B,
             solution.x,

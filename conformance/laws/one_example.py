@@ -81,6 +81,7 @@ def _sigmoid(s: Any) -> Any:
     "MS-INNER-1",
     on=scenarios("logistic/maml"),
     applies=nowhere,
+    dtypes=("float64",),
 )
 def maml_on_one_example(at: Bench) -> Iterator[Claim]:
     one = OneExample.of(at.scenario)
@@ -100,6 +101,7 @@ def maml_on_one_example(at: Bench) -> Iterator[Claim]:
     "MS-EDGE-4",
     on=scenarios("logistic/reptile"),
     applies=nowhere,
+    dtypes=("float64",),
 )
 def reptile_on_one_example(at: Bench) -> Iterator[Claim]:
     one = OneExample.of(at.scenario)
@@ -115,6 +117,7 @@ def reptile_on_one_example(at: Bench) -> Iterator[Claim]:
     "MS-SOLVE-1",
     on=scenarios("logistic/imaml"),
     applies=nowhere,
+    dtypes=("float64",),
 )
 def imaml_on_one_example(at: Bench) -> Iterator[Claim]:
     one = OneExample.of(at.scenario)

@@ -30,6 +30,8 @@ class Registration:
         install: The command that makes it usable.
         dtypes: The floating formats that it computes in, narrowest first.
         capabilities: What the adapter says of derived and optional members; what it leaves out is derived.
+        optimizers: Module prefixes of the framework's own optimisers, each with the "module:function" that makes a
+            `metaspec.training.Optimizer` of one.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Registration:
     containers: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("float32", "float64")
     capabilities: Mapping[str, Capability] = field(default_factory=dict)
+    optimizers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def installed(self) -> bool:

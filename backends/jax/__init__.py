@@ -12,4 +12,5 @@ registration = Registration(
     install="pip install 'metaspec[jax]'",
     dtypes=("bfloat16", "float16", "float32", "float64"),
     capabilities=dict.fromkeys(("jvp", "linearize_grad", "vmap", "scan", "checkpoint", "compile"), NATIVE),
+    optimizers={"optax": "metaspec.backends.jax.optimizers:OptaxOptimizer"},
 )

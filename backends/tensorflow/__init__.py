@@ -11,4 +11,5 @@ registration = Registration(
     install="pip install 'metaspec[tensorflow-cpu]', or 'metaspec[tensorflow]' for a GPU",
     dtypes=("float32", "float64"),
     capabilities=dict.fromkeys(("vmap", "compile"), NATIVE),
+    optimizers={"keras": "metaspec.backends.tensorflow.optimizers:KerasOptimizer"},
 )

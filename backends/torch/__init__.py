@@ -11,4 +11,5 @@ registration = Registration(
     install="pip install 'metaspec[torch]'",
     dtypes=("float32", "float64"),
     capabilities=dict.fromkeys(("jvp", "vmap", "compile"), NATIVE),
+    optimizers={"torch.optim": "metaspec.backends.torch.optimizers:TorchOptimizer"},
 )

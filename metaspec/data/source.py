@@ -3,7 +3,7 @@
 from typing import Protocol, runtime_checkable
 
 from metaspec.data._check import LARGEST_INDEX, check_int
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.task import Task
 
 
@@ -21,6 +21,13 @@ class TaskSource(Protocol):
     def batch(self, step: int, size: int) -> Task:
         """Returns the stacked tasks of meta-training step number `step` (0, 1, ...)."""
         ...
+
+
+def check_source(source: object, argument: str) -> None:
+    """Raises InvalidTypeError where `source` is no TaskSource."""
+    if isinstance(source, type) or not isinstance(source, TaskSource):
+        given = source.__name__ if isinstance(source, type) else type(source).__name__
+        raise InvalidTypeError(f"{argument} needs task(index) and batch(step, size), got {given}")
 
 
 def task_indices(index: int) -> range:

@@ -1,18 +1,39 @@
-"""Meta-training and meta-testing: the outer loop around `batch_meta_gradient`."""
+"""Meta-training and meta-testing: the outer loop around `batch_meta_gradient`, and what makes it survive."""
 
-from metaspec.training.evaluate import Estimate, Report, meta_test
-from metaspec.training.loop import Progress, Run, StepRecord, meta_train, training_steps
-from metaspec.training.optimizers import SGD, Adam
+from metaspec.training.checkpoints import Checkpoints, load_checkpoint, save_checkpoint
+from metaspec.training.errors import CheckpointError, DivergedError
+from metaspec.training.evaluate import Estimate, Evaluation, Report, error_after, loss_after, meta_test
+from metaspec.training.loop import meta_train
+from metaspec.training.optimizers import SGD, Adam, AdamW
+from metaspec.training.run import Best, Judged, Run, StepRecord
+from metaspec.training.schedules import Constant, Cosine, Linear, Piecewise, WarmUp
+from metaspec.training.steps import Progress, training_steps
 
 __all__ = [
     "SGD",
     "Adam",
+    "AdamW",
+    "Best",
+    "CheckpointError",
+    "Checkpoints",
+    "Constant",
+    "Cosine",
+    "DivergedError",
     "Estimate",
+    "Evaluation",
+    "Judged",
+    "Linear",
+    "Piecewise",
     "Progress",
     "Report",
     "Run",
     "StepRecord",
+    "WarmUp",
+    "error_after",
+    "load_checkpoint",
+    "loss_after",
     "meta_test",
     "meta_train",
+    "save_checkpoint",
     "training_steps",
 ]

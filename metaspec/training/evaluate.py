@@ -1,6 +1,6 @@
 """Meta-testing: adaptation to held-out tasks, judged on their query sets, with intervals over tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, NamedTuple
@@ -12,7 +12,8 @@ from metaspec.api import adapt, compile
 from metaspec.arrays import asarray, computing, plain_leaves
 from metaspec.checks import checked_integer
 from metaspec.choice import resolve
-from metaspec.data.source import TaskSource
+from metaspec.data.source import TaskSource, check_source
+from metaspec.errors import InvalidArgumentError
 from metaspec.protocol import Backend
 from metaspec.task import Task, Tree
 
@@ -55,6 +56,54 @@ class Report:
         """For JSON: every estimate as {"mean": ..., "half_width": ...}."""
         return {name: value._asdict() if isinstance(value, Estimate) else value for name, value in vars(self).items()}
 
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "Report":
+        """The inverse of `as_dict`."""
+        read: dict[str, Any] = {k: Estimate(**v) if isinstance(v, Mapping) else v for k, v in values.items()}
+        return Report(**read)
+
+
+def loss_after(report: Report) -> float:
+    """The mean query loss after adaptation."""
+    return report.loss_after.mean
+
+
+def error_after(report: Report) -> float:
+    """1 - the mean of the metric after adaptation: the goal where the metric is an accuracy."""
+    if report.metric_after is None:
+        raise InvalidArgumentError("Evaluation: goal=error_after needs a metric, such as the network's accuracy")
+    return 1.0 - report.metric_after.mean
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `meta_train` judges its parameters on while it trains, and what follows from it.
+
+    Attributes:
+        source: Held-out tasks; always its first ones, so that figures can be compared.
+        every: Outer steps between two evaluations, >= 1.
+        tasks: As in `meta_test`.
+        tasks_per_batch: As in `meta_test`.
+        metric: As in `meta_test`.
+        goal: Report -> the figure that is to become small; the evaluation with the smallest is the best.
+        patience: Stop after so many evaluations in a row that were no better than the best; None never stops.
+        algo: Adapts in the evaluations, with more inner steps perhaps; None is the training's own.
+    """
+
+    source: TaskSource
+    every: int = 500
+    tasks: int = 100
+    tasks_per_batch: int = 25
+    metric: Callable[[Tree, Tree], Any] | None = None
+    goal: Callable[[Report], float] = loss_after
+    patience: int | None = None
+    algo: Algorithm | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("every", "tasks", "tasks_per_batch", *(("patience",) if self.patience is not None else ())):
+            object.__setattr__(self, name, checked_integer(getattr(self, name), f"Evaluation: {name}", least=1))
+        check_source(self.source, "Evaluation: source")
+
 
 def meta_test(
     algo: Algorithm,
@@ -85,9 +134,16 @@ def meta_test(
     Raises:
         MetaspecError: As `adapt`.
     """
-    size = checked_integer(tasks_per_batch, "meta_test: tasks_per_batch", least=1)
-    batches = ceil(checked_integer(tasks, "meta_test: tasks", least=1) / size)
     B = resolve(backend, plain_leaves(params))
+    check_source(task_source, "meta_test: task_source")
+    size = checked_integer(tasks_per_batch, "meta_test: tasks_per_batch", least=1)
+    return tester(B, algo, loss, metric)(params, task_source, checked_integer(tasks, "meta_test: tasks", least=1), size)
+
+
+def tester(
+    B: Backend, algo: Algorithm, loss: Callable[[Tree, Tree], Any], metric: Callable[[Tree, Tree], Any] | None
+) -> Callable[[Tree, TaskSource, int, int], Report]:
+    """`meta_test` as a function of (params, source, tasks, tasks per batch) that is compiled once for many calls."""
     measures = [loss] if metric is None else [loss, metric]
 
     def judge(params: Tree, batch: Task) -> Tree:
@@ -98,13 +154,18 @@ def meta_test(
         return B.vmap(per_task)(batch)
 
     judged = compile(judge, backend=B)
-    with computing(B, params):
-        params = asarray(params, backend=B)
-        rows = [judged(params, asarray(task_source.batch(i, size), backend=B)) for i in range(batches)]
-        columns = [
-            _estimate([B.to_numpy(row[m][when]) for row in rows]) for m in range(len(measures)) for when in (0, 1)
-        ]
-    return Report(batches * size, *columns)
+
+    def test(params: Tree, source: TaskSource, tasks: int, size: int) -> Report:
+        batches = ceil(tasks / size)
+        with computing(B, params):
+            params = asarray(params, backend=B)
+            rows = [judged(params, asarray(source.batch(i, size), backend=B)) for i in range(batches)]
+            columns = [
+                _estimate([B.to_numpy(row[m][when]) for row in rows]) for m in range(len(measures)) for when in (0, 1)
+            ]
+        return Report(batches * size, *columns)
+
+    return test
 
 
 def _estimate(values: list[Any]) -> Estimate:

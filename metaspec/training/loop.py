@@ -1,54 +1,27 @@
-"""Meta-training: one compiled step, repeated."""
+"""Meta-training: outer steps, and on the way evaluations, checkpoints, and whatever is called back."""
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import count, islice
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from typing import Any
 
 from metaspec.algorithm import Algorithm
-from metaspec.api import batch_meta_gradient, compile
-from metaspec.arrays import asarray, computing, plain_leaves
-from metaspec.checks import check_members, checked_integer
+from metaspec.arrays import plain_leaves
+from metaspec.checks import checked_integer
 from metaspec.choice import resolve
-from metaspec.data.source import TaskSource
+from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import InvalidTypeError, NonFiniteError
+from metaspec.files import sole_user, sweep
 from metaspec.protocol import Backend
-from metaspec.task import Task, Tree
-from metaspec.training.optimizers import Adam, Optimizer
-
-
-class StepRecord(NamedTuple):
-    """One outer step: its number (from 0), the mean query loss after adaptation, and the seconds that it took."""
-
-    step: int
-    query_loss: float
-    seconds: float
-
-
-class Progress(NamedTuple):
-    """Where a training stands after a step: the record of the step and what it left behind."""
-
-    record: StepRecord
-    params: Tree
-    optimizer_state: Tree
-
-
-@dataclass(frozen=True)
-class Run:
-    """What `meta_train` returns.
-
-    Attributes:
-        params: The trained meta-parameters.
-        optimizer_state: The outer optimiser's state, to go on with.
-        steps: The number of outer steps taken so far; the next step's number.
-        history: One StepRecord per step.
-    """
-
-    params: Tree
-    optimizer_state: Tree
-    steps: int
-    history: tuple[StepRecord, ...] = field(repr=False)
+from metaspec.task import Tree
+from metaspec.training.checkpoints import Checkpoints
+from metaspec.training.describe import described
+from metaspec.training.errors import DivergedError
+from metaspec.training.evaluate import Evaluation, tester
+from metaspec.training.journey import Journey
+from metaspec.training.native import optimizer_for
+from metaspec.training.optimizers import Adam
+from metaspec.training.run import Run
+from metaspec.training.steps import Progress, training_steps
 
 
 def meta_train(
@@ -59,32 +32,48 @@ def meta_train(
     *,
     steps: int,
     tasks_per_step: int = 25,
-    optimizer: Optimizer | None = None,
+    optimizer: Any = None,
+    clip_norm: float | None = None,
+    evaluation: Evaluation | None = None,
+    checkpoints: Checkpoints | None = None,
     resume: Run | None = None,
-    callback: Callable[[StepRecord], Any] | None = None,
+    callbacks: Sequence[Callable[[Progress], Any]] = (),
+    prefetch: int = 1,
     backend: str | Backend | None = None,
 ) -> Run:
     """Algorithm 1 of the field: sample tasks, adapt to each, move the meta-parameters along the mean meta-update.
 
-    phi <- optimizer(phi, mean_t delta_t), `steps` times, on the source's batches number 0, 1, ...
+    phi <- optimizer(phi, mean_t delta_t), on the source's batches number 0, 1, ..., until there are `steps` steps.
+
+    With `checkpoints` a training that was killed, at whatever moment, goes on when it is called again, and ends with
+    the same bits as if it had not been (on the same backend and machine).
 
     Args:
         algo: The algorithm.
         loss: As in `meta_gradient`.
         params: The first meta-parameters; NumPy arrays are converted to the chosen backend.
         task_source: Gives `batch(step, size)`: a stacked Task of NumPy arrays.
-        steps: Number of outer steps, >= 0.
+        steps: Number of outer steps in all, those of `resume` or of the checkpoint among them; >= 0.
         tasks_per_step: The meta-batch size.
-        optimizer: Adam(1e-3) unless given.
-        resume: A Run to go on from; `params` is then its own and `steps` are added.
-        callback: Called after each step.
+        optimizer: `Adam(1e-3)` unless given; SGD, AdamW, an optax transformation, a class of torch.optim (or
+            functools.partial of one), a Keras optimizer.
+        clip_norm: The mean meta-update is shortened to this norm (over all leaves) where it is longer.
+        evaluation: Judge on held-out tasks on the way; the best parameters are kept, and training may stop early.
+        checkpoints: Where and how often to save. Where the folder has checkpoints of this training, it goes on.
+        resume: A Run to go on from; `params` is then its own.
+        callbacks: Each is called with the Progress after each step; True ends the training. Where one has them,
+            `start(run)` is called before the first step, `evaluated(judged)` after an evaluation, `end(run)` last.
+        prefetch: How many batches a thread makes ahead; 0 makes them in turn. The bits are the same.
         backend: Name or instance; by default as `get_backend` chooses, else the framework of `params`.
 
     Returns:
         Run.
 
     Raises:
-        NonFiniteError: NaN or infinity arose; the message names the outer step, the inner step and the leaf.
+        DivergedError: NaN or infinity arose; the message names the outer step, the inner step and the leaf; its `run`
+            is the training up to the last good step, which is also the newest checkpoint.
+        CheckpointError: The checkpoints are damaged, or of another model.
+        InvalidArgumentError: The checkpoints are of another set-up; the message says what differs.
         MetaspecError: As `batch_meta_gradient`.
 
     Example:
@@ -94,90 +83,71 @@ def meta_train(
         >>> run = ms.meta_train(algo, network.loss, network.init(seed=0), data.Sinusoid(), steps=100, backend="numpy")
     """
     steps = checked_integer(steps, "meta_train: steps", least=0)
-    if resume is not None and not isinstance(resume, Run):
-        raise InvalidTypeError(f"meta_train: resume must be a Run or None, got {type(resume).__name__}")
-    B = resolve(backend, plain_leaves(params))
-    outer = Adam() if optimizer is None else optimizer
-    check_members(outer, "meta_train: optimizer", ("init", "update"), "Adam(lr=1e-3)")
-    if resume is None:
-        with computing(B, params):
-            params = asarray(params, backend=B)
-            resume = Run(params, outer.init(B, params), 0, ())
-    history, params, state = list(resume.history), resume.params, resume.optimizer_state
-    for progress in islice(
-        training_steps(algo, loss, params, task_source, outer, state, resume.steps, tasks_per_step, backend=B), steps
+    for name, value, kind in (
+        ("resume", resume, Run),
+        ("evaluation", evaluation, Evaluation),
+        ("checkpoints", checkpoints, Checkpoints),
     ):
-        record, params, state = progress
-        history.append(record)
-        if callback is not None:
-            callback(record)
-    return Run(params, state, resume.steps + steps, tuple(history))
-
-
-def training_steps(
-    algo: Algorithm,
-    loss: Callable[[Tree, Tree], Any],
-    params: Tree,
-    task_source: TaskSource,
-    optimizer: Optimizer,
-    optimizer_state: Tree | None = None,
-    first_step: int = 0,
-    tasks_per_step: int = 25,
-    *,
-    backend: str | Backend | None = None,
-) -> Iterator[Progress]:
-    """The outer steps of `meta_train`, one after the other and without end, for a loop of one's own.
-
-    Args:
-        algo: As in `meta_train`.
-        loss: As in `meta_train`.
-        params: As in `meta_train`.
-        task_source: As in `meta_train`.
-        optimizer: The outer optimiser.
-        optimizer_state: Its state; None starts afresh.
-        first_step: The number of the first batch to take.
-        tasks_per_step: As in `meta_train`.
-        backend: As in `meta_train`.
-
-    Yields:
-        Progress after each step; nothing of an unfinished step is seen.
-
-    Raises:
-        NonFiniteError: As `meta_train`. What was yielded last is still good.
-    """
-    size = checked_integer(tasks_per_step, "meta_train: tasks_per_step", least=1)
-    if not isinstance(task_source, TaskSource):
-        raise InvalidTypeError(
-            f"meta_train: task_source needs task(index) and batch(step, size), got {type(task_source).__name__}"
-        )
+        if value is not None and not isinstance(value, kind):
+            raise InvalidTypeError(f"meta_train: {name} must be a {kind.__name__} or None, got {type(value).__name__}")
+    check_source(task_source, "meta_train: task_source")
     B = resolve(backend, plain_leaves(params))
-
-    def one_step(params: Tree, state: Tree, tasks: Task) -> tuple[Tree, Tree, Any, Any]:
-        r = batch_meta_gradient(algo, loss, params, tasks, backend=B)
-        return *optimizer.update(B, params, state, r.delta), r.query_loss, B.xp.all(r.diagnostics.finite)
-
-    compiled = compile(one_step, backend=B)
-    with computing(B, params):
-        params = asarray(params, backend=B)
-        state = optimizer.init(B, params) if optimizer_state is None else optimizer_state
-    for step in count(first_step):
-        start = time.perf_counter()
-        with computing(B, params):
-            tasks = asarray(task_source.batch(step, size), backend=B)
-            new_params, state, query_loss, finite = compiled(params, state, tasks)
-            if not bool(B.to_numpy(finite)):
-                _explain(B, algo, loss, params, tasks, step)
-        params = new_params
-        yield Progress(StepRecord(step, float(B.to_numpy(query_loss)), time.perf_counter() - start), params, state)
-
-
-def _explain(B: Backend, algo: Algorithm, loss: Any, params: Tree, tasks: Task, step: int) -> None:
-    """Take the step again where values can be looked at; the error then says where in the inner loop it was."""
-    try:
-        batch_meta_gradient(algo, loss, params, tasks, backend=B)
-    except NonFiniteError as error:
-        raise NonFiniteError(f"outer step {step}: {error}") from None
-    raise NonFiniteError(
-        f"outer step {step}: NaN or infinity arose in the compiled step alone; the same step taken without compilation "
-        "is finite"
+    outer = optimizer_for(B, Adam() if optimizer is None else optimizer)
+    setup = described(
+        {
+            "algorithm": algo,
+            "loss": loss,
+            "optimizer": outer,
+            "tasks": task_source,
+            "tasks_per_step": tasks_per_step,
+            "clip_norm": clip_norm,
+        }
     )
+    with ExitStack() as stack:
+        if checkpoints is not None:
+            checkpoints.folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(sole_user(checkpoints.folder))
+            sweep(checkpoints.folder, "step-*")
+        journey = Journey.begin(B, outer, params, resume, checkpoints, setup)
+        test = None if evaluation is None else tester(B, evaluation.algo or algo, loss, evaluation.metric)
+        so_far = journey.run()
+        stream = training_steps(
+            algo,
+            loss,
+            so_far.params,
+            task_source,
+            outer,
+            so_far.optimizer_state,
+            so_far.steps,
+            tasks_per_step,
+            clip_norm=clip_norm,
+            prefetch=prefetch,
+            backend=B,
+        )
+        stack.enter_context(closing(stream))
+        stack.callback(lambda: _tell(callbacks, "end", journey.run()))
+        _tell(callbacks, "start", so_far)
+        try:
+            stop = False
+            while True:
+                if evaluation is not None and test is not None and journey.due(evaluation.every):
+                    plan = evaluation.source, evaluation.tasks, evaluation.tasks_per_batch
+                    _tell(callbacks, "evaluated", journey.judge(test(journey.latest[0], *plan), evaluation))
+                if checkpoints is not None and journey.taken and journey.taken % checkpoints.every == 0:
+                    journey.save()
+                if stop or journey.taken >= steps or journey.out_of_patience(evaluation):
+                    break
+                progress = next(stream)
+                journey.step(progress)
+                answers = [callback(progress) for callback in callbacks]
+                stop = any(answer is True for answer in answers)
+        except NonFiniteError as error:
+            raise DivergedError(f"{error}. {journey.farewell()}", journey.run()) from error
+        finally:
+            journey.save()
+        return journey.run()
+
+
+def _tell(callbacks: Sequence[Callable[[Progress], Any]], event: str, what: Any) -> None:
+    for callback in callbacks:
+        getattr(callback, event, lambda _: None)(what)

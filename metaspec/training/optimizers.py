@@ -1,52 +1,74 @@
 """Outer optimisers, portable: written once over trees, the same on every backend."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from metaspec.checks import checked_number
 from metaspec.protocol import Backend
-from metaspec.task import Tree
-from metaspec.trees import tree_map, zeros_like
+from metaspec.task import Array, Tree
+from metaspec.training.schedules import Schedule, schedule_of
+from metaspec.trees import norm, scale, tree_map, zeros_like
 
 Domain = tuple[str, Callable[[float], bool]]
 POSITIVE: Domain = ("a finite number > 0", lambda x: x > 0)
+NOT_NEGATIVE: Domain = ("a finite number >= 0", lambda x: x >= 0)
 FRACTION: Domain = ("a number in [0, 1)", lambda x: 0 <= x < 1)
 
 
 class Optimizer(Protocol):
     """An outer optimiser: a frozen dataclass whose state is a tree of arrays."""
 
+    @property
+    def traceable(self) -> bool:
+        """Whether `update` may be compiled together with the meta-gradient."""
+
+    def rate(self, step: int) -> float:
+        """The learning rate of outer step number `step`; computed in Python, outside of what is compiled."""
+
     def init(self, B: Backend, params: Tree) -> Tree:
         """The state before the first step."""
 
-    def update(self, B: Backend, params: Tree, state: Tree, delta: Tree) -> tuple[Tree, Tree]:
-        """The parameters and the state after a step along `delta`. Pure and traceable."""
+    def update(self, B: Backend, params: Tree, state: Tree, delta: Tree, rate: Array) -> tuple[Tree, Tree]:
+        """The parameters and the state after a step along `delta` with the scalar `rate`. Pure."""
 
 
 @dataclass(frozen=True)
 class SGD:
-    """params <- params - lr * m,  m <- momentum * m + delta  (heavy ball; without momentum m = delta).
+    """m <- momentum * m + delta,  params <- params - lr * m, or with Nesterov's - lr * (delta + momentum * m).
 
     Attributes:
-        lr: Step size > 0. For Reptile, 1 moves all the way to the mean of the adapted parameters.
-        momentum: In [0, 1).
+        lr: Step size > 0, or a function of the step (see `schedules`). For Reptile, 1 moves all the way to the mean of
+            the adapted parameters.
+        momentum: In [0, 1); 0 is plain descent, m = delta.
+        nesterov: Look ahead.
     """
 
-    lr: float = 1e-2
+    lr: float | Schedule = 1e-2
     momentum: float = 0.0
+    nesterov: bool = False
+
+    traceable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _settle(self, lr=POSITIVE, momentum=FRACTION)
+        _settle(self, momentum=FRACTION)
+
+    def rate(self, step: int) -> float:
+        """lr, at this step."""
+        return schedule_of(self.lr, "SGD: lr")(step)
 
     def init(self, B: Backend, params: Tree) -> Tree:
         """m = 0, or nothing without momentum."""
         return zeros_like(B, params) if self.momentum else None
 
-    def update(self, B: Backend, params: Tree, state: Tree, delta: Tree) -> tuple[Tree, Tree]:
+    def update(self, B: Backend, params: Tree, state: Tree, delta: Tree, rate: Array) -> tuple[Tree, Tree]:
         """One step."""
-        m = tree_map(B, lambda m, d: self.momentum * m + d, state, delta) if self.momentum else delta
-        return tree_map(B, lambda p, m: p - self.lr * m, params, m), m if self.momentum else None
+        if not self.momentum:
+            return _stepped(B, params, rate, delta), None
+        m = tree_map(B, lambda m, d: self.momentum * m + d, state, delta)
+        way = tree_map(B, lambda m, d: d + self.momentum * m, m, delta) if self.nesterov else m
+        return _stepped(B, params, rate, way), m
 
 
 @dataclass(frozen=True)
@@ -57,40 +79,113 @@ class Adam:
     params <- params - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps).
 
     Attributes:
-        lr: Step size > 0.
+        lr: Step size > 0, or a function of the step (see `schedules`).
         b1: Decay of the first moment, in [0, 1).
         b2: Decay of the second moment, in [0, 1).
         eps: > 0.
     """
 
-    lr: float = 1e-3
+    lr: float | Schedule = 1e-3
     b1: float = 0.9
     b2: float = 0.999
     eps: float = 1e-8
 
+    traceable: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
-        _settle(self, lr=POSITIVE, b1=FRACTION, b2=FRACTION, eps=POSITIVE)
+        _settle(self, b1=FRACTION, b2=FRACTION, eps=POSITIVE)
+
+    def rate(self, step: int) -> float:
+        """lr, at this step."""
+        return schedule_of(self.lr, f"{type(self).__name__}: lr")(step)
 
     def init(self, B: Backend, params: Tree) -> Tree:
-        """Moments of zero; the powers b1^t and b2^t of t = 0, kept leaf by leaf in the leaf's dtype."""
-        ones = tree_map(B, lambda p: B.xp.ones_like(B.xp.sum(p)), params)
-        return {"m": zeros_like(B, params), "v": zeros_like(B, params), "b1t": ones, "b2t": ones}
+        """Moments of zero, t = 0."""
+        return {"m": zeros_like(B, params), "v": zeros_like(B, params), "t": B.asarray(0, dtype="int32")}
 
-    def update(self, B: Backend, params: Tree, state: Tree, delta: Tree) -> tuple[Tree, Tree]:
+    def update(self, B: Backend, params: Tree, state: Tree, delta: Tree, rate: Array) -> tuple[Tree, Tree]:
         """One step."""
-        xp = B.xp
         m = tree_map(B, lambda m, d: self.b1 * m + (1 - self.b1) * d, state["m"], delta)
         v = tree_map(B, lambda v, d: self.b2 * v + (1 - self.b2) * d * d, state["v"], delta)
-        b1t = tree_map(B, lambda power: self.b1 * power, state["b1t"])
-        b2t = tree_map(B, lambda power: self.b2 * power, state["b2t"])
+        t = state["t"] + 1
 
-        def stepped(p: Any, m: Any, v: Any, b1t: Any, b2t: Any) -> Any:
-            return p - self.lr * (m / (1 - b1t)) / (xp.sqrt(v / (1 - b2t)) + self.eps)
+        def way(m: Array, v: Array) -> Array:
+            return _unbiased(B, m, self.b1, t) / (B.xp.sqrt(_unbiased(B, v, self.b2, t)) + self.eps)
 
-        return tree_map(B, stepped, params, m, v, b1t, b2t), {"m": m, "v": v, "b1t": b1t, "b2t": b2t}
+        return _stepped(B, params, rate, tree_map(B, way, m, v)), {"m": m, "v": v, "t": t}
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov, Hutter 2019): lr * weight_decay * params is taken off as well.
+
+    Attributes:
+        lr: As Adam's.
+        b1: As Adam's.
+        b2: As Adam's.
+        eps: As Adam's.
+        weight_decay: >= 0.
+    """
+
+    lr: float | Schedule = 1e-3
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 1e-2
+
+    traceable: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _settle(self, b1=FRACTION, b2=FRACTION, eps=POSITIVE, weight_decay=NOT_NEGATIVE)
+
+    def rate(self, step: int) -> float:
+        """lr, at this step."""
+        return self._adam.rate(step)
+
+    def init(self, B: Backend, params: Tree) -> Tree:
+        """As Adam's."""
+        return self._adam.init(B, params)
+
+    def update(self, B: Backend, params: Tree, state: Tree, delta: Tree, rate: Array) -> tuple[Tree, Tree]:
+        """One step."""
+        shrunk = tree_map(B, lambda p: p - _rate_like(B, rate, p) * self.weight_decay * p, params)
+        return self._adam.update(B, shrunk, state, delta, rate)
+
+    @property
+    def _adam(self) -> Adam:
+        return Adam(self.lr, self.b1, self.b2, self.eps)
+
+
+def clip_by_global_norm(B: Backend, tree: Tree, max_norm: float) -> Tree:
+    """tree * min(1, max_norm / ||tree||), the norm being that of all leaves together; a shorter tree keeps its bits.
+
+    Source: Pascanu, Mikolov, Bengio 2013, algorithm 1.
+    """
+    length = norm(B, tree)
+    longer = length > max_norm
+    safe = B.xp.where(longer, length, B.xp.ones_like(length))
+    return scale(B, B.xp.where(longer, max_norm / safe, B.xp.ones_like(length)), tree)
+
+
+def _stepped(B: Backend, params: Tree, rate: Array, way: Tree) -> Tree:
+    return tree_map(B, lambda p, w: p - _rate_like(B, rate, p) * w, params, way)
+
+
+def _rate_like(B: Backend, rate: Array, leaf: Array) -> Array:
+    return B.xp.astype(rate, leaf.dtype, copy=False)
+
+
+def _unbiased(B: Backend, moment: Array, decay: float, t: Array) -> Array:
+    """moment / (1 - decay^t); 1 - decay^t loses half its digits where it is small, expm1 none."""
+    if decay == 0:
+        return moment
+    return moment / -B.xp.expm1(B.xp.astype(t, moment.dtype) * math.log(decay))
 
 
 def _settle(optimizer: Any, **domains: Domain) -> None:
+    kind = type(optimizer).__name__
+    if not callable(optimizer.lr):
+        domains["lr"] = POSITIVE
     for name, (expected, inside) in domains.items():
-        value = checked_number(getattr(optimizer, name), f"{type(optimizer).__name__}: {name}", expected, inside)
+        value = checked_number(getattr(optimizer, name), f"{kind}: {name}", expected, inside)
         object.__setattr__(optimizer, name, value)

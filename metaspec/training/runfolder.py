@@ -14,7 +14,7 @@ import metaspec
 from metaspec.errors import InvalidArgumentError
 from metaspec.protocol import Backend
 from metaspec.training.evaluate import Report
-from metaspec.training.loop import StepRecord
+from metaspec.training.run import StepRecord
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,119 @@
+"""A folder of checkpoints: the newest that is whole is what a training goes on from."""
+
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metaspec.arrays import plain_leaves
+from metaspec.checks import checked_integer
+from metaspec.choice import resolve
+from metaspec.files import discard_folder
+from metaspec.protocol import Backend
+from metaspec.task import Tree
+from metaspec.training import checkpoint
+from metaspec.training.errors import CheckpointError
+from metaspec.training.run import Run
+
+NAME = re.compile(r"step-(\d{8,})")
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where `meta_train` keeps checkpoints, how often it writes one, and how many it keeps.
+
+    Each holds the best parameters beside the last ones, so that pruning never loses them.
+
+    Attributes:
+        folder: Made if it is not there. One training's alone.
+        every: Outer steps between two checkpoints, >= 1; the last step gets one in any case.
+        keep: How many of the newest stay, >= 1.
+
+    Raises:
+        InvalidArgumentError, InvalidTypeError: `every` or `keep` is no integer >= 1.
+
+    Example:
+        >>> Checkpoints("runs/first/checkpoints", every=100).keep
+        3
+    """
+
+    folder: Path
+    every: int = 100
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))
+        for name in ("every", "keep"):
+            object.__setattr__(self, name, checked_integer(getattr(self, name), f"Checkpoints: {name}", least=1))
+
+    def save(self, B: Backend, run: Run, setup: Any = None) -> Path:
+        """Write a run, whole or not at all, and remove what is older than the newest `keep`."""
+        path = self.folder / f"step-{run.steps:08}"
+        checkpoint.write(path, B, run, setup)
+        for old in list(newest_first(self.folder))[self.keep :]:
+            discard_folder(old)
+        return path
+
+    def newest(self) -> checkpoint.Stored | None:
+        """The newest checkpoint that is whole; None where there is none at all. Warns of each that is not.
+
+        Raises:
+            CheckpointError: There are checkpoints, and all are damaged or foreign.
+        """
+        faults = []
+        for path in newest_first(self.folder):
+            try:
+                stored = checkpoint.read(path)
+            except CheckpointError as error:
+                faults.append(str(error))
+                continue
+            for fault in faults:
+                warnings.warn(f"{fault}; {path.name} is used in its place", RuntimeWarning, stacklevel=2)
+            return stored
+        if faults:
+            raise CheckpointError(f"no checkpoint in {self.folder} is whole. {'. '.join(faults)}")
+        return None
+
+
+def newest_first(folder: Path) -> Iterator[Path]:
+    """The checkpoints in a folder, by the number of steps in their names."""
+    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := NAME.fullmatch(path.name))]
+    return (path for _, path in sorted(found, reverse=True))
+
+
+def save_checkpoint(path: str | Path, run: Run, *, backend: str | Backend | None = None) -> None:
+    """Write a run as the folder `path` (safetensors and JSON), whole or not at all; what was there is replaced.
+
+    Args:
+        path: The folder.
+        run: What `meta_train` returned.
+        backend: As in `meta_train`.
+
+    Raises:
+        DtypeNotHonouredError: A leaf is wider than float64, which safetensors cannot hold.
+    """
+    checkpoint.write(Path(path), resolve(backend, plain_leaves(run.params)), run)
+
+
+def load_checkpoint(
+    path: str | Path, params: Tree, optimizer: Any = None, *, backend: str | Backend | None = None
+) -> Run:
+    """The run in a checkpoint, on any backend, whichever wrote it.
+
+    Args:
+        path: A checkpoint, or a folder of checkpoints, whose newest that is whole is taken.
+        params: Parameters of the same model, for their structure, shapes and dtypes.
+        optimizer: The outer optimiser of the run, to go on with; without it `optimizer_state` is None.
+        backend: Name or instance; by default as `get_backend` chooses, else the framework of `params`.
+
+    Raises:
+        CheckpointError: Damaged, foreign, or of another model or optimiser; the message names the file and the reason.
+    """
+    from metaspec.training.native import optimizer_for
+
+    B, path = resolve(backend, plain_leaves(params)), Path(path)
+    stored = Checkpoints(path).newest() if any(newest_first(path)) else checkpoint.read(path)
+    assert stored is not None
+    return checkpoint.restore(stored, B, params, None if optimizer is None else optimizer_for(B, optimizer))

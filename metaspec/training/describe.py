@@ -1,0 +1,42 @@
+"""What a training was set up with, as JSON: enough to refuse to go on with something else."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
+from typing import Any
+
+from metaspec.choice import get_backend
+from metaspec.registry import owner_of
+
+
+def described(x: Any) -> Any:
+    """x as JSON: dataclasses by their fields, arrays by a digest of their bits, functions and all else by name."""
+    if x is None or isinstance(x, bool | int | float | str):
+        return x
+    if is_dataclass(x) and not isinstance(x, type):
+        return {"kind": type(x).__name__, **{f.name: described(getattr(x, f.name)) for f in fields(x) if f.repr}}
+    if isinstance(x, Mapping):
+        return {str(key): described(value) for key, value in x.items()}
+    if isinstance(x, partial):
+        return {"kind": "partial", "of": described(x.func), "args": described(x.args), **described(x.keywords)}
+    if isinstance(x, list | tuple):
+        return [described(value) for value in x]
+    owner = owner_of(x)
+    if owner is not None:
+        array = get_backend(owner).to_numpy(x)
+        digest = hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + array.tobytes()).hexdigest()
+        return f"array {digest[:16]}"
+    named = x if hasattr(x, "__qualname__") else type(x)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def differences(saved: Any, now: Any, name: str = "") -> list[str]:
+    """Where two descriptions differ, one line each."""
+    if isinstance(saved, dict) and isinstance(now, dict):
+        return [
+            line
+            for key in sorted(saved.keys() | now.keys())
+            for line in differences(saved.get(key), now.get(key), f"{name}.{key}" if name else key)
+        ]
+    return [] if saved == now else [f"{name} was {saved!r} and is {now!r}"]

@@ -8,11 +8,15 @@ from metaspec.conformance.laws.claims import Claim
 
 @dataclass(frozen=True)
 class Hello:
-    """A worker's first message: what it is, or why it cannot be."""
+    """A worker's first message: what it is, or why it cannot be.
+
+    `unwritten`: the required members that the adapter has only a placeholder for.
+    """
 
     versions: dict[str, str]
     dtypes: tuple[str, ...]
     error: str = ""
+    unwritten: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,8 @@ def _certify(line: Line, target: str, jobs: Sequence[Job], timeout: float) -> st
             if line.stop.is_set():
                 return ""
             hello = process.hello()
-            if hello.error:
-                return hello.error
+            if hello.error or hello.unwritten:
+                return hello.error or f"still to be written, in this order: {', '.join(hello.unwritten)}"
             if life == 0:
                 jobs = [job for job in jobs if job[1] in hello.dtypes]
                 remaining = iter(jobs)

@@ -23,6 +23,7 @@ from metaspec.conformance.losses import loss_of
 from metaspec.conformance.messages import Hello, Result
 from metaspec.conformance.plain import leaves, tree_map
 from metaspec.conformance.scenario import Scenario
+from metaspec.conformance.unwritten import unwritten
 from metaspec.errors import InvalidTypeError
 from metaspec.protocol import Backend
 from metaspec.registry import registrations
@@ -102,7 +103,8 @@ def main(target: str) -> None:
         backend = load(target)
         registered = registrations().get(backend.name)
         dtypes = registered.dtypes if registered else ("float32", "float64")
-        hello = Hello(dict(backend.versions()), dtypes)
+        missing = unwritten(backend)
+        hello = Hello({} if "versions" in missing else dict(backend.versions()), dtypes, unwritten=missing)
     except Exception as error:
         send(results, Hello({}, (), f"{type(error).__name__}: {error}"))
         return

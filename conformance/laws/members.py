@@ -22,18 +22,20 @@ from metaspec.errors import DtypeNotHonouredError
 from metaspec.inner import GradientDescent
 
 LEAVES = {"b": [shaped(2, 3), shaped()], "a": shaped(3)}
-REQUIRED = (
-    "versions",
-    "precision",
-    "asarray",
-    "to_numpy",
-    "is_concrete",
-    "xp",
-    "value_and_grad",
-    "vjp",
-    "stop_gradient",
+ORDER = (
+    "member/versions",
+    "member/precision",
+    "member/asarray",
+    "member/to_numpy",
+    "member/is_concrete",
+    "member/trees",
+    "member/xp",
+    "member/precision_restores",
+    "member/value_and_grad",
+    "member/vjp",
+    "member/stop_gradient",
 )
-"""The members that an adapter must write, in the order in which to write them; `trees` it is given."""
+"""The laws of the members in the order in which an adapter is best written; each asks little beyond those before."""
 
 
 class Pair(NamedTuple):
@@ -84,7 +86,7 @@ def precision(at: Bench) -> Iterator[Claim]:
 )
 def precision_restores(at: Bench) -> Iterator[Claim]:
     def settings() -> tuple[Any, ...]:
-        return np.geterr(), random.getstate(), at.B.dtype_name(at.B.asarray(1.0)), _product(at)
+        return dict(at.B.settings()), np.geterr(), random.getstate(), at.B.dtype_name(at.B.asarray(1.0)), _product(at)
 
     before = settings()
     for dtype in ("float32", "float64", at.dtype):

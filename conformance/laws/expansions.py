@@ -1,0 +1,136 @@
+"""Laws of the expansions in α over the order of K minibatches (Nichol, Achiam, Schulman 2018, section 5.1).
+
+One step on each of K minibatches b_1 … b_K in some order; E is the mean over all K! orders. With g_i and H_i those of
+l(·; b_i) at φ, G = mean_i g_i and I = mean_{i≠j} H_i g_j. The coefficients are derivatives at α = 0, so there is no
+remainder to bound.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import permutations
+
+import numpy as np
+
+from metaspec.algorithms import FOMAML, MAML, Reptile
+from metaspec.conformance.laws.bench import Array, Bench, Tree
+from metaspec.conformance.laws.claims import Claim, Equal
+from metaspec.conformance.laws.law import law
+from metaspec.conformance.laws.limits import slope_in_rate
+from metaspec.conformance.laws.on import nowhere, scenarios
+from metaspec.inner import GradientDescent
+from metaspec.task import Task
+from metaspec.trees import add, divide, mean0, scale, subtract
+
+
+def mean(at: Bench, trees: list[Tree]) -> Tree:
+    """Of trees of one structure."""
+    total = trees[0]
+    for tree in trees[1:]:
+        total = add(at.B, total, tree)
+    return divide(at.B, total, float(len(trees)))
+
+
+def inner_product_gradient(at: Bench, batches: list[Tree]) -> Tree:
+    """I = mean_{i≠j} H_i g_j, half the gradient of mean_{i≠j} ⟨g_i, g_j⟩."""
+    return mean(at, [at.product(bi, at.gradient(bj)) for bi, bj in permutations(batches, 2)])
+
+
+def walk(at: Bench, step: GradientDescent, batches: tuple[Tree, ...], theta: Tree) -> Tree:
+    """One step on each batch, each by the public `adapt`."""
+    for batch in batches:
+        theta = at.adapt(FOMAML(step), params=theta, support=batch)
+    return theta
+
+
+def over_orders(at: Bench, batches: list[Tree], f: Callable[[tuple[Tree, ...]], Tree]) -> Tree:
+    """E f, the orders batched along an axis of their own."""
+    orders = at.B.tree_stack(list(permutations(batches)))
+    return mean0(at.B, at.B.vmap(f)(orders))
+
+
+@law(
+    "maml-over-orders",
+    "E[∇_φ l(θ_{K−1}(φ); b_K)] = G − 2(K − 1) α I + O(α²)",
+    "MS-MAML-1",
+    "MS-BACKEND-1",
+    on=scenarios("stacked-compiled/maml"),
+    applies=nowhere,
+    dtypes=("float64",),
+)
+def maml_over_orders(at: Bench) -> Iterator[Claim]:
+    def expected(batches: list[Tree], rate: Array) -> Tree:
+        step = GradientDescent(rate, 1)
+
+        def delta(order: tuple[Tree, ...]) -> Tree:
+            theta, back = at.B.vjp(partial(walk, at, step, order[:-2]), at.params)
+            return back(at.meta_gradient(MAML(step), params=theta, task=Task(*order[-2:])).delta)[0]
+
+        return over_orders(at, batches, delta)
+
+    for K, batches in _supports(at):
+        slope = slope_in_rate(at, partial(expected, batches))
+        yield Equal(f"K = {K}", slope, scale(at.B, -2.0 * (K - 1), inner_product_gradient(at, batches)))
+
+
+@law(
+    "fomaml-over-orders",
+    "E[∇l(θ_{K−1}; b_K)] = G − (K − 1) α I + O(α²)",
+    "MS-FOMAML-1",
+    "MS-BACKEND-1",
+    on=scenarios("stacked-compiled/fomaml"),
+    applies=nowhere,
+    dtypes=("float64",),
+)
+def fomaml_over_orders(at: Bench) -> Iterator[Claim]:
+    def expected(batches: list[Tree], rate: Array) -> Tree:
+        step = GradientDescent(rate, 1)
+
+        def delta(order: tuple[Tree, ...]) -> Tree:
+            theta = walk(at, step, order[:-2], at.params)
+            return at.meta_gradient(FOMAML(step), params=theta, task=Task(*order[-2:])).delta
+
+        return over_orders(at, batches, delta)
+
+    for K, batches in _supports(at):
+        slope = slope_in_rate(at, partial(expected, batches))
+        yield Equal(f"K = {K}", slope, scale(at.B, -float(K - 1), inner_product_gradient(at, batches)))
+
+
+@law(
+    "reptile-over-orders",
+    "E[φ − θ_K] = K α G − K(K − 1)/2 α² I + O(α³)",
+    "MS-REPTILE-1",
+    "MS-BACKEND-1",
+    on=scenarios("stacked-compiled/reptile"),
+    applies=nowhere,
+    dtypes=("float64",),
+)
+def reptile_over_orders(at: Bench) -> Iterator[Claim]:
+    def expected(batches: list[Tree], rate: Array) -> Tree:
+        reptile = Reptile(GradientDescent(rate, 1))
+
+        def way(order: tuple[Tree, ...]) -> Tree:
+            theta = at.params
+            for batch in order:
+                theta = subtract(at.B, theta, at.meta_gradient(reptile, params=theta, task=Task(batch, None)).delta)
+            return subtract(at.B, at.params, theta)
+
+        return over_orders(at, batches, way)
+
+    for K, batches in _supports(at):
+        G = mean(at, [at.gradient(batch) for batch in batches])
+        first, second = slopes(at, partial(expected, batches))
+        yield Equal(f"K = {K}, α", first, scale(at.B, float(K), G))
+        yield Equal(f"K = {K}, α²", second, scale(at.B, -float(K * (K - 1)), inner_product_gradient(at, batches)))
+
+
+def slopes(at: Bench, f: Callable[[Array], Tree]) -> tuple[Tree, Tree]:
+    """df/dα and d²f/dα² at α = 0."""
+    nought, one = at.array(np.asarray(0.0)), at.array(np.asarray(1.0))
+    return at.B.jvp(lambda rate: at.B.jvp(f, (rate,), (one,))[1], (nought,), (one,))
+
+
+def _supports(at: Bench) -> Iterator[tuple[int, list[Tree]]]:
+    """Two minibatches, then three: the tasks' support sets."""
+    for K in (2, 3):
+        yield K, [task.support for task in at.tasks[:K]]

@@ -3,10 +3,18 @@
 from metaspec.conformance.laws import (  # each enters its laws into the table
     batches,  # noqa: F401
     capabilities,  # noqa: F401
+    chain,  # noqa: F401
     closed_forms,  # noqa: F401
+    expansions,  # noqa: F401
+    implicit,  # noqa: F401
+    limits,  # noqa: F401
     member_derivatives,  # noqa: F401
     members,  # noqa: F401
+    moreau,  # noqa: F401
     namespace,  # noqa: F401
+    one_example,  # noqa: F401
+    scaling,  # noqa: F401
+    unrolled,  # noqa: F401
 )
 from metaspec.conformance.laws.law import LAWS, Law
 from metaspec.conformance.laws.lawful import Lawful

@@ -86,15 +86,15 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
 
 
 def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
-    """out[..., i, ...] = x[..., indices[..., i, ...], ...]."""
+    """out[..., i, ...] = x[..., indices[..., i, ...], ...]; the other axes of the two broadcast."""
     axis = normalize_axis(axis, x.ndim)
     xp = namespace_of(indices)
     key: list[Any] = []
-    for a, n in enumerate(indices.shape):
+    for a in range(x.ndim):
         if a == axis:
             key.append(indices)
         else:
-            along = xp.arange(x.shape[a] if x.shape[a] == n or n != 1 else 1, dtype=indices.dtype)
+            along = xp.arange(x.shape[a], dtype=indices.dtype)  # spreads where x or the indices have length 1
             key.append(xp.reshape(along, tuple(-1 if b == a else 1 for b in range(x.ndim))))
     return getitem(x, tuple(key))
 

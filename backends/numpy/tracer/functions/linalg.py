@@ -11,7 +11,7 @@ from ..rules.elementwise import absolute, power, square, where
 from ..rules.structure import astype, matrix_transpose, normalize_axes, normalize_axis
 from . import reductions
 from .contractions import matmul, outer, tensordot, vecdot
-from .shaping import cut, expand_dims, moveaxis, reshape, squeeze, stack
+from .shaping import broadcast_to, cut, expand_dims, moveaxis, reshape, squeeze, stack
 
 
 class SlogdetResult(NamedTuple):
@@ -104,9 +104,10 @@ def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: f
         return reductions.min(absolute(x), axis=axes, keepdims=keepdims)
     if ord == 0:
         return reductions.sum(astype(x != 0, x.dtype), axis=axes, keepdims=keepdims)
-    total = reductions.sum(power(absolute(x), ord), axis=axes, keepdims=keepdims)
-    zero = total == 0
-    return where(zero, 0.0, power(where(zero, 1.0, total), 1.0 / ord))
+    zero = reductions.all(x == 0, axis=axes, keepdims=True)
+    total = reductions.sum(power(where(zero, 1.0, absolute(x)), ord), axis=axes, keepdims=True)
+    norm = where(zero, 0.0, power(total, 1.0 / ord))
+    return norm if keepdims else squeeze(norm, axes)
 
 
 def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
@@ -139,11 +140,11 @@ def matrix_power(x: Array, n: int, /) -> Array:
     if n < 0:
         return matrix_power(inv(x), -n)
     if n == 0:
-        return matmul(x, x) * 0 + namespace_of(x).eye(x.shape[-1], dtype=x.dtype)
-    half = x if n < 2 else matrix_power(x, n // 2)
+        return broadcast_to(namespace_of(x).eye(x.shape[-1], dtype=x.dtype), x.shape)
     if n == 1:
         return x
-    return matmul(half, half) if n % 2 == 0 else matmul(matmul(half, half), x)
+    half = matrix_power(x, n // 2)
+    return matmul(matmul(half, half), x) if n % 2 else matmul(half, half)
 
 
 def cross(a: Array, b: Array, /, *, axis: int = -1) -> Array:

@@ -106,7 +106,8 @@ class TorchBackend(Backend):
 
         def pullback(cotangent: Tree) -> tuple[Tree, ...]:
             cotangents = tuple(self.tree_flatten(cotangent)[0])
-            return self.tree_unflatten(structure, pull(cotangents, create_graph=_differentiated()))
+            shares = pull(cotangents, create_graph=_differentiated())
+            return self.tree_unflatten(structure, [_with_entries(share) for share in shares])
 
         value = self.tree_unflatten(value_structure, value)
         if not has_aux:
@@ -132,7 +133,7 @@ class TorchBackend(Backend):
         leaves, structure = self.tree_flatten(tuple(primals))
         flat, out = self.flat_function(f, structure)
         value, tangent = torch.func.jvp(flat, tuple(leaves), tuple(self.tree_flatten(tuple(tangents))[0]))
-        return self.tree_unflatten(out[0], value), self.tree_unflatten(out[0], tangent)
+        return self.tree_unflatten(out[0], value), self.tree_unflatten(out[0], map(_with_entries, tangent))
 
     def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         def mapped(*args: Tree) -> Tree:
@@ -167,6 +168,11 @@ def _graph(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., A
 
 def _wrapped(x: Array) -> bool:
     return bool(_functorch.is_functorch_wrapped_tensor(x))
+
+
+def _with_entries(x: Array) -> Array:
+    """The tensor itself; of PyTorch's zeros without storage, which NumPy cannot read, one that has it."""
+    return x.clone() if x._is_zerotensor() else x
 
 
 def _differentiated() -> bool:

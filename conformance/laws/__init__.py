@@ -5,6 +5,7 @@ from metaspec.conformance.laws import (  # each enters its laws into the table
     capabilities,  # noqa: F401
     chain,  # noqa: F401
     closed_forms,  # noqa: F401
+    derivatives,  # noqa: F401
     expansions,  # noqa: F401
     implicit,  # noqa: F401
     limits,  # noqa: F401
@@ -13,6 +14,7 @@ from metaspec.conformance.laws import (  # each enters its laws into the table
     moreau,  # noqa: F401
     namespace,  # noqa: F401
     one_example,  # noqa: F401
+    outer,  # noqa: F401
     scaling,  # noqa: F401
     unrolled,  # noqa: F401
 )

@@ -108,6 +108,24 @@ def first_factor(at: Bench) -> Iterator[Claim]:
 
 
 @law(
+    "dropped-terms",
+    "Δ_MAML = Δ_FOMAML − Σ_k H(θ_k) R Δ_{K−1−k}(θ_{k+1}), one term for each Hessian that FO-MAML leaves out",
+    "MS-MAML-1",
+    "MS-FOMAML-1",
+    on=scenarios("tanh-network-1/maml/steps-3"),
+    applies=algorithm("MAML"),
+)
+def dropped_terms(at: Bench) -> Iterator[Claim]:
+    steps = at.algorithm.inner.steps
+    path = [at.adapt(at.inner(steps=k)) for k in range(steps + 1)]
+    total = at.meta_gradient(FOMAML(at.algorithm.inner)).delta
+    for k in range(steps):
+        rest = at.meta_gradient(at.inner(steps=steps - 1 - k), params=path[k + 1]).delta
+        total = subtract(at.B, total, at.product(at.task.support, scaled(at, rest), path[k]))
+    yield Equal("delta", at.meta_gradient().delta, total)
+
+
+@law(
     "one-path",
     "MAML, FO-MAML and adapt reach the same θ_K; FO-MAML's Δ is ∇l(θ_K; Q)",
     "MS-MAML-1",

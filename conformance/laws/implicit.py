@@ -9,7 +9,7 @@ from metaspec.conformance.laws.claims import Claim, Equal
 from metaspec.conformance.laws.law import law
 from metaspec.conformance.laws.on import algorithm, scenarios
 from metaspec.conformance.scenario import Scenario
-from metaspec.solvers import DenseSolve
+from metaspec.solvers import ConjugateGradient, DenseSolve
 from metaspec.trees import add, add_scaled, divide, dot, norm, scale, subtract
 
 
@@ -31,13 +31,28 @@ def system(at: Bench, theta: Tree, v: Tree) -> Tree:
 )
 def residual_of_the_system(at: Bench) -> Iterator[Claim]:
     r = at.meta_gradient()
+    known: Any = r.diagnostics
     g = at.gradient(at.task.query, r.adapted)
     image = system(at, r.adapted, r.delta)
     yield Equal("<g, M delta>", dot(at.B, g, image), dot(at.B, g, g))
     size = norm(at.B, g)  # added on both sides: that is what a residual is rounded against
-    yield Equal(
-        "solve_residual", size * (1 + r.diagnostics.solve_residual), size + norm(at.B, subtract(at.B, g, image))
-    )
+    yield Equal("solve_residual", size * (1 + known.solve_residual), size + norm(at.B, subtract(at.B, g, image)))
+
+
+@law(
+    "first-conjugate-step",
+    "one step of conjugate gradients: Δ = g ⟨g, g⟩ / ⟨g, ((1 + γ) I + H(θ_K)/λ) g⟩, FO-MAML's direction",
+    "MS-IMAML-1",
+    "MS-SOLVE-1",
+    on=scenarios("adapt/imaml"),
+    applies=algorithm("IMAML"),
+)
+def first_conjugate_step(at: Bench) -> Iterator[Claim]:
+    one = ConjugateGradient(steps=1, damping=at.algorithm.solver.damping)
+    r = at.meta_gradient(replace(at.algorithm, solver=one))
+    g = at.gradient(at.task.query, r.adapted)
+    length = dot(at.B, g, g) / dot(at.B, g, system(at, r.adapted, g))
+    yield Equal("delta", r.delta, scale(at.B, length, g))
 
 
 @law(

@@ -1,6 +1,7 @@
 """Laws of the Moreau envelope, M(φ) = min_θ l(θ; S) + λ/2 ‖θ − φ‖²: what Reptile and iMAML are at the optimum θ*."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,22 @@ def strength(at: Bench) -> float:
 def solved(at: Bench) -> IMAML:
     """IMAML whose path ends at the optimum, as far as any format can tell."""
     return IMAML(GradientDescent(1 / strength(at), 16), strength(at), ConjugateGradient(steps=8))
+
+
+@law(
+    "the-optimum-moves",
+    "(I + H(θ*)/λ) ∂θ*/∂φ v = v: how the proximal optimum follows φ, forwards through the whole path, v = φ",
+    "MS-IMAML-1",
+    "MS-ADAPT-1",
+    "MS-BACKEND-1",
+    on=scenarios("tanh-network-1/imaml/steps-1"),
+    applies=nowhere,
+    dtypes=("float64",),
+)
+def the_optimum_moves(at: Bench) -> Iterator[Claim]:
+    theta, moved = at.B.jvp(lambda phi: at.adapt(solved(at), params=phi), (at.params,), (at.params,))
+    curved = divide(at.B, at.product(at.task.support, moved, theta), strength(at))
+    yield Equal("v", add(at.B, moved, curved), at.params)
 
 
 @law(
@@ -64,4 +81,5 @@ def imaml_on_the_envelope(at: Bench) -> Iterator[Claim]:
     curved = divide(at.B, at.product(at.task.support, r.delta, r.adapted), strength(at))
     way = scale(at.B, strength(at), subtract(at.B, at.params, r.adapted))
     yield Equal("gradient", add(at.B, r.delta, curved), way)
-    yield Equal("stationarity", 1 + r.diagnostics.stationarity, at.array(np.asarray(1.0)))
+    known: Any = r.diagnostics
+    yield Equal("stationarity", 1 + known.stationarity, at.array(np.asarray(1.0)))

@@ -86,7 +86,7 @@ def _sigmoid(s: Any) -> Any:
 def maml_on_one_example(at: Bench) -> Iterator[Claim]:
     one = OneExample.of(at.scenario)
     path = one.path(at.scenario)
-    jacobian = np.prod([1 - at.scenario.algorithm.inner.lr * one.n * one.curvature(s) for s in path[:-1]])
+    jacobian = np.prod([1 - at.algorithm.inner.lr * one.n * one.curvature(s) for s in path[:-1]])
     g = one.query_gradient(path[-1])
     along = one.a * np.sum(one.a * g) / one.n
     r = at.meta_gradient(task=_first_example(at))

@@ -70,7 +70,7 @@ def _implicit(solver: Any, scaled: Any, g: Any) -> Any:
     return dense.solve(A, g)
 
 
-def form(loss: str, batch: Any) -> Form:
+def form(loss: Any, batch: Any) -> Form:
     """The quadratic that a loss of `losses.LOSSES` is on a batch of longdouble arrays, all leaves as one vector."""
     if loss == "quadratic":
         return Form(batch["H"], batch["c"], np.longdouble(0))

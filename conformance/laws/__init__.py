@@ -6,6 +6,7 @@ from metaspec.conformance.laws import (  # each enters its laws into the table
     chain,  # noqa: F401
     closed_forms,  # noqa: F401
     derivatives,  # noqa: F401
+    draws,  # noqa: F401
     expansions,  # noqa: F401
     implicit,  # noqa: F401
     limits,  # noqa: F401
@@ -16,6 +17,9 @@ from metaspec.conformance.laws import (  # each enters its laws into the table
     one_example,  # noqa: F401
     outer,  # noqa: F401
     scaling,  # noqa: F401
+    sources,  # noqa: F401
+    training,  # noqa: F401
+    trees,  # noqa: F401
     unrolled,  # noqa: F401
 )
 from metaspec.conformance.laws.law import LAWS, Law

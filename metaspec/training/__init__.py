@@ -4,6 +4,7 @@ from metaspec.training.checkpoints import Checkpoints, load_checkpoint, save_che
 from metaspec.training.errors import CheckpointError, DivergedError
 from metaspec.training.evaluate import Estimate, Evaluation, Report, error_after, loss_after, meta_test
 from metaspec.training.loop import meta_train
+from metaspec.training.metrics import JsonLines, TensorBoard
 from metaspec.training.optimizers import SGD, Adam, AdamW
 from metaspec.training.run import Best, Judged, Run, StepRecord
 from metaspec.training.schedules import Constant, Cosine, Linear, Piecewise, WarmUp
@@ -21,6 +22,7 @@ __all__ = [
     "DivergedError",
     "Estimate",
     "Evaluation",
+    "JsonLines",
     "Judged",
     "Linear",
     "Piecewise",
@@ -28,6 +30,7 @@ __all__ = [
     "Report",
     "Run",
     "StepRecord",
+    "TensorBoard",
     "WarmUp",
     "error_after",
     "load_checkpoint",

@@ -137,10 +137,10 @@ def meta_test(
     B = resolve(backend, plain_leaves(params))
     check_source(task_source, "meta_test: task_source")
     size = checked_integer(tasks_per_batch, "meta_test: tasks_per_batch", least=1)
-    return tester(B, algo, loss, metric)(params, task_source, checked_integer(tasks, "meta_test: tasks", least=1), size)
+    return evaluator(B, algo, loss, metric)(params, task_source, checked_integer(tasks, "meta_test: tasks", least=1), size)
 
 
-def tester(
+def evaluator(
     B: Backend, algo: Algorithm, loss: Callable[[Tree, Tree], Any], metric: Callable[[Tree, Tree], Any] | None
 ) -> Callable[[Tree, TaskSource, int, int], Report]:
     """`meta_test` as a function of (params, source, tasks, tasks per batch) that is compiled once for many calls."""

@@ -16,7 +16,7 @@ from metaspec.task import Tree
 from metaspec.training.checkpoints import Checkpoints
 from metaspec.training.describe import described
 from metaspec.training.errors import DivergedError
-from metaspec.training.evaluate import Evaluation, tester
+from metaspec.training.evaluate import Evaluation, evaluator
 from metaspec.training.journey import Journey
 from metaspec.training.native import optimizer_for
 from metaspec.training.optimizers import Adam
@@ -109,7 +109,7 @@ def meta_train(
             stack.enter_context(sole_user(checkpoints.folder))
             sweep(checkpoints.folder, "step-*")
         journey = Journey.begin(B, outer, params, resume, checkpoints, setup)
-        test = None if evaluation is None else tester(B, evaluation.algo or algo, loss, evaluation.metric)
+        test = None if evaluation is None else evaluator(B, evaluation.algo or algo, loss, evaluation.metric)
         so_far = journey.run()
         stream = training_steps(
             algo,

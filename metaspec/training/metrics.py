@@ -1,0 +1,128 @@
+"""The figures of a training, written as they come: JSON lines, TensorBoard.
+
+Both are callbacks of `meta_train`. When a training goes on after an interruption, what is on disk is written anew from
+the Run that it goes on from: no figure is lost and none is there twice.
+"""
+
+import json
+from dataclasses import dataclass, field
+from io import TextIOBase
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from metaspec.errors import MetaspecError
+from metaspec.files import atomic_writer
+from metaspec.training.run import Judged, Run, StepRecord
+from metaspec.training.steps import Progress
+
+
+class LibraryMissingError(MetaspecError, ImportError):
+    """An optional library is not installed; the message says how to install it."""
+
+
+@dataclass
+class JsonLines:
+    """A line {"step": k, "query_loss": ...} for outer step number k, {"steps": n, "evaluation": {...}} after n steps.
+
+    There is nothing in it that depends on the time: two runs of the same bits have the same file.
+
+    Attributes:
+        path: The file; its folder is made if it is not there.
+    """
+
+    path: Path
+    _stream: Any = field(default=None, init=False, repr=False)
+
+    def start(self, run: Run) -> None:
+        """Write what the run has so far."""
+        with atomic_writer(Path(self.path)) as stream:
+            stream.write("".join(_line(event) for event in events(run)).encode())
+        self._stream = Path(self.path).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115 (`end` closes it)
+
+    def __call__(self, progress: Progress) -> None:
+        """Add a step's line."""
+        self._written(progress.record)
+
+    def evaluated(self, judged: Judged) -> None:
+        """Add an evaluation's line."""
+        self._written(judged)
+
+    def end(self, run: Run) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def _written(self, event: StepRecord | Judged) -> None:
+        stream: TextIOBase = self._stream
+        stream.write(_line(event))
+
+
+@dataclass
+class TensorBoard:
+    """The same figures as TensorBoard scalars, by the library tensorboardX; the abscissa is the number of steps taken.
+
+    Attributes:
+        folder: For the event files; those that are there are replaced.
+    """
+
+    folder: Path
+    _writer: Any = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            import tensorboardX  # type: ignore[import-untyped]  # noqa: F401
+        except ImportError:
+            raise LibraryMissingError(
+                "TensorBoard: needs tensorboardX, which is not installed; run: pip install 'metaspec[tensorboard]'"
+            ) from None
+
+    def start(self, run: Run) -> None:
+        """Write what the run has so far."""
+        from tensorboardX import SummaryWriter
+
+        for old in Path(self.folder).glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = SummaryWriter(str(self.folder))
+        for event in events(run):
+            self._written(event)
+
+    def __call__(self, progress: Progress) -> None:
+        """Add a step's figure."""
+        self._written(progress.record)
+
+    def evaluated(self, judged: Judged) -> None:
+        """Add an evaluation's figures."""
+        self._written(judged)
+
+    def end(self, run: Run) -> None:
+        """Close the file."""
+        self._writer.close()
+
+    def _written(self, event: StepRecord | Judged) -> None:
+        if isinstance(event, StepRecord):
+            self._writer.add_scalar("train/query_loss", event.query_loss, event.step + 1)
+            return
+        for name, value in event.report.as_dict().items():
+            if isinstance(value, dict):
+                self._writer.add_scalar(f"evaluation/{name}", value["mean"], event.steps)
+
+
+def events(run: Run) -> list[StepRecord | Judged]:
+    """Steps and evaluations in the order in which they happened."""
+    merged: list[StepRecord | Judged] = [*run.history, *run.evaluations]
+    return sorted(merged, key=lambda e: (e.step + 1, 0) if isinstance(e, StepRecord) else (e.steps, 1))
+
+
+def _line(event: StepRecord | Judged) -> str:
+    if isinstance(event, StepRecord):
+        figures: dict[str, Any] = {"step": event.step, "query_loss": event.query_loss}
+    else:
+        figures = {"steps": event.steps, "evaluation": event.report.as_dict()}
+    return json.dumps(_strict(figures)) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null stands for them."""
+    if isinstance(value, dict):
+        return {key: _strict(entry) for key, entry in value.items()}
+    return None if isinstance(value, float) and not isfinite(value) else value

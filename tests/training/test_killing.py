@@ -1,0 +1,29 @@
+"""A training that is killed (SIGKILL) at random moments ends with the bits of one that is not. See killing.py."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked, which this system cannot do")
+KILLS = {"numpy": 20}  # in every run; others, which compile in each child, fewer; `-m soak` does what the numbers say
+FEW = 2
+MANY = {"numpy": 300}
+
+
+def killed(backend, kills, seed, folder):
+    command = [sys.executable, "-m", "tests.training.killing", backend, str(kills), str(seed), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+    assert f"{kills} kills" in done.stdout
+
+
+def test_killed_and_gone_on_with(backend, tmp_path):
+    killed(backend, KILLS.get(backend, FEW), 1, tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [2, 3])
+def test_killed_many_times(backend, seed, tmp_path):
+    killed(backend, MANY.get(backend, 20), seed, tmp_path)

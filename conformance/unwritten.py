@@ -5,8 +5,8 @@ from typing import Any
 from metaspec.protocol import Backend
 
 REQUIRED = (
-    "versions",
     "precision",
+    "versions",
     "asarray",
     "to_numpy",
     "is_concrete",

@@ -1,5 +1,6 @@
 """A backend at work on cases: in a worker process where it has a name, in this one where it is an object."""
 
+from dataclasses import replace
 from typing import Any
 
 from metaspec.conformance.evidence import Check, Evidence, evidence
@@ -47,14 +48,13 @@ class Running:
 
     def outcome(self, case: Case) -> Outcome:
         """The case, run and judged."""
-        proof, problem = _evidence(case.check)
-        if problem:
-            outcome = judge(self.name, case.check, case.dtype, proof, Result({}, 0.0, f"the reference: {problem}"))
-        else:
-            outcome = judge(self.name, case.check, case.dtype, proof, self._result(case))
+        result = self._result(case)
         if self._work is not None:
             self.unwritten = self._work.unwritten
-        return outcome
+        proof, problem = ({}, "") if result.error else _evidence(case.check)
+        if problem:
+            result = replace(result, error=f"the reference is wrong: {problem}")
+        return judge(self.name, case.check, case.dtype, proof, result)
 
     def _result(self, case: Case) -> Result:
         if self._work is not None:

@@ -23,8 +23,8 @@ from metaspec.inner import GradientDescent
 
 LEAVES = {"b": [shaped(2, 3), shaped()], "a": shaped(3)}
 ORDER = (
-    "member/versions",
     "member/precision",
+    "member/versions",
     "member/asarray",
     "member/to_numpy",
     "member/is_concrete",

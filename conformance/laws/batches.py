@@ -1,11 +1,22 @@
 """Laws of the meta-batch."""
 
 from collections.abc import Iterator
+from functools import reduce
 
-from metaspec.conformance.laws.bench import Bench
+import numpy as np
+
+from metaspec.conformance.laws.bench import Array, Bench, Tree
 from metaspec.conformance.laws.claims import Claim, Equal
-from metaspec.conformance.laws.law import law
+from metaspec.conformance.laws.directions import direction
+from metaspec.conformance.laws.law import PROTOCOL, law
 from metaspec.conformance.laws.on import scenarios, several_tasks
+from metaspec.conformance.laws.small import small
+from metaspec.conformance.plain import leaves_with_paths
+from metaspec.conformance.scenario import Scenario
+from metaspec.task import MetaGradient
+from metaspec.trees import add_scaled, tree_map
+
+STACKABLE = scenarios("stacked/maml", "sequence/fomaml", "stacked/reptile", "sequence/imaml")
 
 
 @law(
@@ -35,3 +46,92 @@ def permuted_tasks(at: Bench) -> Iterator[Claim]:
     for i in range(len(at.tasks)):
         there, here = (at.B.tree_flatten(r.adapted)[0] for r in (backwards, forwards))
         yield Equal(f"adapted {i}", [leaf[-1 - i, ...] for leaf in there], [leaf[i, ...] for leaf in here])
+
+
+def _of_one_size(scenario: Scenario) -> bool:
+    sizes = [[(path, leaf.shape) for path, leaf in leaves_with_paths(task)] for task in scenario.tasks]
+    return several_tasks(scenario) and all(size == sizes[0] for size in sizes)
+
+
+def _mean(at: Bench, trees: list[Tree]) -> Tree:
+    total = reduce(lambda x, y: add_scaled(at.B, x, 1.0, y), trees)
+    return tree_map(at.B, lambda leaf: leaf / len(trees), total)
+
+
+def _row(at: Bench, tree: Tree, i: int) -> list[Array]:
+    return [leaf[i, ...] for leaf in at.B.tree_flatten(tree)[0]]
+
+
+def _as_one_by_one(at: Bench, batch: MetaGradient, single: list[MetaGradient], name: str) -> Iterator[Claim]:
+    yield Equal(f"{name}: delta", batch.delta, _mean(at, [r.delta for r in single]))
+    yield Equal(f"{name}: query_loss", batch.query_loss, _mean(at, [r.query_loss for r in single]))
+    for i, r in enumerate(single):
+        yield Equal(f"{name}: adapted {i}", _row(at, batch.adapted, i), at.B.tree_flatten(r.adapted)[0])
+        yield Equal(f"{name}: loss {i}", batch.diagnostics.query_loss[i], r.query_loss)
+
+
+@law(
+    "stacked-tasks",
+    "Δ(stacked) = Δ(sequence) = (1/n) Σ_i Δ_i, adapted and diagnostics task by task",
+    "MS-BATCH-1",
+    on=STACKABLE,
+    applies=_of_one_size,
+)
+def stacked_tasks(at: Bench) -> Iterator[Claim]:
+    single = [at.meta_gradient(task=task) for task in at.tasks]
+    yield from _as_one_by_one(at, at.batch_meta_gradient(tasks=at.stacked), single, "stacked")
+    yield from _as_one_by_one(at, at.batch_meta_gradient(tasks=at.tasks), single, "sequence")
+
+
+@law(
+    "tasks-of-different-sizes",
+    "Δ = (1/n) Σ_i Δ_i, each task weighing the same however many examples it has",
+    "MS-BATCH-1",
+    "MS-BATCH-2",
+    on=scenarios("ragged/{}"),
+    applies=several_tasks,
+)
+def tasks_of_different_sizes(at: Bench) -> Iterator[Claim]:
+    single = [at.meta_gradient(task=task) for task in at.tasks]
+    yield from _as_one_by_one(at, at.batch_meta_gradient(), single, "batch")
+
+
+@law(
+    "one-task",
+    "Δ of a batch of one task is that task's",
+    "MS-BATCH-1",
+    on=scenarios("stacked/maml"),
+)
+def one_task(at: Bench) -> Iterator[Claim]:
+    alone = at.tasks[:1]
+    yield from _as_one_by_one(at, at.batch_meta_gradient(tasks=alone), [at.meta_gradient()], "sequence")
+    stacked = at.B.tree_stack(alone)
+    yield from _as_one_by_one(at, at.batch_meta_gradient(tasks=stacked), [at.meta_gradient()], "stacked")
+
+
+@law(
+    "nested-vmap",
+    "vmap(vmap(f))(x, y)_ij = f(x_i, y_j), f a gradient, a product and a value",
+    "MS-BACKEND-6",
+    on=small,
+    applies=lambda scenario: scenario.id == "small",
+    subject=PROTOCOL,
+)
+def nested_vmap(at: Bench) -> Iterator[Claim]:
+    B, v = at.B, direction(at, 1)
+    xs, ys = (
+        at.array(np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])),
+        at.array(np.array([[1.0, 0.0, -2.0], [0.5, 0.5, 1.0], [1.0, 0.0, -2.0]])),
+    )
+
+    def f(x: Array, y: Array) -> Tree:
+        batch = {"x": x, "y": y}
+        value, gradient = B.value_and_grad(at.loss)(at.params, batch)
+        return {"value": value, "gradient": gradient, "product": B.hvp(at.loss)(at.params, v, batch), "x": x}
+
+    one = B.vmap(lambda x: f(x, ys[0]))(xs)
+    pairs = B.vmap(lambda pair: B.vmap(lambda y: f(pair["x"], y))(pair["ys"]))({"x": xs, "ys": B.xp.stack([ys, ys])})
+    for i in range(2):
+        wanted = B.tree_flatten(f(xs[i], ys[0]))[0]
+        yield Equal(f"row {i}", _row(at, one, i), wanted)
+        yield Equal(f"row {i}, last column", [leaf[i, 2, ...] for leaf in B.tree_flatten(pairs)[0]], wanted)

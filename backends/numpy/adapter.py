@@ -105,6 +105,17 @@ class NumpyBackend(Backend):
 
         return mapped
 
+    def perturbed(self, f: Callable[..., Tree], factors: Callable[[tuple[int, ...]], Any]) -> Callable[..., Tree]:
+        """f with what every operation gives, in its derivatives too, multiplied by factors(shape)."""
+
+        def rounded(*args: Tree) -> Tree:
+            leaves, structure = self.tree_flatten(args)
+            flat, out = self.flat_function(f, structure)
+            value = tracer.perturbed(flat, factors)(*leaves)
+            return self.tree_unflatten(out[0], value)
+
+        return rounded
+
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return TraceCache(
             self, f, lambda flat, arrays: tracer.record(flat, tuple(arrays)), lambda x: (x.shape, x.dtype)

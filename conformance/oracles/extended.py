@@ -3,12 +3,13 @@
 Neither the chain of Hessian-vector products nor anything of metaspec.algorithms is used: the loop is written out here
 and the NumPy tracer's pull-back goes through all of it. iMAML's system is written out as a matrix.
 
-`rounding` is applied to whatever an implementation would have rounded: what goes into and what comes out of every
-gradient, and every step. As the identity it gives the reference; with random factors 1 + u it tells how far rounding
-errors are amplified (see metaspec.conformance.errors).
+A `Rounding` multiplies whatever an implementation would have rounded: what goes into and what comes out of every
+gradient, every step, and every operation in between, of the derivatives too. Without one this is the reference; with
+random factors 1 + u it tells how far rounding errors are amplified (see metaspec.conformance.errors).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,34 +17,59 @@ import numpy as np
 from metaspec.choice import backend_context
 from metaspec.conformance.losses import loss_of
 from metaspec.conformance.oracles import dense
-from metaspec.conformance.plain import cast, leaves, ravel, tree_map, unravel
+from metaspec.conformance.plain import cast, leaves, tree_map, unravel
 from metaspec.conformance.scenario import Scenario
 from metaspec.task import Task, Tree
 
 NAME = "backpropagation through the unrolled loop in extended precision"
 
-Rounding = Callable[[Tree], Tree]
+
+@dataclass(frozen=True)
+class Rounding:
+    """Relative errors; `factors(shape)` is an array of that shape, a new one for each use. None: no errors."""
+
+    factors: Callable[[tuple[int, ...]], Any] | None = None
+
+    def __call__(self, tree: Tree) -> Tree:
+        """The tree, each floating entry multiplied by a factor."""
+        factors = self.factors
+        if factors is None:
+            return tree
+        return tree_map(lambda x: x * factors(tuple(x.shape)) if np.dtype(x.dtype).kind == "f" else x, tree)
+
+    def everywhere(self, B: Any, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        """f with errors in what every operation gives."""
+        return f if self.factors is None else B.perturbed(f, self.factors)
 
 
-def exact(tree: Tree) -> Tree:
-    """No rounding."""
-    return tree
+EXACT = Rounding()
 
 
-def compute(scenario: Scenario, task: Task, rounding: Rounding = exact) -> dict[str, Any]:
+def perturbation(size: float, seed: int) -> Rounding:
+    """Every floating entry times 1 + size or 1 - size, at random; a new draw at each application."""
+    rng = np.random.default_rng(seed)
+
+    def factors(shape: tuple[int, ...]) -> Any:
+        signs = np.asarray(rng.integers(0, 2, size=shape) * 2 - 1)
+        return 1 + np.longdouble(size) * signs.astype(np.longdouble)
+
+    return Rounding(factors)
+
+
+def compute(scenario: Scenario, task: Task, rounding: Rounding = EXACT) -> dict[str, Any]:
     """delta, adapted and query_loss of one task; of iMAML also its system `matrix` and `rhs`."""
+    algo: Any = scenario.algorithm
     with backend_context("numpy") as B:
-        return _compute(B, scenario, cast(task, np.longdouble), rounding)
+        traced = rounding.everywhere(B, unrolled(B, scenario, rounding))
+        found = traced(*cast((scenario.params, task, algo.inner.lr), np.longdouble))
+    return found if "rhs" not in found else found | {"delta": solution(algo.solver, found, scenario.params, rounding)}
 
 
-def _compute(B: Any, scenario: Scenario, task: Task, rounding: Rounding) -> dict[str, Any]:
+def unrolled(B: Any, scenario: Scenario, rounding: Rounding) -> Callable[[Tree, Task, Any], dict[str, Any]]:
+    """(params, task, rates) -> what `compute` gives, but iMAML's solution; the numbers of `scenario` are not used."""
     algo: Any = scenario.algorithm
     name = scenario.algorithm_name
-    phi = cast(scenario.params, np.longdouble)
     loss = loss_of(scenario.loss)
-    query = task.support if task.query is None else task.query
-    whole = name == "Reptile" and scenario.form != "adapt" and task.query is not None
-    data = tree_map(lambda a, b: np.concatenate([a, b]), task.support, task.query) if whole else task.support
 
     def value(theta: Tree, batch: Tree) -> Any:
         return loss(rounding(theta), rounding(batch))
@@ -52,61 +78,60 @@ def _compute(B: Any, scenario: Scenario, task: Task, rounding: Rounding) -> dict
         reached, pull = B.vjp(lambda theta: value(theta, batch), theta)
         return rounding(pull(B.xp.ones_like(reached))[0])
 
-    def inner(phi: Tree) -> Tree:
+    def inner(phi: Tree, data: Tree, lr: Any) -> Tree:
         theta = phi
         for _ in range(algo.inner.steps):
             g = gradient(theta, data)
             if name == "IMAML":
                 g = tree_map(lambda g, t, p: g + algo.regularization * (t - p), g, theta, phi)
-            theta = rounding(_step(theta, algo.inner.lr, g))
+            theta = rounding(_step(theta, lr, g))
         return theta
 
-    theta = inner(phi)
-    if scenario.form == "adapt":
-        return {"adapted": theta}
-    found: dict[str, Any] = {"adapted": theta, "query_loss": rounding(np.asarray(value(theta, query)))}
-    if name == "MAML":
-        reached, pull = B.vjp(lambda phi: value(inner(phi), query), phi)
-        return found | {"delta": rounding(pull(np.ones_like(reached))[0])}
-    if name == "Reptile":
-        return found | {"delta": tree_map(lambda a, b: a - b, phi, theta)}
-    if name == "FOMAML":
-        return found | {"delta": gradient(theta, query)}
-    matrix = _matrix(B, lambda theta: gradient(theta, task.support), theta, algo, rounding)
-    rhs = ravel(gradient(theta, query))
-    if hasattr(algo.solver, "steps") and algo.solver.tol is None:
-        delta = dense.conjugate_gradients(matrix, rhs, algo.solver.steps, rounding)
-    else:
-        delta = dense.solve(matrix, rhs)
-    return found | {"delta": unravel(delta, theta), "matrix": matrix, "rhs": rhs}
+    def result(phi: Tree, task: Task, lr: Any) -> dict[str, Any]:
+        query = task.support if task.query is None else task.query
+        data = task.support
+        if name == "Reptile" and scenario.form != "adapt" and task.query is not None:
+            data = tree_map(lambda a, b: B.xp.concat([a, b]), task.support, task.query)
+        theta = inner(phi, data, lr)
+        if scenario.form == "adapt":
+            return {"adapted": theta}
+        found: dict[str, Any] = {"adapted": theta, "query_loss": rounding(B.xp.asarray(value(theta, query)))}
+        if name == "MAML":
+            reached, pull = B.vjp(lambda phi: value(inner(phi, data, lr), query), phi)
+            return found | {"delta": rounding(pull(B.xp.ones_like(reached))[0])}
+        if name == "Reptile":
+            return found | {"delta": tree_map(lambda a, b: a - b, phi, theta)}
+        rhs = gradient(theta, query)
+        if name == "FOMAML":
+            return found | {"delta": rhs}
+        matrix = _matrix(B, lambda theta: gradient(theta, data), theta, algo, rounding)
+        return found | {"matrix": matrix, "rhs": _ravel(B.xp, rhs)}
+
+    return result
+
+
+def solution(solver: Any, system: dict[str, Any], like: Tree, rounding: Rounding) -> Tree:
+    """iMAML's delta: the iterate after the solver's number of steps, or the exact solution."""
+    matrix, rhs = system["matrix"], system["rhs"]
+    if hasattr(solver, "steps") and solver.tol is None:
+        return unravel(dense.conjugate_gradients(matrix, rhs, solver.steps, rounding), like)
+    return unravel(dense.solve(matrix, rhs), like)
 
 
 def _matrix(B: Any, gradient: Callable[[Tree], Tree], theta: Tree, algo: Any, rounding: Rounding) -> Any:
     """I + H / lambda + damping I, its rows the pulled-back unit vectors."""
     _, pull = B.vjp(gradient, theta)
     unit = np.eye(sum(leaf.size for leaf in leaves(theta)), dtype=np.longdouble)
-    rows = [ravel(rounding(pull(unravel(e, theta))[0])) for e in unit]
-    return np.stack(rows) / algo.regularization + (1 + algo.solver.damping) * unit
+    like = tree_map(lambda leaf: np.zeros(leaf.shape), theta)
+    rows = [_ravel(B.xp, rounding(pull(unravel(e, like))[0])) for e in unit]
+    return B.xp.stack(rows) / algo.regularization + (1 + algo.solver.damping) * unit
+
+
+def _ravel(xp: Any, tree: Tree) -> Any:
+    return xp.concat([xp.reshape(leaf, (-1,)) for leaf in leaves(tree)])
 
 
 def _step(theta: Tree, lr: Any, g: Tree) -> Tree:
-    if isinstance(lr, float):
-        return tree_map(lambda t, g: t - np.longdouble(lr) * g, theta, g)
-    return tree_map(lambda t, r, g: t - np.asarray(r).astype(np.longdouble) * g, theta, lr, g)
-
-
-def perturbation(size: float, seed: int) -> Rounding:
-    """Every floating entry times 1 + size or 1 - size, at random; a new draw at each application."""
-    rng = np.random.default_rng(seed)
-
-    def rounding(tree: Tree) -> Tree:
-        def leaf(x: Any) -> Any:
-            dtype = np.dtype(x.dtype)
-            if dtype.kind != "f":
-                return x
-            signs = rng.integers(0, 2, size=x.shape) * 2 - 1
-            return x * (1 + np.longdouble(size) * np.asarray(signs).astype(np.longdouble))
-
-        return tree_map(leaf, tree)
-
-    return rounding
+    if hasattr(lr, "shape"):
+        return tree_map(lambda t, g: t - lr * g, theta, g)
+    return tree_map(lambda t, r, g: t - r * g, theta, lr, g)

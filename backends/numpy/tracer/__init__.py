@@ -12,6 +12,7 @@ from .operators import install
 from .program import Program
 from .recording import record
 from .reverse import vjp
+from .rounding import perturbed
 from .rules.elementwise import stop_gradient
 
 install()
@@ -25,6 +26,7 @@ __all__ = [
     "is_concrete",
     "jvp",
     "namespace",
+    "perturbed",
     "record",
     "stop_gradient",
     "vjp",

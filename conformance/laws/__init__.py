@@ -9,15 +9,18 @@ from metaspec.conformance.laws import (  # each enters its laws into the table
     draws,  # noqa: F401
     expansions,  # noqa: F401
     implicit,  # noqa: F401
+    kinks,  # noqa: F401
     limits,  # noqa: F401
     member_derivatives,  # noqa: F401
     members,  # noqa: F401
+    memory,  # noqa: F401
     moreau,  # noqa: F401
     namespace,  # noqa: F401
     one_example,  # noqa: F401
     outer,  # noqa: F401
     scaling,  # noqa: F401
     sources,  # noqa: F401
+    speed,  # noqa: F401
     training,  # noqa: F401
     trees,  # noqa: F401
     unrolled,  # noqa: F401

@@ -37,6 +37,8 @@ class TensorFlowBackend(Backend):
             )
         if dtype is not None and not hasattr(tf.dtypes, dtype):
             raise DtypeNotHonouredError(f"asarray: TensorFlow has no dtype {dtype!r}")
+        if str(getattr(x, "dtype", "")) == "float128":
+            x = x.astype("float64")
         with nullcontext() if device is None else tf.device(device):
             if dtype is None or isinstance(x, int | float):  # a cast of a number would go through float32
                 return tf.identity(tf.convert_to_tensor(x, dtype))

@@ -16,7 +16,7 @@ from metaspec.checks import checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError
 from metaspec.protocol import Backend
 from metaspec.task import Array, Solution, SolveStatus, Tree
-from metaspec.trees import add_scaled, all_finite, divide, dot, max_abs, norm, scale, subtract, tree_map, zeros_like
+from metaspec.trees import add_scaled, divide, dot, max_abs, norm, scale, subtract, tree_map, zeros_like
 
 Matvec = Callable[[Tree], Tree]
 
@@ -131,13 +131,13 @@ def _checked_damping(value: Any, solver: str) -> float:
 
 
 def _dense_solution(B: Backend, matrix: Array, b: Array) -> Array:
-    """matrix^-1 b; NaN where the matrix is singular, which some frameworks raise an error of their own for."""
+    """matrix^-1 b; NaN where it is singular or not finite, which some frameworks raise an error of their own for."""
     if 0 in b.shape:
         return b
     try:
         return B.xp.linalg.solve(matrix, b[:, None])[:, 0]
     except Exception:
-        if not B.is_concrete(matrix) or not bool(B.to_numpy(all_finite(B, matrix))):
+        if not B.is_concrete(matrix):
             raise
         return b * float("nan")
 

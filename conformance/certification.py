@@ -1,5 +1,6 @@
 """The certification list: every check that `metaspec verify` runs, in a fixed order."""
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 
@@ -14,6 +15,7 @@ def certification() -> tuple[Check, ...]:
     return (*certified(), *certified_laws())
 
 
-def matching(pattern: str) -> tuple[Check, ...]:
-    """The checks whose id has the pattern (shell style), or contains it."""
-    return tuple(check for check in certification() if pattern in check.id or fnmatchcase(check.id, pattern))
+def matching(pattern: str, among: Sequence[Check] | None = None) -> tuple[Check, ...]:
+    """The checks of the list, or of those given, whose id has the pattern (shell style), or contains it."""
+    checks = certification() if among is None else among
+    return tuple(check for check in checks if pattern in check.id or fnmatchcase(check.id, pattern))

@@ -15,7 +15,8 @@ class Row:
     """One backend, algorithm and format.
 
     `worst` is the largest error in units of roundoff times amplification, `digits` the fewest decimal digits that
-    agree, `seconds` the time in the worker; None where no scenario could be measured.
+    agree, `seconds` the time in the worker; `headroom` is how many times larger than the error the tolerance is, at
+    the least. None where no scenario could be measured.
     """
 
     backend: str
@@ -26,6 +27,7 @@ class Row:
     worst: float | None
     digits: float | None
     seconds: float
+    headroom: float | None
 
 
 def rows(report: Report) -> list[Row]:
@@ -43,7 +45,9 @@ def _row(key: tuple[str, str, str], outcomes: list[Outcome]) -> Row:
     digits = [outcome.digits for outcome in outcomes if outcome.digits is not None]
     failures = sum(not outcome.passed for outcome in outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes)
-    return Row(*key, len(outcomes), failures, max(worst, default=None), min(digits, default=None), seconds)
+    measured = [outcome.worst for outcome in outcomes if outcome.worst is not None and outcome.worst.error > 0]
+    headroom = min((leaf.tolerance / leaf.error for leaf in measured), default=None)
+    return Row(*key, len(outcomes), failures, max(worst, default=None), min(digits, default=None), seconds, headroom)
 
 
 def oracles(report: Report) -> dict[str, int]:

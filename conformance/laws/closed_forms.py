@@ -127,7 +127,7 @@ def fomaml_on_a_quadratic(at: Bench) -> Iterator[Claim]:
 def reptile_on_a_quadratic(at: Bench) -> Iterator[Claim]:
     plain = Plain.of(at.scenario)
     task = cast(at.scenario.tasks[0], np.longdouble)
-    inner = plain.support if task.query is None else quadratic.joined(task)
+    inner = plain.support if task.query is None else quadratic.joined(at.scenario.loss, task)
     reached = plain.reached(inner)
     r = at.meta_gradient()
     yield Equal("delta", r.delta, _like(at, plain.phi - reached))

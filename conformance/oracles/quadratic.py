@@ -42,7 +42,8 @@ def compute(scenario: Scenario, task: Task) -> dict[str, Any]:
     phi = ravel(params)
     support = form(scenario.loss, task.support)
     query = support if task.query is None else form(scenario.loss, task.query)
-    inner = joined(task) if name == "Reptile" and scenario.form != "adapt" and task.query is not None else support
+    joins = name == "Reptile" and scenario.form != "adapt" and task.query is not None
+    inner = joined(scenario.loss, task) if joins else support
     rates = rate_vector(algo.inner.lr, params)
     strength = np.longdouble(algo.regularization if name == "IMAML" else 0)
     v = phi
@@ -84,9 +85,8 @@ def form(loss: Any, batch: Any) -> Form:
     return Form(H, np.sum(X * y[:, None], axis=0) / n, np.sum(y * y) / (2 * n))
 
 
-def joined(task: Task) -> Form:
+def joined(loss: Any, task: Task) -> Form:
     """The mean over all examples: the two means weighted by their counts."""
-    loss = "least_squares" if "y" in task.support else "linear"
     a, b = form(loss, task.support), form(loss, task.query)
     m, n = (np.longdouble(len(leaves(batch)[0])) for batch in task)
     return Form(*((m * p + n * q) / (m + n) for p, q in ((a.H, b.H), (a.c, b.c), (a.constant, b.constant))))

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from metaspec.cli._kinks import print_kinks
 from metaspec.conformance import report as reporting
 from metaspec.conformance.certification import certification, matching
+from metaspec.conformance.drawn import examples as drawn
 from metaspec.conformance.errors import ROUNDOFF, tolerance
 from metaspec.conformance.judge import Outcome
 from metaspec.conformance.runner import Progress as OnProgress
@@ -32,7 +34,8 @@ def register(app: typer.Typer) -> None:
         help="Certify backends: every algorithm on every scenario, against references in extended precision. "
         "The exit status is 0 only if everything agrees, 1 if something does not, 2 for a wrong name or option.",
         epilog="Examples:  metaspec verify  |  metaspec verify numpy jax --dtype float64 --json report.json  |  "
-        "metaspec verify mypackage.mymodule:MyBackend --scenario 'tanh-network*'",
+        "metaspec verify mypackage.mymodule:MyBackend --scenario 'tanh-network*'  |  "
+        "metaspec verify --examples 200 --seed 7",
     )(verify)
 
 
@@ -47,9 +50,16 @@ def verify(
     scenario: Annotated[
         str | None, typer.Option(help="Only scenarios whose id contains or matches this.", metavar="PATTERN")
     ] = None,
+    examples: Annotated[
+        int, typer.Option(help="Draw so many scenarios beyond the list.", metavar="N", min=0, show_default=False)
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Of the drawn scenarios; the same seed draws the same.", min=0)] = 0,
     dtype: Annotated[list[str] | None, typer.Option(help="Only this format (may be repeated).")] = None,
     workers: Annotated[int, typer.Option(help="How many backends run at a time.", min=1)] = 2,
     timeout: Annotated[float, typer.Option(help="Seconds for one scenario.", min=0.1)] = 120.0,
+    kinks: Annotated[
+        bool, typer.Option("--kinks", help="Instead: how each backend differentiates where there is no derivative.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures as JSON.", metavar="FILE")] = None,
 ) -> None:
     """Certify backends."""
@@ -57,9 +67,13 @@ def verify(
     targets = resolved(backends or [])
     if json_file is not None:
         json_file.touch()  # a file that cannot be written is better known before the work than after it
+    if kinks:
+        raise typer.Exit(0 if print_kinks(console, targets, json_file, workers) else 1)
     for wrong in set(dtype or ()) - set(DTYPES):
         raise InvalidArgumentError(f"--dtype: {wrong!r} is not one of {', '.join(DTYPES)}")
-    checks = certification() if scenario is None else matching(scenario)
+    checks = (*certification(), *drawn.examples(examples, seed))
+    if scenario is not None:
+        checks = matching(scenario, checks)
     if not checks:
         raise InvalidArgumentError(f"--scenario: no scenario's id contains or matches {scenario!r}")
     if json_file is not None and not json_file.absolute().parent.is_dir():
@@ -69,6 +83,8 @@ def verify(
         report = run(targets, checks, dtype, workers=workers, timeout=timeout, progress=progress)
     seconds = time.perf_counter() - start
     _print(console, report, seconds)
+    for program in drawn.counterexamples(report.failures, seed, timeout):
+        _say(console, f"\n# --- a program that shows it ---\n{program}")
     if json_file is not None:
         json_file.write_text(json.dumps(reporting.as_json(report, seconds), indent=2) + "\n")
     for target, message in report.broken:
@@ -121,14 +137,17 @@ def _table(report: Report) -> Table:
     table = Table()
     for heading in ("backend", "algorithm", "dtype"):
         table.add_column(heading, overflow="fold")
-    for heading in ("scenarios", "failed", "error", "digits"):
+    for heading in ("scenarios", "failed", "error", "headroom", "digits"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in reporting.rows(report):
         worst = "-" if row.worst is None else f"{row.worst:.3g}"
+        headroom = "-" if row.headroom is None else f"{row.headroom:.1f}"
         digits = "-" if row.digits is None else f"{row.digits:.1f}"
-        counts = str(row.scenarios), str(row.failures)
-        table.add_row(row.backend, row.algorithm, row.dtype, *counts, worst, digits, style=STYLE[bool(row.failures)])
-    table.caption = "error: the worst, in roundoffs x amplification; digits: the fewest that agree"
+        figures = str(row.scenarios), str(row.failures), worst, headroom, digits
+        table.add_row(row.backend, row.algorithm, row.dtype, *figures, style=STYLE[bool(row.failures)])
+    table.caption = (
+        "error: the worst, in roundoffs x amplification; headroom: tolerance / error; digits: the fewest that agree"
+    )
     return table
 
 

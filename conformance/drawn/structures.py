@@ -1,0 +1,144 @@
+"""Drawn scenarios: a structure (loss, tree, shapes, algorithm, steps, form), then data and hyper-parameters for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metaspec.algorithm import Algorithm
+from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
+from metaspec.conformance.drawn.choices import Choose
+from metaspec.conformance.drawn.families import Problem, draw_problem
+from metaspec.conformance.drawn.rates import Explorer, bounded, explorer
+from metaspec.conformance.losses import loss_of
+from metaspec.conformance.plain import tree_map
+from metaspec.conformance.scenario import Form, Scenario
+from metaspec.inner import GradientDescent
+from metaspec.solvers import ConjugateGradient, DenseSolve, Solver
+from metaspec.task import Task, Tree
+
+ALGORITHMS = ("MAML", "FOMAML", "Reptile", "IMAML")
+STEPS = (1, 0, 2, 3, 5, 8)
+RATES = ("one", "one", "leaf", "entry")
+EXAMPLES = (2, 1, 3, 4)
+SEEDS = range(2**16)
+COMPILED_ONE_IN = 64
+SOLVERS: tuple[Solver, ...] = (
+    ConjugateGradient(steps=2),
+    ConjugateGradient(steps=1),
+    ConjugateGradient(steps=4),
+    ConjugateGradient(steps=3, damping=0.5),
+    ConjugateGradient(steps=40, tol=1e-3),
+    DenseSolve(),
+    DenseSolve(damping=0.5),
+)
+CLAUSES = {"MAML": "MS-MAML-1", "FOMAML": "MS-FOMAML-1", "Reptile": "MS-REPTILE-1", "IMAML": "MS-IMAML-1"}
+FORMS: dict[Form, tuple[str, ...]] = {
+    "task": (),
+    "stacked": ("MS-BATCH-1",),
+    "sequence": ("MS-BATCH-1", "MS-BATCH-2"),
+    "adapt": ("MS-ADAPT-1",),
+}
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Everything about a scenario but its numbers.
+
+    Attributes:
+        problem: Loss, tree and data.
+        algorithm: One of `ALGORITHMS`.
+        steps: K.
+        solver: IMAML's.
+        form: As a scenario has it.
+        sizes: (support, query) examples of each task; 0 query examples are an empty query set, which Reptile takes.
+        rates: "one" rate, one per "leaf", or one per "entry".
+    """
+
+    problem: Problem
+    algorithm: str
+    steps: int
+    solver: Solver
+    form: Form
+    sizes: tuple[tuple[int, int], ...]
+    rates: str
+
+    def scenario(self, choose: Choose, name: str, explore: Explorer | None = None) -> Scenario:
+        """The structure with numbers; `name` becomes part of the id, `explore` the loss's where it is at hand."""
+        seed = choose(SEEDS)
+        fraction = choose((1.0, 0.5, 0.125))
+        proximal = choose((1.0, 2.0, 0.25) if self.problem.convex else (1.5, 3.0)) if self.algorithm == "IMAML" else 0.0
+        compiled = choose((False,) * (COMPILED_ONE_IN - 1) + (True,))
+        params = self.problem.params(seed)
+        tasks = tuple(self._task(seed + 1 + i, *size) for i, size in enumerate(self.sizes))
+        loss = self.problem.loss
+        batches = [self._inner_batch(task) for task in tasks]
+        explore = explorer(loss_of(loss)) if explore is None else explore
+        found = bounded(explore, params, batches, self.steps, fraction, proximal)
+        lr = spread_rates(found.lr, params, self.rates, seed)
+        made = algorithm(choose, self.algorithm, lr, self.steps, found.strength, self.solver)
+        clauses = (CLAUSES[self.algorithm], *FORMS[self.form], *(("MS-BACKEND-6",) if compiled else ()))
+        scenario_id = f"{name}/{self.problem.name}/{self.algorithm.lower()}"
+        oracle: Any = "quadratic" if loss in ("least_squares", "quadratic", "linear") else "extended"
+        return Scenario(scenario_id, loss, params, tasks, made, oracle, clauses, self.form, compiled)
+
+    def _task(self, seed: int, support: int, query: int) -> Task:
+        task = self.problem.task(seed, support, query or 1)
+        return task if query else Task(task.support, None)
+
+    def _inner_batch(self, task: Task) -> Tree:
+        if self.algorithm != "Reptile" or self.form == "adapt" or task.query is None:
+            return task.support
+        return tree_map(lambda a, b: np.concatenate([a, b]), task.support, task.query)
+
+
+def spread_rates(lr: float, params: Tree, rates: str, seed: int) -> Any:
+    """`lr` itself for "one"; else eighths of it, one for each "leaf" or each "entry" of the parameters."""
+    if rates == "one":
+        return lr
+    rng = np.random.default_rng(seed)
+
+    def rate(leaf: Any) -> Any:
+        return np.asarray(lr * rng.integers(1, 9, size=leaf.shape if rates == "entry" else ()) / 8)
+
+    return tree_map(rate, params)
+
+
+def algorithm(
+    choose: Choose, name: str, lr: Any, steps: int, strength: float, solver: Solver | None = None
+) -> Algorithm:
+    """The algorithm of that name; what it takes beside an inner loop is chosen."""
+    inner = GradientDescent(lr, steps)
+    if name == "IMAML":
+        return IMAML(inner, regularization=strength, solver=choose(SOLVERS) if solver is None else solver)
+    if name == "MAML":
+        return MAML(inner, checkpoint=choose(("none", "none", "recompute", "sqrt")))
+    return FOMAML(inner) if name == "FOMAML" else Reptile(inner)
+
+
+def draw_structure(
+    choose: Choose, families: Sequence[str] | None = None, algorithms: Sequence[str] = ALGORITHMS
+) -> Structure:
+    """A structure; `families` and `algorithms` are those to draw from."""
+    algorithm = choose(tuple(algorithms))
+    steps = choose(STEPS)
+    problem = draw_problem(choose, families)
+    solver = choose(SOLVERS) if algorithm == "IMAML" else SOLVERS[0]
+    form: Form = choose(("task", "task", "task", "stacked", "sequence", "adapt"))
+    count = choose((2, 1, 3)) if form in ("stacked", "sequence") else 1
+    one = _size(choose)
+    sizes = (one, *(_size(choose) if form == "sequence" else one for _ in range(count - 1)))
+    if algorithm == "Reptile" and (not problem.joins or choose((False,) * 7 + (True,))):
+        sizes = tuple((support, 0) for support, _ in sizes)
+    rates = choose(RATES)
+    return Structure(problem, algorithm, steps, solver, form, sizes, rates)
+
+
+def draw_scenario(choose: Choose, name: str = "drawn") -> Scenario:
+    """A structure and its numbers."""
+    return draw_structure(choose).scenario(choose, name)
+
+
+def _size(choose: Choose) -> tuple[int, int]:
+    return choose(EXAMPLES), choose(EXAMPLES)

@@ -19,6 +19,7 @@ from metaspec.conformance.laws import (  # each enters its laws into the table
     one_example,  # noqa: F401
     outer,  # noqa: F401
     scaling,  # noqa: F401
+    solving,  # noqa: F401
     sources,  # noqa: F401
     speed,  # noqa: F401
     training,  # noqa: F401

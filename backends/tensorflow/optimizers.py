@@ -1,4 +1,8 @@
-"""Keras's optimizers as outer optimisers, by their stateless form."""
+"""Keras's optimizers as outer optimisers.
+
+On TensorFlow they have no stateless form: each step is taken on variables of our own, which are set before it and read
+after it.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -21,7 +25,7 @@ class KerasOptimizer:
 
     optimizer: Any
     _built: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-    traceable: ClassVar[bool] = True
+    traceable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.optimizer, keras.optimizers.Optimizer):
@@ -40,21 +44,28 @@ class KerasOptimizer:
 
     def init(self, B: Backend, params: Tree) -> Tree:
         """The values of the optimizer's variables."""
-        return [tf.convert_to_tensor(variable) for variable in self._on(B, params).variables]
+        return _values(self._on(B, params)[0].variables)
 
     def update(self, B: Backend, params: Tree, state: Tree, delta: Tree, rate: Array) -> tuple[Tree, Tree]:
         """One step."""
+        optimizer, variables = self._on(B, params)
         leaves, structure = B.tree_flatten(params)
-        optimizer = self._on(B, params)
-        moved, state = optimizer.stateless_apply(state, B.tree_flatten(delta)[0], leaves)
-        return B.tree_unflatten(structure, [tf.convert_to_tensor(leaf) for leaf in moved]), list(state)
+        for variable, value in zip([*variables, *optimizer.variables], [*leaves, *state], strict=True):
+            variable.assign(value)
+        optimizer.apply(B.tree_flatten(delta)[0], variables)
+        return B.tree_unflatten(structure, _values(variables)), _values(optimizer.variables)
 
-    def _on(self, B: Backend, params: Tree) -> Any:
-        """A copy of the optimizer that is built for parameters of these shapes and formats."""
+    def _on(self, B: Backend, params: Tree) -> tuple[Any, list[Any]]:
+        """A copy of the optimizer, and variables of these shapes and formats that it is built for."""
         formats = tuple((tuple(leaf.shape), B.dtype_name(leaf)) for leaf in B.tree_flatten(params)[0])
         if formats not in self._built:
-            with tf.init_scope():  # variables cannot be made while a function is traced
-                optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
-                optimizer.build([keras.Variable(tf.zeros(shape, dtype), dtype=dtype) for shape, dtype in formats])
-            self._built[formats] = optimizer
-        return self._built[formats]
+            optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
+            variables = [keras.Variable(tf.zeros(shape, dtype), dtype=dtype) for shape, dtype in formats]
+            optimizer.build(variables)
+            self._built[formats] = optimizer, variables
+        built: tuple[Any, list[Any]] = self._built[formats]
+        return built
+
+
+def _values(variables: list[Any]) -> list[Any]:
+    return [tf.identity(variable.value) for variable in variables]

@@ -44,7 +44,14 @@ class TorchOptimizer:
     def init(self, B: Backend, params: Tree) -> Tree:
         """No step taken, and zeros where the first will leave a state."""
         leaves = _copies(B, params)
-        state = _taken(self.make, leaves, [torch.zeros_like(leaf) for leaf in leaves], None, None)
+        zeros = [torch.zeros_like(leaf) for leaf in leaves]
+        try:
+            state = _taken(self.make, leaves, zeros, None, None)
+        except TypeError as error:
+            raise InvalidTypeError(
+                "optimizer: expected a class of torch.optim that is made of parameters alone and steps without a "
+                f"closure, or {HOW}: {error}"
+            ) from None
         return {"steps": torch.tensor(0), "leaves": [{k: torch.zeros_like(v) for k, v in s.items()} for s in state]}
 
     def update(self, B: Backend, params: Tree, state: Tree, delta: Tree, rate: Array) -> tuple[Tree, Tree]:

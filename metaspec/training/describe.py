@@ -23,7 +23,7 @@ def described(x: Any) -> Any:
     if isinstance(x, list | tuple):
         return [described(value) for value in x]
     owner = owner_of(x)
-    if owner is not None:
+    if owner is not None and get_backend(owner).is_array(x):
         array = get_backend(owner).to_numpy(x)
         digest = hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + array.tobytes()).hexdigest()
         return f"array {digest[:16]}"

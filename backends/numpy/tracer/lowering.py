@@ -26,7 +26,6 @@ class Line(NamedTuple):
         out: whether it can write to a given buffer at all.
         inplace: whether that may be the buffer of an operand.
         view: whether the result may share memory with the first operand.
-        shape: of the buffer, where that is not the shape of the result.
     """
 
     text: str
@@ -132,10 +131,9 @@ def _sum(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) 
     x = xs[0]
     if sums_rows(x.shape, x.dtype, params["axis"]):
         ones = bind(row_of_ones(x.shape[-2], x.dtype))
-        product = f"{bind(numpy.matmul)}({ones}, {x.name})"
         if params["keepdims"]:
             return Line(f"{bind(numpy.matmul)}({ones}, {x.name}, {{out}})", out=True)
-        return Line(f"{product}.reshape({shape})")
+        return Line(f"{bind(numpy.matmul)}({ones}, {x.name}).reshape({shape})")
     return _reduction(numpy.add.reduce)(bind, xs, params, shape)
 
 

@@ -20,8 +20,6 @@ WHOLE: Span = (None, None, None)
 
 def getitem(x: Array, key: Any) -> Array:
     """`x[key]` for slices, integers, None, Ellipsis, integer arrays and concrete boolean masks."""
-    if isinstance(key, Box) and not isinstance(x, Box) and key.ndim == 0:
-        x = namespace_of(x).asarray(x)
     given = _without_masks(key if isinstance(key, tuple) else (key,))
     keys = _complete(x, given)
     spans: list[Span] = []

@@ -125,23 +125,23 @@ def _lift(params: Params) -> Params:
 slice_p: Primitive = Primitive(
     "slice",
     lambda xp, x, *, spans: x[slices(spans)],
-    jvp=lambda ts, out, x, *, spans: slice_p(ts[0], spans=spans),
+    jvp=lambda ts, out, x, *, spans: slice_p(*ts, spans=spans),
     vjp=lambda i, g, out, x, *, spans: place(g, spans=spans, shape=x.shape),
-    batch=lambda size, flags, args, params: slice_p(args[0], **_lift(params)),
+    batch=lambda size, flags, args, params: slice_p(*args, **_lift(params)),
 )
 
 place: Primitive = Primitive(
     "place",
     _place,
-    jvp=lambda ts, out, x, *, spans, shape: place(ts[0], spans=spans, shape=shape),
+    jvp=lambda ts, out, x, *, spans, shape: place(*ts, spans=spans, shape=shape),
     vjp=lambda i, g, out, x, *, spans, shape: slice_p(g, spans=spans),
-    batch=lambda size, flags, args, params: place(args[0], **_lift({**params, "shape": (size, *params["shape"])})),
+    batch=lambda size, flags, args, params: place(*args, **_lift({**params, "shape": (size, *params["shape"])})),
 )
 
 take_p: Primitive = Primitive(
     "take",
     _take,
-    jvp=lambda ts, out, x, index, *, axis: None if ts[0] is None else take_p(ts[0], index, axis=axis),
+    jvp=lambda ts, out, x, index, *, axis: take_p(ts[0], index, axis=axis),
     vjp=lambda i, g, out, x, index, *, axis: scatter_add(g, index, axis=axis, length=x.shape[axis]) if i == 0 else None,
     batch=_batch_take,
 )

@@ -37,7 +37,7 @@ def _batch(primitive: Primitive) -> Any:
 
 
 def _unary(name: str, impl: Callable[..., Array], **rules: Any) -> Primitive:
-    primitive: Primitive = Primitive(name, impl, batch=lambda *args: primitive(args[2][0]), **rules)
+    primitive: Primitive = Primitive(name, impl, batch=lambda size, flags, args, params: primitive(*args), **rules)
     return primitive
 
 
@@ -86,19 +86,19 @@ def _inv_chain(g: Array, out: Array) -> Array:
 inv_p: Primitive = _unary(
     "inv",
     lambda xp, a: _choose("inv")(xp, a),
-    jvp=lambda ts, out, a: _inv_chain(ts[0], out),
+    jvp=lambda ts, out, a: _inv_chain(*ts, out),
     vjp=lambda i, g, out, a: _inv_chain(g, matrix_transpose(out)),
 )
 det_p: Primitive = _unary(
     "det",
     lambda xp, a: _choose("det")(xp, a),
-    jvp=lambda ts, out, a: multiply(out, inner(matrix_transpose(inv_p(a)), ts[0])),
+    jvp=lambda ts, out, a: multiply(out, inner(matrix_transpose(inv_p(a)), *ts)),
     vjp=lambda i, g, out, a: scale(matrix_transpose(inv_p(a)), multiply(g, out)),
 )
 logabsdet_p: Primitive = _unary(
     "logabsdet",
     lambda xp, a: _choose("slogdet")(xp, a)[1],
-    jvp=lambda ts, out, a: inner(matrix_transpose(inv_p(a)), ts[0]),
+    jvp=lambda ts, out, a: inner(matrix_transpose(inv_p(a)), *ts),
     vjp=lambda i, g, out, a: scale(matrix_transpose(inv_p(a)), g),
 )
 signdet_p: Primitive = _unary("signdet", lambda xp, a: _choose("slogdet")(xp, a)[0])
@@ -114,8 +114,12 @@ def _lower_half(x: Array) -> Array:
     return multiply(x, weight)
 
 
+def _symmetric(x: Array) -> Array:
+    return multiply(add(x, matrix_transpose(x)), 0.5)
+
+
 def _cholesky_jvp(ts: Sequence[Array], out: Array, a: Array) -> Array:
-    symmetric = multiply(add(ts[0], matrix_transpose(ts[0])), 0.5)
+    symmetric = _symmetric(*ts)
     half = solve_p(out, matrix_transpose(solve_p(out, symmetric)))
     return matmul_p(out, _lower_half(half))
 
@@ -124,7 +128,7 @@ def _cholesky_vjp(i: int, g: Array, out: Array, a: Array) -> Array:
     upper = matrix_transpose(out)
     half = _lower_half(matmul_p(upper, g))
     ga = matrix_transpose(solve_p(upper, matrix_transpose(solve_p(upper, half))))
-    return multiply(add(ga, matrix_transpose(ga)), 0.5)
+    return _symmetric(ga)
 
 
 cholesky_p: Primitive = _unary(
@@ -160,7 +164,7 @@ def _gaps(w: Array) -> Array:
 
 def _eigh_jvp(ts: Sequence[Array], out: Array, a: Array) -> Array:
     w, v = unpack_eigh(out)
-    symmetric = multiply(add(ts[0], matrix_transpose(ts[0])), 0.5)
+    symmetric = _symmetric(*ts)
     turned = matmul_p(matrix_transpose(v), matmul_p(symmetric, v))
     xp = namespace_of(out)
     tw = sum_p(multiply(turned, xp.eye(w.shape[-1], dtype=w.dtype)), axis=(turned.ndim - 2,), keepdims=True)
@@ -174,7 +178,7 @@ def _eigh_vjp(i: int, g: Array, out: Array, a: Array) -> Array:
     diagonal = multiply(expand(gw, gw.ndim), xp.eye(w.shape[-1], dtype=w.dtype))
     middle = add(diagonal, multiply(_gaps(w), matmul_p(matrix_transpose(v), gv)))
     ga = matmul_p(v, matmul_p(middle, matrix_transpose(v)))
-    return multiply(add(ga, matrix_transpose(ga)), 0.5)
+    return _symmetric(ga)
 
 
 eigh_p: Primitive = _unary("eigh", _eigh, jvp=_eigh_jvp, vjp=_eigh_vjp)

@@ -23,7 +23,8 @@ def _shares(x: Array, out: Array, axis: tuple[int, ...]) -> Array:
 
 def _extremum(name: str) -> Primitive:
     def jvp(ts: Sequence[Array], out: Array, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
-        return sum_p(ts[0] * _shares(x, out, axis), axis=axis, keepdims=keepdims)
+        (t,) = ts
+        return sum_p(t * _shares(x, out, axis), axis=axis, keepdims=keepdims)
 
     def vjp(i: int, g: Array, out: Array, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
         return fold(g, axis, keepdims=keepdims, shape=x.shape) * _shares(x, out, axis)
@@ -45,7 +46,7 @@ def _one_axis(name: str) -> Primitive:
     """A primitive without derivative that works along one axis."""
 
     def batch(size: int, flags: Sequence[bool], args: Sequence[Any], params: Params) -> Array:
-        return primitive(args[0], **{**params, "axis": params["axis"] + 1})
+        return primitive(*args, **{**params, "axis": params["axis"] + 1})
 
     primitive: Primitive = Primitive(name, call(name), batch=batch)
     return primitive
@@ -68,7 +69,7 @@ argsort_p: Primitive = _one_axis("argsort")
 cumsum_p: Primitive = Primitive(
     "cumulative_sum",
     _cumulate,
-    jvp=lambda ts, out, x, *, axis, reverse: cumsum_p(ts[0], axis=axis, reverse=reverse),
+    jvp=lambda ts, out, x, *, axis, reverse: cumsum_p(*ts, axis=axis, reverse=reverse),
     vjp=lambda i, g, out, x, *, axis, reverse: cumsum_p(g, axis=axis, reverse=not reverse),
-    batch=lambda size, flags, args, params: cumsum_p(args[0], **{**params, "axis": params["axis"] + 1}),
+    batch=lambda size, flags, args, params: cumsum_p(*args, **{**params, "axis": params["axis"] + 1}),
 )

@@ -85,7 +85,7 @@ def batch_axes(primitive: Primitive) -> Any:
     """The batch rule of a reduction: its axes move up by one."""
 
     def rule(size: int, flags: Sequence[bool], args: Sequence[Any], params: Params) -> Array:
-        return primitive(args[0], **{**params, "axis": tuple(a + 1 for a in params["axis"])})
+        return primitive(*args, **{**params, "axis": tuple(a + 1 for a in params["axis"])})
 
     return rule
 
@@ -124,23 +124,23 @@ def _astype(xp: Any, x: Array, *, dtype: Any) -> Array:
 reshape: Primitive = Primitive(
     "reshape",
     lambda xp, x, *, shape: xp.reshape(x, shape),
-    jvp=lambda ts, out, x, *, shape: reshape(ts[0], shape=shape),
+    jvp=lambda ts, out, x, *, shape: reshape(*ts, shape=shape),
     vjp=lambda i, g, out, x, *, shape: reshape(g, shape=x.shape),
-    batch=lambda size, flags, args, params: reshape(args[0], shape=(size, *params["shape"])),
+    batch=lambda size, flags, args, params: reshape(*args, shape=(size, *params["shape"])),
 )
 
 permute: Primitive = Primitive(
     "permute",
     lambda xp, x, *, axes: xp.permute_dims(x, axes),
-    jvp=lambda ts, out, x, *, axes: permute(ts[0], axes=axes),
+    jvp=lambda ts, out, x, *, axes: permute(*ts, axes=axes),
     vjp=lambda i, g, out, x, *, axes: permute(g, axes=inverse(axes)),
-    batch=lambda size, flags, args, params: permute(args[0], axes=(0, *(a + 1 for a in params["axes"]))),
+    batch=lambda size, flags, args, params: permute(*args, axes=(0, *(a + 1 for a in params["axes"]))),
 )
 
 broadcast_to: Primitive = Primitive(
     "broadcast_to",
     lambda xp, x, *, shape: xp.broadcast_to(x, shape),
-    jvp=lambda ts, out, x, *, shape: broadcast_to(ts[0], shape=shape),
+    jvp=lambda ts, out, x, *, shape: broadcast_to(*ts, shape=shape),
     vjp=lambda i, g, out, x, *, shape: sum_to(g, x.shape),
     batch=_batch_broadcast,
 )
@@ -148,7 +148,7 @@ broadcast_to: Primitive = Primitive(
 sum_p: Primitive = Primitive(
     "sum",
     _sum,
-    jvp=lambda ts, out, x, *, axis, keepdims: sum_p(ts[0], axis=axis, keepdims=keepdims),
+    jvp=lambda ts, out, x, *, axis, keepdims: sum_p(*ts, axis=axis, keepdims=keepdims),
     vjp=lambda i, g, out, x, *, axis, keepdims: fold(g, axis, keepdims=keepdims, shape=x.shape),
     batch=lambda size, flags, args, params: batch_axes(sum_p)(size, flags, args, params),
 )
@@ -156,9 +156,9 @@ sum_p: Primitive = Primitive(
 astype_p: Primitive = Primitive(
     "astype",
     _astype,
-    jvp=lambda ts, out, x, *, dtype: astype(ts[0], dtype) if _is_float_dtype(out, dtype) else None,
+    jvp=lambda ts, out, x, *, dtype: astype(*ts, dtype) if _is_float_dtype(out, dtype) else None,
     vjp=lambda i, g, out, x, *, dtype: astype(g, x.dtype) if _is_float_dtype(out, dtype) else None,
-    batch=lambda size, flags, args, params: astype_p(args[0], **params),
+    batch=lambda size, flags, args, params: astype_p(*args, **params),
 )
 
 

@@ -1,0 +1,119 @@
+"""Arguments that are looked at before any formula is, and what is said of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import metaspec as ms
+from metaspec import errors
+from metaspec.tracecache import MOST
+
+INNER = ms.GradientDescent(0.1, 1)
+W = {"w": np.ones(2)}
+
+
+def loss(params: Any, batch: Any) -> Any:
+    return ((params["w"] - batch) ** 2).sum()
+
+
+@pytest.mark.parametrize("where", ["support", "query"])
+def test_a_batch_holds_arrays_and_numbers_alone(where: str) -> None:
+    task = ms.Task(np.ones(2), np.ones(2))._replace(**{where: {"x": np.ones(2), "name": "seven"}})
+    for call in (ms.meta_gradient, ms.batch_meta_gradient):
+        with pytest.raises(errors.InvalidTypeError, match=rf"task\.{where}\['name'\]: .* got 'seven' of type str"):
+            call(ms.MAML(INNER), loss, W, task)
+    with pytest.raises(errors.InvalidTypeError, match=r"support\['name'\]"):
+        ms.adapt(ms.MAML(INNER), loss, W, {"name": "seven"})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ms.DenseSolve(max_size=0), "DenseSolve: max_size must be >= 1, got 0"),
+        (lambda: ms.DenseSolve(max_size=1.5), "DenseSolve: max_size must be an integer >= 1"),
+        (lambda: ms.DenseSolve(damping=-1e-9), "DenseSolve: damping must be"),
+        (lambda: ms.ConjugateGradient(steps=0), "ConjugateGradient: steps must be >= 1, got 0"),
+        (lambda: ms.GradientDescent(1j, 1), "lr must be a number or a tree"),
+    ],
+)  # fmt: skip
+def test_solvers_and_optimisers_check_their_numbers(make: Any, message: str) -> None:
+    with pytest.raises((errors.InvalidArgumentError, errors.InvalidTypeError), match=message):
+        make()
+
+
+def test_the_least_that_is_allowed() -> None:
+    assert ms.DenseSolve(max_size=1, damping=0).max_size == 1
+    assert ms.ConjugateGradient(steps=1, damping=0).steps == 1
+    assert ms.GradientDescent(0, 0).lr == 0.0
+    assert type(ms.GradientDescent(np.float32(0.5), np.int64(3)).steps) is int
+    algo = ms.IMAML(INNER, 1.0, ms.DenseSolve(max_size=2))
+    assert ms.meta_gradient(algo, loss, W, ms.Task(np.ones(2), np.zeros(2))).delta["w"].shape == (2,)
+
+
+def test_dense_solve_of_no_unknowns() -> None:
+    algo = ms.IMAML(INNER, 1.0, ms.DenseSolve())
+    r = ms.meta_gradient(
+        algo, lambda p, b: p["w"].sum() + 0.0 * b.sum(), {"w": np.ones(0)}, ms.Task(np.ones(2), np.ones(2))
+    )
+    assert r.delta["w"].shape == (0,)
+
+
+def test_statuses_keep_their_numbers() -> None:
+    """They are what a batched or compiled solve returns, and what is written to files."""
+    assert [(s.name, int(s)) for s in ms.SolveStatus] == [
+        ("CONVERGED", 0), ("STEP_LIMIT", 1), ("NEGATIVE_CURVATURE", 2), ("NON_FINITE", 3)
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Still:
+    """An algorithm of one's own whose inner part counts no steps."""
+
+    inner: Any = None
+
+    def adapt(self, B: Any, loss: Any, params: Any, batch: Any) -> Any:
+        return {"w": params["w"] * np.inf}
+
+    def inner_batch(self, B: Any, task: ms.Task) -> Any:
+        return task.support
+
+    def meta_gradient(self, B: Any, loss: Any, params: Any, task: ms.Task) -> ms.MetaGradient:
+        theta = self.adapt(B, loss, params, task.support)
+        value, aux = loss(params, task.query)
+        return ms.MetaGradient(theta, value, theta, ms.Diagnostics(np.asarray(False), value), aux)
+
+
+def test_an_algorithm_without_steps_is_told_that_something_is_not_finite() -> None:
+    task = ms.Task(np.ones(2), np.ones(2))
+    for algo in (Still(), Still(Still())):
+        with pytest.raises(errors.NonFiniteError, match="the meta-gradient did not"):
+            ms.meta_gradient(algo, loss, W, task)
+        with pytest.raises(errors.NonFiniteError, match="adapted: NaN or infinity"):
+            ms.adapt(algo, loss, W, task.support)
+
+
+def test_compiled_functions_forget_the_oldest_trace() -> None:
+    seen: list[int] = []
+
+    def f(x: Any, n: int) -> Any:
+        seen.append(n)
+        return x * n
+
+    compiled = ms.compile(f, backend="numpy")
+    for n in range(MOST + 1):
+        assert compiled(np.ones(1), n)[0] == n
+    compiled(np.ones(1), MOST)
+    compiled(np.ones(1), 1)
+    assert seen == list(range(MOST + 1))
+    compiled(np.ones(1), 0)
+    assert seen == [*range(MOST + 1), 0]
+
+
+def test_compiled_functions_under_a_transformation_are_the_functions_themselves() -> None:
+    B = ms.get_backend("numpy")
+    compiled = ms.compile(lambda x: (x**3).sum(), backend="numpy")
+    x = np.arange(3.0)
+    np.testing.assert_allclose(B.grad(compiled)(x), 3 * x**2)
+    np.testing.assert_allclose(B.vmap(compiled)(x[:, None]), x**3)

@@ -1,0 +1,1 @@
+"""How each framework differentiates functions where they have no derivative, seen through its adapter."""

@@ -1,0 +1,66 @@
+"""Laws of the points without a derivative: the blocks' conventions, and that the suite's own data stay away."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from metaspec import nn
+from metaspec.conformance.kinks.catalogue import KINKS, Kink
+from metaspec.conformance.laws.bench import Bench
+from metaspec.conformance.laws.claims import Claim, Holds, Same
+from metaspec.conformance.laws.law import PROTOCOL, law
+from metaspec.conformance.laws.members import never, once
+from metaspec.conformance.laws.on import scenarios
+
+MARGIN = 1e-4  # between a window's two largest entries; rounding moves them by 1e-7
+
+
+@once(
+    "blocks-at-kinks",
+    "relu'(0) = 0; the gradient of max_pool2d goes to the first of equals",
+    "MS-KINK-1",
+    numeric=False,
+)
+def blocks_at_kinks(at: Bench) -> Iterator[Claim]:
+    for kink in KINKS:
+        if kink.declared is not None:
+            f = partial(_summed, at, kink)
+            x, ones = at.array((np.array(kink.at), np.ones(len(kink.at))))
+            first, second = (np.array(order) for order in kink.declared)
+            yield Same(f"{kink.name}, first order", at.B.grad(f)(x) + 0.0, at.array(first))
+            yield Same(f"{kink.name}, second order", at.B.hvp(f)(x, ones) + 0.0, at.array(second))
+
+
+def _summed(at: Bench, kink: Kink, x: object) -> object:
+    return at.B.xp.sum(kink.f(at.B, x))
+
+
+@law(
+    "away-from-kinks",
+    "in no window are the two largest entries closer than rounding could exchange, at phi and at theta_K",
+    "MS-KINK-1",
+    on=scenarios("pooled-conv-net/maml"),
+    applies=never,
+    subject=PROTOCOL,
+    numeric=False,
+    dtypes=("float64",),
+)
+def away_from_kinks(at: Bench) -> Iterator[Claim]:
+    for i, task in enumerate(at.tasks):
+        for where, params in (("phi", at.params), ("theta_K", at.adapt(support=task.support))):
+            for batch in (task.support, task.query):
+                x = batch["x"]
+                for kernel in params["kernels"]:
+                    x = nn.conv2d(x, kernel)
+                    gap = _smallest_gap(np.asarray(at.B.to_numpy(x)))
+                    yield Holds(f"task {i} at {where}", gap > MARGIN, f"two entries of a window differ by {gap:.1e}")
+                    x = nn.tanh(nn.max_pool2d(x))
+
+
+def _smallest_gap(x: np.ndarray) -> float:
+    """Over all 2 x 2 windows, between the largest entry and the next."""
+    n, height, width, channels = x.shape
+    windows = x.reshape(n, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 5, 2, 4).reshape(-1, 4)
+    ordered = np.sort(windows, axis=1)
+    return float(np.min(ordered[:, -1] - ordered[:, -2]))

@@ -137,7 +137,9 @@ def meta_test(
     B = resolve(backend, plain_leaves(params))
     check_source(task_source, "meta_test: task_source")
     size = checked_integer(tasks_per_batch, "meta_test: tasks_per_batch", least=1)
-    return evaluator(B, algo, loss, metric)(params, task_source, checked_integer(tasks, "meta_test: tasks", least=1), size)
+    return evaluator(B, algo, loss, metric)(
+        params, task_source, checked_integer(tasks, "meta_test: tasks", least=1), size
+    )
 
 
 def evaluator(

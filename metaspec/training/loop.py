@@ -89,7 +89,9 @@ def meta_train(
         ("checkpoints", checkpoints, Checkpoints),
     ):
         if value is not None and not isinstance(value, kind):
-            raise InvalidTypeError(f"meta_train: {name} must be a {kind.__name__} or None, got {type(value).__name__}")
+            raise InvalidTypeError(
+                f"meta_train: {name} must be of type {kind.__name__} or None, got {type(value).__name__}"
+            )
     check_source(task_source, "meta_train: task_source")
     B = resolve(backend, plain_leaves(params))
     outer = optimizer_for(B, Adam() if optimizer is None else optimizer)

@@ -293,7 +293,7 @@ def test_what_stops_a_training_leaves_its_last_good_step(tmp_path):
 def test_arguments(tmp_path):
     with pytest.raises(errors.InvalidArgumentError, match="Checkpoints: keep must be >= 1, got 0"):
         Checkpoints(tmp_path, keep=0)
-    with pytest.raises(errors.InvalidTypeError, match="checkpoints must be a Checkpoints or None, got str"):
+    with pytest.raises(errors.InvalidTypeError, match="checkpoints must be of type Checkpoints or None, got str"):
         train(1, checkpoints="folder")
     train(1, checkpoints=Checkpoints(tmp_path))
     with pytest.raises(errors.InvalidArgumentError, match="both resume and checkpoints"):

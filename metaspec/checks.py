@@ -46,3 +46,13 @@ def check_members(value: Any, argument: str, members: tuple[str, ...], example: 
     """
     if isinstance(value, type) or not all(hasattr(value, member) for member in members):
         raise InvalidTypeError(f"{argument} must be something like {example}, got {value!r}")
+
+
+def check_choice(value: Any, argument: str, choices: tuple[str, ...]) -> None:
+    """`value` is one of these strings.
+
+    Raises:
+        InvalidArgumentError: It is none of them.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidArgumentError(f"{argument} must be one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Protocol
 
+from metaspec.chain import repeat
 from metaspec.checks import check_members, checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.protocol import Backend, is_floating
@@ -110,10 +111,7 @@ def check_inner(inner: Any, algorithm: str) -> None:
 
 def descend(B: Backend, inner: InnerOptimizer, gradient: Callable[[Tree], Tree], params: Tree) -> Tree:
     """theta_K: `inner.steps` steps from theta_0 = params along `gradient`. Stores no path."""
-    theta, _ = B.scan(
-        lambda theta, _: (inner.update(B, theta, gradient(theta)), None), params, None, length=inner.steps
-    )
-    return theta
+    return repeat(B, lambda theta: inner.update(B, theta, gradient(theta)), params, inner.steps)
 
 
 def _checked_rate(rate: Any, argument: str) -> float:

@@ -27,6 +27,8 @@ class Backend(ABC):
     """
 
     name: ClassVar[str]
+    linear_trees: ClassVar[bool] = False
+    """Whether the products of `linearize_grad` are trees of arrays themselves, so that a `scan` can carry them."""
 
     # --- required -----------------------------------------------------------------------------------------------------
 
@@ -190,18 +192,31 @@ class Backend(ABC):
         return mapped
 
     def scan(
-        self, f: Callable[[Tree, Any], tuple[Tree, Any]], carry: Tree, xs: Tree = None, length: int | None = None
+        self,
+        f: Callable[[Tree, Any], tuple[Tree, Any]],
+        carry: Tree,
+        xs: Tree = None,
+        length: int | None = None,
+        reverse: bool = False,
     ) -> tuple[Tree, Any]:
         """(carry, x_k) -> (carry, y_k) along axis 0 of `xs`, or `length` times with x = None; the y stacked.
 
-        Fallback: a Python loop.
+        With `reverse` from the last k to the first; y_k stays at place k. Fallback: a Python loop.
         """
         leaves, structure = self.tree_flatten(xs)
+        steps = range(leaves[0].shape[0] if leaves else length or 0)
         ys = []
-        for k in range(leaves[0].shape[0] if leaves else length or 0):
+        for k in reversed(steps) if reverse else steps:
             carry, y = f(carry, self.tree_unflatten(structure, [leaf[k, ...] for leaf in leaves]))
             ys.append(y)
-        return carry, self.tree_stack(ys)
+        return carry, self.tree_stack(ys[::-1] if reverse else ys)
+
+    def unrolled(self) -> int | None:
+        """Up to how many steps a loop is written out here; None, the fallback, is any number, as befits eager code.
+
+        Under a compiler every copy of a body costs compile time, and straight code loses what it means to recompute.
+        """
+        return None
 
     def checkpoint(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         """f whose intermediate values are computed again when it is differentiated. Fallback: f, which keeps them."""

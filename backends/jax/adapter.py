@@ -21,6 +21,7 @@ class JaxBackend(Backend):
     """Arrays are `jax.Array`s; trees are JAX's own, so modules of Flax and Equinox are trees."""
 
     name = "jax"
+    linear_trees = True
 
     @property
     def xp(self) -> Any:
@@ -93,12 +94,19 @@ class JaxBackend(Backend):
         return jax.vmap(f)
 
     def scan(
-        self, f: Callable[[Tree, Any], tuple[Tree, Any]], carry: Tree, xs: Tree = None, length: int | None = None
+        self,
+        f: Callable[[Tree, Any], tuple[Tree, Any]],
+        carry: Tree,
+        xs: Tree = None,
+        length: int | None = None,
+        reverse: bool = False,
     ) -> tuple[Tree, Any]:
-        if all(self.is_concrete(leaf) for leaf in jax.tree.leaves((carry, xs))):
-            return super().scan(f, carry, xs, length)  # a loop outside of jit would be compiled anew at every call
-        steps = length if length is not None else len(jax.tree.leaves(xs)[0])
-        return jax.lax.scan(f, carry, xs, length=steps, unroll=max(1, steps) if steps <= UNROLL else 1)
+        if self.unrolled() is None:
+            return super().scan(f, carry, xs, length, reverse)  # outside of jit it would be compiled at every call
+        return jax.lax.scan(f, carry, xs, length=length, reverse=reverse)
+
+    def unrolled(self) -> int | None:
+        return UNROLL if isinstance(jnp.zeros(()), jax.core.Tracer) else None  # a tracer: within jit, not vmap or grad
 
     def checkpoint(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return jax.checkpoint(f)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from sys import maxsize
 from typing import Any
 
 import numpy
@@ -115,6 +116,23 @@ class NumpyBackend(Backend):
             return self.tree_unflatten(out[0], value)
 
         return rounded
+
+    def scan(
+        self,
+        f: Callable[[Tree, Any], tuple[Tree, Any]],
+        carry: Tree,
+        xs: Tree = None,
+        length: int | None = None,
+        reverse: bool = False,
+    ) -> tuple[Tree, Any]:
+        def apart(carry: Tree, x: Any) -> tuple[Tree, Any]:
+            with tracer.computed_anew():  # a step shares nothing with other steps: what it computes again, it does
+                return f(carry, x)
+
+        return super().scan(apart, carry, xs, length, reverse)
+
+    def unrolled(self) -> int | None:
+        return maxsize if tracer.recording() else None
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return TraceCache(

@@ -10,6 +10,6 @@ registration = Registration(
     arrays=("tensorflow",),
     install="pip install 'metaspec[tensorflow-cpu]', or 'metaspec[tensorflow]' for a GPU",
     dtypes=("float32", "float64"),
-    capabilities=dict.fromkeys(("vmap", "compile"), NATIVE),
+    capabilities=dict.fromkeys(("vmap", "scan", "compile"), NATIVE),
     optimizers={"keras": "metaspec.backends.tensorflow.optimizers:KerasOptimizer"},
 )

@@ -16,6 +16,8 @@ from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
+UNROLL = 8  # up to this many steps a loop is compiled as straight code, which runs faster and compiles slower
+
 
 class TensorFlowBackend(Backend):
     """Arrays are tensors; variables, Keras's too, are read when they come in."""
@@ -131,6 +133,45 @@ class TensorFlowBackend(Backend):
                 raise
 
         return mapped
+
+    def scan(
+        self,
+        f: Callable[[Tree, Any], tuple[Tree, Any]],
+        carry: Tree,
+        xs: Tree = None,
+        length: int | None = None,
+        reverse: bool = False,
+    ) -> tuple[Tree, Any]:
+        rows, rows_structure = self.tree_flatten(xs)
+        steps = rows[0].shape[0] if rows else length or 0
+        if self.unrolled() is None or steps == 0:
+            return super().scan(f, carry, xs, length, reverse)
+        start, structure = self._fresh(carry)
+
+        def step(k: Array, leaves: Sequence[Array]) -> tuple[list[Array], list[Array], Any]:
+            row = self.tree_unflatten(rows_structure, [tf.gather(x, k) for x in rows])
+            carry, y = f(self.tree_unflatten(structure, leaves), row)
+            return self.tree_flatten(carry)[0], *self.tree_flatten(y)
+
+        _, examples, out = step(tf.constant(0), start)  # never computed: nothing but its shapes is used
+        ys = [tf.zeros([steps, *y.shape], y.dtype) for y in examples]
+
+        def body(i: Array, leaves: Sequence[Array], ys: Sequence[Array]) -> tuple[Array, list[Array], list[Array]]:
+            k = steps - 1 - i if reverse else i
+            leaves, new, _ = step(k, leaves)  # no TensorArray: XLA has none under vectorized_map
+            return (
+                i + 1,
+                leaves,
+                [tf.tensor_scatter_nd_update(y, [[k]], row[None]) for y, row in zip(ys, new, strict=True)],
+            )
+
+        _, leaves, ys = tf.while_loop(
+            lambda i, *_: i < steps, body, (tf.constant(0), start, ys), maximum_iterations=steps
+        )
+        return self.tree_unflatten(structure, leaves), self.tree_unflatten(out, ys)
+
+    def unrolled(self) -> int | None:
+        return None if tf.executing_eagerly() else UNROLL
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         def trace(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:

@@ -8,13 +8,15 @@ H_k is the Hessian of l_support at theta_k. Read from the right, the product is 
     v = grad l_query(theta_K);  for k = K-1 .. 0:  v = v - lr * H_k v;  delta = v
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from metaspec.algorithm import Loss, gradient_on, query_gradient, result
+from metaspec.chain import CHECKPOINTS, Checkpoint, Link, there_and_back
+from metaspec.checks import check_choice
 from metaspec.inner import InnerOptimizer, check_inner, descend
 from metaspec.protocol import Backend
-from metaspec.task import MetaGradient, Task, Tree
+from metaspec.task import Array, MetaGradient, Task, Tree
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class MAML:
 
     Attributes:
         inner: The inner optimiser, e.g. GradientDescent(lr=0.1, steps=5).
+        checkpoint: What is kept of the path between the walk there and the walk back. "none": all that the products
+            need, K times what a gradient computes on its way. "recompute": the points alone; each linearisation is
+            computed again. "sqrt": about 2 sqrt(K) points and sqrt(K) / 2 linearisations. The latter two take about
+            4/3 of the time. The results are the same up to rounding. docs/performance.md has the figures.
 
     Example:
         >>> from metaspec import MAML, GradientDescent
@@ -30,9 +36,11 @@ class MAML:
     """
 
     inner: InnerOptimizer
+    checkpoint: Checkpoint = "none"
 
     def __post_init__(self) -> None:
         check_inner(self.inner, "MAML")
+        check_choice(self.checkpoint, "MAML: checkpoint", CHECKPOINTS)
 
     def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
         """theta_K on `batch`."""
@@ -44,12 +52,21 @@ class MAML:
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
         """Delta as the module's formula has it; only gradients and Hessian-vector products are used."""
-        linearize = B.linearize_grad(lambda theta, batch: loss(theta, batch)[0])
-        theta, products = params, list[Callable[[Tree], Tree]]()
-        for _ in range(self.inner.steps):
-            gradient, hvp = linearize(theta, task.support)
-            theta, products = self.inner.update(B, theta, gradient), [*products, hvp]
-        query_loss, aux, v = query_gradient(B, loss, theta, task)
-        for hvp in reversed(products):
-            v = self.inner.pull_back(B, v, hvp)
+        inner, gradient = self.inner, gradient_on(B, loss, task.support)
+        linearize_grad = B.linearize_grad(lambda theta, batch: loss(theta, batch)[0])
+
+        def linearize(theta: Tree) -> tuple[Tree, Any]:
+            gradient, hvp = linearize_grad(theta, task.support)
+            return inner.update(B, theta, gradient), hvp
+
+        def turn(theta: Tree) -> tuple[Tree, tuple[Tree, Array, Any]]:
+            query_loss, aux, v = query_gradient(B, loss, theta, task)
+            return v, (theta, query_loss, aux)
+
+        step = Link(
+            advance=lambda theta: inner.update(B, theta, gradient(theta)),
+            linearize=linearize,
+            pull=lambda v, hvp: inner.pull_back(B, v, hvp),
+        )
+        v, (theta, query_loss, aux) = there_and_back(B, step, params, inner.steps, turn, self.checkpoint)
         return result(B, v, theta, query_loss, aux)

@@ -10,7 +10,7 @@ from .forward import jvp
 from .namespace import array_namespace, namespace
 from .operators import install
 from .program import Program
-from .recording import record
+from .recording import computed_anew, record, recording
 from .reverse import vjp
 from .rounding import perturbed
 from .rules.elementwise import stop_gradient
@@ -23,11 +23,13 @@ __all__ = [
     "Primitive",
     "Program",
     "array_namespace",
+    "computed_anew",
     "is_concrete",
     "jvp",
     "namespace",
     "perturbed",
     "record",
+    "recording",
     "stop_gradient",
     "vjp",
     "vmap",

@@ -4,7 +4,9 @@ The recording trace lies below every jvp, vjp and vmap inside the function, so t
 recorded. What does not depend on the arguments never reaches it: that is computed once and becomes a constant.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy
@@ -15,6 +17,8 @@ from .outputs import as_array, as_arrays
 from .program import Program
 
 SMALL = 4096  # bytes up to which constants are compared by content
+
+_active: ContextVar["RecordTrace | None"] = ContextVar("recording", default=None)
 
 
 class Operand(NamedTuple):
@@ -47,14 +51,16 @@ class RecordBox(Box):
 class RecordTrace(Trace):
     """Writes down each application of a primitive that is not known already."""
 
-    __slots__ = ("constants", "instructions", "known", "origins", "slots")
+    __slots__ = ("constants", "given", "instructions", "known", "numbers", "origins", "slots")
 
     def __init__(self, inputs: list[Array]) -> None:
         super().__init__(RecordBox, inputs)
         self.slots = 0
         self.instructions: list[Instruction] = []
         self.constants: list[Array] = []
-        self.known: dict[Any, Any] = {}  # what was recorded already -> its box or the number of its constant
+        self.given: list[Array] = []
+        self.known: dict[Any, RecordBox] = {}  # what was recorded already -> its box
+        self.numbers: dict[Any, int] = {}  # what is a constant already -> its number
         self.origins: dict[int, tuple[Primitive, tuple[Any, ...], Params]] = {}  # slot -> what made it
 
     def new(self, value: Array) -> RecordBox:
@@ -95,12 +101,30 @@ class RecordTrace(Trace):
         """The number of a constant; equal small arrays share one, and writable ones are copied."""
         raw = isinstance(x, numpy.ndarray | numpy.generic)
         key = (x.dtype, x.shape, x.tobytes()) if raw and x.nbytes <= SMALL and x.dtype.char != "g" else id(x)
-        if key not in self.known:
-            self.known[key] = len(self.constants)
-            self.known["kept", len(self.constants)] = x  # keeps id(x) from being given to another array
+        if key not in self.numbers:
+            self.numbers[key] = len(self.constants)
+            self.given.append(x)  # keeps id(x) from being given to another array
             self.constants.append(numpy.array(x) if raw and (x.flags.writeable or not x.ndim) else x)
-        number: int = self.known[key]
-        return number
+        return self.numbers[key]
+
+
+def recording() -> bool:
+    """Whether a function is being recorded around this point."""
+    return _active.get() is not None
+
+
+@contextmanager
+def computed_anew() -> Iterator[None]:
+    """Within it nothing is taken from what was recorded before, and nothing after it from what is recorded within."""
+    trace = _active.get()
+    if trace is None:
+        yield
+        return
+    before, trace.known = trace.known, {}
+    try:
+        yield
+    finally:
+        trace.known = before
 
 
 def record(f: Callable[..., Any], args: tuple[Array, ...]) -> Program:
@@ -117,7 +141,11 @@ def record(f: Callable[..., Any], args: tuple[Array, ...]) -> Program:
     examples = as_arrays(args)
     trace = RecordTrace(examples)
     boxes = [trace.new(x) for x in examples]
-    out = f(*boxes)
+    token = _active.set(trace)
+    try:
+        out = f(*boxes)
+    finally:
+        _active.reset(token)
     single = not isinstance(out, tuple | list)
     outputs = [trace.operand(as_array(y)) for y in ([out] if single else out)]
     raw = raw_namespace([raw_value(x) for x in [*examples, *trace.constants]])

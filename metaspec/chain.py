@@ -1,0 +1,116 @@
+"""A walk along a path and back: x_K = s(...s(x_0)), and a cotangent pulled back through every step.
+
+The path is cut into stretches of n steps. The way there keeps the point at which each stretch starts; the way back
+walks a stretch again, keeps what its steps' derivatives need, pulls back through them and lets go of it. The last
+stretch needs no second walk: there the walk turns.
+
+| `checkpoint` | n | kept at a time, beside the path's ends | gradients beyond K |
+| --- | --- | --- | --- |
+| none | K | K linearisations | 0 |
+| recompute | 1 | K - 1 points, 1 linearisation | K - 1 |
+| sqrt | ceil(sqrt(K) / 2) | about 2 sqrt(K) points, n linearisations | K - n or less |
+
+A linearisation holds what a gradient computes on its way, often much more than a point: hence the half.
+
+Under a compiler stretches are the steps of a loop. In straight code it would find that the second walk computes what
+the first did, and keep that.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, isqrt
+from typing import Any, Literal
+
+from metaspec.protocol import Backend
+from metaspec.task import Tree
+
+Checkpoint = Literal["none", "recompute", "sqrt"]
+CHECKPOINTS: tuple[Checkpoint, ...] = ("none", "recompute", "sqrt")
+
+
+@dataclass(frozen=True)
+class Link:
+    """One step of the path.
+
+    Attributes:
+        advance: x -> s(x).
+        linearize: x -> (s(x), a function that `pull` takes).
+        pull: (v, that function) -> v s'(x).
+    """
+
+    advance: Callable[[Tree], Tree]
+    linearize: Callable[[Tree], tuple[Tree, Any]]
+    pull: Callable[[Tree, Any], Tree]
+
+
+Turn = Callable[[Tree], tuple[Tree, Any]]
+"""x_K -> (cotangent of x_K, whatever else is to be known of x_K)."""
+
+
+def stretch(checkpoint: Checkpoint, steps: int) -> int:
+    """Steps of a stretch."""
+    root = isqrt(steps)
+    lengths = {"none": steps, "recompute": 1, "sqrt": ceil((root + (root * root < steps)) / 2)}
+    return max(1, lengths[checkpoint])
+
+
+def there_and_back(
+    B: Backend, link: Link, x: Tree, steps: int, turn: Turn, checkpoint: Checkpoint = "none"
+) -> tuple[Tree, Any]:
+    """The cotangent at x_0, and what else `turn` gave at x_K."""
+    return _stretches(B, link, x, steps, turn, stretch(checkpoint, steps))
+
+
+def repeat(B: Backend, f: Callable[[Tree], Tree], x: Tree, times: int) -> Tree:
+    """f(...f(x)); a loop where so many copies of f would burden a compiler."""
+    if _written_out(B, times):
+        for _ in range(times):
+            x = f(x)
+        return x
+    return B.scan(lambda x, _: (f(x), None), x, None, length=times)[0]
+
+
+def _written_out(B: Backend, times: int) -> bool:
+    limit = B.unrolled()
+    return limit is None or times <= limit
+
+
+def _stretches(B: Backend, link: Link, x: Tree, steps: int, turn: Turn, n: int) -> tuple[Tree, Any]:
+    if n >= steps:
+        return _kept(B, link, x, steps, turn)
+    count = (steps - 1) // n
+    if B.unrolled() is None:
+        starts = list[Tree]()
+        for _ in range(count):
+            starts.append(x)
+            x = repeat(B, link.advance, x, n)
+        v, known = _kept(B, link, x, steps - count * n, turn)
+        del x
+        while starts:
+            v = _pulled(B, link, starts.pop(), n, v)
+        return v, known
+    x, points = B.scan(lambda x, _: (repeat(B, link.advance, x, n), x), x, None, length=count)
+    v, known = _kept(B, link, x, steps - count * n, turn)
+    return B.scan(lambda v, start: (_pulled(B, link, start, n, v), None), v, points, reverse=True)[0], known
+
+
+def _pulled(B: Backend, link: Link, start: Tree, steps: int, v: Tree) -> Tree:
+    return _kept(B, link, start, steps, lambda _: (v, None))[0]
+
+
+def _kept(B: Backend, link: Link, x: Tree, steps: int, turn: Turn) -> tuple[Tree, Any]:
+    """Every step's linearisation is kept, where a loop can carry them; else the points of the path are."""
+    if _written_out(B, steps):
+        products = list[Any]()
+        for _ in range(steps):
+            x, product = link.linearize(x)
+            products.append(product)
+        v, known = turn(x)
+        while products:
+            v = link.pull(v, products.pop())
+        return v, known
+    if not B.linear_trees:
+        return _stretches(B, link, x, steps, turn, 1)
+    x, products = B.scan(lambda x, _: link.linearize(x), x, None, length=steps)
+    v, known = turn(x)
+    return B.scan(lambda v, product: (link.pull(v, product), None), v, products, reverse=True)[0], known

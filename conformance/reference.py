@@ -1,5 +1,6 @@
 """A scenario's reference: its exact results, how far roundoff is amplified in each, and who says so."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -10,6 +11,7 @@ from metaspec.conformance import errors
 from metaspec.conformance.oracles import extended, quadratic
 from metaspec.conformance.plain import leaves_with_paths, ravel, tree_map
 from metaspec.conformance.scenario import Scenario
+from metaspec.task import Task
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,20 @@ class Reference:
     oracle: str
 
 
-def reference(scenario: Scenario) -> Reference:
+Unrolled = Callable[[Scenario, Task, int | None], dict[str, Any]]
+"""(scenario, task, seed of the perturbed arithmetic or None) -> what `extended.compute` gives."""
+
+
+def unrolled(scenario: Scenario, task: Task, seed: int | None) -> dict[str, Any]:
+    """Backpropagation in extended precision, exact or with perturbed arithmetic."""
+    rounding = extended.EXACT if seed is None else extended.perturbation(errors.PERTURBATION, seed)
+    return extended.compute(scenario, task, rounding)
+
+
+def reference(scenario: Scenario, unrolled: Unrolled = unrolled) -> Reference:
     """Computed in extended precision, with no backend but NumPy's."""
-    backpropagated = [extended.compute(scenario, task) for task in scenario.tasks]
-    perturbed = [_perturbed(scenario, seed) for seed in errors.SEEDS]
+    backpropagated = [unrolled(scenario, task, None) for task in scenario.tasks]
+    perturbed = [[unrolled(scenario, task, seed) for task in scenario.tasks] for seed in errors.SEEDS]
     by_residual = getattr(getattr(scenario.algorithm, "solver", None), "tol", None) is not None
     exact = backpropagated
     name = extended.NAME
@@ -62,11 +74,6 @@ def reference(scenario: Scenario) -> Reference:
     }
     systems = _systems(scenario, backpropagated, perturbed) if by_residual and scenario.form != "adapt" else ()
     return Reference({_readable(path): expected for path, expected in found.items()}, systems, name)
-
-
-def _perturbed(scenario: Scenario, seed: int) -> list[dict[str, Any]]:
-    rounding = extended.perturbation(errors.PERTURBATION, seed)
-    return [extended.compute(scenario, task, rounding) for task in scenario.tasks]
 
 
 def _joined(scenario: Scenario, tasks: list[dict[str, Any]]) -> dict[str, Any]:

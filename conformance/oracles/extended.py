@@ -61,12 +61,24 @@ def compute(scenario: Scenario, task: Task, rounding: Rounding = EXACT) -> dict[
     algo: Any = scenario.algorithm
     with backend_context("numpy") as B:
         traced = rounding.everywhere(B, unrolled(B, scenario, rounding))
-        found = traced(*cast((scenario.params, task, algo.inner.lr), np.longdouble))
+        found = traced(*arguments(scenario, task))
     return found if "rhs" not in found else found | {"delta": solution(algo.solver, found, scenario.params, rounding)}
 
 
-def unrolled(B: Any, scenario: Scenario, rounding: Rounding) -> Callable[[Tree, Task, Any], dict[str, Any]]:
-    """(params, task, rates) -> what `compute` gives, but iMAML's solution; the numbers of `scenario` are not used."""
+def arguments(scenario: Scenario, task: Task) -> tuple[Tree, Task, Any, Any]:
+    """What a function made by `unrolled` takes, in extended precision."""
+    algo: Any = scenario.algorithm
+    found: tuple[Tree, Task, Any, Any] = cast(
+        (scenario.params, task, algo.inner.lr, getattr(algo, "regularization", 1.0)), np.longdouble
+    )
+    return found
+
+
+def unrolled(B: Any, scenario: Scenario, rounding: Rounding) -> Callable[[Tree, Task, Any, Any], dict[str, Any]]:
+    """(params, task, rates, lambda) -> what `compute` gives, but iMAML's solution.
+
+    Of `scenario` only the structure is used: it may be another one's with the same shapes.
+    """
     algo: Any = scenario.algorithm
     name = scenario.algorithm_name
     loss = loss_of(scenario.loss)
@@ -78,33 +90,34 @@ def unrolled(B: Any, scenario: Scenario, rounding: Rounding) -> Callable[[Tree, 
         reached, pull = B.vjp(lambda theta: value(theta, batch), theta)
         return rounding(pull(B.xp.ones_like(reached))[0])
 
-    def inner(phi: Tree, data: Tree, lr: Any) -> Tree:
+    def inner(phi: Tree, data: Tree, lr: Any, strength: Any) -> Tree:
         theta = phi
         for _ in range(algo.inner.steps):
             g = gradient(theta, data)
             if name == "IMAML":
-                g = tree_map(lambda g, t, p: g + algo.regularization * (t - p), g, theta, phi)
+                g = tree_map(lambda g, t, p: g + strength * (t - p), g, theta, phi)
             theta = rounding(_step(theta, lr, g))
         return theta
 
-    def result(phi: Tree, task: Task, lr: Any) -> dict[str, Any]:
+    def result(phi: Tree, task: Task, lr: Any, strength: Any) -> dict[str, Any]:
         query = task.support if task.query is None else task.query
         data = task.support
         if name == "Reptile" and scenario.form != "adapt" and task.query is not None:
             data = tree_map(lambda a, b: B.xp.concat([a, b]), task.support, task.query)
-        theta = inner(phi, data, lr)
+        theta = inner(phi, data, lr, strength)
         if scenario.form == "adapt":
             return {"adapted": theta}
         found: dict[str, Any] = {"adapted": theta, "query_loss": rounding(B.xp.asarray(value(theta, query)))}
         if name == "MAML":
-            reached, pull = B.vjp(lambda phi: value(inner(phi, data, lr), query), phi)
+            reached, pull = B.vjp(lambda phi: value(inner(phi, data, lr, strength), query), phi)
             return found | {"delta": rounding(pull(B.xp.ones_like(reached))[0])}
         if name == "Reptile":
             return found | {"delta": tree_map(lambda a, b: a - b, phi, theta)}
         rhs = gradient(theta, query)
         if name == "FOMAML":
             return found | {"delta": rhs}
-        matrix = _matrix(B, lambda theta: gradient(theta, data), theta, algo, rounding)
+        matrix = _matrix(B, lambda theta: gradient(theta, data), theta, rounding) / strength
+        matrix = matrix + (1 + algo.solver.damping) * np.eye(matrix.shape[0])
         return found | {"matrix": matrix, "rhs": _ravel(B.xp, rhs)}
 
     return result
@@ -118,13 +131,13 @@ def solution(solver: Any, system: dict[str, Any], like: Tree, rounding: Rounding
     return unravel(dense.solve(matrix, rhs), like)
 
 
-def _matrix(B: Any, gradient: Callable[[Tree], Tree], theta: Tree, algo: Any, rounding: Rounding) -> Any:
-    """I + H / lambda + damping I, its rows the pulled-back unit vectors."""
+def _matrix(B: Any, gradient: Callable[[Tree], Tree], theta: Tree, rounding: Rounding) -> Any:
+    """H, its rows the pulled-back unit vectors."""
     _, pull = B.vjp(gradient, theta)
     unit = np.eye(sum(leaf.size for leaf in leaves(theta)), dtype=np.longdouble)
     like = tree_map(lambda leaf: np.zeros(leaf.shape), theta)
     rows = [_ravel(B.xp, rounding(pull(unravel(e, like))[0])) for e in unit]
-    return B.xp.stack(rows) / algo.regularization + (1 + algo.solver.damping) * unit
+    return B.xp.stack(rows)
 
 
 def _ravel(xp: Any, tree: Tree) -> Any:

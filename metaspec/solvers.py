@@ -108,7 +108,7 @@ class DenseSolve:
         """
         xp = B.xp
         vector, unravel = _ravel(B, b)
-        n = vector.shape[0]
+        (n,) = vector.shape
         if n > self.max_size:
             raise InvalidArgumentError(
                 f"DenseSolve: {n} unknowns are more than max_size={self.max_size}; use ConjugateGradient, or raise "

@@ -60,6 +60,32 @@ def test_dense_solve_of_no_unknowns() -> None:
     assert r.delta["w"].shape == (0,)
 
 
+@pytest.mark.parametrize(("t", "taken"), [(0.1, 2), (0.001, 1)])
+def test_steps_end_where_the_residual_is_far_below_roundoff(t: float, taken: int) -> None:
+    """MS-SOLVE-1: below 0.01 eps ||b||. Of A = diag(1, 2), b = (1, t), one step leaves a residual of norm t."""
+    B, b = ms.get_backend("numpy"), np.asarray([1.0, t * 2.0**-52])
+    assert B.linear_solve(lambda x: np.asarray([1.0, 2.0]) * x, b, ms.ConjugateGradient(5)).steps == taken
+
+
+def test_a_backend_is_made_once() -> None:
+    assert ms.get_backend("numpy") is ms.get_backend("numpy")
+
+
+def test_an_adapter_without_a_required_member_cannot_be_made() -> None:
+    required = {
+        "xp",
+        "versions",
+        "asarray",
+        "to_numpy",
+        "precision",
+        "is_concrete",
+        "value_and_grad",
+        "vjp",
+        "stop_gradient",
+    }
+    assert ms.Backend.__abstractmethods__ == required
+
+
 def test_statuses_keep_their_numbers() -> None:
     """They are what a batched or compiled solve returns, and what is written to files."""
     assert [(s.name, int(s)) for s in ms.SolveStatus] == [

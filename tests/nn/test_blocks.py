@@ -88,6 +88,7 @@ def test_sequences_of_logits(B: ms.Backend) -> None:
         logits, labels = B.asarray(z), B.asarray(y)
         flat = nn.softmax_cross_entropy(B.asarray(z.reshape(6, 5)), B.asarray(y.reshape(6)))
         close(B.to_numpy(nn.softmax_cross_entropy(logits, labels)), B.to_numpy(flat), 8 * EPS["float64"], "value")
+        close(B.to_numpy(nn.accuracy(logits, labels)), np.mean(np.argmax(z, axis=-1) == y), 0.0, "accuracy")
 
 
 @pytest.mark.parametrize("block", ALL, ids=lambda block: block.name)

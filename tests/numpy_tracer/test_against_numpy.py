@@ -1,5 +1,6 @@
 """The namespace's functions against NumPy's own of the same name, bit for bit, over what their options can say."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from metaspec.backends.numpy import tracer
 from metaspec.backends.numpy.tracer.functions import contractions, linalg, shaping
 from metaspec.backends.numpy.tracer.functions.einsum import einsum
+from metaspec.backends.numpy.tracer.functions.indexing import getitem
 from metaspec.errors import InvalidArgumentError, UnsupportedError
 
 from .checks import as_tuple, close
@@ -181,6 +183,39 @@ def test_function_is_numpys(name: str) -> None:
         for a, b in zip(as_tuple(f(XP)), as_tuple(f(np)), strict=True):
             assert (np.shape(a), np.asarray(a).dtype) == (np.shape(b), np.asarray(b).dtype)
             np.testing.assert_array_equal(a, b)
+
+
+PARTS = [np.asarray([1, 0]), slice(None), None, Ellipsis, 1]
+KEYS = [
+    key
+    for length in range(1, 5)
+    for key in itertools.product(PARTS, repeat=length)
+    if sum(k is Ellipsis for k in key) < 2 and sum(k is not None and k is not Ellipsis for k in key) < 4
+]
+
+
+def test_keys_of_every_kind_index_as_numpys_do() -> None:
+    for key in [*KEYS, (np.zeros(0, dtype=int),), (slice(None), np.zeros((0, 2), dtype=int))]:
+        np.testing.assert_array_equal(getitem(X, key), X[key], err_msg=str(key))
+
+
+def test_slices_are_numpys() -> None:
+    ends = (None, *range(-5, 6))
+    for start, stop, step in itertools.product(ends, ends, (None, 1, 2, 3, -1, -2, -3)):
+        key = slice(start, stop, step)
+        np.testing.assert_array_equal(getitem(X, (0, 0, key)), X[0, 0, key], err_msg=str(key))
+        np.testing.assert_array_equal(getitem(V, key), V[key], err_msg=str(key))
+
+
+def test_indices_out_of_bounds_are_refused() -> None:
+    for key in (2, -3, np.asarray([0, 2]), np.asarray([-3, 0])):
+        with pytest.raises(IndexError, match="out of bounds for an axis of length 2"):
+            getitem(X, key)
+    for index in (5, -6):
+        with pytest.raises(IndexError, match="out of bounds for an axis of length 5"):
+            XP.take(V, np.asarray([index]))
+    with pytest.raises(IndexError, match="single ellipsis"):
+        getitem(X, (..., 0, ...))
 
 
 def test_squeeze_takes_all_axes_of_length_one() -> None:

@@ -116,8 +116,7 @@ def _ufunc(ufunc: Any) -> Lower:
 
 def _reduction(reduce: Any) -> Lower:
     def lower(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
-        axis, keepdims = params["axis"], params["keepdims"]
-        x = xs[0]
+        (x,), axis, keepdims = xs, params["axis"], params["keepdims"]
         if axis == tuple(range(len(x.shape))):
             axis = None
         elif len(axis) == 1:
@@ -128,7 +127,7 @@ def _reduction(reduce: Any) -> Lower:
 
 
 def _sum(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
-    x = xs[0]
+    (x,) = xs
     if sums_rows(x.shape, x.dtype, params["axis"]):
         ones = bind(row_of_ones(x.shape[-2], x.dtype))
         if params["keepdims"]:
@@ -156,18 +155,20 @@ def _view(text: str) -> Lower:
     """A method of the array, with the static parameter (shape, axes, spans) in place."""
 
     def lower(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
-        return Line(text.format(x=xs[0].name, **params), view=True)
+        (x,) = xs
+        return Line(text.format(x=x.name, **params), view=True)
 
     return lower
 
 
 def _slice(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
-    spans = (*(slice(*span) for span in params["spans"]), ...)
-    return Line(f"{xs[0].name}[{bind(spans)}]", view=True)
+    (x,), spans = xs, (*(slice(*span) for span in params["spans"]), ...)
+    return Line(f"{x.name}[{bind(spans)}]", view=True)
 
 
 def _broadcast_to(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
-    return Line(f"{bind(numpy.broadcast_to)}({xs[0].name}, {shape})", view=True)
+    (x,) = xs
+    return Line(f"{bind(numpy.broadcast_to)}({x.name}, {shape})", view=True)
 
 
 def _where(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
@@ -175,7 +176,8 @@ def _where(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape
 
 
 def _astype(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
-    return Line(f"{xs[0].name}.astype({bind(numpy.dtype(params['dtype']))})")
+    (x,) = xs
+    return Line(f"{x.name}.astype({bind(numpy.dtype(params['dtype']))})")
 
 
 LOWERINGS: dict[str, Lower] = {

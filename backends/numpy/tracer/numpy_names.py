@@ -115,7 +115,7 @@ def _stack_along(axis: int, least: int) -> Callable[..., Array]:
     """Hstack and vstack: arrays of too low a rank get axes in front."""
 
     def join(arrays: Iterable[Array]) -> Array:
-        parts = [shaping.reshape(x, (1,) * (least - x.ndim) + x.shape) if x.ndim < least else x for x in arrays]
+        parts = [shaping.reshape(x, (1,) * (least - x.ndim) + x.shape) for x in arrays]
         return shaping.concat(parts, axis=min(axis, parts[0].ndim - 1))
 
     return join

@@ -96,8 +96,6 @@ def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: f
     axes = normalize_axes(axis, x.ndim)
     if ord == 2:
         return reductions.safe_sqrt(reductions.sum(square(x), axis=axes, keepdims=keepdims))
-    if ord == 1:
-        return reductions.sum(absolute(x), axis=axes, keepdims=keepdims)
     if ord == math.inf:
         return reductions.max(absolute(x), axis=axes, keepdims=keepdims)
     if ord == -math.inf:

@@ -70,8 +70,8 @@ def _balance(xp: Any, x: Any, y: Any) -> Array:
     if xp is numpy:
         above, tie = numpy.greater(x, y).astype(numpy.result_type(x, y)), numpy.equal(x, y)
         return numpy.where(tie, 0.5, above) if tie.any() else above
-    one = xp.ones((), dtype=like.dtype)
-    return xp.where(x > y, one, xp.where(x == y, 0.5 * one, 0.0 * one))
+    one, zero = xp.ones((), dtype=like.dtype), xp.zeros((), dtype=like.dtype)
+    return xp.where(x > y, one, xp.where(x == y, 0.5 * one, zero))
 
 
 def _pow_base(g: Array, z: Array, x: Any, y: Any) -> Array | None:

@@ -15,8 +15,8 @@ def _matmul(xp: Any, a: Array, b: Array) -> Array:
     if xp is numpy and a.shape[-1] == 1:  # an outer product
         return numpy.multiply(a, b)
     if xp is numpy and b.ndim == 2 and a.ndim > 2:  # one large product instead of many small ones
-        flat = numpy.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b)
-        return flat.reshape(*a.shape[:-1], b.shape[-1])
+        inner, columns = b.shape
+        return numpy.matmul(a.reshape(math.prod(a.shape[:-1]), inner), b).reshape(*a.shape[:-1], columns)
     return xp.matmul(a, b)
 
 

@@ -18,6 +18,7 @@ from metaspec.conformance.laws import (  # each enters its laws into the table
     namespace,  # noqa: F401
     one_example,  # noqa: F401
     outer,  # noqa: F401
+    purity,  # noqa: F401
     scaling,  # noqa: F401
     solving,  # noqa: F401
     sources,  # noqa: F401

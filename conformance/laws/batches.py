@@ -10,7 +10,7 @@ from metaspec.conformance.laws.claims import Claim, Equal
 from metaspec.conformance.laws.directions import direction
 from metaspec.conformance.laws.law import PROTOCOL, law
 from metaspec.conformance.laws.on import scenarios, several_tasks
-from metaspec.conformance.laws.small import small
+from metaspec.conformance.laws.small import alone, small
 from metaspec.conformance.plain import leaves_with_paths
 from metaspec.conformance.scenario import Scenario
 from metaspec.task import MetaGradient
@@ -114,7 +114,7 @@ def one_task(at: Bench) -> Iterator[Claim]:
     "vmap(vmap(f))(x, y)_ij = f(x_i, y_j), f a gradient, a product and a value",
     "MS-BACKEND-6",
     on=small,
-    applies=lambda scenario: scenario.id == "small",
+    applies=alone,
     subject=PROTOCOL,
 )
 def nested_vmap(at: Bench) -> Iterator[Claim]:

@@ -10,7 +10,7 @@ from metaspec.conformance.laws.bench import Bench, Tree
 from metaspec.conformance.laws.claims import Claim, Equal, Holds, Same, raises
 from metaspec.conformance.laws.directions import direction
 from metaspec.conformance.laws.law import PROTOCOL, law
-from metaspec.conformance.laws.small import SHAPES, small
+from metaspec.conformance.laws.small import SHAPES, alone, small
 from metaspec.conformance.oracles import dense
 from metaspec.conformance.plain import cast, ravel, unravel
 from metaspec.conformance.problems import parameters
@@ -19,7 +19,7 @@ from metaspec.solvers import ConjugateGradient, DenseSolve
 from metaspec.task import Solution, SolveStatus
 from metaspec.trees import add_scaled, dot, norm, scale, subtract, zeros_like
 
-solving = partial(law, subject=PROTOCOL, on=small, applies=lambda scenario: scenario.id == "small")
+solving = partial(law, subject=PROTOCOL, on=small, applies=alone)
 SEEDS = (11, 12, 13, 14, 15)
 GROUND = 2.0  # the matrix is GROUND I + Σ w wᵀ over the directions of SEEDS; its condition number is about ten
 

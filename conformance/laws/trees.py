@@ -10,7 +10,7 @@ from metaspec.conformance.laws.bench import Array, Bench, Tree
 from metaspec.conformance.laws.claims import Claim, Equal, Holds, Same
 from metaspec.conformance.laws.law import law
 from metaspec.conformance.laws.on import scenarios
-from metaspec.conformance.laws.small import small
+from metaspec.conformance.laws.small import alone, small
 from metaspec.conformance.plain import leaves
 from metaspec.conformance.scenario import Scenario
 from metaspec.task import MetaGradient
@@ -100,7 +100,7 @@ def one_vector(at: Bench) -> Iterator[Claim]:
     "MS-TREE-1",
     "MS-EDGE-5",
     on=small,
-    applies=lambda scenario: scenario.id == "small",
+    applies=alone,
 )
 def scalar_leaves(at: Bench) -> Iterator[Claim]:
     def unpack(entries: Tree) -> Tree:
@@ -115,7 +115,7 @@ def scalar_leaves(at: Bench) -> Iterator[Claim]:
     "lists, tuples, named tuples, dictionaries, None and empty containers hold the same Δ, and come back as they were",
     "MS-TREE-1",
     on=small,
-    applies=lambda scenario: scenario.id == "small",
+    applies=alone,
 )
 def other_containers(at: Bench) -> Iterator[Claim]:
     a, b = at.params["a"], at.params["b"]

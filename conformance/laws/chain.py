@@ -25,7 +25,7 @@ def _descends(scenario: Scenario) -> bool:
 
 @law(
     "one-step",
-    "θ_{k+1} = θ_k − R ∇l(θ_k; S): K + 1 steps are K steps and one by the gradient there",
+    "θ_0 = φ, θ_{k+1} = θ_k − R ∇l(θ_k; S): k + 1 steps are k steps and one by the gradient there",
     "MS-INNER-1",
     "MS-INNER-2",
     "MS-ADAPT-1",
@@ -34,6 +34,7 @@ def _descends(scenario: Scenario) -> bool:
 )
 def one_step(at: Bench) -> Iterator[Claim]:
     theta = at.params
+    yield Equal("theta 0", at.adapt(at.inner(steps=0)), theta)
     for k in range(at.algorithm.inner.steps):
         theta = subtract(at.B, theta, scaled(at, at.gradient(at.task.support, theta)))
         yield Equal(f"theta {k + 1}", at.adapt(at.inner(steps=k + 1)), theta)

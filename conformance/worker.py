@@ -43,22 +43,42 @@ def load(target: str) -> Backend:
     return backend
 
 
-def perform(B: Backend, check: Check, dtype: str, target: str | None = None) -> Result:
-    """Compute one scenario, or a law's claims; `target` is what names the backend to a worker."""
+Compute = Callable[[Any, Any], Any]
+"""(params, tasks) -> what the public function returns."""
+
+
+def perform(
+    B: Backend,
+    check: Check,
+    dtype: str,
+    target: str | None = None,
+    prepared: Callable[[Scenario], Compute] | None = None,
+) -> Result:
+    """Compute one scenario, or a law's claims.
+
+    Args:
+        B: The backend.
+        check: What to compute.
+        dtype: In which format.
+        target: What names the backend to a worker.
+        prepared: scenario -> the function of its parameters and tasks, where it is at hand; else it is made.
+    """
     start = time.perf_counter()
     try:
         if isinstance(check, Lawful):
             made = tuple(claims(B, check, dtype, target))
             return Result({}, time.perf_counter() - start, claims=made)
         with B.precision(dtype):
-            trees = _trees(B, check, dtype)
+            trees = _trees(B, check, dtype, prepared)
     except Exception as error:
         message = " ".join(f"{type(error).__name__}: {error}".split())
         return Result({}, time.perf_counter() - start, message[:600])
     return Result(trees, time.perf_counter() - start)
 
 
-def _trees(B: Backend, scenario: Scenario, dtype: str) -> dict[str, Any]:
+def _trees(
+    B: Backend, scenario: Scenario, dtype: str, prepared: Callable[[Scenario], Compute] | None
+) -> dict[str, Any]:
     def convert(tree: Any) -> Any:
         return ms.asarray(tree, dtype=dtype, backend=B)
 
@@ -68,7 +88,7 @@ def _trees(B: Backend, scenario: Scenario, dtype: str) -> dict[str, Any]:
     if scenario.form == "stacked":
         tasks = tree_map(lambda *rows: np.stack(rows), *scenario.tasks)
     tasks = [convert(task) for task in tasks] if isinstance(tasks, list) else convert(tasks)
-    compute = _function(B, scenario, convert)
+    compute = function(B, scenario, convert) if prepared is None else prepared(scenario)
     returned = (ms.compile(compute, backend=B) if scenario.compiled else compute)(params, tasks)
     if any(a.tobytes() != b.tobytes() for a, b in zip(leaves(before), leaves(_plain(B, params)), strict=True)):
         raise ms.errors.MutationError("the meta-parameters were changed by the computation")
@@ -78,7 +98,8 @@ def _trees(B: Backend, scenario: Scenario, dtype: str) -> dict[str, Any]:
     return {name: _plain(B, getattr(returned, name)) for name in names}
 
 
-def _function(B: Backend, scenario: Scenario, convert: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+def function(B: Backend, scenario: Scenario, convert: Callable[[Any], Any]) -> Compute:
+    """The public function that a scenario is about, its loss and algorithm given; `convert` makes arrays of rates."""
     loss = loss_of(scenario.loss)
     algo: Any = scenario.algorithm
     if not isinstance(algo.inner.lr, float):

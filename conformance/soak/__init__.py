@@ -1,0 +1,1 @@
+"""Very many drawn scenarios on several backends: the evidence for the error model."""

@@ -1,0 +1,139 @@
+"""Scenarios in groups of one structure, so that a framework prepares its operations once for many data sets.
+
+Everything here runs in worker processes and depends on (seed, index) alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from metaspec import compile as compile_function
+from metaspec.choice import backend_context, get_backend
+from metaspec.conformance import errors
+from metaspec.conformance.drawn.choices import at_random
+from metaspec.conformance.drawn.rates import explorer
+from metaspec.conformance.drawn.structures import draw_structure
+from metaspec.conformance.losses import loss_of
+from metaspec.conformance.messages import Result
+from metaspec.conformance.oracles import extended
+from metaspec.conformance.oracles.checked import reference_error
+from metaspec.conformance.plain import leaves
+from metaspec.conformance.reference import Reference, Unrolled, reference
+from metaspec.conformance.scenario import Scenario
+from metaspec.conformance.worker import Compute, function, load, perform
+from metaspec.task import Task
+
+DTYPES = ("float32", "float64")
+EAGER_EVERY, EAGER = 4, 40  # a structure in four runs eagerly, on fewer data sets
+COMPILED = 240
+SAME = 2.0**10  # in the reference's roundoffs: how far its compiled form may be from the other
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One group: which structure, how many data sets, in which format, eagerly or through one compiled function."""
+
+    seed: int
+    index: int
+    count: int
+    dtype: str
+    eager: bool
+
+
+@dataclass(frozen=True)
+class Made:
+    """A group's scenarios with their references, and what is wrong with these."""
+
+    plan: Plan
+    scenarios: tuple[Scenario, ...]
+    references: tuple[Reference, ...]
+    problems: tuple[str, ...]
+
+
+def plan(seed: int, index: int, most: int) -> Plan:
+    """The group of that index; formats alternate among the compiled and among the eager ones."""
+    eager = index % EAGER_EVERY == 0
+    turn = index // EAGER_EVERY if eager else index - index // EAGER_EVERY
+    return Plan(seed, index, min(most, EAGER if eager else COMPILED), DTYPES[turn % 2], eager)
+
+
+def make(plan: Plan) -> Made:
+    """The scenarios and references of a group."""
+    structure = draw_structure(at_random(plan.seed, plan.index))
+    explore = explorer(loss_of(structure.problem.loss), compiled=True)
+    scenarios, references, problems = [], [], []
+    unrolled = None
+    for i in range(plan.count):
+        name = f"soak-{plan.seed}-{plan.index}-{i}"
+        scenario = replace(structure.scenario(at_random(plan.seed, plan.index, i), name, explore), compiled=False)
+        if unrolled is None:
+            unrolled = _compiled(scenario)
+            problems += _differing(scenario, unrolled)
+        scenarios.append(scenario)
+        references.append(reference(scenario, unrolled))
+        problem = reference_error(scenario) if scenario.oracle == "extended" else ""
+        problems += [problem] if problem else []
+    return Made(plan, tuple(scenarios), tuple(references), tuple(problems))
+
+
+def compute(target: str, plan: Plan, scenarios: tuple[Scenario, ...]) -> list[Result]:
+    """The group's results on one backend."""
+    B = _loaded(target)
+    if plan.eager:
+        return [perform(B, scenario, plan.dtype) for scenario in scenarios]
+    programs: dict[str, Any] = {}
+
+    def prepared(scenario: Scenario) -> Compute:
+        algo: Any = scenario.algorithm
+        constant = repr(replace(algo, inner=replace(algo.inner, lr=0.0)))  # a program takes rates, and no other number
+
+        def compute(params: Any, tasks: Any, lr: Any) -> Any:
+            given = replace(algo, inner=replace(algo.inner, lr=lr))
+            return function(B, replace(scenario, algorithm=given), lambda rates: rates)(params, tasks)
+
+        if constant not in programs:
+            programs[constant] = compile_function(compute, backend=B)
+        rates = B.tree_flatten(algo.inner.lr)
+        lr = B.tree_unflatten(rates[1], [B.asarray(np.asarray(rate), dtype=plan.dtype) for rate in rates[0]])
+        return lambda params, tasks: programs[constant](params, tasks, lr)
+
+    return [perform(B, scenario, plan.dtype, prepared=prepared) for scenario in scenarios]
+
+
+@cache
+def _loaded(target: str) -> Any:
+    return load(target)
+
+
+def _compiled(first: Scenario) -> Unrolled:
+    """The unrolled reference as one program for each seed, for all scenarios of one structure."""
+    B: Any = get_backend("numpy")
+    rounds = {seed: extended.perturbation(errors.PERTURBATION, seed) for seed in errors.SEEDS}
+    roundings = {None: extended.EXACT, **rounds}
+    programs: dict[int | None, Callable[..., Any]] = {
+        seed: B.compile(rounding.everywhere(B, extended.unrolled(B, first, rounding)))
+        for seed, rounding in roundings.items()
+    }
+
+    def unrolled(scenario: Scenario, task: Task, seed: int | None) -> dict[str, Any]:
+        algo: Any = scenario.algorithm
+        with backend_context("numpy"):
+            found: dict[str, Any] = programs[seed](*extended.arguments(scenario, task))
+        if "rhs" not in found:
+            return found
+        return found | {"delta": extended.solution(algo.solver, found, scenario.params, roundings[seed])}
+
+    return unrolled
+
+
+def _differing(scenario: Scenario, unrolled: Unrolled) -> list[str]:
+    """Whether the compiled reference is the reference."""
+    for i, task in enumerate(scenario.tasks):
+        ours, plain = unrolled(scenario, task, None), extended.compute(scenario, task)
+        for a, b in zip(leaves(ours), leaves(plain), strict=True):
+            if errors.relative_error(a, b) > SAME * errors.EXTENDED_ROUNDOFF:
+                return [f"{scenario.id}: task {i}: the compiled reference is another one"]
+    return []

@@ -123,6 +123,29 @@ def test_lent_containers_are_copies() -> None:
     same(lent, X, 0)
 
 
+class Marked(Bare):
+    """An adapter whose arrays can be written to, and which therefore looks at them before and after."""
+
+    def mutation_mark(self, tree: Any) -> Any:
+        return [leaf.tobytes() for leaf in self.tree_flatten(tree)[0]]
+
+    def is_array(self, x: Any) -> bool:
+        return NumpyBackend.is_array(self, x)
+
+
+@pytest.mark.parametrize("changed", ["params", "batch"])
+def test_changes_in_place_are_seen_by_their_mark(changed: str) -> None:
+    def loss(params: Any, batch: Any) -> Any:
+        {"params": params, "batch": batch}[changed]["w"][0] += 1.0
+        return params["w"].sum() * batch["w"].sum()
+
+    tree = {"w": np.ones(2)}
+    algo = ms.Reptile(ms.GradientDescent(0.1, 0))
+    with pytest.raises(ms.errors.MutationError, match="its parameters or its batch in place"):
+        ms.meta_gradient(algo, loss, {"w": np.ones(2)}, ms.Task({"w": np.ones(2)}, None), backend=Marked())
+    ms.meta_gradient(algo, lambda p, b: p["w"].sum() * b["w"].sum(), tree, ms.Task(tree, None), backend=Marked())
+
+
 def test_names_of_leaves_and_of_dtypes() -> None:
     assert BARE.tree_paths({"b": [1, 2], "a": (3, None)}) == ["['a'][0]", "['b'][0]", "['b'][1]"]
     assert BARE.tree_paths(np.zeros(2)) == ["root"]

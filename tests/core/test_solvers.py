@@ -100,6 +100,20 @@ def test_tolerance_and_warm_start(B):
         assert cold > 0
 
 
+@pytest.mark.parametrize("tol", [0.5, 0.1, 1e-2, 1e-4])
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_a_tolerance_stops_at_the_first_iterate_that_meets_it(B, tol, scale):
+    """MS-SOLVE-2; the right-hand side's norm is not its largest entry's, nor one."""
+    A, _ = system(condition=50.0)
+    b = scale * np.asarray([1.0, -0.9, 0.8, 0.7, -1.0, 0.9])
+    with on(B, (A, b)) as (a, c):
+        left = [relative(A @ solve(B, a, c, ms.ConjugateGradient(k))[0], b) for k in range(1, N + 1)]
+        _, status, taken, residual = solve(B, a, c, ms.ConjugateGradient(50, tol=tol))
+    assert status is ms.SolveStatus.CONVERGED
+    assert taken == 1 + next(k for k, size in enumerate(left) if size <= tol)
+    assert residual == pytest.approx(left[taken - 1], rel=1e-6)
+
+
 @pytest.mark.parametrize("solver", [ms.ConjugateGradient(N, damping=0.5), ms.DenseSolve(damping=0.5)], ids=str)
 def test_damping(B, solver):
     A, b = system()
@@ -133,3 +147,41 @@ def test_zero_right_hand_side(B):
             assert (x == 0).all()
             assert residual == 0
             assert status is ms.SolveStatus.CONVERGED
+
+
+def test_many_steps_compile_as_a_loop(B):
+    A, b = system(condition=1e3)
+    calls = []
+
+    def compiled(A, b):
+        def product(x):
+            calls.append(x)
+            return B.xp.matmul(A, x)
+
+        s = B.linear_solve(product, b, ms.ConjugateGradient(60, tol=1e-10))
+        return s.x, s.steps, s.status
+
+    with on(B, (A, b)) as (a, c):
+        x, steps, status = map(B.to_numpy, ms.compile(compiled, backend=B)(a, c))
+        taken = solve(B, a, c, ms.ConjugateGradient(60, tol=1e-10))[2]
+    assert relative(A @ x, b) < 1e-9
+    assert abs(int(steps) - taken) <= 1
+    assert ms.SolveStatus(int(status)) is ms.SolveStatus.CONVERGED
+    if B.name in ("jax", "tensorflow"):  # whose compilers take their time over every copy
+        assert len(calls) <= 4
+
+
+@pytest.mark.parametrize("preconditioner", [2.0, True, "jacobi"])
+def test_preconditioners_are_functions_or_trees(preconditioner):
+    with pytest.raises(ms.errors.InvalidTypeError, match="ConjugateGradient: preconditioner must be a function"):
+        ms.ConjugateGradient(3, preconditioner=preconditioner)
+
+
+def test_a_preconditioner_unlike_the_system_is_refused_and_one_that_is_not_positive_is_reported(B):
+    A, b = system()
+    with on(B, (A, b, np.ones(2), np.ones(4))) as (a, c, u, v):
+        with pytest.raises(ms.errors.InvalidArgumentError, match="trees of different structure"):
+            solve(B, a, c, ms.ConjugateGradient(3, preconditioner={"u": u}))
+        x, status, steps, residual = solve(B, a, c, ms.ConjugateGradient(3, preconditioner={"u": -u, "v": -v}))
+    assert (status, steps, residual) == (ms.SolveStatus.NEGATIVE_CURVATURE, 0, 1.0)
+    assert (x == 0).all()

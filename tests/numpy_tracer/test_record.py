@@ -281,3 +281,78 @@ def test_permutations_of_permutations() -> None:
     close(program(x), f(x), 0)
     there_and_back = lambda x: XP.permute_dims(XP.permute_dims(x, (1, 2, 0)), (2, 0, 1)) * 2.0  # noqa: E731
     assert names(tracer.record(there_and_back, (x,))) == ["multiply"]
+
+
+def test_scalars_of_every_kind_in_a_program_that_is_traced() -> None:
+    def f(x: Any) -> Any:
+        bounded = XP.minimum(XP.maximum(x, float("-inf")), float("inf"))
+        return XP.where(x > 0, True, False), x + 1, bounded * 0.5, XP.where(x > 0, x, float("nan"))
+
+    program = tracer.record(f, (X[0],))
+    for run in (lambda x: [program(row) for row in x], lambda x: list(zip(*tracer.vmap(program)(x), strict=True))):
+        for row, outs in zip(X, run(X), strict=True):
+            for a, b in zip(outs, f(row), strict=True):
+                assert a.dtype == b.dtype
+                np.testing.assert_array_equal(a, b)
+
+
+def test_sums_over_axes_of_length_one() -> None:
+    for keepdims in (False, True):
+        for axis in (1, (1, 3), (0, 1)):
+            f = lambda x, a=axis, k=keepdims: XP.sum(x, axis=a, keepdims=k)  # noqa: E731
+            for x in (X[:, None, :, None], X[:, None, :, None].astype(np.int32)):
+                program = tracer.record(f, (x,))
+                np.testing.assert_array_equal(program(x), f(x))
+                assert program(x).dtype == f(x).dtype
+                summed = 0 in np.atleast_1d(axis) or x.dtype == np.int32
+                assert names(program) == (["sum"] if summed else [] if f(x).shape == x.shape else ["reshape"])
+
+
+def test_only_what_changes_nothing_is_left_out() -> None:
+    row, narrow = X[0], X[0].astype(np.float32)
+    one, grid = np.float64(1.0), np.ones((4, 3))
+    for f, x in (
+        (lambda x: x * grid, row),
+        (lambda x: grid * x, row),
+        (lambda x: x / grid, row),
+        (lambda x: x - 0.0 * grid, row),
+        (lambda x: -0.0 * grid + x, row),
+        (lambda x: x * XP.asarray(one), narrow),
+        (lambda x: XP.asarray(one) * x, narrow),
+        (lambda x: 1.0 / x, row),
+        (lambda x: 0.0 - x, row),
+        (lambda x: x - -0.0, np.asarray([0.0, -0.0])),
+        (lambda x: x * -1.0, row),
+        (lambda x: XP.asarray(1.0) / XP.asarray(2.0) * x, row),
+        (lambda x: XP.negative(XP.reciprocal(x)), row),
+        (lambda x: XP.broadcast_to(XP.broadcast_to(x, (2, 3)), (4, 2, 3)), row),
+        (lambda x: XP.reshape(XP.broadcast_to(x, (2, 3)), (6,)) * 2.0, row),
+        (lambda x: XP.broadcast_to(x, (4, 3)) * np.full((4, 1), 2.0), row),
+        (lambda x: XP.broadcast_to(x[:1], (3,)) * XP.broadcast_to(x[1:2], (3,)), row),
+        (lambda x: x * np.asarray([0.0, -0.0, 0.0]), row),
+        (lambda x: x * np.broadcast_to(np.float64(2.0), (4, 3)), row),
+        (lambda x: XP.permute_dims(x[None, :, None], (1, 0, 2)) + XP.permute_dims(x[None, :, None], (2, 1, 0)), row),
+    ):
+        out = tracer.record(f, (x,))(x)
+        assert (out.shape, out.dtype) == (f(x).shape, f(x).dtype)
+        np.testing.assert_array_equal(out, f(x))
+        np.testing.assert_array_equal(np.signbit(out), np.signbit(f(x)))
+
+
+def test_equal_constants_are_one() -> None:
+    def f(x: Any) -> Any:
+        return x * np.asarray([1.0, 2.0, 3.0]) + XP.exp(x * np.asarray([1.0, 2.0, 3.0])) - np.asarray([1.0, 2.0, 4.0])
+
+    source = tracer.record(f, (X,)).source
+    assert "c1" in source
+    assert "c2" not in source
+    close(tracer.record(f, (X,))(X), f(X), 0)
+
+
+def test_constants_that_differ_in_kind_are_several() -> None:
+    wide, narrow = np.asarray([1.0, 2.0, 3.0]), np.asarray([1.0, 2.0, 3.0], dtype=np.float32)
+    f = lambda x: (x * wide, x * narrow, x + wide[:, None].T, x + wide.astype(np.longdouble))  # noqa: E731
+    x = X.astype(np.float32)
+    for a, b in zip(tracer.record(f, (x,))(x), f(x), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        np.testing.assert_array_equal(a, b)

@@ -25,6 +25,10 @@ class BackendNotInstalledError(MetaspecError, ImportError):
     """The adapter is known, the framework that it adapts is not installed."""
 
 
+class LibraryMissingError(MetaspecError, ImportError):
+    """An optional library is not installed; the message says how to install it."""
+
+
 class BackendConflictError(MetaspecError, RuntimeError):
     """Two adapters claim one name."""
 

@@ -1,9 +1,12 @@
 """Sources of tasks: NumPy alone, the same to the bit under every backend, each task a pure function of its index."""
 
+from metaspec.data.digits import digits_tasks, load_digits
 from metaspec.data.download import download_omniglot
 from metaspec.data.errors import DataCorruptError, DataNotFoundError, DownloadError
 from metaspec.data.fewshot import FewShot
+from metaspec.data.folder import load_image_folder
 from metaspec.data.images import LabelledImages, split_classes
+from metaspec.data.mixture import FunctionMixture
 from metaspec.data.omniglot import OmniglotSplit, load_omniglot, omniglot_tasks
 from metaspec.data.sinusoid import Sinusoid
 from metaspec.data.source import TaskSource
@@ -13,11 +16,15 @@ __all__ = [
     "DataNotFoundError",
     "DownloadError",
     "FewShot",
+    "FunctionMixture",
     "LabelledImages",
     "OmniglotSplit",
     "Sinusoid",
     "TaskSource",
+    "digits_tasks",
     "download_omniglot",
+    "load_digits",
+    "load_image_folder",
     "load_omniglot",
     "omniglot_tasks",
     "split_classes",

@@ -145,9 +145,10 @@ def _check_rotations(rotations: Sequence[int], stream: str, data: LabelledImages
         raise InvalidArgumentError(expected)
     if angles != (0,) and stream != "train":
         raise InvalidArgumentError(f"rotations: expected (0,) for the stream {stream!r}, got {angles}: only meta-train")
-    height, width = data.images.shape[1:3]
-    if angles != (0,) and height != width:
-        raise InvalidArgumentError(f"rotations: expected (0,) for pictures of {height} x {width}, which are not square")
+    height, *rest = data.images.shape[1:]
+    if angles != (0,) and (not rest or height != rest[0]):
+        shape = " x ".join(map(str, data.images.shape[1:]))
+        raise InvalidArgumentError(f"rotations: expected (0,) for examples of {shape}, which are no square pictures")
     return angles
 
 

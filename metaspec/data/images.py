@@ -1,4 +1,4 @@
-"""Labelled pictures in memory, and their division into classes for meta-training and for meta-test."""
+"""Labelled pictures, or other arrays, in memory, and the division of their classes into meta-training and meta-test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from metaspec.errors import InvalidArgumentError, InvalidTypeError
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """Pictures and the class of each.
+    """Pictures, or other examples, and the class of each.
 
     Args:
-        images: [N, H, W] or [N, H, W, C]; uint8 (0..255), bool or floating.
+        images: [N, H, W] or [N, H, W, C], or examples of any other shape [N, ...]; uint8 (0..255), bool or floating.
         labels: integer class ids [N]; any integers, in any order.
         names: the classes' names, in increasing order of the ids; empty where the classes have none.
 
@@ -33,8 +33,10 @@ class LabelledImages:
         images, labels = np.asarray(self.images), np.asarray(self.labels)
         if not (images.dtype == np.uint8 or images.dtype == np.bool_ or np.issubdtype(images.dtype, np.floating)):
             raise InvalidTypeError(f"images: expected uint8, bool or floating pictures, got dtype {images.dtype}")
-        if images.ndim not in (3, 4):
-            raise InvalidArgumentError(f"images: expected shape [N, H, W] or [N, H, W, C], got {list(images.shape)}")
+        if images.ndim < 2:
+            raise InvalidArgumentError(
+                f"images: expected shape [N, H, W], [N, H, W, C] or [N, ...], got {list(images.shape)}"
+            )
         if not np.issubdtype(labels.dtype, np.integer):
             raise InvalidTypeError(f"labels: expected integer class ids, got dtype {labels.dtype}")
         if labels.shape != images.shape[:1]:
@@ -108,5 +110,6 @@ def rotated(pictures: NDArray[Any], quarter_turns: NDArray[np.int64]) -> NDArray
     out = pictures.copy()
     for turns in range(1, 4):
         rows = np.flatnonzero(quarter_turns == turns)
-        out[rows] = np.rot90(pictures[rows], turns, axes=(1, 2))
+        if rows.size:
+            out[rows] = np.rot90(pictures[rows], turns, axes=(1, 2))
     return out

@@ -11,14 +11,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from metaspec.errors import MetaspecError
+from metaspec.errors import LibraryMissingError
 from metaspec.files import atomic_writer
 from metaspec.training.run import Judged, Run, StepRecord
 from metaspec.training.steps import Progress
-
-
-class LibraryMissingError(MetaspecError, ImportError):
-    """An optional library is not installed; the message says how to install it."""
 
 
 @dataclass
@@ -70,7 +66,7 @@ class TensorBoard:
 
     def __post_init__(self) -> None:
         try:
-            import tensorboardX  # type: ignore[import-untyped]  # noqa: F401
+            import tensorboardX  # noqa: F401
         except ImportError:
             raise LibraryMissingError(
                 "TensorBoard: needs tensorboardX, which is not installed; run: pip install 'metaspec[tensorboard]'"

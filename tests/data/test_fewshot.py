@@ -195,14 +195,14 @@ def test_rotations_are_for_meta_training_and_square_pictures():
     with pytest.raises(InvalidArgumentError, match=r"^rotations: expected \(0,\) for the stream 'test'"):
         FewShot(DATA, 3, 1, 1, stream="test", rotations=ALL)
     wide = LabelledImages(np.zeros((4, 2, 3)), np.array([0, 0, 1, 1]))
-    with pytest.raises(InvalidArgumentError, match=r"^rotations: expected \(0,\) for pictures of 2 x 3"):
+    with pytest.raises(InvalidArgumentError, match=r"^rotations: expected \(0,\) for examples of 2 x 3"):
         FewShot(wide, 2, 1, 1, rotations=(0, 90))
 
 
 @pytest.mark.parametrize(
     ("images", "labels", "names", "argument"),
     [
-        (np.zeros((2, 3)), [0, 1], (), "images"),
+        (np.zeros(2), [0, 1], (), "images"),
         (np.zeros((2, 3, 3), dtype=np.int64), [0, 1], (), "images"),
         (np.zeros((2, 3, 3)), [0, 1, 2], (), "labels"),
         (np.zeros((2, 3, 3)), [0.0, 1.0], (), "labels"),
@@ -212,6 +212,16 @@ def test_rotations_are_for_meta_training_and_square_pictures():
 def test_wrong_pictures_are_refused(images, labels, names, argument):
     with pytest.raises(MetaspecError, match=rf"^{argument}: expected"):
         LabelledImages(images, np.array(labels), names)
+
+
+def test_examples_need_not_be_pictures():
+    rows = np.arange(24.0).reshape(12, 2)
+    source = FewShot(LabelledImages(rows, np.arange(12) % 3), ways=3, shots=1, queries=2, dtype="float64")
+    batch = source.batch(0, 4)
+    assert batch.query["x"].shape == (4, 6, 2)
+    assert {tuple(row) for row in batch.query["x"].reshape(-1, 2).tolist()} <= {tuple(row) for row in rows.tolist()}
+    with pytest.raises(InvalidArgumentError, match=r"^rotations: expected \(0,\) for examples of 2, which are no"):
+        FewShot(LabelledImages(rows, np.arange(12) % 3), 3, 1, 2, rotations=(0, 90))
 
 
 def test_wrong_data_and_classes_are_refused():

@@ -6,13 +6,14 @@ import sys
 import numpy as np
 import pytest
 
-from metaspec.data import FewShot, Sinusoid
+from metaspec.data import FewShot, FunctionMixture, Sinusoid
 from metaspec.data._random import partial_shuffle, uniforms
 from tests.data.helpers import assert_same_bits, digest, numbered_images
 
 COUNTS = [6, 9, 7, 12, 6, 8]
 SOURCES = {
     "sinusoid": lambda **kw: Sinusoid(shots=5, queries=7, **kw),
+    "mixture": lambda **kw: FunctionMixture(noise=0.3, shots=5, queries=7, **kw),
     "few-shot": lambda **kw: FewShot(numbered_images(COUNTS), ways=3, shots=2, queries=4, **kw),
 }
 

@@ -27,6 +27,7 @@ from metaspec.conformance.laws import (  # each enters its laws into the table
     training,  # noqa: F401
     trees,  # noqa: F401
     unrolled,  # noqa: F401
+    wrong_input,  # noqa: F401
 )
 from metaspec.conformance.laws.law import LAWS, Law
 from metaspec.conformance.laws.lawful import Lawful

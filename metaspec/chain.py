@@ -61,13 +61,21 @@ def there_and_back(
     return _stretches(B, link, x, steps, turn, stretch(checkpoint, steps))
 
 
-def repeat(B: Backend, f: Callable[[Tree], Tree], x: Tree, times: int) -> Tree:
-    """f(...f(x)); a loop where so many copies of f would burden a compiler."""
-    if _written_out(B, times):
-        for _ in range(times):
-            x = f(x)
-        return x
-    return B.scan(lambda x, _: (f(x), None), x, None, length=times)[0]
+def repeat(
+    B: Backend, f: Callable[[Tree], Tree], x: Tree, times: int, going: Callable[[Tree], Any] = lambda x: None
+) -> Tree:
+    """f(...f(x)); a loop where so many copies of f would burden a compiler.
+
+    Steps after `going(x)` is false are left out where its value shows; elsewhere f itself must then leave x as it is.
+    """
+    if not _written_out(B, times):
+        return B.scan(lambda x, _: (f(x), None), x, None, length=times)[0]
+    for _ in range(times):
+        flag = going(x)
+        if flag is not None and B.is_concrete(flag) and not bool(flag):
+            break
+        x = f(x)
+    return x
 
 
 def _written_out(B: Backend, times: int) -> bool:

@@ -36,20 +36,26 @@ def subtract(B: Backend, x: Tree, y: Tree) -> Tree:
 
 def scale(B: Backend, c: Any, x: Tree) -> Tree:
     """c x for a Python number or a scalar array c."""
-    return tree_map(B, lambda a: _like(B, c, a) * a, x)
+    return tree_map(B, lambda a: like(B, c, a) * a, x)
 
 
 def divide(B: Backend, x: Tree, c: Any) -> Tree:
     """x / c for a Python number or a scalar array c."""
-    return tree_map(B, lambda a: a / _like(B, c, a), x)
+    return tree_map(B, lambda a: a / like(B, c, a), x)
 
 
 def add_scaled(B: Backend, x: Tree, c: Any, y: Tree) -> Tree:
     """x + c y for a Python number or a scalar array c."""
-    return tree_map(B, lambda a, b: a + _like(B, c, a) * b, x, y)
+    return tree_map(B, lambda a, b: a + like(B, c, a) * b, x, y)
 
 
-def _like(B: Backend, c: Any, leaf: Array) -> Any:
+def is_tree_of_arrays(B: Backend, x: Any) -> bool:
+    """Whether every leaf is an array: a function, unless its framework sees a tree in it, is a leaf that is none."""
+    return all(B.is_array(leaf) for leaf in B.tree_flatten(x)[0])
+
+
+def like(B: Backend, c: Any, leaf: Array) -> Any:
+    """A coefficient in the leaf's dtype; a Python number as it is."""
     return B.xp.astype(c, leaf.dtype, copy=False) if B.is_array(c) and c.dtype != leaf.dtype else c
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from metaspec.conformance.laws.bench import Bench, Tree
 from metaspec.conformance.laws.claims import Claim, Equal
+from metaspec.conformance.laws.directions import direction
 from metaspec.conformance.laws.law import law
 from metaspec.conformance.laws.on import algorithm, nowhere, scenarios
 from metaspec.conformance.scenario import Scenario
 from metaspec.solvers import ConjugateGradient, DenseSolve
+from metaspec.task import Task
 from metaspec.trees import add, add_scaled, divide, dot, norm, scale, subtract
 
 
@@ -37,6 +39,27 @@ def residual_of_the_system(at: Bench) -> Iterator[Claim]:
     yield Equal("<g, M delta>", dot(at.B, g, image), dot(at.B, g, g))
     size = norm(at.B, g)  # added on both sides: that is what a residual is rounded against
     yield Equal("solve_residual", size * (1 + known.solve_residual), size + norm(at.B, subtract(at.B, g, image)))
+
+
+@law(
+    "started-solve",
+    "from x_0: Δ = x_0 plus what as many steps give for g − ((1 + γ) I + H(θ_K)/λ) x_0",
+    "MS-IMAML-3",
+    "MS-SOLVE-1",
+    on=scenarios("adapt/imaml"),
+    applies=nowhere,
+    dtypes=("float64",),
+)
+def started_solve(at: Bench) -> Iterator[Claim]:
+    two, x0 = replace(at.algorithm, solver=ConjugateGradient(steps=2)), direction(at, 16)
+    r = at.meta_gradient(replace(two, start=x0))
+    rest = subtract(at.B, at.gradient(at.task.query, r.adapted), system(at, r.adapted, x0))
+    rest_solved = at.B.linear_solve(lambda v: system(at, r.adapted, v), rest, two.solver)
+    yield Equal("delta", r.delta, add(at.B, x0, rest_solved.x))
+    carried = Task({"data": at.task.support, "start": x0}, {"data": at.task.query})
+    of_the_task = replace(two, start=lambda task: task.support["start"])
+    again = at.meta_gradient(of_the_task, lambda params, batch: at.loss(params, batch["data"]), task=carried)
+    yield Equal("delta of a task that carries its start", again.delta, r.delta)
 
 
 @law(

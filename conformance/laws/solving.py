@@ -17,7 +17,7 @@ from metaspec.conformance.problems import parameters
 from metaspec.errors import InvalidArgumentError
 from metaspec.solvers import ConjugateGradient, DenseSolve
 from metaspec.task import Solution, SolveStatus
-from metaspec.trees import add_scaled, dot, norm, scale, subtract, zeros_like
+from metaspec.trees import add_scaled, dot, norm, scale, subtract, tree_map, zeros_like
 
 solving = partial(law, subject=PROTOCOL, on=small, applies=alone)
 SEEDS = (11, 12, 13, 14, 15)
@@ -107,6 +107,38 @@ def warm_start(at: Bench) -> Iterator[Claim]:
     at_once = _solve(at, ConjugateGradient(9, tol=1e-3), solution)
     yield _ended(at, "from the solution", at_once, SolveStatus.CONVERGED, 0)
     yield Equal("the solution", at_once.x, unravel(dense.solve(A, b), SHAPES))
+
+
+@solving(
+    "preconditioned-solve",
+    "with M: x_k = M^{−1/2} y_k, y_k those of M^{−1/2} A M^{−1/2} y = M^{−1/2} b; with M = A one step solves",
+    "MS-SOLVE-6",
+)
+def preconditioned_solve(at: Bench) -> Iterator[Claim]:
+    B, roots = at.B, at.array(unravel(np.asarray([0.5, 1.0, 2.0, 1.5, 0.75, 1.25]), SHAPES))
+    diagonal = tree_map(B, lambda d: d * d, roots)
+    by_function = ConjugateGradient(3, preconditioner=lambda r: tree_map(B, lambda a, d: a / d, r, diagonal))
+
+    def divided(v: Tree) -> Tree:
+        return tree_map(B, lambda a, d: a / d, v, roots)
+
+    product = _product(at)
+    y = B.linear_solve(lambda v: divided(product(divided(v))), divided(direction(at, 10)), ConjugateGradient(3)).x
+    s = _solve(at, ConjugateGradient(3, preconditioner=diagonal))
+    yield Equal("x_3", s.x, divided(y))
+    yield Equal("x_3 by a function", _solve(at, by_function).x, divided(y))
+    left = subtract(B, direction(at, 10), product(s.x))
+    yield Equal("residual", s.residual, norm(B, left) / norm(B, direction(at, 10)))
+    A, b = _system()
+    inverse = at.array(np.stack([dense.solve(A, e) for e in np.eye(6, dtype=np.longdouble)]))
+
+    def solved(r: Tree) -> Tree:
+        x = B.xp.matmul(inverse, B.xp.concat([r["a"], r["b"]]))
+        return {"a": x[:3], "b": x[3:]}
+
+    s = _solve(at, ConjugateGradient(9, tol=1e-3, preconditioner=solved))
+    yield Equal("M = A", s.x, unravel(dense.solve(A, b), SHAPES))
+    yield _ended(at, "M = A: one step", s, SolveStatus.CONVERGED, 1)
 
 
 @solving("direct-solve", "DenseSolve is A⁻¹ b, whatever x_0; more unknowns than max_size are refused", "MS-SOLVE-4")

@@ -8,6 +8,7 @@ off by e and a solve that is off by e' give an error O(e + e').
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from metaspec.algorithm import Loss, gradient_on, query_gradient, result
 from metaspec.checks import check_members, checked_number
@@ -15,7 +16,7 @@ from metaspec.inner import InnerOptimizer, check_inner, descend
 from metaspec.protocol import Backend
 from metaspec.solvers import ConjugateGradient, Solver
 from metaspec.task import MetaGradient, Task, Tree
-from metaspec.trees import add, add_scaled, divide, norm, subtract
+from metaspec.trees import add, add_scaled, divide, is_tree_of_arrays, norm, subtract
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,13 @@ class IMAML:
         inner: The inner optimiser; it minimises the proximal objective.
         regularization: lambda > 0, the strength of the proximal term.
         solver: Of (I + H / lambda) delta = g: ConjugateGradient or DenseSolve.
+        start: Where the solve starts: None, zero; a tree like `params`, the meta-update of the step before, say; or a
+            function of the task that gives such a tree, for tasks that come again and carry their last solution with
+            them (`lambda task: task.support["start"]`). Nothing is remembered from call to call: within `compile` make
+            the algorithm inside the function, with the start among its arguments.
 
     Raises:
-        InvalidArgumentError: `regularization` is not a finite number > 0.
+        InvalidArgumentError: `regularization` is not a finite number > 0; `start` is a tree unlike `params`.
 
     Example:
         >>> from metaspec import IMAML, GradientDescent, ConjugateGradient
@@ -41,6 +46,7 @@ class IMAML:
     inner: InnerOptimizer
     regularization: float
     solver: Solver = field(default_factory=ConjugateGradient)
+    start: Any = None
 
     def __post_init__(self) -> None:
         check_inner(self.inner, "IMAML")
@@ -67,7 +73,9 @@ class IMAML:
         theta = self.adapt(B, loss, params, task.support)
         gradient, hvp = B.linearize_grad(lambda theta, batch: loss(theta, batch)[0])(theta, task.support)
         query_loss, aux, g = query_gradient(B, loss, theta, task)
-        solution = B.linear_solve(lambda v: add(B, v, divide(B, hvp(v), self.regularization)), g, self.solver)
+        solution = B.linear_solve(
+            lambda v: add(B, v, divide(B, hvp(v), self.regularization)), g, self.solver, self._start(B, task)
+        )
         return result(
             B,
             solution.x,
@@ -79,6 +87,11 @@ class IMAML:
             solve_steps=solution.steps,
             solve_residual=solution.residual,
         )
+
+    def _start(self, B: Backend, task: Task) -> Tree | None:
+        if self.start is None or is_tree_of_arrays(B, self.start):
+            return self.start
+        return self.start(task)
 
     def _proximal(self, B: Backend, gradient: Tree, theta: Tree, params: Tree) -> Tree:
         """grad l + lambda (theta - phi)."""

@@ -1,5 +1,7 @@
 """Arguments that are looked at before any formula is, and what is said of them."""
 
+import dataclasses
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec import errors
+from metaspec import choice, errors, nn
 from metaspec.tracecache import MOST
 
 INNER = ms.GradientDescent(0.1, 1)
@@ -48,6 +50,11 @@ def test_the_least_that_is_allowed() -> None:
     assert ms.ConjugateGradient(steps=1, damping=0).steps == 1
     assert ms.GradientDescent(0, 0).lr == 0.0
     assert type(ms.GradientDescent(np.float32(0.5), np.int64(3)).steps) is int
+    assert type(ms.GradientDescent(np.float32(0.5), 3).lr) is float
+    assert type(ms.IMAML(INNER, np.float32(2.0)).regularization) is float
+    assert type(ms.ConjugateGradient(np.int64(2), np.float32(0.5), np.float64(0.5)).steps) is int
+    solver = ms.ConjugateGradient(2, np.float32(0.5), np.float64(0.5))
+    assert (type(solver.tol), type(solver.damping), type(ms.DenseSolve(np.float64(1.0)).damping)) == (float,) * 3
     algo = ms.IMAML(INNER, 1.0, ms.DenseSolve(max_size=2))
     assert ms.meta_gradient(algo, loss, W, ms.Task(np.ones(2), np.zeros(2))).delta["w"].shape == (2,)
 
@@ -67,6 +74,21 @@ def test_steps_end_where_the_residual_is_far_below_roundoff(t: float, taken: int
     assert B.linear_solve(lambda x: np.asarray([1.0, 2.0]) * x, b, ms.ConjugateGradient(5)).steps == taken
 
 
+def test_residual_of_a_right_hand_side_with_one_entry() -> None:
+    B, b = ms.get_backend("numpy"), np.asarray([0.0, 3.0, 0.0])
+    A = np.asarray([[2.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 3.0]])
+    s = B.linear_solve(lambda x: A @ x, b, ms.ConjugateGradient(1))
+    assert s.residual == pytest.approx(np.linalg.norm(A @ s.x - b) / 3.0, rel=1e-12)
+    assert s.residual > 0.1
+
+
+def test_the_networks_of_the_papers() -> None:
+    net = nn.omniglot_convnet(5)
+    assert (net.filters, net.pool, net.blocks, net.channels) == (64, False, 4, 1)
+    assert nn.ConvNet(5) == net
+    assert nn.sinusoid_mlp().sizes == (1, 40, 40, 1)
+
+
 def test_a_backend_is_made_once() -> None:
     assert ms.get_backend("numpy") is ms.get_backend("numpy")
 
@@ -84,6 +106,35 @@ def test_an_adapter_without_a_required_member_cannot_be_made() -> None:
         "stop_gradient",
     }
     assert ms.Backend.__abstractmethods__ == required
+
+
+PARTS = (
+    *(ms.MAML(INNER), ms.FOMAML(INNER), ms.Reptile(INNER), ms.IMAML(INNER, 1.0), INNER, ms.ConjugateGradient()),
+    *(ms.DenseSolve(), ms.Capability("native"), ms.list_backends()[0], nn.sinusoid_mlp(), nn.omniglot_convnet(5)),
+)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)
+def test_parts_are_values(part: Any) -> None:
+    """Equal where their members are; never changed, so that a run is what its parts say."""
+    member = dataclasses.fields(part)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(part, member, None)
+    assert dataclasses.replace(part) == part
+
+
+@pytest.mark.parametrize(("value", "chosen"), [("numpy", "numpy"), ("", None), (None, None)])
+def test_the_environment_is_read_at_import(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, chosen: str | None
+) -> None:
+    if value is None:
+        monkeypatch.delenv("METASPEC_BACKEND", raising=False)
+    else:
+        monkeypatch.setenv("METASPEC_BACKEND", value)
+    spec = importlib.util.spec_from_file_location("choice_anew", choice.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.chosen_backend() == chosen
 
 
 def test_statuses_keep_their_numbers() -> None:

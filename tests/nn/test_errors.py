@@ -41,6 +41,8 @@ CASES = [
     (lambda: nn.omniglot_convnet(0), InvalidArgumentError, "ways: expected integers >= 1, got 0"),
     (lambda: nn.omniglot_convnet(5, filters=None), InvalidTypeError, "filters: expected integers, got None"),
     (lambda: nn.sinusoid_mlp().init(-1), InvalidArgumentError, r"0 <= seed < 2\^64, got -1"),
+    (lambda: nn.sinusoid_mlp().init(2**64), InvalidArgumentError, r"0 <= seed < 2\^64, got 18446744073709551616"),
+    (lambda: nn.sinusoid_mlp().init(True), InvalidTypeError, "seed: expected an integer, got True"),
     (lambda: nn.sinusoid_mlp().init(1.0), InvalidTypeError, "seed: expected an integer, got 1.0"),
     (lambda: nn.sinusoid_mlp().init(0, "float16"), InvalidArgumentError, "dtype: expected one of"),
 ]
@@ -62,3 +64,7 @@ def test_the_truncated_normal_is_bounded() -> None:
     draws = normal(0, "w", (2000,), 0.5, 2.0)
     assert np.abs(draws).max() <= 1.0
     assert abs(draws.std() - 0.5 * 0.8796) < 0.02  # the deviation of a normal truncated at two of its own
+
+
+def test_the_largest_seed() -> None:
+    assert nn.sinusoid_mlp().init(2**64 - 1)["w0"].shape == (1, 40)

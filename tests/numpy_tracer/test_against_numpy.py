@@ -23,7 +23,7 @@ I = RNG.integers(-4, 5, size=(2, 3, 4))  # noqa: E741
 Z = np.zeros((2, 0, 3))
 V = RNG.normal(size=5)
 M = RNG.normal(size=(3, 4))
-S = RNG.normal(size=(2, 3, 3)) + 3.0 * np.eye(3)
+S = RNG.normal(size=(4, 2, 3, 3)) + 3.0 * np.eye(3)
 
 
 def counting(*shape: int) -> Any:
@@ -173,6 +173,19 @@ SAME: dict[str, list[Call]] = {
         lambda xp: xp.tensordot(I, I, axes=((0, -1), (0, -1))),
         lambda xp: xp.tensordot(I, I, axes=([1], [1])),
     ],
+    "what is meant where nothing is said": [
+        *(lambda xp, n=n: getattr(xp, n)(X) for n in ["triu", "tril", "diff", "sort", "argsort", "flip", "unstack"]),
+        *(lambda xp, n=n: getattr(xp, n)(X) for n in ["max", "min", "argmax", "argmin", "any", "all"]),
+        lambda xp: xp.stack([X, X]),
+        lambda xp: xp.concat([X, X]),
+        lambda xp: xp.linalg.diagonal(X),
+        lambda xp: xp.linalg.trace(I),
+        lambda xp: xp.prod(I),
+        lambda xp: xp.tensordot(I, np.transpose(I, (1, 2, 0))),
+        lambda xp: xp.cumulative_sum(I[0, 0]),
+        lambda xp: xp.cumulative_prod(I[0, 0]),
+        lambda xp: xp.take_along_axis(X, np.argsort(-X)),
+    ],
     "matrix_transpose": [lambda xp: xp.matrix_transpose(X)],
 }  # fmt: skip
 
@@ -218,6 +231,33 @@ def test_indices_out_of_bounds_are_refused() -> None:
         getitem(X, (..., 0, ...))
 
 
+def test_functions_of_numbers_alone_are_numpys() -> None:
+    assert XP.add(1.0, 2.0) == 3.0
+    assert XP.exp(0.0) == 1.0
+    assert XP.where(True, 1.0, 2.0) == 1.0
+    assert XP.sum(3.0) == XP.mean(3.0) == 3.0
+
+
+def test_a_new_axis_stands_in_front() -> None:
+    assert XP.expand_dims(X).shape == (1, 2, 3, 4)
+
+
+def test_arrays_made_of_traced_numbers_have_the_dtype_asked_for() -> None:
+    def f(x: Any) -> Any:
+        s = XP.sum(x)
+        like = (
+            XP.full_like(x, s, dtype=np.float32),
+            XP.full_like(x, s),
+            XP.zeros_like(x, dtype=np.int64),
+            XP.ones_like(x),
+        )
+        return (*like, XP.full((2,), s), XP.full((2,), s, dtype=np.float32), XP.full((2,), 1.5), XP.asarray([s, s]))
+
+    for a, b in zip(tracer.record(f, (M,))(M), f(M), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
 def test_squeeze_takes_all_axes_of_length_one() -> None:
     assert XP.squeeze(X[:1, :, :1]).shape == (3,)
 
@@ -238,10 +278,26 @@ def test_statistics_and_exponentials(axis: Any, keepdims: bool) -> None:
         expected = np.var(wide, ddof=correction, **options)
         close(XP.var(wide, correction=correction, **options), expected, 1e-18)
         close(XP.std(wide, correction=correction, **options), np.sqrt(expected), 1e-18)
+    close(XP.var(wide, **options), np.var(wide, **options), 1e-18)
+    close(XP.std(wide, **options), np.std(wide, **options), 1e-18)
     close(XP.logsumexp(wide, **options), np.log(np.sum(np.exp(wide), **options)), 1e-18)
     spread = np.exp(wide) / np.sum(np.exp(wide), axis=axis, keepdims=True)
     close(XP.softmax(wide, axis=axis), spread, 1e-18)
     close(XP.log_softmax(wide, axis=axis), np.log(spread), 1e-17)
+
+
+def test_statistics_of_everything() -> None:
+    for name in ("mean", "var", "std"):
+        close(getattr(XP, name)(X), getattr(np, name)(X), 1e-15)
+    for name in ("vector_norm", "trace", "diagonal"):
+        close(getattr(XP.linalg, name)(X), getattr(np.linalg, name)(X), 1e-14)
+    close(XP.linalg.matrix_norm(X), np.linalg.matrix_norm(X), 1e-15)
+    close(XP.linalg.cross(X[..., :3], X[..., 1:]), np.linalg.cross(X[..., :3], X[..., 1:]), 1e-15)
+    close(XP.vecdot(X, X), np.vecdot(X, X), 1e-15)
+    close(XP.logsumexp(X), np.log(np.sum(np.exp(X))), 1e-15)
+    rows = np.linalg.cholesky(S @ S.mT)
+    close(XP.linalg.cholesky(S @ S.mT), rows, 1e-14)
+    close(XP.linalg.cholesky(S @ S.mT, upper=True), rows.mT, 1e-14)
 
 
 def test_softmax_is_over_the_last_axis() -> None:
@@ -274,7 +330,7 @@ def test_matrix_norms(order: Any) -> None:
 
 @pytest.mark.parametrize("offset", range(-4, 6))
 def test_diagonals(offset: int) -> None:
-    for x in (X, np.swapaxes(X, 1, 2)):
+    for x in (X, np.swapaxes(X, 1, 2), X[:, :, :3], X[:, :1], X[..., :1], X[..., :0], X[:, :0]):
         np.testing.assert_array_equal(XP.linalg.diagonal(x, offset=offset), np.linalg.diagonal(x, offset=offset))
         close(XP.linalg.trace(x, offset=offset), np.linalg.trace(x, offset=offset), 1e-15)
     assert XP.linalg.trace(I, offset=offset, dtype=np.float32).dtype == np.float32
@@ -327,6 +383,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: XP.reshape(X, (5, -1)), r"cannot turn shape \(2, 3, 4\) into \(5, -1\)"),
     (lambda: XP.reshape(X, (-1, -1)), "cannot turn"),
     (lambda: XP.reshape(Z, (0, -1)), "cannot turn"),
+    (lambda: XP.reshape(X, (-2, 12)), r"lengths must be >= 0, .* got \(-2, 12\)"),
     (lambda: shaping.broadcast_shapes((2, 3), (3, 3)), "do not broadcast"),
     (lambda: shaping.broadcast_shapes((0,), (2,)), "do not broadcast"),
     (lambda: XP.permute_dims(X, (0, 0, 1)), "not a permutation of the 3 axes"),

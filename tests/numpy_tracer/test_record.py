@@ -349,6 +349,30 @@ def test_equal_constants_are_one() -> None:
     close(tracer.record(f, (X,))(X), f(X), 0)
 
 
+def test_nothing_outlives_its_last_use() -> None:
+    """Every variable of a program is returned or deleted, views of others too."""
+
+    def f(x: Any) -> Any:
+        y = XP.exp(x)
+        v = XP.matrix_transpose(y)[1:]
+        z = v @ x * 3.0
+        w = XP.sum(z) + XP.sum(XP.reshape(XP.sin(z), (-1,))[::2])
+        for _ in range(3):
+            z = XP.tanh(z * w)
+        return z
+
+    program = tracer.record(f, (X,))
+    lines = [line.strip() for line in program.source.splitlines()[1:]]
+    alive: set[str] = set()
+    for line in lines[:-1]:
+        assignment, *deletions = line.split("; del ")
+        alive.add(assignment.split(" = ")[0])
+        for names_of in deletions:
+            alive -= set(names_of.split(", "))
+    assert lines[-1] == f"return [{', '.join(alive)}]", program.source
+    close(program(X), f(X), 1e-14)
+
+
 def test_constants_that_differ_in_kind_are_several() -> None:
     wide, narrow = np.asarray([1.0, 2.0, 3.0]), np.asarray([1.0, 2.0, 3.0], dtype=np.float32)
     f = lambda x: (x * wide, x * narrow, x + wide[:, None].T, x + wide.astype(np.longdouble))  # noqa: E731

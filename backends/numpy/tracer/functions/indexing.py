@@ -144,7 +144,7 @@ def _span(k: slice, length: int) -> tuple[Span, int]:
         return WHOLE, n
     if n == 0:
         return (0, 0, None), 0
-    return (start, None if stop < 0 else stop, None if step == 1 else step), n
+    return (start, None if stop < 0 else stop, step), n
 
 
 def _nonnegative(index: Array, length: int) -> Array:

@@ -121,10 +121,10 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Arr
 def diagonal(x: Array, /, *, offset: int = 0) -> Array:
     """The diagonal number `offset` of each matrix."""
     n, m = x.shape[-2:]
-    length = max(0, min(n + min(offset, 0), m - max(offset, 0)))
-    start = offset if offset >= 0 else -offset * m
+    right, down = max(offset, 0), max(-offset, 0)
+    start, columns = right + down * m, max(m - right, 0)  # the rows end by themselves, with the array
     flat = reshape(x, (*x.shape[:-2], n * m))
-    return cut(flat, x.ndim - 2, start, start + (m + 1) * (length - 1) + 1 if length else start, m + 1)
+    return cut(flat, x.ndim - 2, start, start + (m + 1) * columns - m, m + 1)
 
 
 def trace(x: Array, /, *, offset: int = 0, dtype: Any = None) -> Array:

@@ -61,7 +61,7 @@ def prod(x: Array, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = 
         while x.shape[a] > 1:
             half = x.shape[a] // 2
             paired = cut(x, a, 0, half) * cut(x, a, half, 2 * half)
-            x = paired if x.shape[a] == 2 * half else concat([paired, cut(x, a, 2 * half, None)], axis=a)
+            x = concat([paired, cut(x, a, 2 * half, None)], axis=a) if x.shape[a] % 2 else paired
     return x if keepdims else squeeze(x, axes)
 
 

@@ -18,6 +18,8 @@ ALL = (None, None, None)
 def reshape(x: Array, shape: int | Sequence[int], *, copy: bool | None = None) -> Array:
     """`x` in another shape, row-major; one length may be -1."""
     sizes = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    if min(sizes, default=0) < -1:
+        raise InvalidArgumentError(f"reshape: lengths must be >= 0, or -1 for one of them; got {sizes}")
     if -1 in sizes:
         known = 1
         for n in sizes:

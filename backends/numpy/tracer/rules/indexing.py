@@ -57,13 +57,6 @@ def to_front(x: Array, axis: int, width: int = 1) -> Array:
     return permute(x, axes=(*moved, *(a for a in range(x.ndim) if a not in moved))) if axis else x
 
 
-def from_front(x: Array, axis: int, width: int = 1) -> Array:
-    """Moves the first `width` axes so that they start at `axis`."""
-    if not axis:
-        return x
-    return permute(x, axes=(*range(width, width + axis), *range(width), *range(width + axis, x.ndim)))
-
-
 def _per_row(index: Array, size: int, length: int) -> Array:
     """Indices into each of `size` rows, as indices into the rows laid end to end."""
     xp = namespace_of(index)

@@ -43,7 +43,12 @@ class TensorFlowBackend(Backend):
             x = x.astype("float64")
         with nullcontext() if device is None else tf.device(device):
             if dtype is None or isinstance(x, int | float):  # a cast of a number would go through float32
-                return tf.identity(tf.convert_to_tensor(x, dtype))
+                try:
+                    return tf.identity(tf.convert_to_tensor(x, dtype))
+                except (TypeError, ValueError) as error:
+                    raise DtypeNotHonouredError(
+                        f"asarray: TensorFlow cannot make {dtype or 'a tensor'} of {x!r:.80}: {error}"
+                    ) from None
             return tf.cast(x, dtype)
 
     def is_array(self, x: Any) -> bool:

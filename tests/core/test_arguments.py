@@ -89,6 +89,43 @@ def test_the_networks_of_the_papers() -> None:
     assert nn.sinusoid_mlp().sizes == (1, 40, 40, 1)
 
 
+@pytest.mark.parametrize("sizes", [[3, 3, 3], [3, 2, 3]])
+def test_aux_of_a_batch_is_each_tasks_own(sizes: list[int]) -> None:
+    def with_aux(params: Any, batch: Any) -> Any:
+        error = params["w"].sum() - batch
+        return (error**2).mean(), {"errors": error.max(), "count": len(batch), "text": None}
+
+    tasks = [ms.Task(np.ones(3), np.arange(float(n)) + i) for i, n in enumerate(sizes)]
+    r = ms.batch_meta_gradient(ms.MAML(INNER), with_aux, W, tasks, has_aux=True)
+    single = [ms.meta_gradient(ms.MAML(INNER), with_aux, W, task, has_aux=True).aux for task in tasks]
+    rows = (
+        r.aux
+        if isinstance(r.aux, list)
+        else [{key: leaf[i] for key, leaf in r.aux.items() if leaf is not None} for i in range(3)]
+    )
+    assert isinstance(r.aux, list) == (len(set(sizes)) > 1)
+    for row, alone in zip(rows, single, strict=True):
+        assert (float(row["errors"]), int(row["count"])) == (float(alone["errors"]), int(alone["count"]))
+    assert ms.batch_meta_gradient(ms.MAML(INNER), lambda p, b: with_aux(p, b)[0], W, tasks).aux is None
+
+
+def test_dense_solve_of_a_singular_system_says_so() -> None:
+    B = ms.get_backend("numpy")
+    with np.errstate(all="ignore"):
+        s = B.linear_solve(lambda x: 0.0 * x, np.ones(2), ms.DenseSolve())
+    assert ms.SolveStatus(int(s.status)) is ms.SolveStatus.NON_FINITE
+    assert int(s.steps) == 1
+    assert np.isnan(s.x).all()
+
+
+def test_dense_solve_reports_its_residual() -> None:
+    B = ms.get_backend("numpy")
+    hilbert = 1.0 / (1.0 + np.arange(12)[:, None] + np.arange(12))
+    s = B.linear_solve(lambda x: hilbert @ x, np.ones(12), ms.DenseSolve())
+    assert s.residual == pytest.approx(np.linalg.norm(1.0 - hilbert @ s.x) / np.sqrt(12.0))
+    assert s.residual > 0
+
+
 def test_a_backend_is_made_once() -> None:
     assert ms.get_backend("numpy") is ms.get_backend("numpy")
 

@@ -11,6 +11,8 @@ import metaspec as ms
 from metaspec.backends.numpy.adapter import NumpyBackend
 from metaspec.protocol import Backend, is_floating
 
+from .problems import mlp, mlp_loss
+
 NUMPY = ms.get_backend("numpy")
 RNG = np.random.default_rng(0)
 X = {"a": RNG.normal(size=3), "b": (RNG.normal(size=(2, 2)), np.float64(0.3)[()])}
@@ -144,6 +146,44 @@ def test_changes_in_place_are_seen_by_their_mark(changed: str) -> None:
     with pytest.raises(ms.errors.MutationError, match="its parameters or its batch in place"):
         ms.meta_gradient(algo, loss, {"w": np.ones(2)}, ms.Task({"w": np.ones(2)}, None), backend=Marked())
     ms.meta_gradient(algo, lambda p, b: p["w"].sum() * b["w"].sum(), tree, ms.Task(tree, None), backend=Marked())
+
+
+class Unregistered(NumpyBackend):
+    """A backend that nobody registered: what it says of itself is what its class shows."""
+
+    name = "nobody's"
+    scan, jvp = Backend.scan, Backend.jvp
+
+
+def test_capabilities_of_a_class_that_is_not_registered() -> None:
+    levels = {member: capability.level for member, capability in Unregistered().capabilities.items()}
+    assert set(levels) == set(NUMPY.capabilities)
+    native = {member for member, level in levels.items() if level == "native"}
+    assert native == {m for m in levels if getattr(Unregistered, m) is not getattr(Backend, m)}
+    assert {"vmap", "compile"} <= native
+    assert levels["jvp"] == levels["scan"] == "derived"
+
+
+class Looping(Bare):
+    """An adapter whose compiler wants loops in place of more than one copy of a step."""
+
+    def unrolled(self) -> int:
+        return 1
+
+    def is_array(self, x: Any) -> bool:
+        return NumpyBackend.is_array(self, x)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 5])
+def test_loops_walk_the_same_path(steps: int) -> None:
+    params, task = mlp()
+    inner = ms.GradientDescent(0.1, steps)
+    solver = ms.ConjugateGradient(4)
+    for algo in (ms.MAML(inner), ms.FOMAML(inner), ms.Reptile(inner), ms.IMAML(inner, 2.0, solver)):
+        written_out = ms.meta_gradient(algo, mlp_loss, params, task)
+        looped = ms.meta_gradient(algo, mlp_loss, params, task, backend=Looping())
+        same(looped.delta, written_out.delta)
+        same(looped.adapted, written_out.adapted)
 
 
 def test_names_of_leaves_and_of_dtypes() -> None:

@@ -53,10 +53,7 @@ def write(path: Path, B: Backend, run: Run, setup: Any = None) -> None:
     }
     for part, tree in _parts(run).items():
         arrays |= {f"{part}/{name}": leaf for name, leaf in named_leaves(B, tree).items()}
-    try:
-        content = safetensors.numpy.save({name: _saved(name, array) for name, array in arrays.items()})
-    except safetensors.SafetensorError as error:
-        raise DtypeNotHonouredError(f"checkpoint: {error}") from None
+    content = packed(arrays)
     description = {
         "format": FORMAT,
         "version": VERSION,
@@ -130,6 +127,20 @@ def named_leaves(B: Backend, tree: Tree) -> dict[str, Any]:
     return dict(zip(_names(B, tree), (_plain(B, leaf) for leaf in leaves), strict=True))
 
 
+def packed(arrays: Mapping[str, Any]) -> bytes:
+    """Named arrays in safetensors' format.
+
+    Raises:
+        DtypeNotHonouredError: One has a format that safetensors does not have.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+            raise DtypeNotHonouredError(
+                f"checkpoint: {name} is {array.dtype}, and safetensors' widest format is float64; train in float64"
+            )
+    return safetensors.numpy.save(dict(arrays))
+
+
 def _parts(run: Run) -> dict[str, Tree]:
     parts = {"params": run.params, "optimizer": run.optimizer_state}
     return parts if run.best is None else parts | {"best": run.best.params}
@@ -146,14 +157,7 @@ def _regular(path: str) -> bool:
 
 
 def _plain(B: Backend, leaf: Any) -> Any:
-    return B.to_numpy(B.asarray(leaf, dtype="float32") if B.dtype_name(leaf) == "bfloat16" else leaf)
-
-
-def _saved(name: str, array: Any) -> Any:
-    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        raise DtypeNotHonouredError(
-            f"checkpoint: {name} is {array.dtype}, and safetensors' widest format is float64; train in float64"
-        )
+    array = B.to_numpy(B.asarray(leaf, dtype="float32") if B.dtype_name(leaf) == "bfloat16" else leaf)
     return numpy.array(array, order="C")  # safetensors writes a transposed array's memory as it lies
 
 

@@ -29,11 +29,11 @@ class JsonLines:
 
     path: Path
     _stream: Any = field(default=None, init=False, repr=False)
+    _count: int = field(default=0, init=False, repr=False)
 
     def start(self, run: Run) -> None:
         """Write what the run has so far."""
-        with atomic_writer(Path(self.path)) as stream:
-            stream.write("".join(_line(event) for event in events(run)).encode())
+        self._begun(run)
         self._stream = Path(self.path).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115 (`end` closes it)
 
     def __call__(self, progress: Progress) -> None:
@@ -45,12 +45,21 @@ class JsonLines:
         self._written(judged)
 
     def end(self, run: Run) -> None:
-        """Close the file."""
+        """Close the file; an interrupt may have come between a step and its line."""
         self._stream.close()
+        if self._count != len(run.history) + len(run.evaluations):
+            self._begun(run)
+
+    def _begun(self, run: Run) -> None:
+        lines = [_line(event) for event in events(run)]
+        with atomic_writer(Path(self.path)) as stream:
+            stream.write("".join(lines).encode())
+        self._count = len(lines)
 
     def _written(self, event: StepRecord | Judged) -> None:
         stream: TextIOBase = self._stream
         stream.write(_line(event))
+        self._count += 1
 
 
 @dataclass

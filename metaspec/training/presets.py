@@ -5,7 +5,7 @@ Sizes are chosen so that two CPU cores learn something in minutes, which the pap
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from metaspec.algorithm import Algorithm
@@ -15,8 +15,13 @@ from metaspec.errors import InvalidArgumentError
 from metaspec.inner import GradientDescent
 from metaspec.solvers import ConjugateGradient
 from metaspec.task import Tree
+from metaspec.training.optimizers import SGD, Adam, AdamW, Optimizer
+from metaspec.training.schedules import Cosine, Linear, Schedule, WarmUp
 
+EXPERIMENTS = ("sinusoid", "mixture", "omniglot", "digits")
 ALGORITHMS = ("maml", "fomaml", "reptile", "imaml")
+OPTIMIZERS = ("adam", "adamw", "sgd", "momentum", "nesterov")
+SCHEDULES = ("constant", "linear", "cosine")
 
 
 @dataclass(frozen=True)
@@ -24,16 +29,18 @@ class Experiment:
     """A network with the tasks to train it on and the held-out tasks to judge it on.
 
     Attributes:
-        name: "sinusoid" or "omniglot".
+        name: One of EXPERIMENTS.
         network: Has init(seed, dtype), loss(params, batch) and, where `metric` says so, accuracy(params, batch).
         train: Source of meta-training tasks.
-        test: Source of held-out tasks.
+        validation: Source of other tasks of the same kind (the same classes), to judge on while training.
+        test: Source of held-out tasks, of other classes.
         metric: The network's accuracy, or None for a regression.
     """
 
     name: str
     network: Any
     train: TaskSource
+    validation: TaskSource
     test: TaskSource
     metric: Callable[[Tree, Tree], Any] | None
 
@@ -63,20 +70,62 @@ class Settings:
         return kinds[name](inner)
 
 
-SETTINGS = {
-    "sinusoid": {
-        "maml": Settings(inner_lr=0.01, inner_steps=1, outer_lr=1e-3),
-        "fomaml": Settings(inner_lr=0.01, inner_steps=1, outer_lr=1e-3),
-        "reptile": Settings(inner_lr=0.01, inner_steps=5, outer_lr=1e-3),
-        "imaml": Settings(inner_lr=0.01, inner_steps=16, outer_lr=1e-3, regularization=2.0),
-    },
-    "omniglot": {
-        "maml": Settings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
-        "fomaml": Settings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
-        "reptile": Settings(inner_lr=0.1, inner_steps=5, outer_lr=3e-3),
-        "imaml": Settings(inner_lr=0.2, inner_steps=8, outer_lr=3e-3, regularization=0.5),
-    },
+FUNCTIONS = {
+    "maml": Settings(inner_lr=0.01, inner_steps=1, outer_lr=1e-3),
+    "fomaml": Settings(inner_lr=0.01, inner_steps=1, outer_lr=1e-3),
+    "reptile": Settings(inner_lr=0.01, inner_steps=5, outer_lr=1e-3),
+    "imaml": Settings(inner_lr=0.01, inner_steps=16, outer_lr=1e-3, regularization=2.0),
 }
+PICTURES = {
+    "maml": Settings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
+    "fomaml": Settings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
+    "reptile": Settings(inner_lr=0.1, inner_steps=5, outer_lr=3e-3),
+    "imaml": Settings(inner_lr=0.2, inner_steps=8, outer_lr=3e-3, regularization=0.5),
+}
+SETTINGS = {"sinusoid": FUNCTIONS, "mixture": FUNCTIONS, "omniglot": PICTURES, "digits": PICTURES}
+
+_functions: dict[str, Any] = {
+    "steps": 5000,
+    "tasks_per_step": 25,
+    "shots": 10,
+    "queries": 10,
+    "checkpoint_every": 500,
+}
+_pictures: dict[str, Any] = {
+    "steps": 500,
+    "tasks_per_step": 4,
+    "shots": 1,
+    "queries": 15,
+    "checkpoint_every": 25,
+    "ways": 5,
+}
+SIZES: dict[str, dict[str, Any]] = {
+    "sinusoid": _functions,
+    "mixture": _functions | {"families": "sinusoid,linear,quadratic,absolute,tanh", "noise": 0.0},
+    "omniglot": _pictures | {"filters": 32, "subset": "small"},
+    "digits": _pictures | {"filters": 16},
+}
+
+
+def outer_optimizer(
+    name: str, lr: float, schedule: str, steps: int, warmup: int, weight_decay: float | None
+) -> Optimizer:
+    """One of OPTIMIZERS with a rate that rises for `warmup` steps and falls to 0 at step `steps`, or stays."""
+    after = max(1, steps - warmup)
+    courses: dict[str, float | Schedule] = {
+        "constant": lr,
+        "linear": Linear(lr, 0.0, after),
+        "cosine": Cosine(lr, after),
+    }
+    rate = WarmUp(warmup, courses[schedule]) if warmup else courses[schedule]
+    kinds: dict[str, Callable[[], Optimizer]] = {
+        "adam": lambda: Adam(rate),
+        "adamw": lambda: AdamW(rate, weight_decay=weight_decay or 0.0),
+        "sgd": lambda: SGD(rate),
+        "momentum": lambda: SGD(rate, 0.9),
+        "nesterov": lambda: SGD(rate, 0.9, nesterov=True),
+    }
+    return kinds[name]()
 
 
 def sinusoid(seed: int = 0, *, shots: int = 10, queries: int = 10, dtype: str = "float32") -> Experiment:
@@ -84,8 +133,26 @@ def sinusoid(seed: int = 0, *, shots: int = 10, queries: int = 10, dtype: str = 
     from metaspec.data import Sinusoid
     from metaspec.nn import sinusoid_mlp
 
-    train, test = (Sinusoid(shots, queries, seed, stream, dtype) for stream in ("train", "test"))
-    return Experiment("sinusoid", sinusoid_mlp(), train, test, None)
+    source = Sinusoid(shots, queries, seed, dtype=dtype)
+    return Experiment("sinusoid", sinusoid_mlp(), *_streams(source), None)
+
+
+def mixture(
+    seed: int = 0,
+    *,
+    families: str,
+    noise: float = 0.0,
+    shots: int = 10,
+    queries: int = 10,
+    dtype: str = "float32",
+) -> Experiment:
+    """Regression on functions of several families, separated by commas, with the same network."""
+    from metaspec.data import FunctionMixture
+    from metaspec.nn import sinusoid_mlp
+
+    names = tuple(name.strip() for name in families.split(","))
+    source = FunctionMixture(names, noise, shots, queries, seed, dtype=dtype)
+    return Experiment("mixture", sinusoid_mlp(), *_streams(source), None)
 
 
 def omniglot(
@@ -106,4 +173,54 @@ def omniglot(
     network = omniglot_convnet(ways, filters)
     split = load_omniglot(folder, subset)
     train, test = omniglot_tasks(split, ways=ways, shots=shots, queries=queries, seed=seed, dtype=dtype)
-    return Experiment("omniglot", network, train, test, network.accuracy)
+    return Experiment("omniglot", network, train, _validation(train), test, network.accuracy)
+
+
+def digits(
+    seed: int = 0,
+    *,
+    ways: int = 5,
+    shots: int = 1,
+    queries: int = 15,
+    filters: int = 16,
+    dtype: str = "float32",
+) -> Experiment:
+    """Few-shot classification of scikit-learn's digits with three convolutional blocks."""
+    from metaspec.data import digits_tasks
+    from metaspec.nn import ConvNet
+
+    network = ConvNet(ways, filters, blocks=3)
+    train, test = digits_tasks(ways=ways, shots=shots, queries=queries, seed=seed, dtype=dtype)
+    return Experiment("digits", network, train, _validation(train), test, network.accuracy)
+
+
+def _streams(source: Any) -> tuple[TaskSource, TaskSource, TaskSource]:
+    train, validation, test = (replace(source, stream=stream) for stream in ("train", "validation", "test"))
+    return train, validation, test
+
+
+def _validation(train: Any) -> TaskSource:
+    source: TaskSource = replace(train, stream="validation", rotations=(0,))
+    return source
+
+
+def experiment_of(settings: Any) -> Experiment:
+    """The experiment that a `Config` describes."""
+    sizes: dict[str, Any] = {"shots": settings.shots, "queries": settings.queries, "dtype": settings.dtype}
+    if settings.experiment == "sinusoid":
+        return sinusoid(settings.seed, **sizes)
+    if settings.experiment == "mixture":
+        return mixture(settings.seed, families=settings.families, noise=settings.noise, **sizes)
+    sizes |= {"ways": settings.ways, "filters": settings.filters}
+    if settings.experiment == "digits":
+        return digits(settings.seed, **sizes)
+    return omniglot(settings.data, settings.seed, subset=settings.subset, **sizes)
+
+
+def algorithm_of(settings: Any, inner_steps: int | None = None) -> Algorithm:
+    """The algorithm that a `Config` describes, perhaps with another number of inner steps."""
+    steps = settings.inner_steps if inner_steps is None else inner_steps
+    own = {
+        name: getattr(settings, name) for name in ("regularization", "cg_steps") if getattr(settings, name) is not None
+    }
+    return Settings(settings.inner_lr, steps, settings.outer_lr, **own).algorithm(settings.algorithm)

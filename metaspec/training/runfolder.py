@@ -1,66 +1,86 @@
-"""Where a run is kept on disk."""
+"""Where a run is kept on disk, so that it can be gone on with, judged again and compared.
+
+run.json: settings, versions, results. metrics.jsonl: a line per step and evaluation. checkpoints/: to go on with.
+params.safetensors: the result, leaves by name. tensorboard/: where it was asked for.
+"""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy
-
 import metaspec
 from metaspec.errors import InvalidArgumentError
+from metaspec.files import atomic_writer, sweep
 from metaspec.protocol import Backend
+from metaspec.training.checkpoint import named_leaves, packed
+from metaspec.training.config import Config, effective
 from metaspec.training.evaluate import Report
-from metaspec.training.run import StepRecord
+
+RUN = "run.json"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder with run.json (configuration, versions, results), metrics.jsonl (a line per step) and params.npz."""
+    """A folder that holds one run."""
 
     folder: Path
-    config: dict[str, Any] = field(repr=False)
+    config: Config = field(repr=False)
 
     @staticmethod
-    def create(folder: Path | None, name: str, config: dict[str, Any]) -> "RunFolder":
+    def create(folder: Path | None, config: Config, B: Backend) -> "RunFolder":
         """An empty folder for a run: the given one, or a numbered one in runs/.
 
         Raises:
             InvalidArgumentError: The given folder holds something already; nothing is overwritten.
         """
         if folder is None:
+            name = f"{config.experiment}-{config.algorithm}-{config.backend}"
             folder = next(path for i in count(1) if not (path := Path("runs") / f"{name}-{i}").exists())
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.is_dir():
+            sweep(folder, RUN)  # left there by a process that was killed at this very point
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InvalidArgumentError(f"--out: {folder} exists and is not an empty folder; choose another")
-        folder.mkdir(parents=True, exist_ok=True)
         run = RunFolder(folder, config)
-        run._write(config)
+        run._write({"versions": versions(B)})
         return run
 
-    @contextmanager
-    def metrics(self) -> Iterator[Callable[[StepRecord], Any]]:
-        """A function that appends a step's record."""
-        with (self.folder / "metrics.jsonl").open("a") as lines:
-            yield lambda record: lines.write(json.dumps(record._asdict()) + "\n")
+    @staticmethod
+    def open(folder: Path) -> "RunFolder":
+        """The run in a folder.
 
-    def save_params(self, B: Backend, params: Any) -> None:
-        """Leaves by name; a name is the path of the leaf in the tree."""
-        names, leaves = B.tree_paths(params), B.tree_flatten(params)[0]
-        arrays: dict[str, Any] = {
-            name.strip("[]'"): numpy.asarray(B.to_numpy(B.asarray(leaf)))
-            for name, leaf in zip(names, leaves, strict=True)
-        }
-        numpy.savez(self.folder / "params.npz", **arrays)
+        Raises:
+            InvalidArgumentError: There is none.
+        """
+        try:
+            content = json.loads((folder / RUN).read_bytes())
+            return RunFolder(folder, effective(content["config"]))
+        except FileNotFoundError:
+            raise InvalidArgumentError(f"{folder}: there is no run in it (no {RUN})") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidArgumentError(f"{folder / RUN}: it does not describe a run: {error}") from None
 
-    def save_report(self, reports: dict[str, Report], steps: int) -> None:
-        """Add the results to run.json."""
-        self._write(self.config | {"steps_taken": steps, "results": {k: r.as_dict() for k, r in reports.items()}})
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.folder / "checkpoints"
 
-    def _write(self, content: dict[str, Any]) -> None:
-        content = {"metaspec": metaspec.__version__, **content}
-        partial = self.folder / "run.json.partial"
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        partial.replace(self.folder / "run.json")
+    def save_result(self, B: Backend, params: Any, steps: int, reports: Mapping[str, Report], **more: Any) -> None:
+        """Write the parameters, and the results into run.json."""
+        with atomic_writer(self.folder / "params.safetensors") as stream:
+            stream.write(packed(named_leaves(B, params)))
+        results = {name: report.as_dict() for name, report in reports.items()}
+        self._write({"versions": versions(B), "steps_taken": steps, **more, "results": results})
+
+    def _write(self, results: Mapping[str, Any]) -> None:
+        content = {"metaspec": metaspec.__version__, "config": self.config.saved(), **results}
+        with atomic_writer(self.folder / RUN) as stream:
+            stream.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def versions(B: Backend) -> dict[str, str]:
+    """What the figures of a run depend on."""
+    return {"python": platform.python_version(), "platform": platform.platform(), **B.versions()}

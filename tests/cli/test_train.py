@@ -7,16 +7,21 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from ..data.helpers import OMNIGLOT, needs_omniglot
 
-COMMAND = [sys.executable, "-c", "from metaspec.cli import main; main()", "train"]
+METASPEC = [sys.executable, "-c", "from metaspec.cli import main; main()"]
+COMMAND = [*METASPEC, "train"]
+
+
+def metaspec(*args, cwd):
+    return subprocess.run([*METASPEC, *args], capture_output=True, text=True, cwd=cwd, timeout=300)
 
 
 def train(*args, cwd):
-    return subprocess.run([*COMMAND, *args], capture_output=True, text=True, cwd=cwd, timeout=300)
+    return metaspec("train", *args, cwd=cwd)
 
 
 def test_sinusoid_on_numpy_learns_and_is_kept(tmp_path):
@@ -25,15 +30,61 @@ def test_sinusoid_on_numpy_learns_and_is_kept(tmp_path):
     folder = tmp_path / "runs" / "sinusoid-maml-numpy-1"
     assert "before adaptation" in done.stdout
     run = json.loads((folder / "run.json").read_text())
-    assert (run["backend"], run["seed"], run["steps_taken"]) == ("numpy", 3, 300)
+    assert (run["config"]["backend"], run["config"]["seed"], run["steps_taken"]) == ("numpy", 3, 300)
+    assert {"python", "numpy"} <= run["versions"].keys()
     trained, untrained = (run["results"][name]["loss_after"]["mean"] for name in ("trained", "untrained"))
     assert trained < untrained
     losses = [json.loads(line)["query_loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert len(losses) == 300
-    with np.load(folder / "params.npz") as params:
-        assert {name: leaf.shape for name, leaf in params.items()}["w1"] == (40, 40)
-    again = train("sinusoid", "--steps", "300", "--outer-lr", "0.01", "--seed", "3", "--out", "mine", cwd=tmp_path)
-    assert json.loads((tmp_path / "mine" / "run.json").read_text())["results"] == run["results"], again.stderr
+    assert {name: leaf.shape for name, leaf in load_file(folder / "params.safetensors").items()}["w1"] == (40, 40)
+    figures = tmp_path / "figures.json"
+    judged = metaspec("evaluate", str(folder), "--inner-steps", "1", "--json", str(figures), cwd=tmp_path)
+    assert judged.returncode == 0, judged.stderr
+    assert "1 inner steps" in judged.stdout
+    again = json.loads(figures.read_text())["results"][0]
+    assert again.pop("inner_steps") == 1
+    assert again == run["results"]["trained"]
+
+
+def test_killed_and_resumed_it_comes_to_the_same(tmp_path):
+    (tmp_path / "run.toml").write_text('experiment = "mixture"\nsteps = 40\nevaluate_every = 10\nschedule = "cosine"\n')
+    args = ["--config", "run.toml", "--steps", "30", "--checkpoint-every", "4", "--test-tasks", "25", "--resume"]
+    quiet = train(*args, "--out", "quiet", cwd=tmp_path)
+    assert quiet.returncode == 0, quiet.stderr
+    process = subprocess.Popen([*COMMAND, *args, "--out", "shot"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    store, deadline = tmp_path / "shot" / "checkpoints", time.monotonic() + 60
+    while not (store.exists() and list(store.glob("step-*"))) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    refused = train(*args, "--seed", "1", "--out", "shot", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "seed: the run in shot has 0, now it is 1" in refused.stderr
+    resumed = train("--resume", "--out", "shot", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    for name in ("run.json", "metrics.jsonl", "params.safetensors"):
+        assert (tmp_path / "shot" / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes(), name
+    saved = json.loads((tmp_path / "quiet" / "run.json").read_text())["config"]
+    assert (saved["steps"], saved["evaluate_every"], saved["schedule"]) == (30, 10, "cosine")
+
+
+def test_digits(tmp_path):
+    pytest.importorskip("sklearn")
+    args = ["--filters", "2", "--steps", "2", "--queries", "2", "--test-tasks", "25", "--evaluate-every", "2"]
+    done = train(
+        "digits", *args, "--evaluate-tasks", "25", "--optimizer", "nesterov", "--clip-norm", "10", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "accuracy %" in done.stdout
+    assert "after 2 steps, on 25 held-out tasks: metric" in done.stdout
+
+
+def test_divergence_is_told_and_what_was_good_is_kept(tmp_path):
+    done = train("sinusoid", "--inner-lr", "1e30", "--inner-steps", "3", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "error: outer step 0: task 0: the inner loop" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "diverged after 0 of 5000 steps" in done.stdout
 
 
 @needs_omniglot
@@ -50,11 +101,14 @@ def test_omniglot(tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["sinusoids"], "experiment: expected one of sinusoid, omniglot"),
-        (["omniglot"], "--data: omniglot needs the folder"),
-        (["sinusoid", "--algorithm", "mmaml"], "--algorithm: expected one of maml, fomaml"),
+        (["sinusoids"], "experiment: expected one of sinusoid, mixture"),
+        (["omniglot"], "data: omniglot needs the folder"),
+        (["sinusoid", "--algorithm", "mmaml"], "algorithm: expected one of maml, fomaml"),
+        (["sinusoid", "--config", "taken/thesis.txt"], "thesis.txt: it is no TOML"),
+        (["sinusoid", "--resume"], "--resume: say with --out which folder's run"),
+        (["sinusoid", "--resume", "--out", "taken"], "taken exists and is not an empty folder"),
         (["sinusoid", "--backend", "abacus"], "'abacus' is not registered"),
-        (["sinusoid", "--inner-lr", "-1"], "lr must be a finite number >= 0"),
+        (["sinusoid", "--inner-lr", "-1"], "inner_lr: must be a finite number >= 0"),
         (["sinusoid", "--out", "taken"], "taken exists and is not an empty folder"),
     ],
 )
@@ -82,10 +136,28 @@ def test_an_interrupt_keeps_what_was_trained(tmp_path):
     assert "Traceback" not in err
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert 0 < run["steps_taken"] == len(metrics.read_text().splitlines())
-    assert (tmp_path / "run" / "params.npz").exists()
+    assert load_file(tmp_path / "run" / "params.safetensors")
+    assert "metaspec train --resume --out run" in out
 
 
 def test_help_has_an_example():
     done = train("--help", cwd=".")
     assert done.returncode == 0
     assert "metaspec train omniglot --data" in " ".join(done.stdout.split())
+    assert "metaspec evaluate runs/" in " ".join(metaspec("evaluate", "--help", cwd=".").stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nowhere"], "nowhere: there is no run in it (no run.json)"),
+        (["odd"], "run.json: it does not describe a run"),
+        (["nowhere", "--which", "first"], "--which: expected one of best, last, got 'first'"),
+    ],
+)
+def test_evaluate_refuses(tmp_path, args, message):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "run.json").write_text("{}")
+    done = metaspec("evaluate", *args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr

@@ -1,0 +1,65 @@
+"""`metaspec evaluate`."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from metaspec.choice import get_backend
+from metaspec.cli import tables
+from metaspec.cli.train import judged
+from metaspec.errors import InvalidArgumentError
+from metaspec.files import atomic_writer
+from metaspec.training import load_checkpoint
+from metaspec.training.presets import experiment_of
+from metaspec.training.runfolder import RunFolder, versions
+
+WHICH = ("best", "last")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "evaluate",
+        help="Judge a run's parameters on held-out tasks, before and after adaptation, on any backend.",
+        epilog="Example:  metaspec evaluate runs/sinusoid-maml-numpy-1 --inner-steps 1 --inner-steps 10 --tasks 600 "
+        "--backend jax --json figures.json",
+    )(evaluate)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of `metaspec train`.", show_default=False)],
+    backend: Annotated[str | None, typer.Option(help="Backend; the run's own.")] = None,
+    tasks: Annotated[int | None, typer.Option(help="Held-out tasks; as many as the run's.", min=2)] = None,
+    inner_steps: Annotated[list[int] | None, typer.Option(help="Inner steps; may be given again.", min=0)] = None,
+    which: Annotated[str, typer.Option(help="The best parameters or the last.")] = "best",
+    data: Annotated[Path | None, typer.Option(help="Where the run's data are now.", metavar="DIR")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there.", metavar="FILE")] = None,
+) -> None:
+    """Judge."""
+    if which not in WHICH:
+        raise InvalidArgumentError(f"--which: expected one of {', '.join(WHICH)}, got {which!r}")
+    saved = RunFolder.open(run)
+    changed = {"test_tasks": tasks, "data": None if data is None else str(data)}
+    settled = replace(saved.config, **{name: value for name, value in changed.items() if value is not None})
+    B, problem = get_backend(backend or settled.backend), experiment_of(settled)
+    done = load_checkpoint(saved.checkpoints, problem.network.init(settled.seed, settled.dtype), backend=B)
+    params = done.best_params if which == "best" else done.params
+    steps = [settled.inner_steps] if inner_steps is None else inner_steps
+    reports = {f"{k} inner steps": judged(settled, B, problem, params, k) for k in steps}
+    console = Console()
+    console.print(tables.of_reports(reports))
+    if json_file is not None:
+        figures = {
+            "run": str(run),
+            "backend": B.name,
+            "versions": versions(B),
+            "steps_taken": done.steps,
+            "which": which,
+            "results": [{"inner_steps": k, **r.as_dict()} for k, r in zip(steps, reports.values(), strict=True)],
+        }
+        with atomic_writer(json_file) as stream:
+            stream.write((json.dumps(figures, indent=2) + "\n").encode())

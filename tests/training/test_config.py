@@ -1,0 +1,79 @@
+"""Settings: defaults, TOML, what is refused and how it is said."""
+
+import pytest
+
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.training import SGD, Adam, AdamW, presets
+from metaspec.training.config import Config, effective, read_toml
+
+
+def test_what_is_said_wins_over_the_experiments_defaults():
+    config = effective({"experiment": "omniglot", "data": "x", "algorithm": "reptile", "inner_lr": 1})
+    assert (config.inner_lr, config.inner_steps, config.ways, config.filters) == (1.0, 5, 5, 32)
+    assert (config.tasks_per_step, config.shots, config.queries, config.checkpoint_every) == (4, 1, 15, 25)
+    assert config.regularization is config.weight_decay is config.families is None
+    assert effective({"experiment": "sinusoid"}).ways is None
+
+
+@pytest.mark.parametrize("experiment", presets.EXPERIMENTS)
+@pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
+def test_what_is_saved_comes_to_the_same(experiment, algorithm):
+    given = {"experiment": experiment, "algorithm": algorithm, "optimizer": "adamw"}
+    config = effective(given | ({"data": "x"} if experiment == "omniglot" else {}))
+    assert effective(config.saved()) == config
+    assert None not in config.saved().values()
+
+
+def test_every_setting_is_in_the_table_of_help():
+    assert all(field.metadata["help"] for field in Config.__dataclass_fields__.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({}, InvalidArgumentError, "experiment: say which: sinusoid, mixture, omniglot, digits"),
+        ({"experiment": "sinus"}, InvalidArgumentError, "experiment: expected one of sinusoid, .*got 'sinus'"),
+        ({"inner_rl": 1}, InvalidArgumentError, "inner_rl: there is no such setting; the nearest is inner_lr"),
+        ({"steps": 10.5}, InvalidTypeError, "steps: must be an integer >= 0, got 10.5"),
+        ({"steps": True}, InvalidTypeError, "steps: must be an integer >= 0, got True"),
+        ({"steps": -1}, InvalidArgumentError, "steps: must be >= 0, got -1"),
+        ({"outer_lr": 0}, InvalidArgumentError, "outer_lr: must be a finite number > 0, got 0"),
+        ({"inner_lr": "fast"}, InvalidArgumentError, "inner_lr: must be a finite number >= 0, got 'fast'"),
+        ({"dtype": 32}, InvalidTypeError, "dtype: expected a string, got 32"),
+        ({"schedule": "cos"}, InvalidArgumentError, "schedule: expected one of constant, linear, cosine, got 'cos'"),
+        ({"ways": 5}, InvalidArgumentError, "ways: has no meaning for sinusoid; leave it out"),
+        ({"cg_steps": 5}, InvalidArgumentError, "cg_steps: has no meaning for maml; leave it out"),
+        ({"weight_decay": 0.1}, InvalidArgumentError, "weight_decay: has no meaning for adam; leave it out"),
+        ({"patience": 3}, InvalidArgumentError, "patience: needs evaluations to count; give evaluate_every as well"),
+        ({"experiment": "omniglot"}, InvalidArgumentError, "data: omniglot needs the folder that holds its archives"),
+    ],
+)
+def test_what_is_wrong_is_named(given, error, message):
+    with pytest.raises(error, match=message):
+        effective(({"experiment": "sinusoid"} if given else {}) | given)
+
+
+def test_toml(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text('experiment = "digits"\nsteps = 20  # few\nclip_norm = 10\n')
+    assert read_toml(file) == {"experiment": "digits", "steps": 20, "clip_norm": 10.0}
+    for content, error, message in (
+        ("steps = ", InvalidArgumentError, "run.toml: it is no TOML"),
+        ("stepps = 5", InvalidArgumentError, "run.toml: stepps: there is no such setting; the nearest is steps"),
+        ("[train]\nsteps = 5", InvalidArgumentError, "run.toml: train: there is no such setting"),
+        ('steps = "5"', InvalidTypeError, "run.toml: steps: must be an integer >= 0, got '5'"),
+    ):
+        file.write_text(content)
+        with pytest.raises(error, match=message):
+            read_toml(file)
+
+
+def test_optimizers_by_name():
+    make = presets.outer_optimizer
+    assert make("adam", 0.1, "constant", 100, 0, None) == Adam(0.1)
+    assert make("adamw", 0.1, "constant", 100, 0, 0.3) == AdamW(0.1, weight_decay=0.3)
+    assert make("nesterov", 0.1, "constant", 100, 0, None) == SGD(0.1, 0.9, nesterov=True)
+    falling = make("sgd", 0.1, "cosine", 100, 10, None)
+    assert [falling.rate(step) for step in (9, 10, 55, 100)] == pytest.approx([0.1 * 10 / 11, 0.1, 0.05, 0.0])
+    straight = make("momentum", 0.1, "linear", 100, 0, None)
+    assert [straight.rate(step) for step in (0, 25, 100)] == pytest.approx([0.1, 0.075, 0.0])

@@ -37,7 +37,7 @@ class TensorFlowBackend(Backend):
             raise DtypeNotHonouredError(
                 f"asarray: TensorFlow has no dtype {wanted!r}; its widest format is dtype='float64'"
             )
-        if dtype is not None and not hasattr(tf.dtypes, dtype):
+        if dtype is not None and not isinstance(getattr(tf.dtypes, dtype, None), tf.DType):
             raise DtypeNotHonouredError(f"asarray: TensorFlow has no dtype {dtype!r}")
         if str(getattr(x, "dtype", "")) == "float128":
             x = x.astype("float64")

@@ -8,6 +8,7 @@ from metaspec.conformance.laws import (  # each enters its laws into the table
     closed_forms,  # noqa: F401
     derivatives,  # noqa: F401
     draws,  # noqa: F401
+    dtypes,  # noqa: F401
     expansions,  # noqa: F401
     implicit,  # noqa: F401
     kinks,  # noqa: F401

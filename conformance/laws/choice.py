@@ -20,7 +20,7 @@ from metaspec.conformance.laws.small import alone, small
 from metaspec.errors import BackendMismatchError, BackendNotChosenError, BackendNotInstalledError, UnknownBackendError
 from metaspec.registry import owner_of, registrations
 
-choice = partial(law, on=small, applies=alone, subject=PROTOCOL, numeric=False)
+choice = partial(law, on=small, applies=alone, subject=PROTOCOL, numeric=False, dtypes=("float32",))
 
 
 def _used(at: Bench, **options: Any) -> Any:

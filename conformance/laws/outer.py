@@ -39,6 +39,7 @@ def _one_rate(scenario: Scenario) -> bool:
     "MS-MAML-1",
     "MS-FOMAML-1",
     "MS-REPTILE-1",
+    "MS-BACKEND-8",
     on=scenarios("least-squares/maml/steps-1", "least-squares/fomaml/steps-1", "least-squares/reptile/steps-1"),
     applies=_small_quadratic,
 )
@@ -71,6 +72,7 @@ def _gradient_of_a_delta(scenario: Scenario) -> Any:
     "⟨u, ∂Δ/∂φ w⟩ = ⟨w, ∂Δ/∂φ u⟩ for MAML, whose Δ is a gradient in φ: third derivatives included",
     "MS-MAML-1",
     "MS-BACKEND-1",
+    "MS-BACKEND-8",
     on=small,
     applies=algorithm("MAML"),
 )
@@ -91,6 +93,7 @@ def delta_is_a_gradient(at: Bench) -> Iterator[Claim]:
     "d l(θ_K; Q)/dα = ⟨∇l(θ_K; Q), t_K⟩, t_0 = 0, t_{k+1} = t_k − ∇l(θ_k; S) − α H(θ_k) t_k",
     "MS-INNER-2",
     "MS-BACKEND-1",
+    "MS-BACKEND-8",
     on=small,
     applies=_one_rate,
 )
@@ -118,6 +121,7 @@ def gradient_of_the_rate(at: Bench) -> Iterator[Claim]:
     "the gradient through φ' = φ − β Δ(φ) is (I − β ∂Δ/∂φ)ᵀ applied to the one at φ'",
     "MS-MAML-1",
     "MS-BACKEND-1",
+    "MS-BACKEND-8",
     on=small,
     applies=algorithm("MAML"),
 )

@@ -23,6 +23,7 @@ from metaspec.task import MetaGradient
 from metaspec.trees import tree_map
 
 EACH = scenarios("least-squares/{}/steps-1")
+ONE = ("float32",)  # which format it is makes no difference to these laws
 PATIENCE = 120.0  # seconds for another process to compute one scenario
 
 
@@ -40,6 +41,7 @@ def _parts(r: MetaGradient) -> dict[str, Tree]:
     "MS-PURE-1",
     on=EACH,
     numeric=False,
+    dtypes=ONE,
 )
 def arguments_untouched(at: Bench) -> Iterator[Claim]:
     given: dict[str, Tree] = {"params": at.params, "task": at.task}
@@ -63,6 +65,7 @@ def arguments_untouched(at: Bench) -> Iterator[Claim]:
     on=small,
     applies=alone,
     numeric=False,
+    dtypes=ONE,
 )
 def results_of_their_own(at: Bench) -> Iterator[Claim]:
     first = at.meta_gradient()
@@ -83,6 +86,7 @@ def results_of_their_own(at: Bench) -> Iterator[Claim]:
     on=small,
     applies=alone,
     numeric=False,
+    dtypes=ONE,
 )
 def writing_loss(at: Bench) -> Iterator[Claim]:
     params, task = _copied(at, at.params), _copied(at, at.task)
@@ -124,6 +128,7 @@ def writing_loss(at: Bench) -> Iterator[Claim]:
     "MS-PURE-2",
     on=EACH,
     numeric=False,
+    dtypes=ONE,
 )
 def same_bits(at: Bench) -> Iterator[Claim]:
     first, of_batch = at.meta_gradient(), at.batch_meta_gradient(tasks=[at.task])
@@ -165,6 +170,7 @@ def same_bits_in_another_process(at: Bench) -> Iterator[Claim]:
     "settings-untouched",
     "no setting of the framework, of NumPy or of Python is another one after a computation or an error",
     "MS-PURE-1",
+    "MS-PURE-3",
     "MS-BACKEND-5",
     on=small,
     applies=alone,

@@ -47,6 +47,7 @@ def _one_rate(scenario: Scenario) -> bool:
     "renamed-leaves",
     "names that reverse the order of the leaves reverse the order of Δ's, and nothing else",
     "MS-TREE-1",
+    "MS-TREE-2",
     on=EACH,
     applies=_one_rate,
 )
@@ -78,6 +79,7 @@ def _backwards(tree: Tree) -> Tree:
     "one-vector",
     "Δ of all leaves joined into one vector is Δ joined: Hessians couple leaves",
     "MS-TREE-1",
+    "MS-TREE-2",
     on=small,
     applies=_one_rate,
 )
@@ -99,6 +101,7 @@ def one_vector(at: Bench) -> Iterator[Claim]:
     "Δ of every entry as a leaf of shape () is Δ entry by entry",
     "MS-TREE-1",
     "MS-EDGE-5",
+    "MS-TREE-2",
     on=small,
     applies=alone,
 )
@@ -114,6 +117,7 @@ def scalar_leaves(at: Bench) -> Iterator[Claim]:
     "other-containers",
     "lists, tuples, named tuples, dictionaries, None and empty containers hold the same Δ, and come back as they were",
     "MS-TREE-1",
+    "MS-TREE-2",
     on=small,
     applies=alone,
 )
@@ -132,6 +136,7 @@ def other_containers(at: Bench) -> Iterator[Claim]:
     "unused-leaves",
     "∂l/∂w = 0 makes Δ_w exactly zero and θ_K,w = φ_w to the last bit; the other leaves do not notice",
     "MS-EDGE-2",
+    "MS-TREE-2",
     on=EACH,
     applies=_one_rate,
 )
@@ -173,6 +178,7 @@ def frozen_leaves(at: Bench) -> Iterator[Claim]:
     "empty-leaves",
     "a leaf without entries is a leaf: Δ and θ_K have it, and the other leaves do not notice",
     "MS-EDGE-5",
+    "MS-TREE-2",
     on=scenarios("least-squares/reptile/steps-1", "least-squares/imaml/steps-1"),
     applies=_one_rate,
 )
@@ -188,6 +194,7 @@ def empty_leaves(at: Bench) -> Iterator[Claim]:
     "two leaves that are one array, w used as (w + w')/2, share Δ: each gets half of it",
     "MS-TREE-1",
     "MS-BACKEND-1",
+    "MS-TREE-2",
     on=scenarios("least-squares/fomaml/steps-1"),
     applies=lambda scenario: scenario.algorithm_name == "FOMAML" and _one_rate(scenario),
 )

@@ -34,9 +34,9 @@ class Explorer:
     hessians: Callable[[Tree, Tree], Any]
 
 
-def power_of_two(x: float) -> float:
-    """The least power of two that is not below x > 0."""
-    return float(2.0 ** np.ceil(np.log2(x)))
+def power_of_four(x: float) -> float:
+    """The least power of four that is not below x > 0: few values, for frameworks that compile one into a program."""
+    return float(4.0 ** np.ceil(np.log2(x) / 2))
 
 
 def explorer(loss: Loss, compiled: bool = False) -> Explorer:
@@ -63,7 +63,7 @@ class Bounded:
 def bounded(
     explorer: Explorer, params: Tree, batches: Sequence[Tree], steps: int, fraction: float, proximal: float
 ) -> Bounded:
-    """The rate fraction / (MARGIN (L + lambda)), few bits of it, with lambda = proximal * L.
+    """The rate fraction / (MARGIN (L + lambda)), few bits of it, with lambda >= proximal * L.
 
     L depends on the path, and the path on the rate: both start with the curvature at `params`, and the rate shrinks
     until the path keeps within it. Where a path ran off, the curvature is taken to be twice as large.
@@ -74,11 +74,11 @@ def bounded(
         batches: The inner batches, one per task.
         steps: K.
         fraction: In (0, 1].
-        proximal: lambda / L of iMAML, else 0.
+        proximal: The least lambda / L of iMAML, else 0.
     """
     L = max(FLATTEST, *(curvature_along(explorer, params, batch, 0.0, 0, 0.0) for batch in batches))
     for _ in range(ROUNDS):
-        strength = power_of_two(proximal * L) if proximal else 0.0
+        strength = power_of_four(proximal * L) if proximal else 0.0
         lr = fraction * rate(MARGIN * (L + strength))
         found = max(curvature_along(explorer, params, batch, lr, steps, strength) for batch in batches)
         if found <= L:

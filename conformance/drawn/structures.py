@@ -8,6 +8,7 @@ import numpy as np
 
 from metaspec.algorithm import Algorithm
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
+from metaspec.chain import Checkpoint
 from metaspec.conformance.drawn.choices import Choose
 from metaspec.conformance.drawn.families import Problem, draw_problem
 from metaspec.conformance.drawn.rates import Explorer, bounded, explorer
@@ -20,6 +21,7 @@ from metaspec.task import Task, Tree
 
 ALGORITHMS = ("MAML", "FOMAML", "Reptile", "IMAML")
 STEPS = (1, 0, 2, 3, 5, 8)
+CHECKPOINTS: tuple[Checkpoint, ...] = ("none", "none", "recompute", "sqrt")
 RATES = ("one", "one", "leaf", "entry")
 EXAMPLES = (2, 1, 3, 4)
 SEEDS = range(2**16)
@@ -54,6 +56,8 @@ class Structure:
         form: As a scenario has it.
         sizes: (support, query) examples of each task; 0 query examples are an empty query set, which Reptile takes.
         rates: "one" rate, one per "leaf", or one per "entry".
+        proximal: IMAML's least lambda / L.
+        checkpoint: MAML's.
     """
 
     problem: Problem
@@ -63,21 +67,22 @@ class Structure:
     form: Form
     sizes: tuple[tuple[int, int], ...]
     rates: str
+    proximal: float
+    checkpoint: Checkpoint
 
     def scenario(self, choose: Choose, name: str, explore: Explorer | None = None) -> Scenario:
         """The structure with numbers; `name` becomes part of the id, `explore` the loss's where it is at hand."""
         seed = choose(SEEDS)
         fraction = choose((1.0, 0.5, 0.125))
-        proximal = choose((1.0, 2.0, 0.25) if self.problem.convex else (1.5, 3.0)) if self.algorithm == "IMAML" else 0.0
         compiled = choose((False,) * (COMPILED_ONE_IN - 1) + (True,))
         params = self.problem.params(seed)
         tasks = tuple(self._task(seed + 1 + i, *size) for i, size in enumerate(self.sizes))
         loss = self.problem.loss
         batches = [self._inner_batch(task) for task in tasks]
         explore = explorer(loss_of(loss)) if explore is None else explore
-        found = bounded(explore, params, batches, self.steps, fraction, proximal)
+        found = bounded(explore, params, batches, self.steps, fraction, self.proximal)
         lr = spread_rates(found.lr, params, self.rates, seed)
-        made = algorithm(choose, self.algorithm, lr, self.steps, found.strength, self.solver)
+        made = algorithm(self.algorithm, GradientDescent(lr, self.steps), found.strength, self.solver, self.checkpoint)
         clauses = (CLAUSES[self.algorithm], *FORMS[self.form], *(("MS-BACKEND-6",) if compiled else ()))
         scenario_id = f"{name}/{self.problem.name}/{self.algorithm.lower()}"
         oracle: Any = "quadratic" if loss in ("least_squares", "quadratic", "linear") else "extended"
@@ -105,15 +110,12 @@ def spread_rates(lr: float, params: Tree, rates: str, seed: int) -> Any:
     return tree_map(rate, params)
 
 
-def algorithm(
-    choose: Choose, name: str, lr: Any, steps: int, strength: float, solver: Solver | None = None
-) -> Algorithm:
-    """The algorithm of that name; what it takes beside an inner loop is chosen."""
-    inner = GradientDescent(lr, steps)
+def algorithm(name: str, inner: GradientDescent, strength: float, solver: Solver, checkpoint: Checkpoint) -> Algorithm:
+    """The algorithm of that name; it takes what it has a use for."""
     if name == "IMAML":
-        return IMAML(inner, regularization=strength, solver=choose(SOLVERS) if solver is None else solver)
+        return IMAML(inner, regularization=strength, solver=solver)
     if name == "MAML":
-        return MAML(inner, checkpoint=choose(("none", "none", "recompute", "sqrt")))
+        return MAML(inner, checkpoint=checkpoint)
     return FOMAML(inner) if name == "FOMAML" else Reptile(inner)
 
 
@@ -121,18 +123,20 @@ def draw_structure(
     choose: Choose, families: Sequence[str] | None = None, algorithms: Sequence[str] = ALGORITHMS
 ) -> Structure:
     """A structure; `families` and `algorithms` are those to draw from."""
-    algorithm = choose(tuple(algorithms))
+    name = choose(tuple(algorithms))
     steps = choose(STEPS)
     problem = draw_problem(choose, families)
-    solver = choose(SOLVERS) if algorithm == "IMAML" else SOLVERS[0]
+    solver = choose(SOLVERS) if name == "IMAML" else SOLVERS[0]
     form: Form = choose(("task", "task", "task", "stacked", "sequence", "adapt"))
     count = choose((2, 1, 3)) if form in ("stacked", "sequence") else 1
     one = _size(choose)
     sizes = (one, *(_size(choose) if form == "sequence" else one for _ in range(count - 1)))
-    if algorithm == "Reptile" and (not problem.joins or choose((False,) * 7 + (True,))):
+    if name == "Reptile" and (not problem.joins or choose((False,) * 7 + (True,))):
         sizes = tuple((support, 0) for support, _ in sizes)
     rates = choose(RATES)
-    return Structure(problem, algorithm, steps, solver, form, sizes, rates)
+    proximal = choose((1.0, 2.0, 0.25) if problem.convex else (1.5, 3.0)) if name == "IMAML" else 0.0
+    checkpoint = choose(CHECKPOINTS) if name == "MAML" else "none"
+    return Structure(problem, name, steps, solver, form, sizes, rates, proximal, checkpoint)
 
 
 def draw_scenario(choose: Choose, name: str = "drawn") -> Scenario:

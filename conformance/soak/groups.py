@@ -27,8 +27,9 @@ from metaspec.conformance.worker import Compute, function, load, perform
 from metaspec.task import Task
 
 DTYPES = ("float32", "float64")
-EAGER_EVERY, EAGER = 4, 40  # a structure in four runs eagerly, on fewer data sets
+EAGER_EVERY, EAGER = 8, 40  # a structure in eight runs eagerly, on fewer data sets
 COMPILED = 240
+CHECKED = 16  # data sets of a structure on which the tracer's rules are held against differences of values
 SAME = 2.0**10  # in the reference's roundoffs: how far its compiled form may be from the other
 
 
@@ -74,7 +75,7 @@ def make(plan: Plan) -> Made:
             problems += _differing(scenario, unrolled)
         scenarios.append(scenario)
         references.append(reference(scenario, unrolled))
-        problem = reference_error(scenario) if scenario.oracle == "extended" else ""
+        problem = reference_error(scenario) if scenario.oracle == "extended" and i < CHECKED else ""
         problems += [problem] if problem else []
     return Made(plan, tuple(scenarios), tuple(references), tuple(problems))
 

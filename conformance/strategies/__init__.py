@@ -27,11 +27,12 @@ from metaspec.conformance.drawn import structures as _structures
 from metaspec.conformance.drawn.choices import Choose
 from metaspec.conformance.drawn.families import FAMILIES, Problem
 from metaspec.conformance.drawn.programs import Composition
-from metaspec.conformance.drawn.rates import power_of_two
+from metaspec.conformance.drawn.rates import power_of_four
 from metaspec.conformance.losses import Loss, loss_of
 from metaspec.conformance.problems import rate
 from metaspec.conformance.scenario import Scenario
 from metaspec.errors import InvalidArgumentError
+from metaspec.inner import GradientDescent
 from metaspec.solvers import Solver
 from metaspec.task import Task, Tree
 
@@ -135,7 +136,7 @@ def tasks(problem: Problem) -> st.SearchStrategy[Task]:
 def algorithms(curvature: float, params: Tree | None = None) -> st.SearchStrategy[Algorithm]:
     """MAML, FO-MAML, Reptile, iMAML with 0 to 8 inner steps, for inner losses whose Hessians' norms are <= `curvature`.
 
-    The rate times the curvature (with iMAML's lambda) is at most 1; lambda is 1.5 or 3 times the curvature.
+    The rate times the curvature (with iMAML's lambda) is at most 1; lambda is at least 1.5 times the curvature.
 
     Args:
         curvature: > 0.
@@ -150,11 +151,12 @@ def algorithms(curvature: float, params: Tree | None = None) -> st.SearchStrateg
     def make(choose: Choose) -> Algorithm:
         name, steps = choose(_structures.ALGORITHMS), choose(_structures.STEPS)
         proximal = choose((1.5, 3.0)) if name == "IMAML" else 0.0
-        strength = power_of_two(proximal * curvature) if proximal else 0.0
+        strength = power_of_four(proximal * curvature) if proximal else 0.0
         lr: Any = choose((1.0, 0.5, 0.125)) * rate(curvature + strength)
         if params is not None:
             lr = _structures.spread_rates(lr, params, choose(_structures.RATES), choose(_structures.SEEDS))
-        return _structures.algorithm(choose, name, lr, steps, strength)
+        solver, checkpoint = choose(_structures.SOLVERS), choose(_structures.CHECKPOINTS)
+        return _structures.algorithm(name, GradientDescent(lr, steps), strength, solver, checkpoint)
 
     return _made(make)
 

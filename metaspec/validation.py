@@ -167,7 +167,7 @@ class _LeafName:
     index: int
 
     def __str__(self) -> str:
-        return f"{self.what}{self.backend.tree_paths(self.tree)[self.index]}"
+        return self.what + self.backend.tree_paths(self.tree)[self.index].removeprefix("root")
 
 
 def _named(B: Backend, tree: Tree, what: str) -> Iterator[tuple[_LeafName, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec import choice, errors, nn
+from metaspec import choice, errors, nn, registry
 from metaspec.tracecache import MOST
 
 INNER = ms.GradientDescent(0.1, 1)
@@ -121,9 +121,44 @@ def test_dense_solve_of_a_singular_system_says_so() -> None:
 def test_dense_solve_reports_its_residual() -> None:
     B = ms.get_backend("numpy")
     hilbert = 1.0 / (1.0 + np.arange(12)[:, None] + np.arange(12))
-    s = B.linear_solve(lambda x: hilbert @ x, np.ones(12), ms.DenseSolve())
-    assert s.residual == pytest.approx(np.linalg.norm(1.0 - hilbert @ s.x) / np.sqrt(12.0))
+    s = B.linear_solve(lambda x: hilbert @ x, np.full(12, 0.01), ms.DenseSolve())
+    assert s.residual == pytest.approx(np.linalg.norm(0.01 - hilbert @ s.x) / np.sqrt(12e-4))
     assert s.residual > 0
+
+
+class Foreign:
+    """An array of a framework that is not at work."""
+
+
+def test_arrays_of_another_framework_are_refused_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for containers in (False, True):
+        monkeypatch.setitem(registry._owners, (Foreign, containers), "torch")
+    x, algo = Foreign(), ms.MAML(INNER)
+    with pytest.raises(errors.BackendMismatchError, match="arguments.*array of 'torch'"):
+        ms.compile(lambda x: x, backend="numpy")(x)
+    with pytest.raises(
+        errors.BackendMismatchError, match=r"^task.query: the backend is 'numpy', but .*array of 'torch'"
+    ):
+        ms.meta_gradient(algo, loss, W, ms.Task(np.ones(2), x))
+    with pytest.raises(errors.BackendMismatchError, match="params: arrays of several frameworks in one tree"):
+        ms.meta_gradient(algo, loss, [np.ones(2), x], ms.Task(np.ones(2), np.ones(2)))
+    with pytest.raises(errors.LossError, match="returned an array of backend 'torch', expected"):
+        ms.meta_gradient(algo, lambda p, b: x, W, ms.Task(np.ones(2), np.ones(2)))
+
+
+def test_compiled_functions_keep_their_names() -> None:
+    def step(x: Any) -> Any:
+        """One step."""
+        return x
+
+    assert (ms.compile(step).__name__, ms.compile(step).__doc__) == ("step", "One step.")
+
+
+def test_rates_are_floating() -> None:
+    task = ms.Task(np.ones(2), np.ones(2))
+    for rate in (np.ones(2, dtype=np.int64), np.asarray(1)):
+        with pytest.raises(errors.InvalidTypeError, match="lr.* must be floating, got dtype int64"):
+            ms.meta_gradient(ms.MAML(ms.GradientDescent({"w": rate}, 1)), loss, W, task)
 
 
 def test_a_backend_is_made_once() -> None:

@@ -117,6 +117,19 @@ def test_buffers_are_used_again() -> None:
     assert len({line.split(" = ")[0].strip() for line in source.splitlines()[1:-1]}) == 1
 
 
+def test_products_share_their_buffers() -> None:
+    """A product cannot be written over its operands, but over what died before."""
+
+    def f(x: Any) -> Any:
+        for _ in range(20):
+            x = x @ XP.full((3, 3), 0.5)
+        return x
+
+    source = tracer.record(f, (X,)).source
+    assert len({line.split(" = ")[0].strip() for line in source.splitlines()[1:-1]}) == 2
+    close(tracer.record(f, (X,))(X), f(X), 1e-14)
+
+
 def test_constants_are_those_of_the_time_of_recording() -> None:
     w = np.ones(3)
     program = tracer.record(lambda x: x * w, (X,))

@@ -120,7 +120,7 @@ def _reduction(reduce: Any) -> Lower:
         if axis == tuple(range(len(x.shape))):
             axis = None
         elif len(axis) == 1:
-            axis = axis[0]
+            (axis,) = axis
         return Line(f"{bind(reduce)}({x.name}, {axis}, None, {{out}}, {keepdims})", out=True)
 
     return lower
@@ -166,6 +166,20 @@ def _slice(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape
     return Line(f"{x.name}[{bind(spans)}]", view=True)
 
 
+def _place(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
+    key = (*(slice(*span) for span in params["spans"]), ...)
+    return Line(f"{bind(functools.partial(_placed, key, shape))}({xs[0].name}, {{out}})", out=True)
+
+
+def _placed(key: Any, shape: Shape, x: Any, out: Any) -> Any:
+    if out is None:
+        out = numpy.zeros(shape, x.dtype)
+    else:
+        out.fill(0)
+    out[key] = x
+    return out
+
+
 def _broadcast_to(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shape) -> Line:
     (x,) = xs
     return Line(f"{bind(numpy.broadcast_to)}({x.name}, {shape})", view=True)
@@ -189,6 +203,7 @@ LOWERINGS: dict[str, Lower] = {
     "reshape": _view("{x}.reshape({shape})"),
     "permute": _view("{x}.transpose({axes})"),
     "slice": _slice,
+    "place": _place,
     "broadcast_to": _broadcast_to,
     "where": _where,
     "astype": _astype,

@@ -17,8 +17,6 @@ def matmul(a: Array, b: Array, /) -> Array:
     a, b = as_array(a), as_array(b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise InvalidArgumentError(f"matmul: the shapes {a.shape} and {b.shape} do not fit")
-    if a.ndim > 1 and b.ndim > 1:
-        return matmul_p(a, b)
     rows = a if a.ndim > 1 else expand_dims(a, axis=0)
     columns = b if b.ndim > 1 else expand_dims(b, axis=1)
     out = matmul_p(rows, columns)

@@ -14,8 +14,8 @@ from metaspec.cli.train import judged
 from metaspec.errors import InvalidArgumentError
 from metaspec.files import atomic_writer
 from metaspec.training import load_checkpoint
-from metaspec.training.presets import experiment_of
 from metaspec.training.runfolder import RunFolder, versions
+from metaspec.training.setup import experiment_of
 
 WHICH = ("best", "last")
 
@@ -43,8 +43,11 @@ def evaluate(
     if which not in WHICH:
         raise InvalidArgumentError(f"--which: expected one of {', '.join(WHICH)}, got {which!r}")
     saved = RunFolder.open(run)
-    changed = {"test_tasks": tasks, "data": None if data is None else str(data)}
-    settled = replace(saved.config, **{name: value for name, value in changed.items() if value is not None})
+    settled = replace(
+        saved.config,
+        test_tasks=saved.config.test_tasks if tasks is None else tasks,
+        data=saved.config.data if data is None else str(data),
+    )
     B, problem = get_backend(backend or settled.backend), experiment_of(settled)
     done = load_checkpoint(saved.checkpoints, problem.network.init(settled.seed, settled.dtype), backend=B)
     params = done.best_params if which == "best" else done.params

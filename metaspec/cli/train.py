@@ -28,8 +28,9 @@ from metaspec.training import (
 )
 from metaspec.training.config import FIELDS, KINDS, Config, effective, read_toml
 from metaspec.training.display import Display
-from metaspec.training.presets import Experiment, algorithm_of, experiment_of, outer_optimizer
+from metaspec.training.presets import Experiment
 from metaspec.training.runfolder import RunFolder
+from metaspec.training.setup import algorithm_of, experiment_of, optimizer_of
 
 DIVERGED = 1
 INTERRUPTED = 130
@@ -125,7 +126,6 @@ def _trained(
             goal=loss_after if problem.metric is None else error_after,
             patience=settled.patience,
         )
-    course = settled.schedule, settled.steps, settled.warmup, settled.weight_decay
     done = meta_train(
         algorithm_of(settled),
         problem.network.loss,
@@ -133,7 +133,7 @@ def _trained(
         problem.train,
         steps=settled.steps,
         tasks_per_step=settled.tasks_per_step,
-        optimizer=outer_optimizer(settled.optimizer, settled.outer_lr, *course),
+        optimizer=optimizer_of(settled),
         clip_norm=settled.clip_norm,
         evaluation=evaluation,
         checkpoints=Checkpoints(run.checkpoints, settled.checkpoint_every, settled.keep),

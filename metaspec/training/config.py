@@ -92,8 +92,8 @@ def effective(given: Mapping[str, Any]) -> Config:
     for name, whose in pointless.items():
         if name in checked:
             raise InvalidArgumentError(f"{name}: has no meaning for {whose}; leave it out")
-    defaults = {name: f.default for name, f in FIELDS.items()} | {"weight_decay": 0.01}
-    values = defaults | SIZES[experiment] | asdict(SETTINGS[experiment][algorithm])
+    values: dict[str, Any] = {name: f.default for name, f in FIELDS.items()} | {"weight_decay": 0.01}
+    values |= SIZES[experiment] | asdict(SETTINGS[experiment][algorithm])
     values |= dict.fromkeys(pointless) | checked
     if values["patience"] is not None and not values["evaluate_every"]:
         raise InvalidArgumentError("patience: needs evaluations to count; give evaluate_every as well")

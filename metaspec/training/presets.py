@@ -15,8 +15,6 @@ from metaspec.errors import InvalidArgumentError
 from metaspec.inner import GradientDescent
 from metaspec.solvers import ConjugateGradient
 from metaspec.task import Tree
-from metaspec.training.optimizers import SGD, Adam, AdamW, Optimizer
-from metaspec.training.schedules import Cosine, Linear, Schedule, WarmUp
 
 EXPERIMENTS = ("sinusoid", "mixture", "omniglot", "digits")
 ALGORITHMS = ("maml", "fomaml", "reptile", "imaml")
@@ -107,27 +105,6 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def outer_optimizer(
-    name: str, lr: float, schedule: str, steps: int, warmup: int, weight_decay: float | None
-) -> Optimizer:
-    """One of OPTIMIZERS with a rate that rises for `warmup` steps and falls to 0 at step `steps`, or stays."""
-    after = max(1, steps - warmup)
-    courses: dict[str, float | Schedule] = {
-        "constant": lr,
-        "linear": Linear(lr, 0.0, after),
-        "cosine": Cosine(lr, after),
-    }
-    rate = WarmUp(warmup, courses[schedule]) if warmup else courses[schedule]
-    kinds: dict[str, Callable[[], Optimizer]] = {
-        "adam": lambda: Adam(rate),
-        "adamw": lambda: AdamW(rate, weight_decay=weight_decay or 0.0),
-        "sgd": lambda: SGD(rate),
-        "momentum": lambda: SGD(rate, 0.9),
-        "nesterov": lambda: SGD(rate, 0.9, nesterov=True),
-    }
-    return kinds[name]()
-
-
 def sinusoid(seed: int = 0, *, shots: int = 10, queries: int = 10, dtype: str = "float32") -> Experiment:
     """Sinusoid regression with the MLP 1-40-40-1 (Finn, Abbeel, Levine 2017, section 5.1)."""
     from metaspec.data import Sinusoid
@@ -202,25 +179,3 @@ def _streams(source: Any) -> tuple[TaskSource, TaskSource, TaskSource]:
 def _validation(train: Any) -> TaskSource:
     source: TaskSource = replace(train, stream="validation", rotations=(0,))
     return source
-
-
-def experiment_of(settings: Any) -> Experiment:
-    """The experiment that a `Config` describes."""
-    sizes: dict[str, Any] = {"shots": settings.shots, "queries": settings.queries, "dtype": settings.dtype}
-    if settings.experiment == "sinusoid":
-        return sinusoid(settings.seed, **sizes)
-    if settings.experiment == "mixture":
-        return mixture(settings.seed, families=settings.families, noise=settings.noise, **sizes)
-    sizes |= {"ways": settings.ways, "filters": settings.filters}
-    if settings.experiment == "digits":
-        return digits(settings.seed, **sizes)
-    return omniglot(settings.data, settings.seed, subset=settings.subset, **sizes)
-
-
-def algorithm_of(settings: Any, inner_steps: int | None = None) -> Algorithm:
-    """The algorithm that a `Config` describes, perhaps with another number of inner steps."""
-    steps = settings.inner_steps if inner_steps is None else inner_steps
-    own = {
-        name: getattr(settings, name) for name in ("regularization", "cg_steps") if getattr(settings, name) is not None
-    }
-    return Settings(settings.inner_lr, steps, settings.outer_lr, **own).algorithm(settings.algorithm)

@@ -5,6 +5,7 @@ import pytest
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.training import SGD, Adam, AdamW, presets
 from metaspec.training.config import Config, effective, read_toml
+from metaspec.training.setup import algorithm_of, optimizer_of
 
 
 def test_what_is_said_wins_over_the_experiments_defaults():
@@ -69,11 +70,22 @@ def test_toml(tmp_path):
 
 
 def test_optimizers_by_name():
-    make = presets.outer_optimizer
-    assert make("adam", 0.1, "constant", 100, 0, None) == Adam(0.1)
-    assert make("adamw", 0.1, "constant", 100, 0, 0.3) == AdamW(0.1, weight_decay=0.3)
-    assert make("nesterov", 0.1, "constant", 100, 0, None) == SGD(0.1, 0.9, nesterov=True)
-    falling = make("sgd", 0.1, "cosine", 100, 10, None)
+    def make(**given):
+        return optimizer_of(effective({"experiment": "sinusoid", "outer_lr": 0.1, "steps": 100} | given))
+
+    assert make() == Adam(0.1)
+    assert make(optimizer="adamw", weight_decay=0.3) == AdamW(0.1, weight_decay=0.3)
+    assert make(optimizer="nesterov") == SGD(0.1, 0.9, nesterov=True)
+    falling = make(optimizer="sgd", schedule="cosine", warmup=10)
     assert [falling.rate(step) for step in (9, 10, 55, 100)] == pytest.approx([0.1 * 10 / 11, 0.1, 0.05, 0.0])
-    straight = make("momentum", 0.1, "linear", 100, 0, None)
+    straight = make(optimizer="momentum", schedule="linear")
     assert [straight.rate(step) for step in (0, 25, 100)] == pytest.approx([0.1, 0.075, 0.0])
+
+
+@pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
+def test_algorithms_by_name(algorithm):
+    made = algorithm_of(effective({"experiment": "digits", "algorithm": algorithm, "inner_lr": 0.25}), inner_steps=7)
+    assert type(made).__name__.lower() == algorithm
+    assert (made.inner.lr, made.inner.steps) == (0.25, 7)
+    if algorithm == "imaml":
+        assert (made.regularization, made.solver.steps) == (0.5, 5)

@@ -50,12 +50,13 @@ class Holds:
 Claim = Equal | Within | Same | Holds
 
 
-def raises(what: str, kind: type[Exception], call: Callable[[], Any]) -> Holds:
-    """That the call raises this kind of error."""
+def raises(what: str, kinds: type[Exception] | tuple[type[Exception], ...], call: Callable[[], Any]) -> Holds:
+    """That the call raises an error of this kind, or of one of these."""
+    wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
     try:
         returned = call()
-    except kind:
+    except kinds:
         return Holds(what, True)
     except Exception as error:
-        return Holds(what, False, f"{type(error).__name__} for {kind.__name__}: {error}")
-    return Holds(what, False, f"no {kind.__name__}: it returned {type(returned).__name__}")
+        return Holds(what, False, f"{type(error).__name__} for {wanted}: {error}")
+    return Holds(what, False, f"no {wanted}: it returned {type(returned).__name__}")

@@ -99,6 +99,17 @@ def test_loop_with_a_carry() -> None:
     assert BARE.scan(lambda c, x: (c + 1, x), 0) == (0, None)
 
 
+def test_loop_from_the_last_to_the_first() -> None:
+    xs = {"p": np.arange(4.0), "q": np.ones((4, 2))}
+    step = lambda c, x: (2.0 * c + x["p"], {"before": c, "row": x["q"] * x["p"]})  # noqa: E731
+    carry, ys = BARE.scan(step, np.asarray(1.0), xs, reverse=True)
+    path = [1.0]
+    for p in (3.0, 2.0, 1.0, 0.0):
+        path.append(2.0 * path[-1] + p)
+    same(carry, np.asarray(path[-1]))
+    same(ys, {"before": np.asarray(path[3::-1]), "row": np.arange(4.0)[:, None] * np.ones((4, 2))})
+
+
 def test_loop_counts_what_it_is_given_not_its_length() -> None:
     assert BARE.scan(lambda c, x: (c + 1, None), 0, np.zeros(3), length=7)[0] == 3
 

@@ -93,6 +93,8 @@ def scan(at: Bench) -> Iterator[Claim]:
     written_out = looped(at.params, [rows[k] for k in range(3)])
     yield Equal("over rows", over_rows(at.params, rows), written_out)
     yield Equal("compiled", B.compile(over_rows)(at.params, rows), written_out)
+    carry, ys = looped(at.params, [rows[k] for k in (2, 1, 0)])
+    yield Equal("from the last row", B.scan(step, at.params, rows, reverse=True), (carry, {"sum": xp.flip(ys["sum"])}))
     yield Equal("a count", B.scan(step, at.params, None, length=3), looped(at.params, [None] * 3))
     total: Callable[[Tree], Array] = lambda carry: xp.sum(over_rows(carry, rows)[1]["sum"])  # noqa: E731
     by_hand: Callable[[Tree], Array] = lambda carry: xp.sum(looped(carry, [rows[k] for k in range(3)])[1]["sum"])  # noqa: E731

@@ -45,7 +45,9 @@ class Lawful:
 def claims(B: Backend, check: Lawful, dtype: str, target: str | None = None) -> list[Claim]:
     """The law's claims on a backend, arrays as NumPy's."""
     with B.precision(dtype), backend_context(B):
-        return [_plain(B, claim) for claim in LAWS[check.law].check(Bench(B, dtype, check.scenario, target))]
+        at = Bench(B, dtype, check.scenario, target)
+        _ = at.params, at.tasks  # made here: an array made within a derivative may be marked by it
+        return [_plain(B, claim) for claim in LAWS[check.law].check(at)]
 
 
 def _plain(B: Backend, claim: Claim) -> Claim:

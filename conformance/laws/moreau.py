@@ -51,6 +51,7 @@ def the_optimum_moves(at: Bench) -> Iterator[Claim]:
     "MS-IMAML-1",
     on=scenarios("tanh-network-1/imaml/steps-1"),
     applies=nowhere,
+    dtypes=("float64",),
 )
 def reptile_on_the_envelope(at: Bench) -> Iterator[Claim]:
     imaml = solved(at)

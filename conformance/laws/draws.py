@@ -3,7 +3,7 @@
 Every sample comes from a fixed seed; `statistics` says how far it may be from its distribution.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,18 @@ import numpy as np
 from metaspec.conformance.laws.bench import Bench
 from metaspec.conformance.laws.claims import Claim, Holds, Same
 from metaspec.conformance.laws.pictures import PER_CLASS, TURNS, class_of, classes, numbered, numbers, turns
-from metaspec.conformance.laws.sources import QUERIES, SHOTS, SOURCES, WAYS, episodes, fingerprint, sinusoids, source
-from metaspec.conformance.laws.statistics import correlated, uneven, unlike_uniform
+from metaspec.conformance.laws.sources import (
+    QUERIES,
+    SHOTS,
+    SOURCES,
+    WAYS,
+    episodes,
+    fingerprint,
+    mixtures,
+    sinusoids,
+    source,
+)
+from metaspec.conformance.laws.statistics import correlated, uneven, unlike_normal, unlike_uniform
 from metaspec.data import OmniglotSplit, omniglot_tasks, split_classes
 from metaspec.task import Task
 
@@ -28,6 +38,8 @@ def no_two_alike(at: Bench) -> Iterator[Claim]:
         yield Holds(f"{name}: all different", different == len(tasks), f"{different} different ones of {len(tasks)}")
     points = np.concatenate([_inputs(sinusoids(seed, stream).batch(0, 60)) for seed, stream in families])
     yield Holds("sinusoid: no input twice", len(np.unique(points)) == points.size, "inputs are shared between tasks")
+    mixed = _inputs(mixtures(seed=9, noise=0.25).batch(0, MANY)).ravel()
+    yield Holds("mixture: no input twice", len(np.unique(mixed)) == mixed.size, "inputs are shared between tasks")
     amplitudes, phases, _ = _waves(sinusoids(seed=9).batch(0, MANY))
     for what, values in (("amplitudes", amplitudes), ("phases", phases)):
         found = correlated(values[:-1], values[1:])
@@ -55,16 +67,61 @@ def sinusoid(at: Bench) -> Iterator[Claim]:
 
 
 def _inputs(batch: Task) -> Any:
+    """Support's x, then query's."""
     return np.concatenate([batch.support["x"], batch.query["x"]], axis=1)
 
 
 def _waves(batch: Task) -> tuple[Any, Any, float]:
     """A, p of each task by least squares, y = (A cos p) sin x - (A sin p) cos x, and the largest misfit."""
-    x, y = (np.concatenate([part[key] for part in batch], axis=1)[..., 0] for key in ("x", "y"))
+    x, y = _joined(batch, "x"), _joined(batch, "y")
     design = np.stack([np.sin(x), -np.cos(x)], axis=-1)
     solved = np.stack([np.linalg.lstsq(rows, values, rcond=None)[0] for rows, values in zip(design, y, strict=True)])
     misfit = float(np.max(np.abs(np.einsum("tnk,tk->tn", design, solved) - y)))
     return np.hypot(*solved.T), np.arctan2(solved[:, 1], solved[:, 0]), misfit
+
+
+# Each family as its documentation has it: the intervals of its parameters, and the function.
+WIDE = (-3.0, 3.0)
+FAMILIES: dict[str, tuple[list[tuple[float, float]], Callable[..., Any]]] = {
+    "sinusoid": ([(0.1, 5.0), (0.0, np.pi)], lambda x, a, p: a * np.sin(x - p)),
+    "linear": ([WIDE, WIDE], lambda x, a, b: b + a * x),
+    "quadratic": ([(0.02, 0.15), WIDE, WIDE, (-1.0, 1.0)], lambda x, a, b, c, s: b + np.sign(s) * a * (x - c) ** 2),
+    "absolute": ([WIDE, WIDE, WIDE], lambda x, a, b, c: b + a * np.abs(x - c)),
+    "tanh": ([WIDE, WIDE, WIDE], lambda x, a, b, c: b + a * np.tanh(x - c)),
+}
+
+
+@source(
+    "source/mixture",
+    "every family as often; y = f(x; p), p uniform on the family's intervals; noise is normal, of its own for each y",
+    "MS-SOURCE-3",
+)
+def mixture(at: Bench) -> Iterator[Claim]:
+    plain, noisy = mixtures(seed=11), mixtures(seed=11, noise=0.25)
+    x, y, blurred = (_joined(one.batch(0, MANY), key) for one, key in ((plain, "x"), (plain, "y"), (noisy, "y")))
+    drawn = [plain.family(i) for i in range(MANY)]
+    names = list(FAMILIES)
+    found = uneven(np.array([names.index(name) for name, _ in drawn]), len(names))
+    yield Holds("each family as often", not found, found)
+    exact = np.stack([FAMILIES[name][1](row, *p) for row, (name, p) in zip(x, drawn, strict=True)])
+    misfit = float(np.max(np.abs(y - exact)))
+    yield Holds("y = f(x; p)", misfit < 1e-12, f"y is {misfit:.1e} from the function")
+    for name, (intervals, _) in FAMILIES.items():
+        values = np.array([p for kind, p in drawn if kind == name])
+        for i, (low, high) in enumerate(intervals):
+            found = unlike_uniform(values[:, i], low, high) or (i and correlated(values[:, i], values[:, i - 1])) or ""
+            yield Holds(f"{name}: parameter {i} is uniform, and independent of the others", not found, found)
+    noise = (blurred - y) / 0.25
+    found = unlike_normal(noise)
+    yield Holds("noise is normal", not found, found)
+    for i in range(1, noise.shape[1]):
+        found = correlated(noise[:, i], noise[:, i - 1]) or correlated(noise[:, i], x[:, i])
+        yield Holds(f"noise {i} is independent of the point before it, and of x", not found, found)
+
+
+def _joined(batch: Task, key: str) -> Any:
+    """Support and query of each task, [tasks, points]."""
+    return np.concatenate([part[key] for part in batch], axis=1)[..., 0]
 
 
 @source(
@@ -107,6 +164,8 @@ def _by_label(batch: Task) -> tuple[Any, Any, Any]:
 )
 def no_example_twice(at: Bench) -> Iterator[Claim]:
     for stream in ("train", "test"):
+        functions = _inputs(mixtures(seed=8, stream=stream).batch(0, MANY))
+        yield Holds(f"{stream}: mixture", _distinct(functions), "an input is there twice")
         waves = _inputs(sinusoids(seed=8, stream=stream).batch(0, MANY))
         yield Holds(f"{stream}: sinusoid", _distinct(waves), "an input is there twice")
         batch = episodes(seed=8, stream=stream).batch(0, MANY)

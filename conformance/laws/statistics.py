@@ -3,6 +3,7 @@
 Limits are five standard deviations, or a probability of 1e-6; samples come from fixed seeds, so none is left to chance.
 """
 
+from math import erf, sqrt
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ def unlike_uniform(values: Any, low: float, high: float) -> str:
     steps = np.arange(n + 1) / n
     distance = float(max(np.max(steps[1:] - u), np.max(u - steps[:-1])) * np.sqrt(n))
     return "" if distance < KOLMOGOROV else f"sqrt(n) D = {distance:.2f}, expected less than {KOLMOGOROV}"
+
+
+def unlike_normal(values: Any) -> str:
+    """The same for the standard normal distribution."""
+    u = [(1 + erf(value / sqrt(2))) / 2 for value in np.ravel(values)]
+    return unlike_uniform(u, 0.0, 1.0)
 
 
 def uneven(values: Any, count: int) -> str:

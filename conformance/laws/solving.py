@@ -160,7 +160,7 @@ def damped_solve(at: Bench) -> Iterator[Claim]:
     yield Equal("the iterate", damped.x, unravel(wanted, SHAPES))
 
 
-@solving("scale-of-the-right-hand-side", "x(2ⁿ b) = 2ⁿ x(b), without under- or overflow", "MS-SOLVE-6")
+@solving("scale-of-the-right-hand-side", "x(2ⁿ b) = 2ⁿ x(b), without under- or overflow", "MS-SOLVE-7")
 def scale_of_the_right_hand_side(at: Bench) -> Iterator[Claim]:
     b = direction(at, 10)
     for solver in (ConjugateGradient(3), ConjugateGradient(9, tol=1e-2)):

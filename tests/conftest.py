@@ -16,6 +16,13 @@ def pytest_configure(config: pytest.Config) -> None:
         ms.get_backend(name)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "soak" not in config.getoption("markexpr"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="a long run: -m soak"))
+
+
 @pytest.fixture(params=INSTALLED)
 def backend(request: pytest.FixtureRequest) -> str:
     """The name of an installed backend."""

@@ -1,4 +1,4 @@
-"""HIPS autograd behind the Backend protocol: the nine required members and `is_array`; all else is derived."""
+"""HIPS autograd behind the Backend protocol: the nine required members, `is_array` and `lend`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -80,6 +80,9 @@ class AutogradBackend(Backend):
 
         return self.tree_unflatten(out[0], values), pullback
 
+    def lend(self, tree: Tree) -> Tree:
+        return tree_map(self, _read_only, tree)
+
     def stop_gradient(self, tree: Tree) -> Tree:
         return tree_map(self, getval, tree)
 
@@ -103,6 +106,14 @@ def _pull_back(flat: Callable[..., Sequence[Any]], leaves: Sequence[Any]) -> tup
         return [found[r] if r in found else xp.zeros_like(leaf) for r, leaf in zip(roots, leaves, strict=True)]
 
     return [out._value if i in varying else out for i, out in enumerate(outs)], pull
+
+
+def _read_only(x: Any) -> Any:
+    if not isinstance(x, numpy.ndarray):
+        return x
+    view = x.view()
+    view.flags.writeable = False
+    return view
 
 
 def _left(x: Any) -> Any:

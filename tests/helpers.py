@@ -1,0 +1,24 @@
+"""For tests of packages that are not installed in this environment."""
+
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def installed(project: Path) -> Iterator[dict[str, str]]:
+    """An environment for processes in which the project is installed, as `pip install -e` would have it.
+
+    Its `src` folder is on the path, with metadata that hold its entry points.
+    """
+    settings = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    name, version = settings["name"].replace("-", "_"), settings["version"]
+    metadata = project / "src" / f"{name}-{version}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {settings['name']}\nVersion: {version}\n")
+    groups = settings["entry-points"].items()
+    text = "".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()) for group, entries in groups)
+    (metadata / "entry_points.txt").write_text(text)
+    yield os.environ | {"PYTHONPATH": str(project / "src"), "COLUMNS": "200", "NO_COLOR": "1"}

@@ -36,6 +36,8 @@ class TorchBackend(Backend):
             )
         if given == "float128":
             x = x.astype("float64")
+        if not getattr(getattr(x, "flags", None), "writeable", True):
+            x = x.copy()  # a tensor that shares a read-only array's memory could be written to
         return torch.asarray(x, dtype=wanted, device=device)
 
     def is_array(self, x: Any) -> bool:

@@ -1,5 +1,6 @@
 """What users do that the formulas do not speak of."""
 
+import contextlib
 import importlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -220,3 +221,12 @@ def test_dtypes_that_there_are_not(B):
             B.asarray(np.ones(2), dtype=dtype)
     with pytest.raises(errors.InvalidTypeError, match="dtype must be a string"):
         ms.asarray(np.ones(2), dtype=np.float32, backend=B)
+
+
+def test_a_read_only_numpy_array_is_not_lent_to_an_array_that_can_be_written(B):
+    given = np.ones(3, dtype=np.float32)
+    given.setflags(write=False)
+    x = B.asarray(given)
+    with contextlib.suppress(TypeError, ValueError, RuntimeError):  # immutable arrays refuse
+        x[0] = 2.0
+    assert given[0] == 1.0

@@ -101,6 +101,13 @@ class Unsolved(NumpyBackend):
         return super().linear_solve(matvec, b, solver, x0)._replace(x=b)
 
 
+class StartIgnored(NumpyBackend):
+    """Every solve starts at zero."""
+
+    def linear_solve(self, matvec, b, solver, x0=None):
+        return super().linear_solve(matvec, b, solver)
+
+
 class Clipped(NumpyBackend):
     """Gradients no longer than 0.1."""
 
@@ -271,6 +278,7 @@ FAULTS = {
     as_is(HessianAtTheFirstPoint): ("maml-on-one-example", "chain-of-products", "backpropagation"),
     as_is(Doubled): ("imaml-on-a-multiple-of-the-identity", "many-proximal-steps", "imaml-on-the-envelope"),
     as_is(Unsolved): ("imaml-on-a-multiple-of-the-identity", "many-proximal-steps", "strong-pull", "solved-system"),
+    as_is(StartIgnored): ("started-solve",),
     as_is(Clipped): ("unit-of-the-loss", "query-loss-is-linear", "one-step-of-reptile"),
     as_is(Squared): ("zero-of-the-loss", "unit-of-the-loss"),
     as_is(Summed): ("duplicated-examples", "descent-on-a-quadratic", "no-curvature"),

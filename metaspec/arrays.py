@@ -83,8 +83,13 @@ def _converted(B: Backend, leaf: Any, dtype: str | None, device: Any) -> Array:
 @contextmanager
 def computing(B: Backend, tree: Tree) -> Iterator[None]:
     """The context in which B computes on `tree`: B is the backend at work, formats beyond float32 are honoured."""
+    with backend_context(B), B.working(wide_format(B, tree)):
+        yield
+
+
+def wide_format(B: Backend, tree: Tree) -> str | None:
+    """The format beyond float32 that the tree's leaves have; None where they have none."""
     names = {
         B.dtype_name(leaf) if B.is_array(leaf) else str(getattr(leaf, "dtype", "")) for leaf in B.tree_flatten(tree)[0]
     }
-    with backend_context(B), B.working(next((name for name in WIDE if name in names), None)):
-        yield
+    return next((name for name in WIDE if name in names), None)

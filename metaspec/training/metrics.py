@@ -5,6 +5,7 @@ the Run that it goes on from: no figure is lost and none is there twice.
 """
 
 import json
+import time
 from dataclasses import dataclass, field
 from io import TextIOBase
 from math import isfinite
@@ -15,6 +16,8 @@ from metaspec.errors import LibraryMissingError
 from metaspec.files import atomic_writer
 from metaspec.training.run import Judged, Run, StepRecord
 from metaspec.training.steps import Progress
+
+FLUSH = 0.5  # seconds after which a reader sees a line; on disk sooner it need not be
 
 
 @dataclass
@@ -30,11 +33,12 @@ class JsonLines:
     path: Path
     _stream: Any = field(default=None, init=False, repr=False)
     _count: int = field(default=0, init=False, repr=False)
+    _flushed: float = field(default=0.0, init=False, repr=False)
 
     def start(self, run: Run) -> None:
         """Write what the run has so far."""
         self._begun(run)
-        self._stream = Path(self.path).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115 (`end` closes it)
+        self._stream = Path(self.path).open("a", encoding="utf-8")  # noqa: SIM115 (`end` closes it)
 
     def __call__(self, progress: Progress) -> None:
         """Add a step's line."""
@@ -60,6 +64,9 @@ class JsonLines:
         stream: TextIOBase = self._stream
         stream.write(_line(event))
         self._count += 1
+        if time.monotonic() - self._flushed > FLUSH:
+            stream.flush()
+            self._flushed = time.monotonic()
 
 
 @dataclass

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from metaspec.algorithm import Algorithm
 from metaspec.api import batch_meta_gradient, compile
-from metaspec.arrays import WIDE, asarray, computing, plain_leaves
+from metaspec.arrays import asarray, plain_leaves, wide_format
 from metaspec.checks import checked_integer, checked_number
-from metaspec.choice import resolve
+from metaspec.choice import backend_context, resolve
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import NonFiniteError
 from metaspec.protocol import Backend
@@ -85,28 +85,23 @@ def training_steps(
 
     step_direction = direction if outer.traceable else compile(direction, backend=B)
     take = compile(one_step, backend=B) if outer.traceable else one_step
-    with computing(B, params):
+    wide = wide_format(B, params)
+    with backend_context(B), B.working(wide):
         params = asarray(params, backend=B)
         state = outer.init(B, params) if optimizer_state is None else optimizer_state
-    dtype = _rate_dtype(B, params)
     with prefetched(lambda step: task_source.batch(step, size), first_step, ahead) as batches:
         for step in count(first_step):
             start = time.perf_counter()
             batch = next(batches)
-            with computing(B, params):
-                tasks, rate = asarray(batch, backend=B), B.asarray(outer.rate(step), dtype=dtype)
+            with backend_context(B), B.working(wide):
+                tasks = asarray(batch, backend=B)
+                rate = B.asarray(outer.rate(step), dtype="float64" if wide else "float32")
                 moved, state_after, query_loss, finite = take(params, state, rate, tasks)
                 value = float(B.to_numpy(query_loss))
                 if not (bool(B.to_numpy(finite)) and isfinite(value)):
                     _explain(B, algo, loss, params, state, tasks, rate, outer, step)
             params, state = moved, state_after
             yield Progress(StepRecord(step, value, time.perf_counter() - start), params, state)
-
-
-def _rate_dtype(B: Backend, params: Tree) -> str:
-    """A format that loses nothing of a rate that a leaf of `params` could hold."""
-    names = {B.dtype_name(leaf) for leaf in B.tree_flatten(params)[0]}
-    return "float64" if names & set(WIDE) else "float32"
 
 
 def _explain(

@@ -8,9 +8,10 @@ stretch needs no second walk: there the walk turns.
 | --- | --- | --- | --- |
 | none | K | K linearisations | 0 |
 | recompute | 1 | K - 1 points, 1 linearisation | K - 1 |
-| sqrt | ceil(sqrt(K) / 2) | about 2 sqrt(K) points, n linearisations | K - n or less |
+| sqrt | ceil(sqrt(K)), then 1 | about 2 sqrt(K) points, 1 linearisation | less than 2 K |
 
-A linearisation holds what a gradient computes on its way, often much more than a point: hence the half.
+A linearisation holds what a gradient computes on its way: of a convolutional network much more than a point, of a wide
+one for few examples less.
 
 Under a compiler stretches are the steps of a loop. In straight code it would find that the second walk computes what
 the first did, and keep that.
@@ -18,7 +19,7 @@ the first did, and keep that.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, isqrt
+from math import isqrt
 from typing import Any, Literal
 
 from metaspec.protocol import Backend
@@ -47,18 +48,17 @@ Turn = Callable[[Tree], tuple[Tree, Any]]
 """x_K -> (cotangent of x_K, whatever else is to be known of x_K)."""
 
 
-def stretch(checkpoint: Checkpoint, steps: int) -> int:
-    """Steps of a stretch."""
-    root = isqrt(steps)
-    lengths = {"none": steps, "recompute": 1, "sqrt": ceil((root + (root * root < steps)) / 2)}
-    return max(1, lengths[checkpoint])
+def stretches(checkpoint: Checkpoint, steps: int) -> tuple[int, ...]:
+    """Steps of a stretch, then of the stretches that each is cut into in turn; in the last ones all is kept."""
+    root = isqrt(steps) + (isqrt(steps) ** 2 < steps)
+    return {"none": (), "recompute": (1,), "sqrt": (max(1, root), 1)}[checkpoint]
 
 
 def there_and_back(
     B: Backend, link: Link, x: Tree, steps: int, turn: Turn, checkpoint: Checkpoint = "none"
 ) -> tuple[Tree, Any]:
     """The cotangent at x_0, and what else `turn` gave at x_K."""
-    return _stretches(B, link, x, steps, turn, stretch(checkpoint, steps))
+    return _walk(B, link, x, steps, turn, stretches(checkpoint, steps))
 
 
 def repeat(
@@ -83,27 +83,32 @@ def _written_out(B: Backend, times: int) -> bool:
     return limit is None or times <= limit
 
 
-def _stretches(B: Backend, link: Link, x: Tree, steps: int, turn: Turn, n: int) -> tuple[Tree, Any]:
-    if n >= steps:
+def _walk(B: Backend, link: Link, x: Tree, steps: int, turn: Turn, lengths: tuple[int, ...]) -> tuple[Tree, Any]:
+    if not lengths:
         return _kept(B, link, x, steps, turn)
-    count = (steps - 1) // n
+    n, *inner = lengths
+    count = max(0, steps - 1) // n
+    last = steps - count * n
+    if count == 0:
+        return _walk(B, link, x, steps, turn, tuple(inner))
     if B.unrolled() is None:
         starts = list[Tree]()
         for _ in range(count):
             starts.append(x)
             x = repeat(B, link.advance, x, n)
-        v, known = _kept(B, link, x, steps - count * n, turn)
+        v, known = _walk(B, link, x, last, turn, tuple(inner))
         del x
         while starts:
-            v = _pulled(B, link, starts.pop(), n, v)
+            v = _again(B, link, starts.pop(), n, v, tuple(inner))
         return v, known
-    x, points = B.scan(lambda x, _: (repeat(B, link.advance, x, n), x), x, None, length=count)
-    v, known = _kept(B, link, x, steps - count * n, turn)
-    return B.scan(lambda v, start: (_pulled(B, link, start, n, v), None), v, points, reverse=True)[0], known
+    x, starts = B.scan(lambda x, _: (repeat(B, link.advance, x, n), x), x, None, length=count)
+    v, known = _walk(B, link, x, last, turn, tuple(inner))
+    back = B.scan(lambda v, start: (_again(B, link, start, n, v, tuple(inner)), None), v, starts, reverse=True)
+    return back[0], known
 
 
-def _pulled(B: Backend, link: Link, start: Tree, steps: int, v: Tree) -> Tree:
-    return _kept(B, link, start, steps, lambda _: (v, None))[0]
+def _again(B: Backend, link: Link, start: Tree, steps: int, v: Tree, lengths: tuple[int, ...]) -> Tree:
+    return _walk(B, link, start, steps, lambda _: (v, None), lengths)[0]
 
 
 def _kept(B: Backend, link: Link, x: Tree, steps: int, turn: Turn) -> tuple[Tree, Any]:
@@ -118,7 +123,7 @@ def _kept(B: Backend, link: Link, x: Tree, steps: int, turn: Turn) -> tuple[Tree
             v = link.pull(v, products.pop())
         return v, known
     if not B.linear_trees:
-        return _stretches(B, link, x, steps, turn, 1)
+        return _walk(B, link, x, steps, turn, (1,))
     x, products = B.scan(lambda x, _: link.linearize(x), x, None, length=steps)
     v, known = turn(x)
     return B.scan(lambda v, product: (link.pull(v, product), None), v, products, reverse=True)[0], known

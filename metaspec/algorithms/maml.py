@@ -27,8 +27,8 @@ class MAML:
         inner: The inner optimiser, e.g. GradientDescent(lr=0.1, steps=5).
         checkpoint: What is kept of the path between the walk there and the walk back. "none": all that the products
             need, K times what a gradient computes on its way. "recompute": the points alone; each linearisation is
-            computed again. "sqrt": about 2 sqrt(K) points and sqrt(K) / 2 linearisations. The latter two take about
-            4/3 of the time. The results are the same up to rounding. docs/performance.md has the figures.
+            computed again. "sqrt": about 2 sqrt(K) points; the stretches between them are walked again. They take up
+            to 4/3 and 5/3 of the time, and agree up to rounding. docs/performance.md has the figures.
 
     Example:
         >>> from metaspec import MAML, GradientDescent

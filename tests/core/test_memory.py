@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec.chain import Link, stretch, there_and_back
+from metaspec.chain import Link, there_and_back
 
 from .problems import mlp, mlp_loss, on
 
@@ -51,14 +51,16 @@ def test_every_mode_computes_and_keeps_what_the_cost_model_says(checkpoint, step
     )
     assert reached == 2 + 6 / 2**steps
     assert float(v) == 3 / 2**steps
-    n = {"none": max(1, steps), "recompute": 1, "sqrt": {0: 1, 1: 1, 2: 1, 5: 2, 16: 2, 64: 4, 65: 5}[steps]}[
-        checkpoint
-    ]
-    assert stretch(checkpoint, steps) == n
-    stretches = max(0, steps - 1) // n
-    assert walk.calls == Counter({"linearize": steps, "advance": stretches * n}) + Counter()
-    assert walk.most["linearize"] <= n
-    assert walk.most["advance"] <= stretches + 2  # the start of each stretch, and one step's two ends
+    root = {0: 1, 1: 1, 2: 2, 5: 3, 16: 4, 64: 8, 65: 9}[steps]
+    stretches = {"none": 0, "recompute": max(0, steps - 1), "sqrt": max(0, steps - 1) // root}[checkpoint]
+    last = steps - stretches * root
+    advanced = {"none": 0, "recompute": stretches}.get(
+        checkpoint, stretches * root + stretches * (root - 1) + max(0, last - 1)
+    )
+    assert walk.calls == Counter({"linearize": steps, "advance": advanced}) + Counter()
+    assert walk.most["linearize"] <= (steps if checkpoint == "none" else 1)
+    points = {"none": 0, "recompute": stretches, "sqrt": stretches + root}[checkpoint]
+    assert walk.most["advance"] <= points + 2  # those that are kept, and one step's two ends
 
 
 def test_recording_does_not_undo_recomputation():

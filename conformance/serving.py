@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from queue import Empty, Queue
 from threading import Event
 
+from metaspec.conformance.certification import formats
 from metaspec.conformance.evidence import Check
 from metaspec.conformance.messages import Hello, Result
 from metaspec.conformance.process import Process, WorkerDiedError
@@ -83,7 +84,7 @@ def _certify(line: Line, target: str, jobs: Sequence[Job], timeout: float) -> st
             if hello.error or hello.unwritten:
                 return hello.error or f"still to be written, in this order: {', '.join(hello.unwritten)}"
             if life == 0:
-                jobs = [job for job in jobs if job[1] in hello.dtypes]
+                jobs = _possible(jobs, hello.dtypes)
                 remaining = iter(jobs)
                 line.events.put(Started(target, hello, len(jobs)))
             if _work_off(line, target, process, remaining, timeout):
@@ -95,6 +96,16 @@ def _certify(line: Line, target: str, jobs: Sequence[Job], timeout: float) -> st
             process.close()
     left = len(list(remaining))
     return f"the worker process died {DEATHS} times; {left} checks were not run" if left else ""
+
+
+def _possible(jobs: Sequence[Job], there: Sequence[str]) -> list[Job]:
+    """The jobs in formats that there are; a check that has none of these is done in another, once."""
+    return [
+        (check, found)
+        for check, dtype in jobs
+        for found in formats(check, there)
+        if found == dtype or (found not in check.dtypes and dtype == check.dtypes[0])
+    ]
 
 
 def _work_off(line: Line, target: str, process: Process, remaining: Iterator[Job], timeout: float) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from metaspec.conformance.certification import certification, matching
+from metaspec.conformance.certification import certification, formats, matching
 from metaspec.conformance.evidence import Check
 from metaspec.conformance.laws import Lawful
 from metaspec.conformance.laws.members import ORDER
@@ -47,8 +47,8 @@ def cases(backend: object, dtypes: Collection[str] = (), pattern: str = "") -> l
     return [
         Case(check, dtype)
         for check in sorted(checks, key=_place)
-        for dtype in check.dtypes
-        if dtype in there and (not dtypes or dtype in dtypes)
+        for dtype in formats(check, there)
+        if not dtypes or dtype in dtypes
     ]
 
 

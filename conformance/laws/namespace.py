@@ -14,10 +14,11 @@ from metaspec.conformance.laws.members import member
 from metaspec.protocol import is_floating
 
 FUNCTIONS = (
-    "abs", "add", "all", "any", "argmax", "astype", "concat", "cumulative_sum", "equal", "exp", "expand_dims",
-    "finfo", "float32", "float64", "int32", "isdtype", "isfinite", "linalg", "log", "log1p", "logaddexp",
-    "logical_and", "logical_not", "logical_or", "matmul", "max", "maximum", "mean", "minimum", "ones_like",
-    "permute_dims", "reshape", "sqrt", "stack", "sum", "tanh", "where", "zeros_like",
+    "abs", "add", "all", "any", "argmax", "asinh", "astype", "atan", "clip", "concat", "cos", "cosh",
+    "cumulative_sum", "equal", "exp", "expand_dims", "expm1", "finfo", "float32", "float64", "int32", "isdtype",
+    "isfinite", "linalg", "log", "log1p", "logaddexp", "logical_and", "logical_not", "logical_or", "matmul",
+    "matrix_transpose", "max", "maximum", "mean", "min", "minimum", "multiply", "ones_like", "permute_dims", "pow",
+    "reshape", "sin", "sinh", "sqrt", "stack", "subtract", "sum", "tanh", "var", "where", "zeros_like",
 )  # fmt: skip
 """What `xp` must have, by the names of the array API standard; portable losses may use all of the standard."""
 

@@ -11,12 +11,15 @@ import pytest
 
 from metaspec.backends.numpy.adapter import NumpyBackend
 from metaspec.conformance.certification import certification
+from metaspec.conformance.kit import cases as kit_cases
 from metaspec.conformance.kit.cases import Case, cases
 from metaspec.conformance.kit.expected import checked, read, reason_of, unknown
 from metaspec.conformance.kit.running import Running
 from metaspec.conformance.kit.verdict import conclude
 from metaspec.conformance.laws.members import ORDER
+from metaspec.conformance.serving import _possible
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.registry import Registration
 from metaspec.trees import tree_map
 
 MODULE = """
@@ -103,6 +106,20 @@ def test_cases_are_limited():
         cases("numpy", ["float8"])
     with pytest.raises(InvalidArgumentError, match="no check's id contains or matches 'zzz'"):
         cases("numpy", [], "zzz")
+
+
+def test_a_backend_without_float64_runs_every_check(monkeypatch):
+    narrow = Registration("narrow", "a:B", (), (), "pip install a", dtypes=("float32",))
+    monkeypatch.setattr(kit_cases, "registrations", lambda: {"narrow": narrow})
+    found = cases("narrow")
+    assert {case.dtype for case in found} == {"float32"}
+    assert {case.check.id for case in found} == {check.id for check in certification()}
+    jobs = [(check, dtype) for check in certification() for dtype in check.dtypes]
+    assert {(check.id, dtype) for check, dtype in _possible(jobs, ("float32",))} == {
+        (c.check.id, c.dtype) for c in found
+    }
+    usual = ("float32", "float64")
+    assert _possible(jobs, usual) == [job for job in jobs if job[1] in usual]
 
 
 def test_a_backend_that_is_none():

@@ -154,6 +154,24 @@ def test_compiled_functions_keep_their_names() -> None:
     assert (ms.compile(step).__name__, ms.compile(step).__doc__) == ("step", "One step.")
 
 
+def test_products_after_a_stop_by_tolerance_are_saved() -> None:
+    asked: list[Any] = []
+    A = np.diag([1.0, 2.0, 3.0, 4.0])
+    B, b = ms.get_backend("numpy"), np.ones(4)
+    s = B.linear_solve(lambda x: asked.append(x) or A @ x, b, ms.ConjugateGradient(50, tol=0.3))
+    assert len(asked) == int(s.steps) < 4
+
+
+def test_every_rate_of_an_array_is_looked_at() -> None:
+    task = ms.Task(np.ones(2), np.ones(2))
+    for rate in ([0.1, -0.1], [-0.1, 0.1], [np.inf, 0.1], [0.1, np.nan]):
+        with pytest.raises(errors.InvalidArgumentError, match="must be a finite number >= 0"):
+            ms.meta_gradient(ms.MAML(ms.GradientDescent({"w": np.asarray(rate)}, 1)), loss, W, task)
+    none = {"w": np.zeros(0)}
+    r = ms.meta_gradient(ms.MAML(ms.GradientDescent(none, 1)), lambda p, b: p["w"].sum(), none, task)
+    assert r.delta["w"].shape == (0,)
+
+
 def test_rates_are_floating() -> None:
     task = ms.Task(np.ones(2), np.ones(2))
     for rate in (np.ones(2, dtype=np.int64), np.asarray(1)):

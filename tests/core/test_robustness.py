@@ -107,7 +107,7 @@ def test_numpy_numbers_as_hyper_parameters_widen_nothing(B):
     with on(B, (params, task), "float32") as (p, t):
         delta = ms.meta_gradient(algo, mlp_loss, p, t).delta
         for optimizer in (SGD(wide(0.1), wide(0.9)), Adam(wide(0.1), wide(0.9), wide(0.99), wide(1e-8))):
-            moved, _ = optimizer.update(B, p, optimizer.init(B, p), delta)
+            moved, _ = optimizer.update(B, p, optimizer.init(B, p), delta, B.asarray(np.float32(0.1)))
             assert {B.dtype_name(leaf) for leaf in (*moved.values(), *delta.values())} == {"float32"}
 
 

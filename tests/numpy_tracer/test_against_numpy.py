@@ -238,6 +238,11 @@ def test_functions_of_numbers_alone_are_numpys() -> None:
     assert XP.sum(3.0) == XP.mean(3.0) == 3.0
 
 
+def test_nothing_broadcasts_to_nothing() -> None:
+    assert shaping.broadcast_shapes() == ()
+    assert XP.broadcast_arrays() == []
+
+
 def test_a_new_axis_stands_in_front() -> None:
     assert XP.expand_dims(X).shape == (1, 2, 3, 4)
 

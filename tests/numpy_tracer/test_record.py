@@ -56,6 +56,24 @@ def test_simplifications() -> None:
     close(program(X), f(X), 0)
 
 
+@pytest.mark.parametrize(
+    ("f", "left"),
+    [
+        (lambda x: x * 1.0, []), (lambda x: 1.0 * x, []), (lambda x: x / 1.0, []), (lambda x: x - 0.0, []),
+        (lambda x: x + -0.0, []), (lambda x: -0.0 + x, []), (lambda x: +x, []), (lambda x: XP.negative(-x), []),
+        (lambda x: XP.stop_gradient(x), []), (lambda x: x * XP.ones((4, 3)), []), (lambda x: x[:], []),
+        (lambda x: 1.0 / x, ["divide"]), (lambda x: 0.0 - x, ["subtract"]), (lambda x: x + 0.0, ["add"]),
+        (lambda x: x - -0.0, ["subtract"]), (lambda x: x * -1.0, ["multiply"]), (lambda x: x * 2.0, ["multiply"]),
+        (lambda x: XP.broadcast_to(x[0], (4, 3)) * x, ["slice", "reshape", "multiply"]),
+        (lambda x: XP.sum(XP.sum(x[None], axis=0)), ["sum"]), (lambda x: XP.permute_dims(x, (1, 0)).T, []),
+    ],
+)  # fmt: skip
+def test_neutral_operations_are_left_out_and_no_others(f: Any, left: list[str]) -> None:
+    program = tracer.record(f, (X,))
+    assert [name for name in names(program) if name != "reshape"] == [name for name in left if name != "reshape"]
+    np.testing.assert_array_equal(program(X), f(X))
+
+
 @pytest.mark.parametrize("value", [0.0, -0.0])
 def test_signed_zeros_survive(value: float) -> None:
     x = np.asarray([0.0, -0.0, 1.0])

@@ -1,0 +1,88 @@
+"""What forward, reverse and batch mode do at the edges of their rules, and among arrays that are not NumPy's."""
+
+from typing import Any
+
+import array_api_strict
+import numpy as np
+import pytest
+
+from metaspec.backends.numpy import tracer
+from metaspec.backends.numpy.tracer.core import Box, Trace
+
+XP = tracer.namespace(np)
+STRICT = tracer.namespace(array_api_strict)
+X = np.asarray([1.0, -2.0, 3.0])
+
+
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "maximum", "where", "pow", "hypot", "atan2"])
+def test_tangents_have_the_shape_of_the_value(name: str) -> None:
+    """Where one argument alone moves and the other is of higher rank."""
+    wide = np.full((2, 3), 2.0)
+    calls = {"where": [lambda x: XP.where(wide > 0, x, wide), lambda x: XP.where(wide < 0, wide, x)]}
+    f = getattr(XP, name)
+    for call in calls.get(name, [lambda x: f(x, wide), lambda x: f(wide, x)]):
+        x = np.abs(X)
+        value, tangent = tracer.jvp(call, [x], [np.ones(3)])
+        assert tangent.shape == value.shape == (2, 3)
+        (gradient,) = tracer.vjp(call, x)[1](np.ones((2, 3)))
+        assert gradient.shape == (3,)
+        np.testing.assert_allclose(gradient, tangent.sum(axis=0))
+
+
+def test_ties_are_halved_in_every_namespace() -> None:
+    for xp, raw in ((XP, np), (STRICT, array_api_strict)):
+        x, y = raw.asarray([1.0, 2.0, 3.0]), raw.asarray([1.0, 3.0, 2.0])
+        for f, expected in ((xp.maximum, [0.5, 0.0, 1.0]), (xp.minimum, [0.5, 1.0, 0.0])):
+            one = raw.ones(3)
+            gx, gy = tracer.vjp(f, x, y)[1](one)
+            np.testing.assert_array_equal(np.asarray(gx), expected)
+            np.testing.assert_array_equal(np.asarray(gy), 1.0 - np.asarray(expected))
+
+
+def test_arrays_that_know_no_box_leave_operators_to_it() -> None:
+    a = array_api_strict.asarray([2.0, 3.0, 4.0])
+    x = array_api_strict.asarray([1.0, -2.0, 3.0])
+
+    def f(x: Any) -> Any:
+        return STRICT.sum(a * x + (a - x) / a)
+
+    def run(x: Any) -> Any:
+        return tracer.vjp(f, x)[1](array_api_strict.asarray(1.0))[0]
+
+    expected = np.asarray(a) - 1.0 / np.asarray(a)
+    np.testing.assert_allclose(np.asarray(run(x)), expected)
+    np.testing.assert_allclose(np.asarray(tracer.vmap(run)(array_api_strict.stack([x, x])))[1], expected)
+
+
+def test_a_trace_says_how_it_processes() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Trace(Box, [])  # type: ignore[abstract]
+
+
+def test_what_a_transformation_is_given_has_to_match() -> None:
+    with pytest.raises(ValueError, match="jvp: 1 primals but 2 tangents"):
+        tracer.jvp(lambda x: x, [X], [X, X])
+    with pytest.raises(ValueError, match="pullback: 1 outputs but 2 cotangents"):
+        tracer.vjp(lambda x: (x,), X)[1]((X, X))
+    for args in ((X, X[:2]), (X, np.float64(1.0)), ()):
+        with pytest.raises(ValueError, match="vmap: arguments need one common length on axis 0"):
+            tracer.vmap(lambda *xs: xs[0])(*args)
+
+
+def test_integers_among_the_inputs_have_zero_gradients_and_tangents() -> None:
+    n = np.asarray([1, 2, 3])
+    value, pullback = tracer.vjp(lambda x, n: x * n, X, n)
+    gx, gn = pullback(np.ones(3))
+    np.testing.assert_array_equal(gx, n)
+    np.testing.assert_array_equal(gn, np.zeros(3))
+    assert gn.dtype == n.dtype
+    _, tangent = tracer.jvp(lambda x, n: x * n, [X, n], [None, np.ones(3)])
+    np.testing.assert_array_equal(tangent, np.zeros(3))
+    np.testing.assert_array_equal(value, X * n)
+
+
+def test_results_may_be_written_to() -> None:
+    """No result is a read-only view, nor the caller's own array spread out."""
+    value, pullback = tracer.vjp(lambda x: (XP.broadcast_to(x, (2, 3)), x), X)
+    for array in (*value, *pullback((np.ones((2, 3)), np.ones(3))), tracer.vmap(lambda x: XP.ones(2))(X)):
+        assert array.flags.writeable

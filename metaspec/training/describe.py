@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
+from inspect import ismethod
 from typing import Any
 
 from metaspec.choice import get_backend
@@ -20,6 +21,8 @@ def described(x: Any) -> Any:
         return {str(key): described(value) for key, value in x.items()}
     if isinstance(x, partial):
         return {"kind": "partial", "of": described(x.func), "args": described(x.args), **described(x.keywords)}
+    if ismethod(x):
+        return {"kind": "method", "name": x.__name__, "of": described(x.__self__)}
     if isinstance(x, list | tuple):
         return [described(value) for value in x]
     owner = owner_of(x)

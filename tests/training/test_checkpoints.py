@@ -40,7 +40,8 @@ numpy = ms.get_backend("numpy")
 
 def train(steps, optimizer=None, backend="numpy", **kwargs):
     kwargs = {"optimizer": optimizer or Adam(0.01), "tasks_per_step": 2, "backend": backend} | kwargs
-    return meta_train(ALGO, NET.loss, NET.init(0), kwargs.pop("source", SOURCE), steps=steps, **kwargs)
+    loss, source = kwargs.pop("loss", NET.loss), kwargs.pop("source", SOURCE)
+    return meta_train(ALGO, loss, NET.init(0), source, steps=steps, **kwargs)
 
 
 def bits(B, tree):
@@ -250,6 +251,7 @@ def test_other_models_and_optimizers_are_refused(trained):
         ({"source": Sinusoid(shots=4, queries=4, seed=1)}, "tasks.seed was 0 and is 1"),
         ({"tasks_per_step": 3}, "tasks_per_step was 2 and is 3"),
         ({"clip_norm": 1.0}, "clip_norm was None and is 1.0"),
+        ({"loss": MLP((1, 5, 1)).loss}, "loss.of.activation was '.*tanh' and is '.*relu'"),
     ],
 )
 def test_another_set_up_does_not_go_on_silently(trained, change, message):

@@ -74,6 +74,14 @@ def test_steps_end_where_the_residual_is_far_below_roundoff(t: float, taken: int
     assert B.linear_solve(lambda x: np.asarray([1.0, 2.0]) * x, b, ms.ConjugateGradient(5)).steps == taken
 
 
+@pytest.mark.parametrize(("t", "status"), [(1e-10, "STEP_LIMIT"), (3e-16, "STEP_LIMIT"), (1e-16, "CONVERGED")])
+def test_a_fixed_number_of_steps_converges_at_roundoff(t: float, status: str) -> None:
+    """MS-SOLVE-5; the system and its one step are those above."""
+    B, b = ms.get_backend("numpy"), np.asarray([1.0, t])
+    s = B.linear_solve(lambda x: np.asarray([1.0, 2.0]) * x, b, ms.ConjugateGradient(1))
+    assert ms.SolveStatus(int(s.status)).name == status
+
+
 def test_residual_of_a_right_hand_side_with_one_entry() -> None:
     B, b = ms.get_backend("numpy"), np.asarray([0.0, 3.0, 0.0])
     A = np.asarray([[2.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 3.0]])
@@ -144,6 +152,24 @@ def test_arrays_of_another_framework_are_refused_everywhere(monkeypatch: pytest.
         ms.meta_gradient(algo, loss, [np.ones(2), x], ms.Task(np.ones(2), np.ones(2)))
     with pytest.raises(errors.LossError, match="returned an array of backend 'torch', expected"):
         ms.meta_gradient(algo, lambda p, b: x, W, ms.Task(np.ones(2), np.ones(2)))
+
+
+def test_trees_that_hold_no_arrays() -> None:
+    with pytest.raises(errors.InvalidTypeError, match="tree: expected numbers and arrays as leaves, got str"):
+        ms.asarray({"w": "seven"}, backend="numpy")
+    with pytest.raises(errors.BackendNotChosenError, match="tree: no leaf is an array"):
+        ms.array_namespace({"w": 1.0})
+    assert ms.asarray({"w": [1, 2.5, True]}, dtype="float32", backend="numpy")["w"][1].dtype == np.float32
+    assert ms.asarray({"n": 3, "b": True}, dtype="float32", backend="numpy")["n"].dtype == np.int64
+    assert ms.array_namespace({"w": np.ones(1), "n": 1.0}) is ms.get_backend("numpy").xp
+
+
+def test_rates_of_a_batch_are_checked() -> None:
+    algo, tasks = ms.MAML(ms.GradientDescent({"v": 0.1}, 1)), ms.Task(np.ones((2, 2)), np.ones((2, 2)))
+    with pytest.raises(errors.InvalidArgumentError, match="must have the structure of params"):
+        ms.batch_meta_gradient(algo, loss, W, tasks)
+    with pytest.raises(errors.InvalidArgumentError, match="must have the structure of params"):
+        ms.adapt(algo, loss, W, np.ones(2))
 
 
 def test_compiled_functions_keep_their_names() -> None:

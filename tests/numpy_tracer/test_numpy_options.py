@@ -210,6 +210,7 @@ OPTIONS: dict[str, tuple[Any, list[Call]]] = {
             lambda x: x.take([3, 0]),
             lambda x: x.take([1, 1], 1),
             lambda x: np.take_along_axis(x, np.argsort(-X), -1),
+            lambda x: np.take_along_axis(x, np.argsort(-X)),
             lambda x: np.take_along_axis(x, np.zeros((2, 1, 4), dtype=int), axis=1),
         ],
     ),

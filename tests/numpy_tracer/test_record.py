@@ -63,6 +63,7 @@ def test_simplifications() -> None:
         (lambda x: x + -0.0, []), (lambda x: -0.0 + x, []), (lambda x: +x, []), (lambda x: XP.negative(-x), []),
         (lambda x: XP.stop_gradient(x), []), (lambda x: x * XP.ones((4, 3)), []), (lambda x: x[:], []),
         (lambda x: 1.0 / x, ["divide"]), (lambda x: 0.0 - x, ["subtract"]), (lambda x: x + 0.0, ["add"]),
+        (lambda x: x + -1.0, ["add"]), (lambda x: x - 1.0, ["subtract"]), (lambda x: x / 2.0, ["divide"]),
         (lambda x: x - -0.0, ["subtract"]), (lambda x: x * -1.0, ["multiply"]), (lambda x: x * 2.0, ["multiply"]),
         (lambda x: XP.broadcast_to(x[0], (4, 3)) * x, ["slice", "reshape", "multiply"]),
         (lambda x: XP.sum(XP.sum(x[None], axis=0)), ["sum"]), (lambda x: XP.permute_dims(x, (1, 0)).T, []),

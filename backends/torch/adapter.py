@@ -135,7 +135,7 @@ class TorchBackend(Backend):
         leaves, structure = self.tree_flatten(tuple(primals))
         flat, out = self.flat_function(f, structure)
         value, tangent = torch.func.jvp(flat, tuple(leaves), tuple(self.tree_flatten(tuple(tangents))[0]))
-        return self.tree_unflatten(out[0], value), self.tree_unflatten(out[0], map(_with_entries, tangent))
+        return self.tree_unflatten(out[0], value), self.tree_unflatten(out[0], [_with_entries(x) for x in tangent])
 
     def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         def mapped(*args: Tree) -> Tree:

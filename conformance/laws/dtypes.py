@@ -27,7 +27,7 @@ NARROW_DIGITS = 2.0**-24 * 16 * 64  # float32's roundoff, the tolerance, an ampl
 
 
 def _algorithms(inner: GradientDescent) -> dict[str, Any]:
-    solvers = {"iMAML": ConjugateGradient(2), "iMAML, dense": DenseSolve()}
+    solvers: dict[str, Any] = {"iMAML": ConjugateGradient(2), "iMAML, dense": DenseSolve()}
     implicit = {name: IMAML(inner, regularization=16.0, solver=solver) for name, solver in solvers.items()}
     return {"MAML": MAML(inner), "FO-MAML": FOMAML(inner), "Reptile": Reptile(inner), **implicit}
 

@@ -54,6 +54,35 @@ def test_arrays_that_know_no_box_leave_operators_to_it() -> None:
     np.testing.assert_allclose(np.asarray(tracer.vmap(run)(array_api_strict.stack([x, x])))[1], expected)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_batches_of_indices_alone_and_of_arrays_alone(axis: int) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4, 5))
+    for index in (np.asarray([[0, 2], [1, 1]]), np.asarray([[[0], [2]], [[1], [0]]]), np.asarray([2, 0])):
+        taken = tracer.vmap(lambda i: XP.take(x, i, axis=axis))(index)
+        np.testing.assert_array_equal(taken, np.stack([np.take(x, i, axis=axis) for i in index]))
+        taken = tracer.vmap(lambda y, i=index: XP.take(y, i, axis=axis))(np.stack([x, -x]))
+        np.testing.assert_array_equal(taken, np.stack([np.take(x, index, axis=axis), -np.take(x, index, axis=axis)]))
+        both = tracer.vmap(lambda y, i: XP.take(y, i, axis=axis))(np.stack([x, -x]), index[:2])
+        np.testing.assert_array_equal(
+            both, np.stack([np.take(y, i, axis=axis) for y, i in ((x, index[0]), (-x, index[1]))])
+        )
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_gradients_of_batches_of_indices(axis: int) -> None:
+    x, index = np.random.default_rng(0).normal(size=(4, 4)), np.asarray([[0, 2, 2], [1, 1, 3]])
+
+    def pulled(i: Any) -> Any:
+        return tracer.vjp(lambda x: XP.sum(XP.take(x, i, axis=axis) ** 2), x)[1](np.ones(()))[0]
+
+    for row, gradient in zip(index, tracer.vmap(pulled)(index), strict=True):
+        expected = np.zeros_like(x)
+        for k in row:
+            at = (k,) if axis == 0 else (slice(None), k)
+            expected[at] += 2 * x[at]
+        np.testing.assert_allclose(gradient, expected)
+
+
 def test_a_trace_says_how_it_processes() -> None:
     with pytest.raises(TypeError, match="abstract"):
         Trace(Box, [])  # type: ignore[abstract]

@@ -97,6 +97,7 @@ OPTIONS: dict[str, tuple[Any, list[Call]]] = {
             lambda x: x.var(1, ddof=1),
             lambda x: x.std(),
             lambda x: np.mean(x, 1, keepdims=True),
+            lambda x: np.mean(x, axis=0, dtype=None, out=None),
             lambda x: x.mean(-1),
         ],
     ),

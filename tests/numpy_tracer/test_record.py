@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from metaspec.backends.numpy import tracer
+from metaspec.backends.numpy.tracer.recording import recording
 
 from .checks import close, difference
 
@@ -369,6 +370,19 @@ def test_only_what_changes_nothing_is_left_out() -> None:
         assert (out.shape, out.dtype) == (f(x).shape, f(x).dtype)
         np.testing.assert_array_equal(out, f(x))
         np.testing.assert_array_equal(np.signbit(out), np.signbit(f(x)))
+
+
+def test_recording_is_known_while_it_lasts() -> None:
+    seen: list[bool] = []
+
+    def f(x: Any) -> Any:
+        seen.append(recording())
+        return x
+
+    tracer.record(f, (X,))
+    with pytest.raises(ZeroDivisionError):
+        tracer.record(lambda x: 1 // 0, (X,))
+    assert (seen, recording()) == ([True], False)
 
 
 def test_equal_constants_are_one() -> None:

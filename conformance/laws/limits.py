@@ -151,6 +151,7 @@ def strong_pull(at: Bench) -> Iterator[Claim]:
     "MS-INNER-2",
     on=scenarios("least-squares/imaml/dense"),
     applies=nowhere,
+    dtypes=("float64",),
 )
 def many_proximal_steps(at: Bench) -> Iterator[Claim]:
     imaml, inner = at.algorithm, at.algorithm.inner

@@ -146,6 +146,7 @@ def permuted_examples(at: Bench) -> Iterator[Claim]:
     "MS-IMAML-1",
     on=scenarios("tanh-network-1/{}/steps-3"),
     applies=lambda scenario: isinstance(_rate(scenario), float) and _iterates_alike(scenario),
+    dtypes=("float64",),
 )
 def rotated_coordinates(at: Bench) -> Iterator[Claim]:
     u = tree_map(at.B, lambda leaf: at.B.xp.ones_like(leaf) - leaf / 2, at.params)

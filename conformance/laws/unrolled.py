@@ -31,7 +31,7 @@ def unrolled(at: Bench, change: Change = lambda gradient: gradient) -> Callable[
     "MS-MAML-1",
     "MS-INNER-1",
     "MS-BACKEND-1",
-    on=scenarios("tanh-network-1/maml/steps-3", "softmax/maml", "per-leaf-rates/maml"),
+    on=scenarios("tanh-network-1/maml/steps-3"),
     applies=algorithm("MAML"),
 )
 def backpropagation(at: Bench) -> Iterator[Claim]:
@@ -74,6 +74,7 @@ def stopped_gradients(at: Bench) -> Iterator[Claim]:
     "MS-BACKEND-1",
     on=scenarios("tanh-network-1/maml/steps-3"),
     applies=algorithm("MAML"),
+    dtypes=("float64",),
 )
 def forward_mode(at: Bench) -> Iterator[Claim]:
     _, pushed = at.B.jvp(unrolled(at), (at.params,), (at.params,))

@@ -21,7 +21,7 @@ from metaspec.protocol import Backend
 from metaspec.registry import registrations
 from metaspec.solvers import ConjugateGradient
 from metaspec.task import Tree
-from metaspec.trees import add_scaled, scale, tree_map
+from metaspec.trees import add_scaled, dot, scale, tree_map
 
 Call = Callable[..., Any]
 
@@ -58,6 +58,19 @@ def _stepped(at: Bench) -> tuple[Tree, Any]:
         carry, y = _step(at.B)(carry, _rows(at)[k])
         ys.append(y)
     return carry, at.B.xp.stack(ys)
+
+
+def _pushed(at: Bench, jvp: Call) -> Tree:
+    """Of a function with a tree for a value, and of one of two arguments."""
+    x, v, (c, s) = at.params, _direction(at), _rows(at)[0]
+    scaled = jvp(lambda x, c: c * cubic(at.B, x), (x, c), (v, s))
+    return jvp(partial(cubic_gradient, at.B), (x,), (v,)), scaled[1]
+
+
+def _pushed_truth(at: Bench) -> Tree:
+    x, v, (c, s) = at.params, _direction(at), _rows(at)[0]
+    g = cubic_gradient(at.B, x)
+    return (g, cubic_product(at.B, x, v)), c * dot(at.B, g, v) + s * cubic(at.B, x)
 
 
 def _linearized(at: Bench, linearize_grad: Call) -> Tree:
@@ -99,10 +112,7 @@ def _row_wise_truth(at: Bench) -> Tree:
 
 USES = {
     "grad": Use(lambda at, grad: grad(partial(cubic, at.B))(at.params), lambda at: cubic_gradient(at.B, at.params)),
-    "jvp": Use(
-        lambda at, jvp: jvp(partial(cubic_gradient, at.B), (at.params,), (_direction(at),)),
-        lambda at: (cubic_gradient(at.B, at.params), cubic_product(at.B, at.params, _direction(at))),
-    ),
+    "jvp": Use(_pushed, _pushed_truth),
     "hvp": Use(
         lambda at, hvp: hvp(lambda x, c: c * cubic(at.B, x))(at.params, _direction(at), at.array(np.array(0.5))),
         lambda at: scale(at.B, 0.5, cubic_product(at.B, at.params, _direction(at))),

@@ -28,8 +28,11 @@ def value_and_grad(at: Bench) -> Iterator[Claim]:
 
     c, n = at.array(np.array(0.5)), B.asarray(np.array([1, 3], "int32"))
     yield Equal("more arguments", B.value_and_grad(scaled)(x, c, n)[1], tree_map(B, lambda w: 2 * w, g(x)))
-    (value, aux), gradient = B.value_and_grad(lambda x: (f(x), {"s": B.xp.sum(x["a"]), "n": None}), has_aux=True)(x)
+    with_aux = B.value_and_grad(lambda x: (f(x), {"s": B.xp.sum(x["a"]), "n": None}), has_aux=True)
+    (value, aux), gradient = with_aux(x)
     yield Equal("aux", [value, aux["s"], gradient], [f(x), B.xp.sum(x["a"]), g(x)])
+    y = tree_map(B, lambda w: w + w, x)
+    yield Equal("aux of another call", with_aux(y)[0][1]["s"], B.xp.sum(y["a"]))
     one = B.value_and_grad(lambda x: B.xp.sum(x["a"]))(x)[1]
     yield Same("an unused leaf has zeros", one["b"], tree_map(B, B.xp.zeros_like, x["b"]))
     constant = B.value_and_grad(lambda x: f(at.params))({"a": x["a"], "c": x["b"][0]})[1]

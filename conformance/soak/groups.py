@@ -112,8 +112,8 @@ def _loaded(target: str) -> Any:
 def _compiled(first: Scenario) -> Unrolled:
     """The unrolled reference as one program for each seed, for all scenarios of one structure."""
     B: Any = get_backend("numpy")
-    rounds = {seed: extended.perturbation(errors.PERTURBATION, seed) for seed in errors.SEEDS}
-    roundings = {None: extended.EXACT, **rounds}
+    roundings: dict[int | None, extended.Rounding] = {None: extended.EXACT}
+    roundings |= {seed: extended.perturbation(errors.PERTURBATION, seed) for seed in errors.SEEDS}
     programs: dict[int | None, Callable[..., Any]] = {
         seed: B.compile(rounding.everywhere(B, extended.unrolled(B, first, rounding)))
         for seed, rounding in roundings.items()

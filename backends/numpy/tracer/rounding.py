@@ -13,7 +13,7 @@ from .rules.elementwise import multiply
 from .rules.structure import astype
 
 _EXACT = """
-    abs astype balance broadcast_to ceil clip concat copysign floor max maximum min minimum negative permute place
+    abs astype balance broadcast_to ceil concat copysign floor max maximum min minimum negative permute place
     positive reshape round sign slice stop_gradient take trunc where
 """
 EXACT = frozenset(_EXACT.split())

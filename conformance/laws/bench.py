@@ -5,9 +5,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 import metaspec as ms
 from metaspec.algorithm import Algorithm
 from metaspec.conformance.losses import loss_of
+from metaspec.conformance.plain import tree_map
 from metaspec.conformance.scenario import Scenario
 from metaspec.protocol import Backend
 from metaspec.task import MetaGradient, Task
@@ -35,6 +38,8 @@ class Bench:
 
     def array(self, tree: Tree) -> Tree:
         """Plain data as arrays of the backend, floating leaves in the format."""
+        if self.dtype != "longdouble":  # which no adapter needs to know
+            tree = tree_map(_narrowed, tree)
         return ms.asarray(tree, dtype=self.dtype, backend=self.B)
 
     @cached_property
@@ -128,3 +133,7 @@ class Bench:
     def product(self, batch: Tree, v: Tree, params: Tree = None) -> Tree:
         """H(params; batch) v."""
         return self.B.hvp(self.loss)(self.params if params is None else params, v, batch)
+
+
+def _narrowed(leaf: Any) -> Any:
+    return leaf.astype(np.float64) if isinstance(leaf, np.ndarray) and leaf.dtype == np.longdouble else leaf

@@ -57,10 +57,22 @@ def unrolled(scenario: Scenario, task: Task, seed: int | None) -> dict[str, Any]
 
 
 def reference(scenario: Scenario, unrolled: Unrolled = unrolled) -> Reference:
-    """Computed in extended precision, with no backend but NumPy's."""
+    """Computed in extended precision, with no backend but NumPy's.
+
+    Args:
+        scenario: What to compute.
+        unrolled: How backpropagation through the unrolled loop is had, e.g. from a program for many scenarios.
+
+    Raises:
+        ValueError: A solve that stops by tolerance in a meta-batch: each is judged by its residual, the mean has none.
+    """
+    by_residual = getattr(getattr(scenario.algorithm, "solver", None), "tol", None) is not None
+    if by_residual and len(scenario.tasks) > 1:
+        raise ValueError(
+            f"{scenario.id}: a solve with `tol` is judged by its residual, so for one task, not for a mean"
+        )
     backpropagated = [unrolled(scenario, task, None) for task in scenario.tasks]
     perturbed = [[unrolled(scenario, task, seed) for task in scenario.tasks] for seed in errors.SEEDS]
-    by_residual = getattr(getattr(scenario.algorithm, "solver", None), "tol", None) is not None
     exact = backpropagated
     name = extended.NAME
     if scenario.oracle == "quadratic":

@@ -163,7 +163,7 @@ def algorithms(curvature: float, params: Tree | None = None) -> st.SearchStrateg
 
 def solvers() -> st.SearchStrategy[Solver]:
     """Conjugate gradients with fixed steps, damping or a tolerance, and dense solves."""
-    return _made(lambda choose: choose(_structures.SOLVERS))
+    return _made(lambda choose: choose((*_structures.SOLVERS, _structures.BY_TOLERANCE)))
 
 
 def dtypes() -> st.SearchStrategy[str]:

@@ -310,3 +310,28 @@ def test_compiled_functions_under_a_transformation_are_the_functions_themselves(
     x = np.arange(3.0)
     np.testing.assert_allclose(B.grad(compiled)(x), 3 * x**2)
     np.testing.assert_allclose(B.vmap(compiled)(x[:, None]), x**3)
+
+
+def test_what_helps_a_solve_is_a_tree_or_a_function() -> None:
+    """Either way the same: a preconditioner's diagonal, or its inverse applied; a start, or that of a task."""
+    diagonal = {"w": np.asarray([2.0, 5.0])}
+    A = np.asarray([[2.0, 0.5], [0.5, 5.0]])
+    task = ms.Task(np.asarray([1.0, 3.0]), np.asarray([0.5, -1.0]))
+
+    def curved(params: Any, batch: Any) -> Any:
+        return 0.5 * params["w"] @ A @ params["w"] - (params["w"] * batch).sum() + (params["w"] ** 4).sum()
+
+    def delta(start: Any, preconditioner: Any) -> Any:
+        solver = ms.ConjugateGradient(1, preconditioner=preconditioner)
+        algo = ms.IMAML(ms.GradientDescent(0.05, 2), 1.5, solver, start=start)
+        return ms.meta_gradient(algo, curved, W, task).delta["w"]
+
+    start = {"w": np.asarray([0.3, -0.2])}
+    plain = delta(None, None)
+    for a, b in (
+        (delta(start, None), delta(lambda task: start, None)),
+        (delta(None, diagonal), delta(None, lambda r: {"w": r["w"] / diagonal["w"]})),
+        (delta(lambda task: {"w": task.query}, None), delta({"w": task.query}, None)),
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+        assert np.abs(a - plain).max() > 1e-4

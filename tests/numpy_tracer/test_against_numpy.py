@@ -338,6 +338,8 @@ def test_diagonals(offset: int) -> None:
     for x in (X, np.swapaxes(X, 1, 2), X[:, :, :3], X[:, :1], X[..., :1], X[..., :0], X[:, :0]):
         np.testing.assert_array_equal(XP.linalg.diagonal(x, offset=offset), np.linalg.diagonal(x, offset=offset))
         close(XP.linalg.trace(x, offset=offset), np.linalg.trace(x, offset=offset), 1e-15)
+        strict = tracer.namespace(array_api_strict).linalg.diagonal(array_api_strict.asarray(x), offset=offset)
+        np.testing.assert_array_equal(np.asarray(strict), np.linalg.diagonal(x, offset=offset))
     assert XP.linalg.trace(I, offset=offset, dtype=np.float32).dtype == np.float32
 
 

@@ -11,7 +11,7 @@ from metaspec.errors import InvalidTypeError
 
 from ..core import Array, Box, namespace_of, raw_value
 from ..rules.elementwise import add, less, where
-from ..rules.indexing import Span, slice_p, take_p, to_front
+from ..rules.indexing import Span, slice_p, take_p
 from ..rules.structure import normalize_axis
 from .shaping import broadcast_arrays, permute_dims, reshape
 
@@ -56,22 +56,17 @@ def _gather(x: Array, arrays: dict[int, Array], separated: bool) -> Array:
     """Picks along several axes at once: as one axis, with one index."""
     axes = sorted(arrays)
     indices = broadcast_arrays(*[arrays[a] for a in axes])
-    rank = indices[0].ndim
-    first = axes[0]
-    rest = [a for a in range(x.ndim) if a not in axes]
-    if len(axes) > 1:
-        lengths = [x.shape[a] for a in axes]
-        x = permute_dims(x, [*axes, *rest])
-        x = reshape(x, (math.prod(lengths), *x.shape[len(axes) :]))
-        linear = indices[0]
-        for index, length in zip(indices[1:], lengths[1:], strict=True):
-            linear = linear * length + index
-        out = take_p(x, linear, axis=0)
-        lead = 0 if separated else first  # NumPy's rule: the new axes go in front if the arrays do not stand together
-        order = (*range(rank, rank + lead), *range(rank), *range(rank + lead, out.ndim))
-        return permute_dims(out, order)
-    out = take_p(x, indices[0], axis=first)
-    return to_front(out, first, rank) if separated else out
+    if len(axes) == 1:
+        return take_p(x, indices[0], axis=axes[0])
+    lengths = [x.shape[a] for a in axes]
+    x = permute_dims(x, [*axes, *(a for a in range(x.ndim) if a not in axes)])
+    x = reshape(x, (math.prod(lengths), *x.shape[len(axes) :]))
+    linear = indices[0]
+    for index, length in zip(indices[1:], lengths[1:], strict=True):
+        linear = linear * length + index
+    out, rank = take_p(x, linear, axis=0), linear.ndim
+    lead = 0 if separated else axes[0]  # NumPy's rule: the new axes go in front if the arrays do not stand together
+    return permute_dims(out, (*range(rank, rank + lead), *range(rank), *range(rank + lead, out.ndim)))
 
 
 def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:

@@ -122,9 +122,10 @@ def diagonal(x: Array, /, *, offset: int = 0) -> Array:
     """The diagonal number `offset` of each matrix."""
     n, m = x.shape[-2:]
     right, down = max(offset, 0), max(-offset, 0)
-    start, columns = right + down * m, max(m - right, 0)  # the rows end by themselves, with the array
+    start, columns = right + down * m, max(m - right, 0)
     flat = reshape(x, (*x.shape[:-2], n * m))
-    return cut(flat, x.ndim - 2, start, start + (m + 1) * columns - m, m + 1)
+    stop = start + (m + 1) * columns - m  # after the last column, or with the last row
+    return cut(flat, x.ndim - 2, min(start, n * m), min(stop, n * m), m + 1)
 
 
 def trace(x: Array, /, *, offset: int = 0, dtype: Any = None) -> Array:

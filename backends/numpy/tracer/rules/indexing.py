@@ -51,12 +51,6 @@ def _take(xp: Any, x: Array, index: Array, *, axis: int) -> Array:
     return xp.reshape(taken, (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
 
 
-def to_front(x: Array, axis: int, width: int = 1) -> Array:
-    """Moves `width` axes that start at `axis` to the front."""
-    moved = range(axis, axis + width)
-    return permute(x, axes=(*moved, *(a for a in range(x.ndim) if a not in moved))) if axis else x
-
-
 def _per_row(index: Array, size: int, length: int) -> Array:
     """Indices into each of `size` rows, as indices into the rows laid end to end."""
     xp = namespace_of(index)
@@ -69,7 +63,8 @@ def _batch_take(size: int, flags: Sequence[bool], args: Sequence[Any], params: P
     if not flags[1]:
         return take_p(x, index, axis=axis + 1)
     if not flags[0]:
-        return to_front(take_p(x, index, axis=axis), axis)
+        out = take_p(x, index, axis=axis)
+        return permute(out, axes=(axis, *(a for a in range(out.ndim) if a != axis)))
     length = x.shape[axis + 1]
     rows = permute(x, axes=(0, axis + 1, *(a for a in range(1, x.ndim) if a != axis + 1)))
     flat = reshape(rows, shape=(size * length, *rows.shape[2:]))

@@ -86,7 +86,7 @@ def _inv_chain(g: Array, out: Array) -> Array:
 inv_p: Primitive = _unary(
     "inv",
     lambda xp, a: _choose("inv")(xp, a),
-    jvp=lambda ts, out, a: _inv_chain(*ts, out),
+    jvp=lambda ts, out, a: _inv_chain(ts[0], out),
     vjp=lambda i, g, out, a: _inv_chain(g, matrix_transpose(out)),
 )
 det_p: Primitive = _unary(

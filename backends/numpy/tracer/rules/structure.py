@@ -156,7 +156,7 @@ sum_p: Primitive = Primitive(
 astype_p: Primitive = Primitive(
     "astype",
     _astype,
-    jvp=lambda ts, out, x, *, dtype: astype(*ts, dtype) if _is_float_dtype(out, dtype) else None,
+    jvp=lambda ts, out, x, *, dtype: astype(ts[0], dtype) if _is_float_dtype(out, dtype) else None,
     vjp=lambda i, g, out, x, *, dtype: astype(g, x.dtype) if _is_float_dtype(out, dtype) else None,
     batch=lambda size, flags, args, params: astype_p(*args, **params),
 )

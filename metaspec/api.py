@@ -6,6 +6,8 @@ from typing import Any
 
 from metaspec.algorithm import Algorithm
 from metaspec.arrays import computing, plain_leaves
+from metaspec.batching import chosen_chunk, over_tasks
+from metaspec.checks import checked_integer
 from metaspec.choice import resolve
 from metaspec.errors import InvalidTypeError
 from metaspec.protocol import Backend
@@ -85,6 +87,7 @@ def batch_meta_gradient(
     tasks: Task | Sequence[Task],
     *,
     has_aux: bool = False,
+    chunk_size: int | None = None,
     backend: str | Backend | None = None,
 ) -> MetaGradient:
     """The mean over a meta-batch of the tasks' meta-updates.
@@ -97,6 +100,8 @@ def batch_meta_gradient(
             TensorFlow: task by task; compile it); or a
             sequence of Task, which may differ in size (tasks of one size are stacked and batched).
         has_aux: As in `meta_gradient`; the aux of a batch is stacked.
+        chunk_size: How many tasks of one size are computed at once: 1, one after the other; n, in chunks of n (the last
+            may be smaller). None: by the rule of docs/performance.md, from the number of parameters and of tasks.
         backend: As in `meta_gradient`.
 
     Returns:
@@ -104,13 +109,14 @@ def batch_meta_gradient(
         `adapted` and `diagnostics` (and `aux` where the tasks are of one size, else a list) are per task, axis 0.
 
     Raises:
-        InvalidArgumentError: Zero tasks, or leaves of a stacked batch that disagree in axis 0.
+        InvalidArgumentError: Zero tasks, leaves of a stacked batch that disagree in axis 0, a `chunk_size` below 1.
         MetaspecError: As `meta_gradient`.
     """
     check_algorithm(algo)
     B, params = _enter(backend, params)
     _check_inner(B, algo, params)
     lifted = lift_loss(B, loss, has_aux)
+    chunk = None if chunk_size is None else checked_integer(chunk_size, "batch_meta_gradient: chunk_size", least=1)
 
     def per_task(task: Task) -> MetaGradient:
         r = algo.meta_gradient(B, lifted, params, task)
@@ -119,7 +125,7 @@ def batch_meta_gradient(
     with computing(B, params):
         if isinstance(tasks, Task):
             check_task(B, tasks)
-            check_stacked(B, tasks)
+            count = check_stacked(B, tasks)
             stacked = B.detach(tasks)
         else:
             sequence = [B.detach(task) for task in check_sequence(tasks)]
@@ -132,10 +138,10 @@ def batch_meta_gradient(
                 auxes = [row.aux for row in rows]
                 joined = B.detach(B.tree_stack([row._replace(aux=None) for row in rows]))
                 return _mean(B, joined)._replace(aux=auxes if has_aux else None)
-            stacked = B.tree_stack(sequence)
-        r = B.vmap(per_task)(stacked)
+            stacked, count = B.tree_stack(sequence), len(sequence)
+        r = over_tasks(B, per_task, params, stacked, count, chunk or chosen_chunk(B, params, count))
         check_finite(B, algo, lifted, params, stacked, r)
-        return _mean(B, B.detach(r))
+        return B.detach(r)
 
 
 def adapt(

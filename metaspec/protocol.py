@@ -191,6 +191,13 @@ class Backend(ABC):
 
         return mapped
 
+    def batch_bytes(self, params: Tree) -> int | None:
+        """How many bytes of parameters, all tasks of a chunk together, are best computed at once where `params` are.
+
+        None, the fallback: any number. See metaspec.batching.
+        """
+        return None
+
     def scan(
         self,
         f: Callable[[Tree, Any], tuple[Tree, Any]],
@@ -242,6 +249,12 @@ class Backend(ABC):
             return tuple(results)
 
         return flat, out
+
+
+def bytes_of(dtype: str) -> int:
+    """Bytes of an entry: the digits of the format's name, or 16 where it has none (longdouble)."""
+    digits = "".join(filter(str.isdigit, dtype))
+    return int(digits) // 8 if digits else 16
 
 
 def is_floating(dtype: str) -> bool:

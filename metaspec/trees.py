@@ -98,6 +98,11 @@ def mean0(B: Backend, x: Tree) -> Tree:
     return tree_map(B, lambda leaf: B.xp.mean(leaf, axis=0), x)
 
 
+def sum0(B: Backend, x: Tree) -> Tree:
+    """The sum along axis 0 of every leaf."""
+    return tree_map(B, lambda leaf: B.xp.sum(leaf, axis=0), x)
+
+
 def concatenate(B: Backend, x: Tree, y: Tree) -> Tree:
     """The leaves of x and y joined along axis 0."""
     return tree_map(B, lambda a, b: B.xp.concat([a, b], axis=0), x, y)

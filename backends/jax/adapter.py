@@ -14,6 +14,7 @@ from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
+BATCH_BYTES = 1 << 20  # measured on CPUs: docs/performance.md
 UNROLL = 8  # up to this many inner steps a loop is compiled as straight code, which runs faster and compiles slower
 
 
@@ -92,6 +93,9 @@ class JaxBackend(Backend):
 
     def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return jax.vmap(f)
+
+    def batch_bytes(self, params: Tree) -> int | None:
+        return BATCH_BYTES if jax.default_backend() == "cpu" else None
 
     def scan(
         self,

@@ -16,6 +16,7 @@ from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
+BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
 UNROLL = 8  # up to this many steps a loop is compiled as straight code, which runs faster and compiles slower
 
 
@@ -138,6 +139,9 @@ class TensorFlowBackend(Backend):
                 raise
 
         return mapped
+
+    def batch_bytes(self, params: Tree) -> int | None:
+        return None if tf.config.list_logical_devices("GPU") else BATCH_BYTES
 
     def scan(
         self,

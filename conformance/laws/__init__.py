@@ -5,6 +5,7 @@ from metaspec.conformance.laws import (  # each enters its laws into the table
     capabilities,  # noqa: F401
     chain,  # noqa: F401
     choice,  # noqa: F401
+    chunks,  # noqa: F401
     closed_forms,  # noqa: F401
     derivatives,  # noqa: F401
     draws,  # noqa: F401

@@ -1,0 +1,74 @@
+"""How many tasks are computed at once: the rule, and what is checked."""
+
+import numpy as np
+import pytest
+
+import metaspec as ms
+from metaspec.batching import chosen_chunk
+
+from .problems import mlp, mlp_loss, on
+
+MIB = 2**20
+
+
+class Roomy:
+    """A backend with room for eight MiB of parameters at a time."""
+
+    def __init__(self, room):
+        self.room = room
+
+    def __getattr__(self, name):
+        return getattr(ms.get_backend("numpy"), name)
+
+    def batch_bytes(self, params):
+        return self.room
+
+
+@pytest.mark.parametrize(
+    ("dtype", "count", "chunk"),
+    [
+        ("float32", 6, 6),
+        ("float32", 8, 8),  # 1 MiB each
+        ("float32", 9, 5),  # two chunks of about one size
+        ("float32", 32, 8),
+        ("float64", 32, 4),
+        ("longdouble", 32, 2),
+    ],
+)
+def test_chunks_fill_the_room_and_are_of_one_size(dtype, count, chunk):
+    params = {"w": np.zeros((512, 256), dtype), "b": np.zeros((2, 256, 256), dtype)}
+    assert chosen_chunk(Roomy(8 * MIB), params, count) == chunk
+
+
+def test_what_does_not_fit_goes_one_by_one_and_without_a_limit_all_go_at_once():
+    params = {"w": np.zeros((1024, 1024)), "empty": np.zeros(0)}
+    assert chosen_chunk(Roomy(MIB), params, 5) == 1
+    assert chosen_chunk(Roomy(None), params, 5) == 5
+    assert chosen_chunk(Roomy(MIB), {"empty": np.zeros(0)}, 5) == 5
+
+
+def test_the_rule_is_what_is_computed(monkeypatch):
+    B = ms.get_backend("numpy")
+    params, task = mlp()
+    sizes = []
+
+    def seen(f):
+        return lambda stacked: sizes.append(stacked.support["x"].shape[0]) or plain(f)(stacked)
+
+    plain = B.vmap
+    algo = ms.MAML(ms.GradientDescent(0.1, 1))
+    with on(B, (params, [task] * 5)) as (p, tasks):
+        one = sum(leaf.nbytes for leaf in params.values())
+        monkeypatch.setattr(B, "vmap", seen, raising=False)
+        monkeypatch.setattr(B, "batch_bytes", lambda params: 3 * one, raising=False)
+        ms.batch_meta_gradient(algo, mlp_loss, p, tasks)
+        assert sizes == [3, 2]
+        ms.batch_meta_gradient(algo, mlp_loss, p, tasks, chunk_size=4)
+        assert sizes == [3, 2, 4, 1]
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_chunks_hold_a_task_at_least(size):
+    params, task = mlp()
+    with pytest.raises(ms.errors.InvalidArgumentError, match="batch_meta_gradient: chunk_size must be >= 1"):
+        ms.batch_meta_gradient(ms.MAML(ms.GradientDescent(0.1, 1)), mlp_loss, params, [task], chunk_size=size)

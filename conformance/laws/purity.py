@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -188,12 +189,13 @@ def settings_untouched(at: Bench) -> Iterator[Claim]:
         with suppress(ms.MetaspecError):
             at.meta_gradient(loss=lambda params, batch: at.loss(params, batch) * float("nan"))
 
-    def within() -> None:
-        for dtype in ("float32", at.dtype):
-            with suppress(ms.MetaspecError), at.B.precision(dtype):
-                at.meta_gradient(params=[])
+    def within(dtype: str) -> None:
+        with suppress(ms.MetaspecError), at.B.precision(dtype):
+            at.meta_gradient(params=[])
 
-    for name, call in (("computations", computed), ("an error in the inner loop", failed), ("precision", within)):
+    calls: dict[str, Callable[[], None]] = {"computations": computed, "an error in the inner loop": failed}
+    calls |= {f"an error within {dtype}": partial(within, dtype) for dtype in ("float32", "float64")}
+    for name, call in calls.items():
         before = _settings(at)
         call()
         after = _settings(at)

@@ -35,10 +35,11 @@ class JaxBackend(Backend):
         wanted = dtype or str(getattr(x, "dtype", ""))
         if wanted in ("float128", "longdouble"):
             raise DtypeNotHonouredError(f"asarray: JAX has no dtype {wanted!r}; its widest format is dtype='float64'")
-        if wanted == "float64" and not _x64():
+        if (wanted == "float64" or dtype in ("int64", "uint64", "complex128")) and not _x64():
+            narrow = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}[wanted]
             raise DtypeNotHonouredError(
-                "asarray: dtype float64 was asked for, JAX without x64 would give float32; use "
-                'dtype="float32", or work within metaspec.get_backend("jax").precision("float64")'
+                f"asarray: dtype {wanted} was asked for, JAX without x64 would give {narrow}; use "
+                f'dtype="{narrow}", or work within metaspec.get_backend("jax").precision("float64")'
             )
         try:
             array = jnp.asarray(x, dtype=dtype)

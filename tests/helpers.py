@@ -21,4 +21,10 @@ def installed(project: Path) -> Iterator[dict[str, str]]:
     groups = settings["entry-points"].items()
     text = "".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()) for group, entries in groups)
     (metadata / "entry_points.txt").write_text(text)
-    yield os.environ | {"PYTHONPATH": str(project / "src"), "COLUMNS": "200", "NO_COLOR": "1"}
+    yield with_path(project / "src") | {"COLUMNS": "200", "NO_COLOR": "1"}
+
+
+def with_path(folder: Path) -> dict[str, str]:
+    """The environment with a folder before what PYTHONPATH has."""
+    before = os.environ.get("PYTHONPATH", "")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *([before] if before else [])])}

@@ -1,7 +1,6 @@
 """The kit as an author of an adapter meets it: the plugin, the base class, expected failures, crashes and hangs."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from metaspec.conformance.serving import _possible
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.registry import Registration
 from metaspec.trees import tree_map
+from tests.helpers import with_path
 
 MODULE = """
 import os, time
@@ -52,7 +52,7 @@ class Halved(Mine):
 def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "mine.py").write_text(MODULE)
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--color=no", *arguments]
-    environment = os.environ | {"COLUMNS": "200", "PYTHONPATH": str(folder)}
+    environment = with_path(folder) | {"COLUMNS": "200"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 

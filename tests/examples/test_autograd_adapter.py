@@ -1,7 +1,6 @@
 """The adapter of another package: found, chosen and certified with no edit of metaspec."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import installed
+from tests.helpers import installed, with_path
 
 PROJECT = Path(__file__).parents[2] / "examples" / "autograd_adapter"
 VERIFY = [sys.executable, "-c", "from metaspec.cli import main; main()", "verify", "autograd"]
@@ -63,4 +62,4 @@ def test_it_installs_and_the_whole_suite_agrees(project: Path, tmp_path: Path) -
     target = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), str(project)]
     subprocess.run(pip, check=True, timeout=600)
-    assert "all agree" in run(VERIFY, tmp_path, os.environ | {"PYTHONPATH": str(target)})
+    assert "all agree" in run(VERIFY, tmp_path, with_path(target))

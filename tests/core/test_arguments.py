@@ -45,6 +45,11 @@ def test_solvers_and_optimisers_check_their_numbers(make: Any, message: str) -> 
         make()
 
 
+def test_what_a_solver_does_unless_told_otherwise() -> None:
+    assert ms.ConjugateGradient() == ms.ConjugateGradient(steps=10, tol=None, damping=0.0)
+    assert ms.DenseSolve().damping == 0.0
+
+
 def test_the_least_that_is_allowed() -> None:
     assert ms.DenseSolve(max_size=1, damping=0).max_size == 1
     assert ms.ConjugateGradient(steps=1, damping=0).steps == 1
@@ -80,6 +85,14 @@ def test_a_fixed_number_of_steps_converges_at_roundoff(t: float, status: str) ->
     B, b = ms.get_backend("numpy"), np.asarray([1.0, t])
     s = B.linear_solve(lambda x: np.asarray([1.0, 2.0]) * x, b, ms.ConjugateGradient(1))
     assert ms.SolveStatus(int(s.status)).name == status
+
+
+def test_convergence_is_relative_to_the_right_hand_side() -> None:
+    B, n = ms.get_backend("numpy"), 16
+    b, d = np.ones(n), np.ones(n)
+    b[-1], d[-1] = 2.0**-52, 2.0  # the step leaves a residual of eps, a quarter of eps ||b||
+    s = B.linear_solve(lambda x: d * x, b, ms.ConjugateGradient(1))
+    assert ms.SolveStatus(int(s.status)) is ms.SolveStatus.CONVERGED
 
 
 def test_residual_of_a_right_hand_side_with_one_entry() -> None:

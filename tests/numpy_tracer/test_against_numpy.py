@@ -348,6 +348,11 @@ def test_matrix_powers(n: int) -> None:
     close(XP.linalg.matrix_power(S, n), np.linalg.matrix_power(S, n), 1e-14)
 
 
+def test_one_right_hand_side_for_a_stack_of_systems() -> None:
+    close(XP.linalg.solve(S, V[:3]), np.linalg.solve(S, V[:3]), 1e-14)
+    close(XP.linalg.solve(S[0, 0], V[:3]), np.linalg.solve(S[0, 0], V[:3]), 1e-14)
+
+
 def test_products_of_three_dimensions() -> None:
     a, b = X[:, :, :3], X[:, :, 1:]
     close(XP.linalg.cross(a, b), np.cross(a, b), 1e-15)
@@ -374,6 +379,8 @@ EINSUMS = {
     "bij,bkj,k->bi": ((2, 3, 4), (2, 5, 4), (5,)),
     "i,i,i": ((3,), (3,), (3,)), "ij,j,k->ik": ((2, 3), (3,), (4,)), "...->...": ((2, 3),),
     "A...a,a...->...A": ((2, 3, 4), (4, 3)),
+    "jii->j": ((2, 3, 3),),
+    "kjii,j": ((2, 4, 3, 3), (4,)),
     "Zz,z->Z": ((2, 3), (3,)),
 }  # fmt: skip
 

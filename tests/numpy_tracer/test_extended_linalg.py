@@ -72,6 +72,14 @@ def test_singular_matrices() -> None:
         extended.solve(np.stack([np.eye(2, dtype=np.longdouble), a]), np.ones((2, 1)))
 
 
+def test_columns_of_zeros() -> None:
+    a = np.asarray([[0, 1, 2], [0, 2, 5], [0, 1, 1]], dtype=np.longdouble)
+    assert extended.det(a) == 0
+    sign, logarithm = extended.slogdet(np.stack([a, np.eye(3, dtype=np.longdouble)]))
+    np.testing.assert_array_equal(sign, [0, 1])
+    np.testing.assert_array_equal(logarithm, [-np.inf, 0])
+
+
 @STACKS
 @SIZES
 def test_cholesky_factors(stack: tuple[int, ...], n: int) -> None:

@@ -86,6 +86,7 @@ def test_gradients_of_batches_of_indices(axis: int) -> None:
 def test_a_trace_says_how_it_processes() -> None:
     with pytest.raises(TypeError, match="abstract"):
         Trace(Box, [])  # type: ignore[abstract]
+    assert repr(tracer.PRIMITIVES["add"]) == "<primitive add>"
 
 
 def test_what_a_transformation_is_given_has_to_match() -> None:

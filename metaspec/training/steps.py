@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from metaspec.algorithm import Algorithm
 from metaspec.api import batch_meta_gradient, compile
-from metaspec.arrays import asarray, plain_leaves, wide_format
+from metaspec.arrays import WIDE, asarray, computing, plain_leaves
 from metaspec.checks import checked_integer, checked_number
 from metaspec.choice import backend_context, resolve
 from metaspec.data.source import TaskSource, check_source
@@ -85,10 +85,11 @@ def training_steps(
 
     step_direction = direction if outer.traceable else compile(direction, backend=B)
     take = compile(one_step, backend=B) if outer.traceable else one_step
-    wide = wide_format(B, params)
-    with backend_context(B), B.working(wide):
+    with computing(B, params):
         params = asarray(params, backend=B)
         state = outer.init(B, params) if optimizer_state is None else optimizer_state
+    names = {B.dtype_name(leaf) for leaf in B.tree_flatten(params)[0]}
+    wide = next((name for name in WIDE if name in names), None)  # found once: `computing` looks at every leaf
     with prefetched(lambda step: task_source.batch(step, size), first_step, ahead) as batches:
         for step in count(first_step):
             start = time.perf_counter()

@@ -5,10 +5,10 @@ from functools import wraps
 from typing import Any
 
 from metaspec.algorithm import Algorithm
-from metaspec.arrays import computing, plain_leaves
+from metaspec.arrays import computing, plain_leaves, wide_format
 from metaspec.batching import chosen_chunk, over_tasks
 from metaspec.checks import checked_integer
-from metaspec.choice import resolve
+from metaspec.choice import backend_context, chosen_backend, resolve
 from metaspec.errors import InvalidTypeError
 from metaspec.protocol import Backend
 from metaspec.task import MetaGradient, Task, Tree
@@ -200,14 +200,26 @@ def compile(f: Callable[..., Tree], *, backend: str | Backend | None = None) -> 
     if not callable(f):
         raise InvalidTypeError(f"compile: expected a function of trees of arrays, got {type(f).__name__}")
     compiled: dict[Backend, Callable[..., Tree]] = {}
+    seen: dict[Any, tuple[Backend, str | None]] = {}  # kinds of leaves that were looked at -> what was found
 
-    @wraps(f)
-    def call(*args: Tree) -> Tree:
-        B = resolve(backend, plain_leaves(args), "arguments")
+    def look(leaves: list[Any], args: Tree) -> tuple[Backend, str | None]:
+        B = resolve(backend, leaves, "arguments")
         check_foreign(B, args, "arguments")
         if B not in compiled:
             compiled[B] = B.compile(f)
-        with computing(B, args):
+        return B, wide_format(B, args)
+
+    @wraps(f)
+    def call(*args: Tree) -> Tree:
+        leaves = plain_leaves(args)
+        kinds = (chosen_backend(), *[(type(leaf), getattr(leaf, "dtype", None)) for leaf in leaves])
+        found = seen.get(kinds)
+        if found is None:
+            found = look(leaves, args)
+            if all(found[0].is_array(leaf) for leaf in leaves):  # else a leaf may hold others
+                seen[kinds] = found
+        B, wide = found
+        with backend_context(B), B.working(wide):
             return compiled[B](*B.detach(args))
 
     return call

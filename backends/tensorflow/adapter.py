@@ -17,6 +17,7 @@ from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
+ARRAYS = (tf.Tensor, tf.Variable)
 UNROLL = 8  # up to this many steps a loop is compiled as straight code, which runs faster and compiles slower
 
 
@@ -53,7 +54,7 @@ class TensorFlowBackend(Backend):
             return tf.cast(x, dtype)
 
     def is_array(self, x: Any) -> bool:
-        return isinstance(x, tf.Tensor | tf.Variable) or (hasattr(x, "__tf_tensor__") and super().is_array(x))
+        return isinstance(x, ARRAYS) or (hasattr(x, "__tf_tensor__") and super().is_array(x))
 
     def to_numpy(self, x: Array) -> Any:
         return tf.convert_to_tensor(x).numpy()
@@ -110,7 +111,10 @@ class TensorFlowBackend(Backend):
 
     def detach(self, tree: Tree) -> Tree:
         leaves, structure = self.tree_flatten(tree)
-        read = [tf.convert_to_tensor(leaf) if self.is_array(leaf) else leaf for leaf in leaves]
+        read = [
+            leaf if isinstance(leaf, tf.Tensor) or not self.is_array(leaf) else tf.convert_to_tensor(leaf)
+            for leaf in leaves
+        ]
         return self.tree_unflatten(structure, read)
 
     def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
@@ -187,7 +191,7 @@ class TensorFlowBackend(Backend):
             specs = [tf.TensorSpec(x.shape, x.dtype) for x in arrays]
             return tf.function(flat, autograph=False, jit_compile=True).get_concrete_function(*specs)
 
-        return TraceCache(self, f, trace, lambda x: (tuple(x.shape), self.dtype_name(x)))
+        return TraceCache(self, f, trace, lambda x: (x.shape, x.dtype))
 
     def _fresh(self, tree: Tree) -> tuple[list[Array], Any]:
         leaves, structure = self.tree_flatten(tree)

@@ -69,7 +69,7 @@ class TorchBackend(Backend):
         }
 
     def is_concrete(self, x: Array) -> bool:
-        return get_proxy_mode() is None and not _wrapped(x) and not torch.compiler.is_compiling()
+        return not _wrapped(x) and not torch.compiler.is_compiling() and get_proxy_mode() is None
 
     def value_and_grad(self, f: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
         def wrapped(x: Tree, *args: Any) -> Any:

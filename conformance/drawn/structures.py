@@ -43,6 +43,8 @@ FORMS: dict[Form, tuple[str, ...]] = {
     "adapt": ("MS-ADAPT-1",),
 }
 
+OFTEN: tuple[Form, ...] = ("task", "task", *FORMS)
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -120,13 +122,16 @@ def algorithm(name: str, inner: GradientDescent, strength: float, solver: Solver
 
 
 def draw_structure(
-    choose: Choose, families: Sequence[str] | None = None, algorithms: Sequence[str] = ALGORITHMS
+    choose: Choose,
+    families: Sequence[str] | None = None,
+    algorithms: Sequence[str] = ALGORITHMS,
+    forms: Sequence[str] = tuple(FORMS),
 ) -> Structure:
-    """A structure; `families` and `algorithms` are those to draw from."""
+    """A structure; `families`, `algorithms` and `forms` are those to draw from."""
     name = choose(tuple(algorithms))
     steps = choose(STEPS)
     problem = draw_problem(choose, families)
-    form: Form = choose(("task", "task", "task", "stacked", "sequence", "adapt"))
+    form: Form = choose(tuple(form for form in OFTEN if form in forms))
     count = choose((2, 1, 3)) if form in ("stacked", "sequence") else 1
     one = _size(choose)
     sizes = (one, *(_size(choose) if form == "sequence" else one for _ in range(count - 1)))

@@ -52,7 +52,9 @@ T = TypeVar("T")
 
 
 def scenarios(
-    families: Sequence[str] | None = None, algorithms: Sequence[str] = _structures.ALGORITHMS
+    families: Sequence[str] | None = None,
+    algorithms: Sequence[str] = _structures.ALGORITHMS,
+    forms: Sequence[str] = tuple(_structures.FORMS),
 ) -> st.SearchStrategy[Scenario]:
     """Whole scenarios: loss, parameters, tasks (one, equal ones, ragged ones), algorithm, form.
 
@@ -60,15 +62,17 @@ def scenarios(
         families: Names of `FAMILIES` to draw problems from: least-squares, quadratic, linear, classifier, network,
             composition, rosenbrock, convolution. None: all.
         algorithms: Of MAML, FOMAML, Reptile, IMAML.
+        forms: Of "task", "stacked" and "sequence" (meta-batches), "adapt".
 
     Raises:
         InvalidArgumentError: A name that is not known.
     """
     _check("families", families or (), tuple(FAMILIES))
     _check("algorithms", algorithms, _structures.ALGORITHMS)
+    _check("forms", forms, tuple(_structures.FORMS))
 
     def make(choose: Choose) -> Scenario:
-        return _structures.draw_structure(choose, families, algorithms).scenario(choose, "drawn")
+        return _structures.draw_structure(choose, families, algorithms, forms).scenario(choose, "drawn")
 
     return _made(make)
 

@@ -1,12 +1,14 @@
 """What is drawn is valid, of bounded curvature by construction, the same for the same seed, and right on backends."""
 
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import metaspec as ms
@@ -25,6 +27,8 @@ from metaspec.conformance.reference import reference
 from metaspec.conformance.scenario import Scenario
 from metaspec.conformance.worker import perform
 from metaspec.errors import InvalidArgumentError
+
+ROOT = Path(__file__).parents[2]
 
 # Drawing a scenario follows its inner path several times, which is work, not waste.
 FIXED = settings(
@@ -130,6 +134,8 @@ def test_what_is_not_known_is_named():
         strategies.scenarios(["cubic"])
     with pytest.raises(InvalidArgumentError, match="algorithms: 'ANIL' is not one of MAML"):
         strategies.scenarios(algorithms=["ANIL"])
+    with pytest.raises(InvalidArgumentError, match="forms: 'batch' is not one of task"):
+        strategies.scenarios(forms=["batch"])
     with pytest.raises(InvalidArgumentError, match="curvature: expected a number > 0, got 0"):
         strategies.algorithms(0)
     with pytest.raises(InvalidArgumentError, match="loss: 'cubic' is not one of least_squares"):
@@ -191,6 +197,22 @@ def test_no_choices_are_the_simplest_scenario():
     assert (scenario.loss, scenario.algorithm_name, scenario.algorithm.inner.steps) == ("least_squares", "MAML", 1)
     assert (len(scenario.tasks), scenario.form, scenario.compiled) == (1, "task", False)
     assert ravel(scenario.params).size <= 4
+
+
+def test_the_document_s_example_accepts_what_is_right_and_rejects_what_is_not():
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "strategies.md").read_text(), flags=re.DOTALL).group(1)
+
+    def run(kind):
+        def my_maml(loss, params, task, lr, steps):
+            return ms.meta_gradient(kind(ms.GradientDescent(lr, steps)), loss, params, task, backend="numpy").delta
+
+        names = {"my_maml": my_maml}
+        exec(code, names)
+        settings(FIXED, max_examples=5, phases=[Phase.generate])(names["test_my_maml"])()
+
+    run(ms.MAML)
+    with pytest.raises(AssertionError):
+        run(ms.FOMAML)
 
 
 def test_without_hypothesis_the_strategies_say_what_to_install_and_examples_are_drawn_all_the_same():

@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from metaspec.conformance.reference import reference
 from metaspec.conformance.runner import run
 from metaspec.conformance.soak import groups
 from metaspec.conformance.soak.tally import BINS, PER_UNIT, Tally
+from metaspec.solvers import ConjugateGradient
 
 HERE = str(Path(__file__).parent)
 SOAK = [sys.executable, "-m", "metaspec.conformance.soak"]
@@ -160,6 +162,13 @@ def test_the_compiled_reference_is_the_reference():
         for path, plain in reference(scenario).leaves.items():
             assert np.allclose(np.float64(truth.leaves[path].value), np.float64(plain.value), rtol=1e-15, atol=0)
             assert 1 / 30 < truth.leaves[path].amplification / plain.amplification < 30  # other random signs
+
+
+def test_a_mean_of_solves_by_tolerance_has_no_reference():
+    scenario = next(s for s in examples(40, 9) if s.algorithm_name == "IMAML" and len(s.tasks) > 1)
+    algorithm = replace(scenario.algorithm, solver=ConjugateGradient(steps=12, tol=1e-3))
+    with pytest.raises(ValueError, match="judged by its residual, so for one task"):
+        reference(replace(scenario, algorithm=algorithm))
 
 
 def test_a_tally_counts():

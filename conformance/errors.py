@@ -5,8 +5,8 @@ For each leaf of a result, with reference r, result x and unit roundoff u of the
     error = ||x - r|| / ||r|| / (u A),      tolerance = 16.
 
 A >= 1 is the amplification: how much larger than u the relative change of r gets when every operation's result, every
-gradient's arguments and every step are changed by relative perturbations of size u. It is estimated from the reference computation
-alone, never from a result: the largest relative change over a few fixed seeds, divided by the perturbation.
+gradient's arguments and every step are changed by relative perturbations of size u. It is estimated from the reference
+computation alone, never from a result: the largest relative change over a few fixed seeds, divided by the perturbation.
 docs/error-model.md says why.
 """
 

@@ -60,7 +60,7 @@ def meta_train(
         clip_norm: The mean meta-update is shortened to this norm (over all leaves) where it is longer.
         evaluation: Judge on held-out tasks on the way; the best parameters are kept, and training may stop early.
         checkpoints: Where and how often to save. Where the folder has checkpoints of this training, it goes on.
-        resume: A Run to go on from; `params` is then its own.
+        resume: A Run to go on from, of any backend; `params` is then its own.
         callbacks: Each is called with the Progress after each step; True ends the training. Where one has them,
             `start(run)` is called before the first step, `evaluated(judged)` after an evaluation, `end(run)` last.
         prefetch: How many batches a thread makes ahead; 0 makes them in turn. The bits are the same.

@@ -87,7 +87,7 @@ def training_steps(
     take = compile(one_step, backend=B) if outer.traceable else one_step
     with computing(B, params):
         params = asarray(params, backend=B)
-        state = outer.init(B, params) if optimizer_state is None else optimizer_state
+        state = outer.init(B, params) if optimizer_state is None else asarray(optimizer_state, backend=B)
     names = {B.dtype_name(leaf) for leaf in B.tree_flatten(params)[0]}
     wide = next((name for name in WIDE if name in names), None)  # found once: `computing` looks at every leaf
     with prefetched(lambda step: task_source.batch(step, size), first_step, ahead) as batches:

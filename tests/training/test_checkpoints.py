@@ -119,6 +119,15 @@ def test_every_bit_comes_back_and_training_goes_on_with_them(tmp_path):  # the o
     assert rest.evaluations == through.evaluations
 
 
+@pytest.mark.skipif(len(INSTALLED) == 1, reason="there is one backend alone")
+def test_a_run_goes_on_on_another_backend():
+    name = next(name for name in INSTALLED if name != "numpy")
+    through, moved = train(3), train(3, backend=name, resume=train(2))
+    for leaf, expected in through.params.items():
+        np.testing.assert_allclose(ms.get_backend(name).to_numpy(moved.params[leaf]), expected, rtol=1e-4, atol=1e-6)
+    assert moved.steps == 3
+
+
 class Moments(NamedTuple):
     mu: object
     nu: object

@@ -42,6 +42,7 @@ def _one_rate(scenario: Scenario) -> bool:
     "MS-BACKEND-8",
     on=scenarios("least-squares/maml/steps-1", "least-squares/fomaml/steps-1", "least-squares/reptile/steps-1"),
     applies=_small_quadratic,
+    dtypes=("float64",),
 )
 def gradient_of_a_delta(at: Bench) -> Iterator[Claim]:
     v = direction(at, 4)

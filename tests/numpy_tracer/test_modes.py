@@ -83,7 +83,7 @@ def test_gradients_of_batches_of_indices(axis: int) -> None:
         np.testing.assert_allclose(gradient, expected)
 
 
-def test_a_trace_says_how_it_processes() -> None:
+def test_a_trace_is_abstract_and_a_primitive_has_a_name() -> None:
     with pytest.raises(TypeError, match="abstract"):
         Trace(Box, [])  # type: ignore[abstract]
     assert repr(tracer.PRIMITIVES["add"]) == "<primitive add>"

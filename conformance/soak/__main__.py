@@ -10,6 +10,9 @@ import os
 import sys
 from pathlib import Path
 
+from metaspec.conformance.drawn.snippets import snippet
+from metaspec.conformance.reference import reference
+from metaspec.conformance.soak.groups import one
 from metaspec.conformance.soak.running import Soak, soak
 from metaspec.conformance.targets import resolved
 
@@ -22,8 +25,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--at-a-time", type=int, default=2, help="processes that work at a time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="figures and histograms; rewritten as it goes on")
+    parser.add_argument("--show", metavar="ID", help="instead: print the scenario of that id as a program to paste")
     arguments = parser.parse_args()
     backends = resolved(arguments.backend)
+    if arguments.show:
+        plan, scenario = one(arguments.show)
+        print(snippet(scenario, backends[0], plan.dtype, reference(scenario), "as the soak drew it"))
+        return 0
 
     def progress(found: Soak) -> None:
         done = ", ".join(f"{name} {_counted(found, name)}" for name in backends)

@@ -3,6 +3,7 @@
 Everything here runs in worker processes and depends on (seed, index) alone.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -24,6 +25,7 @@ from metaspec.conformance.plain import leaves
 from metaspec.conformance.reference import Reference, Unrolled, reference
 from metaspec.conformance.scenario import Scenario
 from metaspec.conformance.worker import Compute, function, load, perform
+from metaspec.errors import InvalidArgumentError
 from metaspec.task import Task
 
 DTYPES = ("float32", "float64")
@@ -59,6 +61,21 @@ def plan(seed: int, index: int, most: int) -> Plan:
     eager = index % EAGER_EVERY == 0
     turn = index // EAGER_EVERY if eager else index - index // EAGER_EVERY
     return Plan(seed, index, min(most, EAGER if eager else COMPILED), DTYPES[turn % 2], eager)
+
+
+def one(name: str) -> tuple[Plan, Scenario]:
+    """The scenario "soak-SEED-INDEX-ITEM" and its group's plan.
+
+    Raises:
+        InvalidArgumentError: The name has another form.
+    """
+    match = re.match(r"soak-(\d+)-(\d+)-(\d+)", name)
+    if match is None:
+        raise InvalidArgumentError(f"scenario: expected soak-SEED-INDEX-ITEM, got {name!r}")
+    seed, index, item = map(int, match.groups())
+    group = plan(seed, index, item + 1)
+    scenario = draw_structure(at_random(seed, index)).scenario(at_random(seed, index, item), match.group())
+    return group, replace(scenario, compiled=not group.eager)
 
 
 def make(plan: Plan) -> Made:

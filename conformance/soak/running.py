@@ -6,12 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any
 
 from metaspec.conformance.judge import judge
+from metaspec.conformance.messages import Result
 from metaspec.conformance.soak.groups import Made, Plan, compute, make, plan
 from metaspec.conformance.soak.tally import Tally
 
@@ -76,9 +78,7 @@ def soak(backends: Sequence[str], scenarios: int, seed: int, at_a_time: int, pro
     start = time.perf_counter()
     with ExitStack() as stack:
         names = (REFERENCES, *backends)
-        pools = {name: ProcessPoolExecutor(1, get_context("spawn"), _limited) for name in names}
-        for pool in pools.values():
-            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        pools = {name: _pool(stack) for name in names}
         to_make = deque(_plans(scenarios, seed))
         to_run: dict[str, deque[Made]] = {backend: deque() for backend in backends}
         running: dict[Future[Any], tuple[str, Any]] = {}
@@ -88,14 +88,12 @@ def soak(backends: Sequence[str], scenarios: int, seed: int, at_a_time: int, pro
                     pass
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     name, subject = running.pop(future)
+                    if isinstance(future.exception(), BrokenProcessPool):
+                        pools[name] = _pool(stack)
                     if name == REFERENCES:
-                        made: Made = future.result()
-                        found.problems += made.problems
-                        found.structures, found.scenarios = found.structures + 1, found.scenarios + len(made.scenarios)
-                        for waiting in to_run.values():
-                            waiting.append(made)
+                        _keep(found, to_run, subject, future)
                     else:
-                        _count(found.tallies[name], name, subject, future.result())
+                        _count(found.tallies[name], name, subject, future)
                         found.seconds = time.perf_counter() - start
                         progress(found)
         except KeyboardInterrupt:
@@ -134,7 +132,28 @@ def _start(
     return True
 
 
-def _count(tallies: dict[str, Tally], backend: str, made: Made, results: Sequence[Any]) -> None:
+def _pool(stack: ExitStack) -> ProcessPoolExecutor:
+    pool = ProcessPoolExecutor(1, get_context("spawn"), _limited)
+    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+    return pool
+
+
+def _keep(found: Soak, to_run: "dict[str, deque[Made]]", group: Plan, future: "Future[Made]") -> None:
+    error = future.exception()
+    if error is not None:
+        found.problems.append(f"group {group.index}: {type(error).__name__}: {error}")
+        return
+    made = future.result()
+    found.problems += made.problems
+    found.structures, found.scenarios = found.structures + 1, found.scenarios + len(made.scenarios)
+    for waiting in to_run.values():
+        waiting.append(made)
+
+
+def _count(tallies: dict[str, Tally], backend: str, made: Made, future: "Future[list[Result]]") -> None:
+    error = future.exception()
+    broken = Result({}, 0.0, f"{type(error).__name__}: {error}")
+    results = [broken] * len(made.scenarios) if error is not None else future.result()
     tally = tallies.setdefault(made.plan.dtype, Tally())
     how = "eager" if made.plan.eager else "compiled"
     for scenario, truth, result in zip(made.scenarios, made.references, results, strict=True):

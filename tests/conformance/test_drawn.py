@@ -146,6 +146,25 @@ def test_a_soak_finds_a_planted_fault():
     assert "FAILED planted:WithoutProducts float32 soak-35-0-0/rosenbrock/maml (eager): delta" in done.stdout
 
 
+def test_a_crash_in_a_soak_is_a_failure_of_its_group_and_the_rest_runs():
+    command = [*SOAK, "--backend", "planted:Ending", "--backend", "numpy", "--scenarios", "44", "--seed", "35"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "planted:Ending float32: 40 scenarios, 40 failed" in done.stdout
+    assert "BrokenProcessPool" in done.stdout
+    assert "numpy float32: 40 scenarios, 0 failed" in done.stdout
+
+
+def test_a_scenario_of_a_soak_is_shown_as_a_program():
+    done = subprocess.run(
+        [*SOAK, "--backend", "numpy", "--show", "soak-35-0-2/rosenbrock/maml"], capture_output=True, text=True
+    )
+    shown = _run(done.stdout)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    (same,) = [s for s in _made(35, "float64").scenarios if s.id.startswith("soak-35-0-2/")]
+    assert repr(same.algorithm.inner.lr) in done.stdout
+
+
 def test_a_group_is_the_same_when_it_is_made_again_and_half_of_the_groups_have_each_format():
     plan = groups.Plan(35, 0, 3, "float64", False)
     first, second = groups.make(plan), groups.make(plan)

@@ -129,7 +129,7 @@ class TensorFlowBackend(Backend):
 
             def row(given: Sequence[Array]) -> tuple[Array, ...]:
                 try:
-                    return flat(*given)
+                    return tuple(map(tf.identity, flat(*given)))  # it cannot hand out what does not pass through it
                 except MetaspecError as error:
                     ours.append(error)  # AutoGraph would wrap it in an error of its own
                     raise

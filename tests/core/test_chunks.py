@@ -72,3 +72,15 @@ def test_chunks_hold_a_task_at_least(size):
     params, task = mlp()
     with pytest.raises(ms.errors.InvalidArgumentError, match="batch_meta_gradient: chunk_size must be >= 1"):
         ms.batch_meta_gradient(ms.MAML(ms.GradientDescent(0.1, 1)), mlp_loss, params, [task], chunk_size=size)
+
+
+def test_what_no_task_changes_is_stacked_too(B):
+    params, task = mlp()
+    none = ms.FOMAML(ms.GradientDescent(0.1, 0))
+    stacked = ms.Task(*({name: np.stack([leaf] * 2) for name, leaf in part.items()} for part in task))
+    with on(B, (params, stacked)) as (p, t):
+        f = ms.compile(lambda p, t: ms.batch_meta_gradient(none, mlp_loss, p, t).adapted, backend=B)
+        adapted = {name: B.to_numpy(leaf) for name, leaf in f(p, t).items()}
+    assert all(
+        (adapted[name] == leaf).all() and adapted[name].shape == (2, *leaf.shape) for name, leaf in params.items()
+    )

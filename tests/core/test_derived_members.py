@@ -175,6 +175,17 @@ def test_capabilities_of_a_class_that_is_not_registered() -> None:
     assert levels["jvp"] == levels["scan"] == "derived"
 
 
+def test_an_unsupported_member_says_why() -> None:
+    class Without(Bare):
+        @property
+        def capabilities(self) -> Any:
+            return {"scan": ms.Capability("unsupported", "its loops have no derivative")}
+
+    error = Without().unsupported("scan")
+    assert isinstance(error, ms.errors.UnsupportedError)
+    assert str(error) == "backend 'numpy' has no scan: its loops have no derivative"
+
+
 class Looping(Bare):
     """An adapter whose compiler wants loops in place of more than one copy of a step."""
 

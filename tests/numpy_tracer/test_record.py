@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metaspec.backends.numpy import tracer
-from metaspec.backends.numpy.tracer.recording import recording
+from metaspec.backends.numpy.tracer.recording import computed_anew, recording
 
 from .checks import close, difference
 
@@ -383,6 +383,18 @@ def test_recording_is_known_while_it_lasts() -> None:
     with pytest.raises(ZeroDivisionError):
         tracer.record(lambda x: 1 // 0, (X,))
     assert (seen, recording()) == ([True], False)
+
+
+def test_what_is_computed_anew_is_recorded_twice() -> None:
+    def f(x: Any) -> Any:
+        first = XP.sin(x)
+        with computed_anew():
+            second = XP.sin(x) + XP.cos(x)
+        return first + second + XP.sin(x) + XP.cos(x)
+
+    recorded = names(tracer.record(f, (X,)))
+    assert (recorded.count("sin"), recorded.count("cos")) == (2, 2)
+    close(f(X), 2 * (np.sin(X) + np.cos(X)) + np.sin(X), 1e-15)
 
 
 def test_equal_constants_are_one() -> None:

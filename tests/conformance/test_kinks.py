@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,14 @@ import pytest
 
 import metaspec as ms
 from metaspec.backends.numpy.adapter import NumpyBackend
+from metaspec.conformance.certification import certification
 from metaspec.conformance.kinks.catalogue import KINKS
 from metaspec.conformance.kinks.document import columns, document, heading
 from metaspec.conformance.kinks.measuring import Found, as_json, declared, departures, in_words, measure
+from metaspec.conformance.kit.cases import Case
+from metaspec.conformance.kit.running import Running
+from metaspec.conformance.laws import Lawful
+from metaspec.conformance.plain import tree_map
 
 PAGE = (Path(__file__).parents[2] / "docs" / "kinks.md").read_text()
 BY_NAME = {kink.name: kink for kink in KINKS}
@@ -83,6 +89,20 @@ def test_departures_and_refusals_are_found() -> None:
         "declared": ["0", "0"],
         "found": {"other": ["1", "0"]},
     }
+
+
+def law(backend: ms.Backend, check: Lawful) -> str:
+    return Running(backend).outcome(Case(check, "float64")).message
+
+
+def test_the_laws_of_kinks_can_fail() -> None:
+    checks = {check.law: check for check in certification() if isinstance(check, Lawful)}
+    blocks, away = checks["blocks-at-kinks"], checks["away-from-kinks"]
+    assert law(ms.get_backend("numpy"), blocks) == law(ms.get_backend("numpy"), away) == ""
+    assert "nn.relu(x), first order" in law(OtherRelu(), blocks)
+    blank = tree_map(lambda leaf: leaf * 0 if leaf.ndim == 4 else leaf, away.scenario.tasks)
+    found = law(ms.get_backend("numpy"), replace(away, scenario=replace(away.scenario, id="blank", tasks=blank)))
+    assert found == "task 0 at phi: two entries of a window differ by 0.0e+00"
 
 
 def test_words() -> None:

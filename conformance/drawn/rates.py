@@ -61,7 +61,13 @@ class Bounded:
 
 
 def bounded(
-    explorer: Explorer, params: Tree, batches: Sequence[Tree], steps: int, fraction: float, proximal: float
+    explorer: Explorer,
+    params: Tree,
+    batches: Sequence[Tree],
+    steps: int,
+    fraction: float,
+    proximal: float,
+    shares: Tree = None,
 ) -> Bounded:
     """The rate fraction / (MARGIN (L + lambda)), few bits of it, with lambda >= proximal * L.
 
@@ -75,28 +81,39 @@ def bounded(
         steps: K.
         fraction: In (0, 1].
         proximal: The least lambda / L of iMAML, else 0.
+        shares: Per leaf, what of the rate it has, at most 1; None: all.
     """
-    L = max(FLATTEST, *(curvature_along(explorer, params, batch, 0.0, 0, 0.0) for batch in batches))
+    shares = tree_map(lambda leaf: 1.0, params) if shares is None else shares
+
+    def along(lr: float, steps: int, strength: float) -> float:
+        rates = tree_map(lambda share: lr * share, shares)
+        return max(curvature_along(explorer, params, batch, rates, steps, strength) for batch in batches)
+
+    L = max(FLATTEST, along(0.0, 0, 0.0))
     for _ in range(ROUNDS):
         strength = power_of_four(proximal * L) if proximal else 0.0
         lr = fraction * rate(MARGIN * (L + strength))
-        found = max(curvature_along(explorer, params, batch, lr, steps, strength) for batch in batches)
+        found = along(lr, steps, strength)
         if found <= L:
             break
         L = found if np.isfinite(found) and found < 2 * L else 2 * L
     return Bounded(lr, strength, found)
 
 
-def curvature_along(explorer: Explorer, params: Tree, batch: Tree, lr: float, steps: int, strength: float) -> float:
+def curvature_along(explorer: Explorer, params: Tree, batch: Tree, rates: Tree, steps: int, strength: float) -> float:
     """max_k ||H(theta_k)|| for k = 0 .. steps, theta_k by gradient descent on loss + strength / 2 ||theta - params||^2.
 
-    Infinite where the path leaves the finite numbers.
+    Infinite where the path leaves the finite numbers. `rates` is a tree like `params`.
     """
+
+    def stepped(theta: Any, rate: Any, gradient: Any, origin: Any) -> Any:
+        return theta - rate * (gradient + strength * (theta - origin))
+
     path = [params]
     with backend_context("numpy"), np.errstate(all="ignore"):
         for _ in range(steps):
             gradient = explorer.gradient(path[-1], batch)
-            path.append(tree_map(lambda t, g, p: t - lr * (g + strength * (t - p)), path[-1], gradient, params))
+            path.append(tree_map(stepped, path[-1], rates, gradient, params))
         hessians = explorer.hessians(tree_map(lambda *points: np.stack(points), *path), batch)
     return float(np.max(np.abs(np.linalg.eigvalsh(hessians)))) if np.all(np.isfinite(hessians)) else float("inf")
 

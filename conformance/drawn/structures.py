@@ -26,7 +26,7 @@ RATES = ("one", "one", "leaf", "entry")
 EXAMPLES = (2, 1, 3, 4)
 SEEDS = range(2**16)
 COMPILED_ONE_IN = 64
-SOLVERS: tuple[Solver, ...] = (
+SOLVERS: tuple[ConjugateGradient | DenseSolve, ...] = (
     ConjugateGradient(steps=2),
     ConjugateGradient(steps=1),
     ConjugateGradient(steps=4),
@@ -65,7 +65,7 @@ class Structure:
     problem: Problem
     algorithm: str
     steps: int
-    solver: Solver
+    solver: ConjugateGradient | DenseSolve
     form: Form
     sizes: tuple[tuple[int, int], ...]
     rates: str
@@ -82,13 +82,25 @@ class Structure:
         loss = self.problem.loss
         batches = [self._inner_batch(task) for task in tasks]
         explore = explorer(loss_of(loss)) if explore is None else explore
-        found = bounded(explore, params, batches, self.steps, fraction, self.proximal)
-        lr = spread_rates(found.lr, params, self.rates, seed)
+        shares = spread(params, self.rates, seed)
+        found = bounded(explore, params, batches, self.steps, fraction, self.proximal, shares)
+        lr = rates_of(found.lr, params, self.rates, seed)
         made = algorithm(self.algorithm, GradientDescent(lr, self.steps), found.strength, self.solver, self.checkpoint)
-        clauses = (CLAUSES[self.algorithm], *FORMS[self.form], *(("MS-BACKEND-6",) if compiled else ()))
+        clauses = (*self._clauses(), *(("MS-BACKEND-6",) if compiled else ()))
         scenario_id = f"{name}/{self.problem.name}/{self.algorithm.lower()}"
         oracle: Any = "quadratic" if loss in ("least_squares", "quadratic", "linear") else "extended"
         return Scenario(scenario_id, loss, params, tasks, made, oracle, clauses, self.form, compiled)
+
+    def _clauses(self) -> tuple[str, ...]:
+        applies = {
+            "MS-INNER-2": self.rates != "one",
+            "MS-EDGE-1": self.steps == 0,
+            "MS-REPTILE-2": self.sizes[0][1] == 0,
+            "MS-SOLVE-2": self.solver == BY_TOLERANCE,
+            "MS-SOLVE-3": self.solver.damping > 0,
+            "MS-SOLVE-4": isinstance(self.solver, DenseSolve),
+        }
+        return (CLAUSES[self.algorithm], *FORMS[self.form], *(clause for clause, does in applies.items() if does))
 
     def _task(self, seed: int, support: int, query: int) -> Task:
         task = self.problem.task(seed, support, query or 1)
@@ -100,16 +112,21 @@ class Structure:
         return tree_map(lambda a, b: np.concatenate([a, b]), task.support, task.query)
 
 
-def spread_rates(lr: float, params: Tree, rates: str, seed: int) -> Any:
-    """`lr` itself for "one"; else eighths of it, one for each "leaf" or each "entry" of the parameters."""
-    if rates == "one":
-        return lr
+def spread(params: Tree, rates: str, seed: int) -> Tree:
+    """What of a rate each leaf has: 1 for "one", else eighths, one for each "leaf" or each "entry"."""
     rng = np.random.default_rng(seed)
 
-    def rate(leaf: Any) -> Any:
-        return np.asarray(lr * rng.integers(1, 9, size=leaf.shape if rates == "entry" else ()) / 8)
+    def share(leaf: Any) -> Any:
+        return 1.0 if rates == "one" else rng.integers(1, 9, size=leaf.shape if rates == "entry" else ()) / 8
 
-    return tree_map(rate, params)
+    return tree_map(share, params)
+
+
+def rates_of(lr: float, params: Tree, rates: str, seed: int) -> Any:
+    """`lr` as an inner optimiser takes it: the number itself for "one", else a tree of arrays."""
+    if rates == "one":
+        return lr
+    return tree_map(lambda share: np.asarray(lr * share), spread(params, rates, seed))
 
 
 def algorithm(name: str, inner: GradientDescent, strength: float, solver: Solver, checkpoint: Checkpoint) -> Algorithm:

@@ -158,7 +158,7 @@ def algorithms(curvature: float, params: Tree | None = None) -> st.SearchStrateg
         strength = power_of_four(proximal * curvature) if proximal else 0.0
         lr: Any = choose((1.0, 0.5, 0.125)) * rate(curvature + strength)
         if params is not None:
-            lr = _structures.spread_rates(lr, params, choose(_structures.RATES), choose(_structures.SEEDS))
+            lr = _structures.rates_of(lr, params, choose(_structures.RATES), choose(_structures.SEEDS))
         solver, checkpoint = choose(_structures.SOLVERS), choose(_structures.CHECKPOINTS)
         return _structures.algorithm(name, GradientDescent(lr, steps), strength, solver, checkpoint)
 

@@ -181,6 +181,8 @@ def test_many_kinds_are_drawn():
     assert len({s.problem.name for s in drawn}) >= len(FAMILIES)
     shapes = [leaf.shape for s in drawn for leaf in leaves(s.problem.params(0))]
     assert {(), (0,), (2, 2)} <= set(shapes)
+    clauses = {clause for s in drawn[:40] for clause in s.scenario(at_random(6), "x").clauses}
+    assert {"MS-INNER-2", "MS-EDGE-1", "MS-REPTILE-2", "MS-SOLVE-3", "MS-SOLVE-4", "MS-BATCH-2"} <= clauses
     assert any(len(set(sizes)) > 1 for sizes in (s.sizes for s in drawn))
 
 

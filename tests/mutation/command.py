@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -91,7 +92,12 @@ def run(
 
 
 def _alive(mutants: list[Mutant], verdicts: Path) -> list[Mutant]:
+    """Those that live in the file; they may have moved since."""
     records = [json.loads(line) for line in verdicts.read_text(encoding="utf-8").splitlines()]
-    alive = {(r["mutant"]["path"], r["before"], r["after"]) for r in records if r["status"] in ("survived", "untested")}
-    paths = {path for path, _, _ in alive}
-    return [m for m in mutants if m.path in paths and (m.path, *m.change()) in alive]
+    alive = [r for r in records if r["status"] in ("survived", "untested")]
+    changes = {(r["mutant"]["path"], r["mutant"]["operator"], r["before"], r["after"]) for r in alive}
+    lines: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path, operator, before, _ in changes:
+        lines[path, operator].append(before)
+    near = [m for m in mutants if any(m.first_line() in before for before in lines[m.path, m.operator])]
+    return [m for m in near if (m.path, m.operator, *m.change()) in changes]

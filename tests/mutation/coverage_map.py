@@ -53,16 +53,17 @@ class CoverageMap:
         return CoverageMap({test: s for test, s in self.seconds.items() if test in names}, lines, self.imported)
 
     def tests(self, mutant: Mutant) -> set[str]:
-        """The tests that can see the mutant: of its line, else its statement, its function or class, its module.
+        """The tests that can see the mutant: of its line, else of its statement.
 
-        What runs on import, such as a default, is told by no test's lines, and what no test of its module runs by all.
+        What runs on import is told by no test's lines: a default is seen by the tests of its function, a member by
+        those of its class, a row of a table by those of its module; where there are none, by all.
         """
         lines = self.lines.get(mutant.path, {})
-        for first, last in ((mutant.line, mutant.line), mutant.statement):
-            if found := _union(lines.get(line, set()) for line in range(first, last + 1)):
-                return found
+        first, last = mutant.statement
+        if found := lines.get(mutant.line, set()):
+            return found
         if not self.runs_on_import(mutant):
-            return set()
+            return _union(lines.get(line, set()) for line in range(first, last + 1))
         first, last = mutant.scope
         inner = _union(tests for line, tests in lines.items() if first <= line <= last)
         return inner or _union(lines.values()) or set(self.seconds)

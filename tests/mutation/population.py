@@ -50,6 +50,10 @@ class Mutant:
     def room(self) -> str:
         return next(room for room, prefix in ROOMS.items() if self.path.startswith(prefix))
 
+    def first_line(self) -> str:
+        """The line of the place, as `change` writes it."""
+        return _joined([text(self.path).splitlines()[self.line - 1]])
+
     def source(self) -> str:
         """The module with the change in it."""
         return _mutated(self)

@@ -10,13 +10,13 @@ from typing import Any
 
 from .population import ROOMS, population
 
-EQUIVALENT = Path(__file__).with_name("equivalent.toml")
+REASONS = Path(__file__).with_name("alive.toml")
 Key = tuple[str, str, str]
 
 
 def known_reasons() -> dict[Key, str]:
-    """Module, lines before and lines after of each mutant that no test can tell from the code -> why."""
-    groups = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["group"]
+    """Module, lines before and lines after of each mutant whose life is explained -> why it lives."""
+    groups = tomllib.loads(REASONS.read_text(encoding="utf-8"))["group"]
     return {(m["path"], m["before"], m["after"]): group["why"] for group in groups for m in group["mutants"]}
 
 
@@ -35,7 +35,7 @@ def report(files: Sequence[Path]) -> str:
     rooms = [room for room in ROOMS if any(row["room"] == room for row in rows)]
     sizes = Counter(mutant.room for mutant in population())
     lines = [
-        "| room | mutants | judged | killed | by time | alive | of these equivalent | score | score without those |",
+        "| room | mutants | judged | killed | by time | alive | of these explained | score | score without those |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *(_row(room, sizes[room], [row for row in rows if row["room"] == room], reasons) for room in rooms),
         _row("all", sum(sizes[room] for room in rooms), rows, reasons),
@@ -45,7 +45,7 @@ def report(files: Sequence[Path]) -> str:
     judged = [row for row in rows if _dead(row) or _key(row) not in reasons]
     lower, higher = wilson(sum(map(_dead, judged)), len(judged))
     spans = [" to ".join(map(_percent, ends)) for ends in ((low, high), (lower, higher))]
-    lines.append(f"95 % intervals: {spans[0]}; without equivalents {spans[1]}.")
+    lines.append(f"95 % intervals: {spans[0]}; without those explained {spans[1]}.")
     return "\n".join([*lines, "", *_alive(rows, reasons)]) + "\n"
 
 

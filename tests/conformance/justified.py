@@ -1,0 +1,3 @@
+"""Why a law stays that sees none of the seeded faults."""
+
+JUSTIFIED: dict[str, str] = {}

@@ -1,0 +1,31 @@
+"""Bugs that public implementations had, by number: what each was, and where it was seen."""
+
+SEEN = {
+    1: (
+        "no graph through the inner gradient: FO-MAML sold as MAML",
+        "dragen1860/MAML-Pytorch #17, pytorch/benchmark #328",
+    ),
+    2: ("the first-order flag does nothing", "pytorch-maml-rl #19"),
+    3: ("graph freed or tensors detached after the first inner step", "garage #1269, #2301"),
+    4: ("one inner step is taken, whatever K", "tensorflow-maml #3"),
+    5: ("support and query mixed up", "Meta-MGNN #1, tensorflow-maml #4"),
+    6: ("a sum over tasks where the mean was meant, or one more 1/K", "vmikulik/maml-pytorch #1"),
+    7: ("the loss is not reduced over the examples", "cbfinn/maml #70"),
+    8: ("iMAML's inner loop without the proximal term", "GBML #4"),
+    9: ("iMAML's operator without, or with twice, the proximal term or the damping", "several"),
+    10: ("conjugate gradients with the old residual in the direction", "betty #15"),
+    11: ("adaptation alters the meta-parameters", "MAML++ #42, Truxify #13118"),
+    12: ("adaptation alters the statistics that the meta-model keeps", "learn2learn #207"),
+    13: ("a frozen or unused parameter crashes, or gets None", "learn2learn #314, higher #30"),
+    14: ("zero over zero in an optimiser gives NaN", "higher #125, optax #882"),
+    15: ("state leaks from task to task", "supervised-reptile #28"),
+    16: ("only one leaf is updated", "torch_maml #3"),
+    17: ("Hessian-vector products by differences with the wrong step or denominator", "pt.darts #43, nni #3044"),
+    18: ("gradients go to the wrong leaves", "a port of a deep-learning toolkit"),
+    19: ("the start of the path is not differentiated", "optimistix #54"),
+    20: ("half the gradient where it is constant", "a library of array backends"),
+    21: ("float64 computed in float32", "JAX without 64-bit mode"),
+    22: ("the best model is a shallow copy that trains on", "cavia"),
+    23: ("a task sampler that gives one task for ever", "jaxopt #417"),
+    24: ("after a restore the optimiser moves the old parameters", "a port of a deep-learning toolkit"),
+}

@@ -112,7 +112,7 @@ def _edges() -> Iterator[Scenario]:
 
 def _linear() -> Iterator[Scenario]:
     like = {"a": shaped(2, 3), "b": shaped(3)}
-    params, task = parameters(30, like), problems.linear(31, like)
+    params, task = parameters(30, like), problems.linear(34, like)
     for name, algorithm in _algorithms(0.5, 3, 2.0, ConjugateGradient(steps=2), 0.25).items():
         yield _scenario(f"linear-loss/{name}", "linear", params, task, algorithm, "MS-EDGE-3")
 

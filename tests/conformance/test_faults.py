@@ -60,8 +60,9 @@ def test_fault_is_seen_by_a_check(name):
 def test_every_scenario_catches_a_fault():
     """A scenario that no fault shows in would be decoration."""
     blind = {scenario.id for scenario in scenarios()}
-    for fault in faults.WRONG.values():
-        blind -= {o.scenario for o in on_scenarios(fault, "float64") if not o.passed}
+    for name in sorted(faults.WRONG, key=lambda name: -len(MATRIX[name].topics)):
+        if blind:
+            blind -= {o.scenario for o in on_scenarios(faults.WRONG[name], "float64") if not o.passed}
     assert blind == set()
 
 

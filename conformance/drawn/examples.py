@@ -1,5 +1,6 @@
 """Drawn scenarios for a run, and what is said of those that fail: the simplest like it, as a program to paste."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -9,6 +10,7 @@ from metaspec.conformance.drawn.snippets import snippet
 from metaspec.conformance.drawn.structures import draw_scenario
 from metaspec.conformance.evidence import evidence
 from metaspec.conformance.judge import Outcome, judge
+from metaspec.conformance.messages import Result
 from metaspec.conformance.process import Process, WorkerDiedError
 from metaspec.conformance.reference import Reference
 from metaspec.conformance.scenario import Scenario
@@ -21,7 +23,9 @@ def examples(count: int, seed: int) -> tuple[Scenario, ...]:
     return tuple(draw_scenario(at_random(seed, i), _name(seed, i)) for i in range(count))
 
 
-def counterexamples(failures: tuple[Outcome, ...], seed: int, timeout: float, most: int = 3) -> Iterator[str]:
+def counterexamples(
+    failures: tuple[Outcome, ...], seed: int, timeout: float, most: int = 3, patience: float = 60.0
+) -> Iterator[str]:
     """Programs that show the failures among a run's drawn scenarios, the first of each backend and algorithm.
 
     Args:
@@ -29,6 +33,7 @@ def counterexamples(failures: tuple[Outcome, ...], seed: int, timeout: float, mo
         seed: That its examples were drawn with.
         timeout: Seconds for one computation.
         most: How many.
+        patience: Seconds for shrinking each.
     """
     first: dict[tuple[str, str], Outcome] = {}
     for outcome in failures:
@@ -38,26 +43,28 @@ def counterexamples(failures: tuple[Outcome, ...], seed: int, timeout: float, mo
         index = int(outcome.scenario.partition("/")[0].rpartition("-")[2])
         recorder = at_random(seed, index)
         draw_scenario(recorder)
-        yield _counterexample(outcome, tuple(recorder.positions), timeout)
+        yield _counterexample(outcome, tuple(recorder.positions), timeout, patience)
 
 
-def _counterexample(outcome: Outcome, positions: Positions, timeout: float) -> str:
+def _counterexample(outcome: Outcome, positions: Positions, timeout: float, patience: float) -> str:
+    end = time.monotonic() + patience
     found: dict[Positions, str] = {}
     worker = _Restarting(outcome.backend, timeout)
 
     def fails(candidate: Positions) -> bool:
         scenario = draw_scenario(replay(candidate), _name_of(outcome))
-        if outcome.dtype not in scenario.dtypes:
-            return False
         program = _failure(scenario, outcome, worker)
         if program:
             found[candidate] = program
         return bool(program)
 
+    def fails_in_time(candidate: Positions) -> bool:
+        return time.monotonic() < end and fails(candidate)
+
     try:
         if not fails(positions):
             return f"# {outcome.scenario} on {outcome.backend}, {outcome.dtype}, passes when it runs by itself"
-        return found.get(shrink(positions, fails), found[positions])
+        return found.get(shrink(positions, fails_in_time), found[positions])
     finally:
         worker.close()
 
@@ -85,12 +92,13 @@ class _Restarting:
         self._target, self._timeout = target, timeout
         self._process: Process | None = None
 
-    def ask(self, scenario: Scenario, dtype: str):  # type: ignore[no-untyped-def]
+    def ask(self, scenario: Scenario, dtype: str) -> Result:
         if self._process is None:
             self._process = Process(self._target)
             self._process.hello()
         try:
-            return self._process.ask((scenario, dtype), self._timeout)
+            answer: Result = self._process.ask((scenario, dtype), self._timeout)
+            return answer
         except WorkerDiedError:
             self.close()
             raise

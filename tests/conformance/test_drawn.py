@@ -54,7 +54,7 @@ def test_a_planted_fault_is_found_shrunk_and_shown_by_a_program():
 
 def test_a_crash_is_shown_too():
     report = run(["planted:Ending"], examples(1, 0), ["float32"])
-    (program,) = counterexamples(report.failures, 0, timeout=60.0)
+    (program,) = counterexamples(report.failures, 0, timeout=60.0, patience=2.0)
     assert "the worker process ended with status 3" in program.splitlines()[0]
 
 

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 # Drawing a scenario follows its inner path several times, which is work, not waste.
 FIXED = settings(
-    derandomize=True, database=None, deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+    derandomize=True, database=None, deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

@@ -1,6 +1,7 @@
 """From inputs to a vector: the oracle at two precisions, and no result of which they share fewer digits than wanted."""
 
 from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from .oracle import Arithmetic, NewRounding, UnfitVectorError, compute
@@ -71,4 +72,10 @@ def amplification(inputs: Inputs) -> Outputs:
 
 
 def _printed(m: Any, leaf: Array, digits: int) -> Array:
-    return map_values(lambda x: "0" if x == 0 else m.nstr(x, digits).removesuffix(".0"), leaf)
+    """Rounded to `digits` by decimal arithmetic, halves up: versions of mpmath round an exact half differently."""
+
+    def printed(x: Number) -> str:
+        places = Context(prec=digits, rounding=ROUND_HALF_UP)
+        return f"{places.normalize(Decimal(m.nstr(x, 2 * DIGITS))):f}"
+
+    return map_values(lambda x: "0" if x == 0 else printed(x), leaf)

@@ -137,7 +137,7 @@ def _table(report: Report) -> Table:
     table = Table()
     for heading in ("backend", "algorithm", "dtype"):
         table.add_column(heading, overflow="fold")
-    for heading in ("scenarios", "failed", "error", "headroom", "digits"):
+    for heading in ("checks", "failed", "error", "room", "digits"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in reporting.rows(report):
         worst = "-" if row.worst is None else f"{row.worst:.3g}"
@@ -146,7 +146,7 @@ def _table(report: Report) -> Table:
         figures = str(row.scenarios), str(row.failures), worst, headroom, digits
         table.add_row(row.backend, row.algorithm, row.dtype, *figures, style=STYLE[bool(row.failures)])
     table.caption = (
-        "error: the worst, in roundoffs x amplification; headroom: tolerance / error; digits: the fewest that agree"
+        "error: the worst, in roundoffs x amplification; room: tolerance / error; digits: the fewest that agree"
     )
     return table
 

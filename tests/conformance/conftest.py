@@ -1,6 +1,16 @@
 import sys
 from pathlib import Path
 
+import pytest
+
+from metaspec import choice
+
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
+
+
+@pytest.fixture(autouse=True)
+def _choice_of_a_backend_ends_with_the_test(monkeypatch):
+    """A fault planted in the choice of a backend may leave its choice behind."""
+    monkeypatch.setattr(choice, "_chosen", choice._chosen)

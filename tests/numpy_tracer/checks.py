@@ -44,3 +44,8 @@ def difference(f: Callable[..., Any], xs: Sequence[Any], ts: Sequence[Any], step
             for a, b in itertools.pairwise(table)
         ]
     return tuple(table[0])
+
+
+def names(program: Any) -> list[str]:
+    """The operations of a recorded program, in order."""
+    return [step.primitive.name for step in program.instructions]

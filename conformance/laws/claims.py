@@ -50,13 +50,16 @@ class Holds:
 Claim = Equal | Within | Same | Holds
 
 
-def raises(what: str, kinds: type[Exception] | tuple[type[Exception], ...], call: Callable[[], Any]) -> Holds:
-    """That the call raises an error of this kind, or of one of these."""
+def raises(
+    what: str, kinds: type[Exception] | tuple[type[Exception], ...], call: Callable[[], Any], *words: str
+) -> Holds:
+    """That the call raises an error of this kind, or of one of these, and that its message has these words."""
     wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
     try:
         returned = call()
-    except kinds:
-        return Holds(what, True)
+    except kinds as error:
+        missing = [word for word in words if word not in str(error)]
+        return Holds(what, not missing, f"{', '.join(missing)} not in the message: {error}" if missing else "")
     except Exception as error:
         return Holds(what, False, f"{type(error).__name__} for {wanted}: {error}")
     return Holds(what, False, f"no {wanted}: it returned {type(returned).__name__}")

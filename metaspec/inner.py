@@ -68,7 +68,8 @@ class GradientDescent:
                 f"lr has {structure}"
             )
         leaves = [None] if self._is_scalar(B) else B.tree_flatten(params)[0]
-        for path, rate, leaf in zip(B.tree_paths(self.lr), rates, leaves, strict=True):
+        paths = [path.removeprefix("root") for path in B.tree_paths(self.lr)]
+        for path, rate, leaf in zip(paths, rates, leaves, strict=True):
             if not B.is_array(rate):
                 _checked_rate(rate, f"lr{path}")
                 continue

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Any
 
+from metaspec.errors import InvalidTypeError
 from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
 
@@ -22,7 +23,8 @@ class TraceCache:
     Args:
         backend: Whose arrays the function takes.
         f: The function.
-        trace: (flat f, example arrays) -> the traced flat function.
+        trace: (flat f, example arrays) -> the traced flat function. It must have run flat f when it returns: only then
+            is the structure of the result known.
         signature: Array -> what a trace depends on, hashable.
     """
 
@@ -63,4 +65,9 @@ class TraceCache:
             return flat(*(next(given) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)))
 
         program = self._trace(of_arrays, [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag])
+        if not out:
+            raise InvalidTypeError(
+                f"TraceCache of backend {self._backend.name!r}: trace must run the function that it is given before it "
+                "returns; call what it makes once with the examples"
+            )
         return program, out[0]

@@ -154,7 +154,10 @@ def _describe(value: Any) -> str:
     owner = owner_of(value)
     if owner is not None:
         return f"an array of backend {owner!r}"
-    return "None" if value is None else f"{value!r} of type {type(value).__name__}"[:120]
+    if value is None:
+        return "None"
+    shown = f"{value!r:.80} of " if isinstance(value, str | int | float | complex) else ""  # a tracer's repr may fail
+    return f"{shown}type {type(value).__name__}"
 
 
 @dataclass(frozen=True)

@@ -67,5 +67,10 @@ def _module(framework: str) -> str:
 
 
 def _distribution(framework: str) -> str:
-    """What pip calls the framework: the installed distribution that has the module, else the module's own name."""
-    return next(iter(metadata.packages_distributions().get(framework, ())), framework) if framework else ""
+    """What pip calls the framework: the installed distribution that has the module, else the module's own name.
+
+    Of several the one that is named like the module: the others bring its parts.
+    """
+    owners = metadata.packages_distributions().get(framework, [])
+    named = [owner for owner in owners if owner.lower().replace("-", "_") == framework.lower()]
+    return next(iter([*named, *owners]), framework) if framework else ""

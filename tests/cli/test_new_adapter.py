@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,18 @@ def test_the_framework_is_asked_for() -> None:
     assert 'dependencies = ["scikit-learn", "metaspec>=0.1.0"]' in files["pyproject.toml"]
     assert 'requires=("sklearn",),\n    arrays=("sklearn",),' in files["src/metaspec_mine/__init__.py"]
     assert "$" not in "".join(content for path, content in files.items() if path != "README.md")
+
+
+@pytest.mark.parametrize(
+    ("owners", "wanted"), [(["mlx-cpu", "mlx"], "mlx"), (["scikit-learn"], "scikit-learn"), ([], "absent")]
+)
+def test_the_distribution_is_the_one_named_like_the_module(
+    owners: list[str], wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = {"mlx": "mlx", "scikit-learn": "sklearn"}.get(wanted, wanted)
+    monkeypatch.setattr(metadata, "packages_distributions", lambda: {module: owners} if owners else {})
+    new_adapter("mine", module, tmp_path)
+    assert f'dependencies = ["{wanted}", ' in (tmp_path / "metaspec-mine" / "pyproject.toml").read_text()
 
 
 @pytest.mark.parametrize("name", ["Mine", "my-backend", "2d", "_x", "x__y", "a b", "", "../x"])

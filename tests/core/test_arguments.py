@@ -10,7 +10,7 @@ import pytest
 
 import metaspec as ms
 from metaspec import choice, errors, nn, registry
-from metaspec.tracecache import MOST
+from metaspec.tracecache import MOST, TraceCache
 
 INNER = ms.GradientDescent(0.1, 1)
 W = {"w": np.ones(2)}
@@ -209,6 +209,19 @@ def test_every_rate_of_an_array_is_looked_at() -> None:
     none = {"w": np.zeros(0)}
     r = ms.meta_gradient(ms.MAML(ms.GradientDescent(none, 1)), lambda p, b: p["w"].sum(), none, task)
     assert r.delta["w"].shape == (0,)
+
+
+def test_a_rate_that_is_one_array_is_named_without_a_path() -> None:
+    task = ms.Task(np.ones(2), np.ones(2))
+    with pytest.raises(errors.InvalidArgumentError, match="^GradientDescent: lr must be a finite number"):
+        ms.meta_gradient(ms.MAML(ms.GradientDescent(np.asarray(-0.1), 1)), loss, W, task)
+
+
+def test_a_trace_that_did_not_run_the_function_is_said() -> None:
+    B = ms.get_backend("numpy")
+    lazy = TraceCache(B, lambda x: x, lambda flat, arrays: flat, lambda x: x.shape)
+    with pytest.raises(errors.InvalidTypeError, match="trace must run the function"):
+        lazy(np.ones(2))
 
 
 def test_rates_are_floating() -> None:

@@ -84,6 +84,7 @@ def losses(B):
         "int": (lambda p, b: 3, "returned 3 of type int"),
         "string": (lambda p, b: "0.5", "returned '0.5' of type str"),
         "tuple": (lambda p, b: (mlp_loss(p, b), 1), "has_aux=True"),
+        "list": (lambda p, b: [p["b1"]], "returned type list"),
         "integer array": (lambda p, b: B.xp.argmax(p["b1"]), "returned dtype int"),
     }
 

@@ -1,0 +1,96 @@
+"""metaspec's own forms, the same on every backend, and the gradients that the physical limit is made of."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import metaspec as ms
+from metaspec.batching import chosen_chunk, over_tasks
+from metaspec.benchmarks.cases import Case
+from metaspec.benchmarks.forms import Built, Form
+from metaspec.chain import CHECKPOINTS
+from metaspec.protocol import Backend
+from metaspec.task import MetaGradient, Task, Tree
+from metaspec.trees import tree_map
+
+LONG = 16  # inner steps from which on the modes of checkpoint= are measured apart
+
+Wait = Callable[[Any], Any]
+"""Returns its argument once it is computed."""
+
+
+def forms(backend: str, wait: Wait = lambda x: x, *, native: bool = False) -> list[Form]:
+    """Compiled, compiled with the other modes of `checkpoint`, eager; the plain gradients.
+
+    Args:
+        backend: Whose arrays.
+        wait: For frameworks that compute while Python goes on.
+        native: Whether `tier="native"` is another form here.
+    """
+    found = [
+        Form("metaspec", "metaspec", partial(_compiled, backend, wait, "none", None)),
+        *(
+            Form(f"metaspec, {mode}", "metaspec", partial(_compiled, backend, wait, mode, None))
+            for mode in CHECKPOINTS
+            if mode != "none"
+        ),
+        Form("metaspec, eager", "metaspec", partial(_eager, backend, wait)),
+        Form("gradient, support", "limit", partial(_gradient, backend, wait, "support")),
+        Form("gradient, query", "limit", partial(_gradient, backend, wait, "query")),
+    ]
+    if native:
+        found.append(
+            Form("metaspec, native", "metaspec", partial(_compiled, backend, wait, "none", "native"), slow=True)
+        )
+    return found
+
+
+def _compiled(backend: str, wait: Wait, checkpoint: str, tier: Any, case: Case) -> Built | None:
+    if checkpoint != "none" and (case.steps < LONG or case.solver_steps is not None):
+        return None
+    step = _step(case, checkpoint)
+    return _built(backend, wait, case, ms.compile(step) if tier is None else ms.compile(step, tier=tier))
+
+
+def _eager(backend: str, wait: Wait, case: Case) -> Built | None:
+    return None if case.steps > LONG else _built(backend, wait, case, _step(case, "none"))
+
+
+def _step(case: Case, checkpoint: str) -> Callable[[Tree, Task], Any]:
+    algo, loss = case.algorithm(checkpoint), case.network.loss
+
+    def step(params: Tree, tasks: Task) -> Any:
+        r = ms.batch_meta_gradient(algo, loss, params, tasks)
+        return r.delta, r.query_loss
+
+    return step
+
+
+def _built(backend: str, wait: Wait, case: Case, step: Callable[..., Any]) -> Built:
+    B = ms.get_backend(backend)
+    params, tasks = ms.asarray((case.params(), case.batch()), backend=backend)
+    return Built(
+        lambda: wait(step(params, tasks)), lambda found: {name: B.to_numpy(leaf) for name, leaf in found[0].items()}
+    )
+
+
+def _gradient(backend: str, wait: Wait, part: str, case: Case) -> Built | None:
+    """The gradient of each task at parameters of its own; the mean, so that nothing but the gradients is written."""
+    B = ms.get_backend(backend)
+    chunk = chosen_chunk(B, ms.asarray(case.params(), backend=backend), case.tasks)
+    own = {name: np.repeat(leaf[None], case.tasks, axis=0) for name, leaf in case.params().items()}
+    data = {"params": own, "batch": getattr(case.batch(), part)}
+    params, data = ms.asarray((case.params(), data), backend=backend)
+
+    def one(B: Backend, task: Task) -> MetaGradient:
+        value, gradient = B.value_and_grad(case.network.loss)(task.support["params"], task.support["batch"])
+        return MetaGradient(gradient, value, None, None, None)  # type: ignore[arg-type]
+
+    def all_of_them(params: Tree, data: Tree) -> Any:
+        r = over_tasks(B, partial(one, B), params, Task(data, None), case.tasks, chunk)
+        return r.delta, r.query_loss
+
+    step = ms.compile(all_of_them)
+    return Built(lambda: wait(step(params, data)), None)

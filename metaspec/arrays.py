@@ -76,8 +76,9 @@ def _converted(B: Backend, leaf: Any, dtype: str | None, device: Any) -> Array:
         if owner is None:
             raise InvalidTypeError(f"tree: expected numbers and arrays as leaves, got {type(leaf).__name__}")
         leaf = get_backend(owner).to_numpy(leaf)
-    floating = isinstance(leaf, float) or "float" in str(getattr(leaf, "dtype", ""))
-    return B.asarray(leaf, dtype=dtype if floating else None, device=device)
+    if dtype is not None and not (isinstance(leaf, float) or "float" in str(getattr(leaf, "dtype", ""))):
+        dtype = None
+    return B.asarray(leaf, dtype=dtype, device=device)
 
 
 @contextmanager

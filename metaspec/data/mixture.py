@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from metaspec.checks import checked_number
 from metaspec.data._check import check_choice, check_float_dtype, check_int, check_range
 from metaspec.data._random import STREAMS, uniforms
-from metaspec.data.source import batch_indices, only, task_indices
+from metaspec.data.source import batch_indices, block_indices, divided, only, task_indices
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.task import Task
 
@@ -105,6 +105,10 @@ class FunctionMixture:
     def batch(self, step: int, size: int) -> Task:
         """Returns the tasks step * size, ..., step * size + size - 1, stacked along axis 0."""
         return self._stack(batch_indices(step, size))
+
+    def batches(self, first: int, count: int, size: int) -> list[Task]:
+        """Returns the batches of `count` steps, drawn at once: [batch(first, size), batch(first + 1, size), ...]."""
+        return divided(self._stack(block_indices(first, count, size)), size)
 
     def family(self, index: int) -> tuple[str, tuple[float, ...]]:
         """Returns the family of task number `index` and the values of its parameters, in float64."""

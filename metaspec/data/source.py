@@ -23,6 +23,15 @@ class TaskSource(Protocol):
         ...
 
 
+@runtime_checkable
+class ManyBatches(Protocol):
+    """A task source that draws the tasks of many steps at once, in less time than one step after the other."""
+
+    def batches(self, first: int, count: int, size: int) -> list[Task]:
+        """Returns `batch(step, size)` of the steps first, ..., first + count - 1, to the bit."""
+        ...
+
+
 def check_source(source: object, argument: str) -> None:
     """Raises InvalidTypeError where `source` is no TaskSource."""
     if isinstance(source, type) or not isinstance(source, TaskSource):
@@ -40,6 +49,20 @@ def batch_indices(step: int, size: int) -> range:
     if (step + 1) * size - 1 > LARGEST_INDEX:
         raise InvalidArgumentError(f"step: expected task indices below 2^64, got step {step} of size {size}")
     return range(step * size, (step + 1) * size)
+
+
+def block_indices(first: int, count: int, size: int) -> range:
+    count = check_int("count", count, 1)
+    return range(batch_indices(first, size).start, batch_indices(first + count - 1, size).stop)
+
+
+def divided(stacked: Task, size: int) -> list[Task]:
+    """Cuts a stack into stacks of `size` tasks."""
+    pieces = [[leaf.reshape(-1, size, *leaf.shape[1:]) for leaf in part.values()] for part in stacked]
+    return [
+        Task(*(dict(zip(part, row, strict=True)) for part, row in zip(stacked, rows, strict=True)))
+        for rows in zip(*(zip(*leaves, strict=True) for leaves in pieces), strict=True)
+    ]
 
 
 def only(stacked: Task) -> Task:

@@ -33,6 +33,7 @@ class JsonLines:
     path: Path
     _stream: Any = field(default=None, init=False, repr=False)
     _count: int = field(default=0, init=False, repr=False)
+    _pending: list[StepRecord | Judged] = field(default_factory=list, init=False, repr=False)
     _flushed: float = field(default=0.0, init=False, repr=False)
 
     def start(self, run: Run) -> None:
@@ -50,6 +51,7 @@ class JsonLines:
 
     def end(self, run: Run) -> None:
         """Close the file; an interrupt may have come between a step and its line."""
+        self._flush()
         self._stream.close()
         if self._count != len(run.history) + len(run.evaluations):
             self._begun(run)
@@ -61,12 +63,17 @@ class JsonLines:
         self._count = len(lines)
 
     def _written(self, event: StepRecord | Judged) -> None:
-        stream: TextIOBase = self._stream
-        stream.write(_line(event))
+        self._pending.append(event)
         self._count += 1
         if time.monotonic() - self._flushed > FLUSH:
-            stream.flush()
-            self._flushed = time.monotonic()
+            self._flush()
+
+    def _flush(self) -> None:
+        stream: TextIOBase = self._stream
+        stream.write("".join(map(_line, self._pending)))
+        stream.flush()
+        self._pending.clear()
+        self._flushed = time.monotonic()
 
 
 @dataclass

@@ -5,10 +5,33 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
-from itertools import count
+from itertools import chain, count
 from typing import Any, TypeVar
 
+from metaspec.data.source import ManyBatches, TaskSource
+from metaspec.task import Task
+
 T = TypeVar("T")
+BLOCK = 32  # batches of a source that makes many at once; what a block costs beside its tasks is then a few per cent
+
+
+@contextmanager
+def upcoming(source: TaskSource, first: int, size: int, ahead: int) -> Iterator[Iterator[Task]]:
+    """The source's batches first, first + 1, ..., `ahead` of them, or of its blocks, made on a thread.
+
+    Args:
+        source: Asked for `batches` where it has them, else for one `batch` after the other.
+        first: The first step's number.
+        size: Tasks of a batch.
+        ahead: As in `prefetched`.
+    """
+    if not isinstance(source, ManyBatches):
+        with prefetched(lambda step: source.batch(step, size), first, ahead) as batches:
+            yield batches
+        return
+    many = source.batches
+    with prefetched(lambda block: many(first + BLOCK * block, BLOCK, size), 0, ahead) as blocks:
+        yield chain.from_iterable(blocks)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any, NamedTuple, NoReturn
 
 from metaspec.algorithm import Algorithm
-from metaspec.api import batch_meta_gradient, compile
+from metaspec.api import batch_meta_gradient
 from metaspec.arrays import WIDE, asarray, computing, plain_leaves
 from metaspec.checks import checked_integer, checked_number
 from metaspec.choice import backend_context, resolve
@@ -17,7 +17,7 @@ from metaspec.protocol import Backend
 from metaspec.task import Task, Tree
 from metaspec.training.native import optimizer_for
 from metaspec.training.optimizers import POSITIVE, Optimizer, clip_by_global_norm
-from metaspec.training.prefetch import prefetched
+from metaspec.training.prefetch import upcoming
 from metaspec.training.run import StepRecord
 from metaspec.trees import all_finite
 
@@ -83,20 +83,21 @@ def training_steps(
         params, state = outer.update(B, params, state, delta, rate)
         return params, state, query_loss, B.xp.logical_and(finite, all_finite(B, params))
 
-    step_direction = direction if outer.traceable else compile(direction, backend=B)
-    take = compile(one_step, backend=B) if outer.traceable else one_step
+    step_direction = direction if outer.traceable else B.compile(direction)
+    take = B.compile(one_step) if outer.traceable else one_step
     with computing(B, params):
         params = asarray(params, backend=B)
         state = outer.init(B, params) if optimizer_state is None else asarray(optimizer_state, backend=B)
     names = {B.dtype_name(leaf) for leaf in B.tree_flatten(params)[0]}
     wide = next((name for name in WIDE if name in names), None)  # found once: `computing` looks at every leaf
-    with prefetched(lambda step: task_source.batch(step, size), first_step, ahead) as batches:
+    format = "float64" if wide else "float32"
+    with upcoming(task_source, first_step, size, ahead) as batches:
         for step in count(first_step):
             start = time.perf_counter()
             batch = next(batches)
             with backend_context(B), B.working(wide):
                 tasks = asarray(batch, backend=B)
-                rate = B.asarray(outer.rate(step), dtype="float64" if wide else "float32")
+                rate = B.asarray(outer.rate(step), dtype=format)
                 moved, state_after, query_loss, finite = take(params, state, rate, tasks)
                 value = float(B.to_numpy(query_loss))
                 if not (bool(B.to_numpy(finite)) and isfinite(value)):

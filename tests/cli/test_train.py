@@ -84,7 +84,7 @@ def test_divergence_is_told_and_what_was_good_is_kept(tmp_path):
     assert done.returncode == 1
     assert "error: outer step 0: task 0: the inner loop" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "diverged after 0 of 5000 steps" in done.stdout
+    assert "diverged after 0 of 15000 steps" in done.stdout
 
 
 @needs_omniglot

@@ -8,6 +8,7 @@ import pytest
 
 from metaspec.data import FewShot, FunctionMixture, Sinusoid
 from metaspec.data._random import partial_shuffle, uniforms
+from metaspec.errors import InvalidArgumentError
 from tests.data.helpers import assert_same_bits, digest, numbered_images
 
 COUNTS = [6, 9, 7, 12, 6, 8]
@@ -21,6 +22,17 @@ SOURCES = {
 @pytest.fixture(params=SOURCES)
 def make(request):
     return SOURCES[request.param]
+
+
+@pytest.mark.parametrize("name", ["sinusoid", "mixture"])
+def test_many_batches_at_once_are_the_batches(name):
+    source = SOURCES[name](seed=4)
+    many = source.batches(3, 5, 2)
+    assert len(many) == 5
+    for step, batch in enumerate(many, start=3):
+        assert_same_bits(batch, source.batch(step, 2))
+    with pytest.raises(InvalidArgumentError, match="count: expected an integer of at least 1, got 0"):
+        source.batches(0, 0, 2)
 
 
 def test_first_words_are_frozen():

@@ -3,7 +3,7 @@
 import pytest
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.training import SGD, Adam, AdamW, presets
+from metaspec.training import SGD, Adam, AdamW, Cosine, presets
 from metaspec.training.config import Config, effective, read_toml
 from metaspec.training.setup import algorithm_of, optimizer_of
 
@@ -73,9 +73,10 @@ def test_optimizers_by_name():
     def make(**given):
         return optimizer_of(effective({"experiment": "sinusoid", "outer_lr": 0.1, "steps": 100} | given))
 
-    assert make() == Adam(0.1)
-    assert make(optimizer="adamw", weight_decay=0.3) == AdamW(0.1, weight_decay=0.3)
-    assert make(optimizer="nesterov") == SGD(0.1, 0.9, nesterov=True)
+    assert make() == Adam(Cosine(0.1, 100))
+    assert make(schedule="constant") == Adam(0.1)
+    assert make(optimizer="adamw", weight_decay=0.3, schedule="constant") == AdamW(0.1, weight_decay=0.3)
+    assert make(optimizer="nesterov", schedule="constant") == SGD(0.1, 0.9, nesterov=True)
     falling = make(optimizer="sgd", schedule="cosine", warmup=10)
     assert [falling.rate(step) for step in (9, 10, 55, 100)] == pytest.approx([0.1 * 10 / 11, 0.1, 0.05, 0.0])
     straight = make(optimizer="momentum", schedule="linear")

@@ -25,14 +25,15 @@ class Process:
     Args:
         target: A backend's name, or module:attribute.
         threads: How many threads its linear algebra may use; scenarios are small, and workers run side by side.
+        module: What the process runs, with the target as its argument.
     """
 
-    def __init__(self, target: str, threads: int = 1) -> None:
+    def __init__(self, target: str, threads: int = 1, module: str = "metaspec.conformance.worker") -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in `close`
         limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
         self._process = subprocess.Popen(
             # -P: a folder named metaspec where the command runs must not take the installed package's place.
-            [sys.executable, "-P", "-m", "metaspec.conformance.worker", target],
+            [sys.executable, "-P", "-m", module, target],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -1,7 +1,8 @@
 """Runs checks (scenarios, laws) on backends, each in its own process, and holds the results against the evidence."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Thread
 
 from metaspec.conformance.evidence import Check, Evidence, evidence
@@ -20,7 +21,7 @@ class Report:
     """Everything that a run found.
 
     Attributes:
-        outcomes: One per backend, check and format.
+        outcomes: One per backend, check and format, in the order in which these were given.
         versions: Of each backend that started, what its numbers depend on.
         broken: Failures of a backend, or of the reference, as a whole: (backend, message).
     """
@@ -55,26 +56,27 @@ def run(
         targets: Backend names, or module:attribute of a Backend (see `worker.load`).
         checks: What to run.
         dtypes: The formats; None is each check's own.
-        workers: How many backends run at a time.
+        workers: How many processes run at a time: one a backend, and the last backends share those that are free.
         timeout: Seconds for one check.
         progress: Called after each check.
 
     Returns:
         Report. Worker processes are ended on the way out, after a KeyboardInterrupt too.
     """
-    line = Line()
-    for target in targets:
-        line.waiting.put(target)
+    line = Line(deque(targets))
     jobs = [(check, dtype) for check in checks for dtype in check.dtypes if dtypes is None or dtype in dtypes]
-    threads = [Thread(target=serve, args=(line, jobs, timeout)) for _ in range(min(workers, len(targets)))]
+    threads = [Thread(target=serve, args=(line, jobs, timeout)) for _ in range(workers)]
     for thread in threads:
         thread.start()
     try:
-        return _collect(line, len(targets), progress)
+        report = _collect(line, len(targets), progress)
     finally:
         line.end()
         for thread in threads:
             thread.join()
+    place = {check.id: i for i, check in enumerate(checks)}
+    found = sorted(report.outcomes, key=lambda o: (targets.index(o.backend), place[o.scenario], o.dtype))
+    return replace(report, outcomes=tuple(found))
 
 
 def _collect(line: Line, targets: int, progress: Progress) -> Report:

@@ -1,23 +1,29 @@
-"""One thread of the runner: takes targets off a queue and works through each one's checks in a worker process."""
+"""The runner's threads: each takes a target that waits and works through its checks in a worker process.
 
-from collections.abc import Iterator, Sequence
+Where none waits any longer, a thread helps with the target that has the most left: it works from the other end of the
+list in a worker process of its own, so that the slowest backend does not keep all others waiting.
+"""
+
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from queue import Empty, Queue
-from threading import Event
+from queue import Queue
+from threading import Condition, Event
 
 from metaspec.conformance.certification import formats
 from metaspec.conformance.evidence import Check
 from metaspec.conformance.messages import Hello, Result
 from metaspec.conformance.process import Process, WorkerDiedError
 
-DEATHS = 3  # a worker that died this often is not started again
+DEATHS = 3  # a target whose workers died this often is given up
+WORTH = 100  # checks left, for each worker at them, from which on another one gains more than its start costs
 
 Job = tuple[Check, str]
 
 
 @dataclass(frozen=True)
 class Started:
-    """A worker is up; `jobs` checks are to come."""
+    """A target's first worker is up; `jobs` checks are to come."""
 
     target: str
     hello: Hello
@@ -43,39 +49,97 @@ class Finished:
 
 
 @dataclass
+class Course:
+    """One target's checks, and who is at them; `left` is None until a worker has said which formats there are."""
+
+    target: str
+    left: "deque[Job] | None" = None
+    deaths: int = 0
+    threads: int = 0
+    problem: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further worker is to be started."""
+        return self.deaths >= DEATHS or (self.left is not None and not self.left)
+
+    def take(self, from_the_end: bool) -> Job | None:
+        """The next job, or None where none is to be done."""
+        try:
+            return None if self.left is None or self.ended else self.left.pop() if from_the_end else self.left.popleft()
+        except IndexError:  # another thread took the last one
+            return None
+
+
+@dataclass
 class Line:
     """What the runner shares with its threads."""
 
-    waiting: "Queue[str]" = field(default_factory=Queue)
+    waiting: "deque[str]"
     events: "Queue[Started | Answered | Finished]" = field(default_factory=Queue)
     processes: list[Process] = field(default_factory=list)
     stop: Event = field(default_factory=Event)
+    courses: list[Course] = field(default_factory=list)
+    changed: Condition = field(default_factory=Condition)
 
     def end(self) -> None:
         """End every worker; the threads then come to their end."""
         self.stop.set()
+        with self.changed:
+            self.changed.notify_all()
         for process in list(self.processes):
             process.kill()
 
+    def join(self) -> tuple[Course, bool] | None:
+        """A target that waits, else one that can do with help (and True); None where there is nothing to do."""
+        with self.changed:
+            while not self.stop.is_set():
+                if self.waiting:
+                    course = Course(self.waiting.popleft(), threads=1)
+                    self.courses.append(course)
+                    return course, False
+                known = [(len(course.left) / course.threads, course) for course in self.courses if course.left]
+                share, course = max(known, key=lambda pair: pair[0], default=(0.0, None))
+                if course is not None and share >= WORTH:
+                    course.threads += 1
+                    return course, True
+                if all(course.left is not None for course in self.courses):
+                    return None
+                self.changed.wait()
+        return None
+
+    def started(self, course: Course, hello: Hello, jobs: list[Job]) -> None:
+        """The first worker of a target is up."""
+        self.events.put(Started(course.target, hello, len(jobs)))  # before any helper can answer
+        with self.changed:
+            course.left = deque(jobs)
+            self.changed.notify_all()
+
+    def leave(self, course: Course, problem: str) -> None:
+        """A thread is done with a target; the last one says what became of it."""
+        with self.changed:
+            course.threads -= 1
+            course.problem = course.problem or problem
+            if course.threads == 0:
+                self.courses.remove(course)
+                self.events.put(Finished(course.target, course.problem or _given_up(course)))
+            self.changed.notify_all()
+
 
 def serve(line: Line, jobs: Sequence[Job], timeout: float) -> None:
-    """Work until no target waits."""
-    while not line.stop.is_set():
+    """Work until there is nothing to do."""
+    while (joined := line.join()) is not None:
+        course, helps = joined
+        problem = f"{course.target}: the runner failed"
         try:
-            target = line.waiting.get_nowait()
-        except Empty:
-            return
-        problem = f"{target}: the runner failed"
-        try:
-            problem = _certify(line, target, jobs, timeout)
+            problem = _certify(line, course, jobs, timeout, helps)
         finally:
-            line.events.put(Finished(target, problem))
+            line.leave(course, problem)
 
 
-def _certify(line: Line, target: str, jobs: Sequence[Job], timeout: float) -> str:
-    remaining = iter(jobs)
-    for life in range(DEATHS):
-        process = Process(target)
+def _certify(line: Line, course: Course, jobs: Sequence[Job], timeout: float, helps: bool) -> str:
+    while not course.ended:
+        process = Process(course.target)
         line.processes.append(process)
         try:
             if line.stop.is_set():
@@ -83,19 +147,20 @@ def _certify(line: Line, target: str, jobs: Sequence[Job], timeout: float) -> st
             hello = process.hello()
             if hello.error or hello.unwritten:
                 return hello.error or f"still to be written, in this order: {', '.join(hello.unwritten)}"
-            if life == 0:
-                jobs = _possible(jobs, hello.dtypes)
-                remaining = iter(jobs)
-                line.events.put(Started(target, hello, len(jobs)))
-            if _work_off(line, target, process, remaining, timeout):
-                return ""
+            if course.left is None:
+                line.started(course, hello, _possible(jobs, hello.dtypes))
+            _work_off(line, course, process, timeout, helps)
         except WorkerDiedError as death:
             return str(death)
         finally:
             line.processes.remove(process)
             process.close()
-    left = len(list(remaining))
-    return f"the worker process died {DEATHS} times; {left} checks were not run" if left else ""
+    return ""
+
+
+def _given_up(course: Course) -> str:
+    left = len(course.left or ())
+    return f"the worker process died {course.deaths} times; {left} checks were not run" if left else ""
 
 
 def _possible(jobs: Sequence[Job], there: Sequence[str]) -> list[Job]:
@@ -108,14 +173,14 @@ def _possible(jobs: Sequence[Job], there: Sequence[str]) -> list[Job]:
     ]
 
 
-def _work_off(line: Line, target: str, process: Process, remaining: Iterator[Job], timeout: float) -> bool:
-    """Whether all that remained was answered; False after a death, which is the answer to the job that caused it."""
-    for check, dtype in remaining:
+def _work_off(line: Line, course: Course, process: Process, timeout: float, helps: bool) -> None:
+    """Until nothing is left, or the worker dies: its death is the answer to the job that caused it."""
+    while (job := course.take(from_the_end=helps)) is not None:
         try:
-            result = process.ask((check, dtype), timeout)
+            result = process.ask(job, timeout)
         except WorkerDiedError as death:
+            course.deaths += 1
             if not line.stop.is_set():
-                line.events.put(Answered(target, check, dtype, Result({}, 0.0, str(death))))
-            return line.stop.is_set()
-        line.events.put(Answered(target, check, dtype, result))
-    return True
+                line.events.put(Answered(course.target, *job, Result({}, 0.0, str(death))))
+            return
+        line.events.put(Answered(course.target, *job, result))

@@ -55,7 +55,7 @@ def verify(
     ] = 0,
     seed: Annotated[int, typer.Option(help="Of the drawn scenarios; the same seed draws the same.", min=0)] = 0,
     dtype: Annotated[list[str] | None, typer.Option(help="Only this format (may be repeated).")] = None,
-    workers: Annotated[int, typer.Option(help="How many backends run at a time.", min=1)] = 2,
+    workers: Annotated[int, typer.Option(help="How many processes run at a time.", min=1)] = 2,
     timeout: Annotated[float, typer.Option(help="Seconds for one scenario.", min=0.1)] = 120.0,
     kinks: Annotated[
         bool, typer.Option("--kinks", help="Instead: how each backend differentiates where there is no derivative.")

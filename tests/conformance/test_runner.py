@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from metaspec.conformance import serving
 from metaspec.conformance.certification import matching
+from metaspec.conformance.process import Process
 from metaspec.conformance.runner import run
+from metaspec.conformance.scenarios import certified
 
 COMMAND = [sys.executable, "-c", "from metaspec.cli import main; main()", "verify"]
 FEW = matching("least-squares/*/steps-3")
@@ -85,3 +88,38 @@ def test_a_folder_named_like_the_package_does_not_take_its_place(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     report = run(["numpy"], matching("linear-loss/maml"), ["float64"])
     assert report.passed
+
+
+def test_workers_that_are_free_help(monkeypatch):
+    started = []
+    monkeypatch.setattr(serving, "WORTH", 2)
+    monkeypatch.setattr(serving, "Process", lambda target: started.append(target) or Process(target))
+    report = run(["numpy"], FEW, workers=2)
+    assert started == ["numpy", "numpy"]
+    assert report.passed
+    found = [(outcome.scenario, outcome.dtype) for outcome in report.outcomes]
+    assert found == [(check.id, dtype) for check in FEW for dtype in check.dtypes]
+
+
+def test_few_checks_are_left_to_one_worker(monkeypatch):
+    started = []
+    monkeypatch.setattr(serving, "Process", lambda target: started.append(target) or Process(target))
+    assert run(["numpy"], FEW, workers=2).passed
+    assert started == ["numpy"]
+
+
+def test_workers_that_die_and_help_leave_no_check_out(monkeypatch):
+    monkeypatch.setattr(serving, "WORTH", 1)
+    report = run(["seeded_faults:worker_crash"], FEW, workers=2)
+    assert sorted((o.scenario, o.dtype) for o in report.outcomes) == sorted((c.id, d) for c in FEW for d in c.dtypes)
+    assert {o.scenario for o in report.failures} == {"least-squares/reptile/steps-3"}
+    assert report.broken == ()
+
+
+def test_a_target_is_given_up_after_three_deaths():
+    checks = matching("reptile/steps", certified())
+    report = run(["seeded_faults:worker_crash"], checks)
+    assert len(report.outcomes) == len(report.failures) == 3
+    assert report.broken == (
+        ("seeded_faults:worker_crash", f"the worker process died 3 times; {2 * len(checks) - 3} checks were not run"),
+    )

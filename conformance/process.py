@@ -7,10 +7,12 @@ import tempfile
 from contextlib import suppress
 from queue import Empty, Queue
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metaspec.conformance.channel import receive, send
-from metaspec.conformance.messages import Hello
+
+if TYPE_CHECKING:
+    from metaspec.conformance.messages import Hello
 
 STARTUP = 300.0  # seconds; a framework's import from a cold disk is slow
 
@@ -44,7 +46,7 @@ class Process:
         self._listener = Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def hello(self) -> Hello:
+    def hello(self) -> "Hello":
         """The worker's first message.
 
         Raises:

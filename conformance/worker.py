@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -19,29 +18,14 @@ import metaspec as ms
 from metaspec.conformance.channel import receive, send
 from metaspec.conformance.evidence import Check
 from metaspec.conformance.laws.lawful import Lawful, claims
+from metaspec.conformance.loading import load
 from metaspec.conformance.losses import loss_of
 from metaspec.conformance.messages import Hello, Result
 from metaspec.conformance.plain import leaves, tree_map
 from metaspec.conformance.scenario import Scenario
 from metaspec.conformance.unwritten import unwritten
-from metaspec.errors import InvalidTypeError
 from metaspec.protocol import Backend
 from metaspec.registry import registrations
-
-
-def load(target: str) -> Backend:
-    """The backend that TARGET names."""
-    module, colon, attribute = target.partition(":")
-    if not colon:
-        return ms.get_backend(target)
-    found: Any = import_module(module)
-    for name in attribute.split("."):
-        found = getattr(found, name)
-    backend = found if isinstance(found, Backend) else found() if callable(found) else found
-    if not isinstance(backend, Backend):
-        raise InvalidTypeError(f"{target}: expected a metaspec.Backend, its class, or a function that makes one")
-    return backend
-
 
 Compute = Callable[[Any, Any], Any]
 """(params, tasks) -> what the public function returns."""

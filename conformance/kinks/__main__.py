@@ -9,7 +9,7 @@ import sys
 
 from metaspec.conformance.kinks.document import BACKENDS, document
 from metaspec.conformance.kinks.measuring import measure, measure_all
-from metaspec.conformance.worker import load
+from metaspec.conformance.loading import load
 
 
 def main(arguments: list[str]) -> None:

@@ -17,6 +17,7 @@ from metaspec.conformance import errors
 from metaspec.conformance.drawn.choices import at_random
 from metaspec.conformance.drawn.rates import explorer
 from metaspec.conformance.drawn.structures import draw_structure
+from metaspec.conformance.loading import load
 from metaspec.conformance.losses import loss_of
 from metaspec.conformance.messages import Result
 from metaspec.conformance.oracles import extended
@@ -24,7 +25,7 @@ from metaspec.conformance.oracles.checked import reference_error
 from metaspec.conformance.plain import leaves
 from metaspec.conformance.reference import Reference, Unrolled, reference
 from metaspec.conformance.scenario import Scenario
-from metaspec.conformance.worker import Compute, function, load, perform
+from metaspec.conformance.worker import Compute, function, perform
 from metaspec.errors import InvalidArgumentError
 from metaspec.task import Task
 

@@ -1,4 +1,4 @@
-"""A Keras 3 model on TensorFlow as it is: its variables are the parameters, its forward pass is stateless_call."""
+"""A Keras 3 model on TensorFlow as it is: `from_model` makes its loss a function of its trainable variables."""
 
 import os
 from typing import Any
@@ -13,15 +13,8 @@ from metaspec import data
 
 LR, STEPS = 0.05, 3
 keras.utils.set_random_seed(0)
-model = keras.Sequential(
-    [keras.Input((1,)), *(keras.layers.Dense(40, "tanh") for _ in range(2)), keras.layers.Dense(1)]
-)
-
-
-def loss(params: list[Any], batch: dict[str, Any]) -> Any:
-    """Mean squared error of the model with these parameters in place of its own."""
-    outputs, _ = model.stateless_call(params, model.non_trainable_variables, batch["x"])
-    return tf.reduce_mean((outputs - batch["y"]) ** 2)
+net = keras.Sequential([keras.Input((1,)), *(keras.layers.Dense(40, "tanh") for _ in range(2)), keras.layers.Dense(1)])
+model = ms.from_model(net, lambda net, batch: tf.reduce_mean((net(batch["x"]) - batch["y"]) ** 2))
 
 
 @tf.function  # type: ignore[untyped-decorator]
@@ -36,9 +29,9 @@ def unrolled(start: list[Any], tasks: ms.Task) -> Any:
             for _ in range(STEPS):
                 with tf.GradientTape() as tape:
                     tape.watch(theta)
-                    value = loss(theta, support)
+                    value = model.loss(theta, support)
                 theta = [p - LR * g for p, g in zip(theta, tape.gradient(value, theta), strict=True)]
-            total += loss(theta, query)
+            total += model.loss(theta, query)
         mean = total / tasks.support["x"].shape[0]
     return outer.gradient(mean, start)
 
@@ -49,23 +42,22 @@ def flat(leaves: list[Any]) -> Any:
 
 
 def main() -> tuple[dict[str, float], list[float]]:
-    """Returns each algorithm's relative distance from the unrolled gradient, and the query loss of each outer step."""
-    params = model.trainable_variables
+    """Returns each algorithm's relative distance from the unrolled gradient, and query losses, means of 20 steps."""
     tasks = ms.asarray(data.Sinusoid().batch(step=0, size=8), backend="tensorflow")
     inner = ms.GradientDescent(LR, STEPS)
-    expected, distances = flat(unrolled([tf.convert_to_tensor(p) for p in params], tasks)), {}
+    expected, distances = flat(unrolled(model.params, tasks)), {}
     for algo in (ms.FOMAML(inner), ms.MAML(inner)):
-        step = ms.compile(lambda params, tasks, algo=algo: ms.batch_meta_gradient(algo, loss, params, tasks))
-        error = flat(step(params, tasks).delta) - expected
+        step = ms.compile(lambda params, tasks, algo=algo: ms.batch_meta_gradient(algo, model.loss, params, tasks))
+        error = flat(step(model.params, tasks).delta) - expected
         distances[type(algo).__name__] = float(tf.norm(error) / tf.norm(expected))
     print(f"distance from backpropagation through the unrolled loop: {distances}")
 
-    optimizer, history = keras.optimizers.Adam(0.005), []
-    for _ in range(10):
-        r = step(params, tasks)
-        optimizer.apply(r.delta, model.trainable_variables)
-        history.append(float(r.query_loss))
-    print(f"query loss after adaptation: {history[0]:.4f} -> {history[-1]:.4f}")
+    adam = keras.optimizers.Adam(0.005)
+    run = ms.meta_train(algo, model.loss, model.params, data.Sinusoid(), steps=60, tasks_per_step=8, optimizer=adam)
+    losses = [record.query_loss for record in run.history]
+    history = [sum(losses[k : k + 20]) / 20 for k in (0, 20, 40)]
+    trained = model.restore(run.params)
+    print(f"{type(trained).__name__}: query loss after adaptation, {history[0]:.4f} -> {history[-1]:.4f}")
     return distances, history
 
 

@@ -16,6 +16,7 @@ from metaspec.choice import backend_context, get_backend, set_backend
 from metaspec.errors import MetaspecError
 from metaspec.facade import install as _install_facades
 from metaspec.inner import GradientDescent
+from metaspec.models import Model, from_model
 from metaspec.protocol import Backend
 from metaspec.registry import BackendStatus, Registration, list_backends
 from metaspec.solvers import ConjugateGradient, DenseSolve
@@ -40,6 +41,7 @@ __all__ = [
     "GradientDescent",
     "MetaGradient",
     "MetaspecError",
+    "Model",
     "Registration",
     "Reptile",
     "Solution",
@@ -53,6 +55,7 @@ __all__ = [
     "compile",
     "data",
     "errors",
+    "from_model",
     "get_backend",
     "list_backends",
     "meta_gradient",

@@ -32,6 +32,8 @@ class Registration:
         capabilities: What the adapter says of derived and optional members; what it leaves out is derived.
         optimizers: Module prefixes of the framework's own optimisers, each with the "module:function" that makes a
             `metaspec.training.Optimizer` of one.
+        models: Module prefixes of the framework's classes of models, each with the "module:function" that `from_model`
+            hands one to.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Registration:
     dtypes: tuple[str, ...] = ("float32", "float64")
     capabilities: Mapping[str, Capability] = field(default_factory=dict)
     optimizers: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def installed(self) -> bool:
@@ -143,10 +146,15 @@ def owner_of(x: Any, containers: bool = False) -> str | None:
     return _owners[key]
 
 
-def _owner_of(kind: type, containers: bool) -> str | None:
+def under(prefix: str, kind: type) -> bool:
+    """Whether the class, or one that it derives from, was defined in the module of that name or beneath it."""
     modules = [base.__module__ for base in kind.__mro__]
+    return any(module == prefix or module.startswith(f"{prefix}.") for module in modules)
+
+
+def _owner_of(kind: type, containers: bool) -> str | None:
     for registration in registrations().values():
         for prefix in registration.arrays + (registration.containers if containers else ()):
-            if any(module == prefix or module.startswith(f"{prefix}.") for module in modules):
+            if under(prefix, kind):
                 return registration.name
     return None

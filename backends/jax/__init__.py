@@ -12,5 +12,10 @@ registration = Registration(
     install="pip install 'metaspec[jax]'",
     dtypes=("bfloat16", "float16", "float32", "float64"),
     capabilities=dict.fromkeys(("jvp", "linearize_grad", "vmap", "scan", "checkpoint", "compile"), NATIVE),
+    models={
+        "equinox": "metaspec.backends.jax.models.equinox:from_module",
+        "flax.linen": "metaspec.backends.jax.models.linen:from_module",
+        "flax.nnx": "metaspec.backends.jax.models.nnx:from_module",
+    },
     optimizers={"optax": "metaspec.backends.jax.optimizers:OptaxOptimizer"},
 )

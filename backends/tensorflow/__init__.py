@@ -11,5 +11,6 @@ registration = Registration(
     install="pip install 'metaspec[tensorflow-cpu]', or 'metaspec[tensorflow]' for a GPU",
     dtypes=("float32", "float64"),
     capabilities=dict.fromkeys(("vmap", "scan", "compile"), NATIVE),
+    models={"keras": "metaspec.backends.tensorflow.models:from_model"},
     optimizers={"keras": "metaspec.backends.tensorflow.optimizers:KerasOptimizer"},
 )

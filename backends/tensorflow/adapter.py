@@ -172,11 +172,7 @@ class TensorFlowBackend(Backend):
         def body(i: Array, leaves: Sequence[Array], ys: Sequence[Array]) -> tuple[Array, list[Array], list[Array]]:
             k = steps - 1 - i if reverse else i
             leaves, new, _ = step(k, leaves)  # no TensorArray: XLA has none under vectorized_map
-            return (
-                i + 1,
-                leaves,
-                [tf.tensor_scatter_nd_update(y, [[k]], row[None]) for y, row in zip(ys, new, strict=True)],
-            )
+            return i + 1, leaves, [_with_row(y, k, row) for y, row in zip(ys, new, strict=True)]
 
         _, leaves, ys = tf.while_loop(
             lambda i, *_: i < steps, body, (tf.constant(0), start, ys), maximum_iterations=steps
@@ -196,6 +192,11 @@ class TensorFlowBackend(Backend):
     def _fresh(self, tree: Tree) -> tuple[list[Array], Any]:
         leaves, structure = self.tree_flatten(tree)
         return [tf.identity(leaf) for leaf in leaves], structure
+
+
+def _with_row(rows: Array, k: Array, row: Array) -> Array:
+    empty = 0 in row.shape  # which the update refuses
+    return rows if empty else tf.tensor_scatter_nd_update(rows, [[k]], row[None])
 
 
 def _pull(tape: tf.GradientTape, outputs: Any, leaves: list[Array], cotangents: list[Array] | None) -> list[Array]:

@@ -11,5 +11,6 @@ registration = Registration(
     install="pip install 'metaspec[torch]'",
     dtypes=("float32", "float64"),
     capabilities=dict.fromkeys(("jvp", "vmap", "compile"), NATIVE),
+    models={"torch.nn": "metaspec.backends.torch.models:from_module"},
     optimizers={"torch.optim": "metaspec.backends.torch.optimizers:TorchOptimizer"},
 )

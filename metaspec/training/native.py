@@ -6,7 +6,7 @@ from typing import Any
 from metaspec.checks import check_members
 from metaspec.errors import BackendMismatchError
 from metaspec.protocol import Backend
-from metaspec.registry import registrations
+from metaspec.registry import registrations, under
 from metaspec.training.optimizers import Optimizer
 
 
@@ -19,10 +19,10 @@ def optimizer_for(B: Backend, given: Any) -> Optimizer:
     """
     for registration in registrations().values():
         for prefix, adapter in registration.optimizers.items():
-            if any(module == prefix or module.startswith(f"{prefix}.") for module in _modules(given)):
+            if under(prefix, _made(given)):
                 if registration.name != B.name:
                     raise BackendMismatchError(
-                        f"optimizer: {_name(given)} works on arrays of {registration.name!r}, the backend is "
+                        f"optimizer: {_made(given).__name__} works on arrays of {registration.name!r}, the backend is "
                         f"{B.name!r}; use metaspec.training.Adam or SGD, or backend={registration.name!r}"
                     )
                 module, _, attribute = adapter.partition(":")
@@ -33,13 +33,7 @@ def optimizer_for(B: Backend, given: Any) -> Optimizer:
     return optimizer
 
 
-def _modules(given: Any) -> list[str]:
-    """Where `given`, or the class that it is or makes (functools.partial), and the classes above it were defined."""
+def _made(given: Any) -> type:
+    """The class that `given` is, makes (functools.partial), or is an instance of."""
     made = getattr(given, "func", given)
-    kind = made if isinstance(made, type) else type(made)
-    return [base.__module__ for base in kind.__mro__]
-
-
-def _name(given: Any) -> str:
-    made = getattr(given, "func", given)
-    return made.__name__ if isinstance(made, type) else type(made).__name__
+    return made if isinstance(made, type) else type(made)

@@ -105,3 +105,15 @@ def test_scan_vmap_checkpoint(B):
         assert B.to_numpy(B.vmap(lambda x: B.xp.sum(x * one))(xs_)).tolist() == [1.0, 5.0, 9.0]
         f = B.checkpoint(lambda x: B.xp.sin(x) ** 2)
         assert float(B.to_numpy(B.grad(f)(one))) == pytest.approx(np.sin(2.0))
+
+
+def test_a_compiled_scan_carries_and_returns_a_leaf_without_entries(B):
+    def step(carry, x):
+        return {"a": carry["a"] + x, "empty": carry["empty"] * 2}, {"a": carry["a"], "empty": carry["empty"]}
+
+    with on(B, (np.arange(20.0), np.asarray(0.0), np.zeros((0, 3)))) as (xs, zero, empty):
+        carry, ys = B.compile(lambda c, xs: B.scan(step, c, xs))({"a": zero, "empty": empty}, xs)
+        assert float(B.to_numpy(carry["a"])) == 190
+        assert B.to_numpy(ys["a"]).tolist() == [n * (n - 1) / 2 for n in range(20)]
+        assert carry["empty"].shape == (0, 3)
+        assert ys["empty"].shape == (20, 0, 3)

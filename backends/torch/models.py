@@ -17,7 +17,7 @@ from metaspec.task import Array, Tree
 Loss = Callable[[torch.nn.Module, Tree], Array]
 
 
-class _Judged(torch.nn.Module):
+class _Judged(torch.nn.Module):  # type: ignore[misc]
     """A loss as the forward pass of a module that holds the model, so that the loss sees the model itself."""
 
     def __init__(self, model: torch.nn.Module, loss: Loss) -> None:

@@ -17,7 +17,8 @@ def from_module(model: Any, loss: Callable[[Any, Tree], Array], variables: Tree,
     if not isinstance(model, nnx.Module):
         raise InvalidTypeError(f"from_model: expected a flax.nnx.Module, got {type(model).__name__}")
     without_variables(variables)
-    graph, params, rest = nnx.split(model, nnx.Param, ...)
+    parts: Any = nnx.split(model, nnx.Param, ...)
+    graph, params, rest = parts
 
     @wraps(loss)
     def of_params(params: Tree, batch: Tree) -> Array:

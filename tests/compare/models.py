@@ -1,0 +1,221 @@
+"""One network, and the ways in which a port of it goes wrong; each a loss over the array API."""
+
+from typing import Any
+
+import numpy as np
+
+import metaspec as ms
+from metaspec import nn
+
+BATCH, HIDDEN = (6, 9), 4
+
+
+def params() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    first = {"w": 0.7 * rng.normal(size=(3, HIDDEN)), "b": 0.1 * rng.normal(size=HIDDEN)}
+    second = {"w": 0.7 * rng.normal(size=(HIDDEN, HIDDEN)), "b": 0.1 * rng.normal(size=HIDDEN)}
+    last = {"w": 0.7 * rng.normal(size=(HIDDEN, 2)), "b": 0.1 * rng.normal(size=2)}
+    return {"layers": [first, second, last]}
+
+
+def zero_biases() -> dict[str, Any]:
+    found = params()
+    for layer in found["layers"]:
+        layer["b"] = np.zeros_like(layer["b"])
+    return found
+
+
+def others() -> dict[str, Any]:
+    found = params()
+    found["layers"][1]["w"] = found["layers"][1]["w"] + 0.01
+    return found
+
+
+def _task(seed: int) -> ms.Task:
+    rng = np.random.default_rng(seed)
+    return ms.Task(*({"x": rng.normal(size=(n, 3)), "y": rng.normal(size=(n, 2))} for n in BATCH))
+
+
+task = _task(1)
+other_task = _task(2)
+
+
+def predict(theta: Any, batch: Any, activation: Any = nn.tanh) -> Any:
+    first, second, last = theta["layers"]
+    x = activation(batch["x"] @ first["w"] + first["b"])
+    x = activation(x @ second["w"] + second["b"])
+    return x @ last["w"] + last["b"]
+
+
+def squares(theta: Any, batch: Any) -> Any:
+    return (predict(theta, batch) - batch["y"]) ** 2
+
+
+def base(theta: Any, batch: Any) -> Any:
+    return ms.array_namespace(theta).mean(squares(theta, batch))
+
+
+def reordered(theta: Any, batch: Any) -> Any:
+    """The same function, summed in another order."""
+    xp = ms.array_namespace(theta)
+    return xp.sum(xp.flip(xp.mean(squares(theta, batch), axis=0))) / 2
+
+
+def summed(theta: Any, batch: Any) -> Any:
+    xp = ms.array_namespace(theta)
+    return xp.sum(xp.mean(squares(theta, batch), axis=1))
+
+
+def halved(theta: Any, batch: Any) -> Any:
+    return base(theta, batch) / 2
+
+
+def per_output(theta: Any, batch: Any) -> Any:
+    return 2 * base(theta, batch)
+
+
+def shifted(theta: Any, batch: Any) -> Any:
+    return base(theta, batch) + 0.918938533204673
+
+
+def decayed(theta: Any, batch: Any) -> Any:
+    xp = ms.array_namespace(theta)
+    leaves = [leaf for layer in theta["layers"] for leaf in layer.values()]
+    return base(theta, batch) + 0.005 * sum(xp.sum(leaf * leaf) for leaf in leaves)
+
+
+def summed_and_decayed(theta: Any, batch: Any) -> Any:
+    return decayed(theta, batch) + summed(theta, batch) - base(theta, batch)
+
+
+def detached(theta: Any, batch: Any) -> Any:
+    first, *rest = theta["layers"]
+    first = first | {"b": ms.get_backend().stop_gradient(first["b"])}
+    return base({"layers": [first, *rest]}, batch)
+
+
+def without_bias(theta: Any, batch: Any) -> Any:
+    *rest, last = theta["layers"]
+    return base({"layers": [*rest, {"w": last["w"], "b": 0.0}]}, batch)
+
+
+def narrow(theta: Any, batch: Any) -> Any:
+    xp = ms.array_namespace(theta)
+    wide = theta["layers"][0]["w"].dtype
+    x = batch["x"] @ theta["layers"][0]["w"] + theta["layers"][0]["b"]
+    x = xp.astype(xp.astype(nn.tanh(x), xp.float32), wide)
+    for layer in theta["layers"][1:2]:
+        x = nn.tanh(x @ layer["w"] + layer["b"])
+    last = theta["layers"][2]
+    return xp.mean((x @ last["w"] + last["b"] - batch["y"]) ** 2)
+
+
+_noise = np.random.default_rng()
+
+
+def random(theta: Any, batch: Any) -> Any:
+    return base(theta, batch) * (1 + 1e-3 * _noise.normal())
+
+
+def abs_net(theta: Any, batch: Any) -> Any:
+    xp = ms.array_namespace(theta)
+    first, *rest = theta["layers"]
+    return base({"layers": [first | {"b": xp.abs(first["b"])}, *rest]}, batch)
+
+
+def abs_by_where(theta: Any, batch: Any) -> Any:
+    xp = ms.array_namespace(theta)
+    first, *rest = theta["layers"]
+    return base({"layers": [first | {"b": xp.where(first["b"] >= 0, first["b"], -first["b"])}, *rest]}, batch)
+
+
+def dead_input(theta: Any, batch: Any) -> Any:
+    """An activation whose argument is zero whatever the parameters are."""
+    xp = ms.array_namespace(theta)
+    return base(theta, batch) + xp.mean(xp.abs((batch["x"] - batch["x"]) @ theta["layers"][0]["w"]))
+
+
+def data_kink(theta: Any, batch: Any) -> Any:
+    xp = ms.array_namespace(theta)
+    return base(theta, batch) + xp.mean(xp.abs(batch["z"] @ theta["layers"][0]["w"]))
+
+
+def data_kink_by_where(theta: Any, batch: Any) -> Any:
+    xp = ms.array_namespace(theta)
+    z = batch["z"] @ theta["layers"][0]["w"]
+    return base(theta, batch) + xp.mean(xp.where(z >= 0, z, -z))
+
+
+zeros_task = ms.Task(*(batch | {"z": np.concatenate([batch["x"][:-1], np.zeros((1, 3))])} for batch in task))
+
+
+def transposed(theta: Any, batch: Any) -> Any:
+    xp = ms.array_namespace(theta)
+    first, second, last = theta["layers"]
+    return base({"layers": [first, second | {"w": xp.permute_dims(second["w"], (1, 0))}, last]}, batch)
+
+
+def exchanged(theta: Any, batch: Any) -> Any:
+    first, second, last = theta["layers"]
+    return base({"layers": [first | {"b": second["b"]}, second | {"b": first["b"]}, last]}, batch)
+
+
+def flattened_otherwise(theta: Any, batch: Any) -> Any:
+    xp = ms.array_namespace(theta)
+    first, second, last = theta["layers"]
+    w = xp.reshape(xp.permute_dims(xp.reshape(last["w"], (2, 2, 2)), (1, 0, 2)), (HIDDEN, 2))
+    return base({"layers": [first, second, last | {"w": w}]}, batch)
+
+
+def _normalised(theta: Any, batch: Any, epsilon: float, correction: int, axis: int = 0) -> Any:
+    xp = ms.array_namespace(theta)
+    first, second, last = theta["layers"]
+
+    def norm(x: Any) -> Any:
+        x = x - xp.mean(x, axis=axis, keepdims=True)
+        variance = xp.sum(x * x, axis=axis, keepdims=True) / (x.shape[axis] - correction)
+        return x / xp.sqrt(variance + epsilon)
+
+    x = nn.tanh(norm(batch["x"] @ first["w"]) + first["b"])
+    x = nn.tanh(norm(x @ second["w"]) + second["b"])
+    return xp.mean((x @ last["w"] + last["b"] - batch["y"]) ** 2)
+
+
+def batch_norm(theta: Any, batch: Any) -> Any:
+    return _normalised(theta, batch, 1e-5, 0)
+
+
+def batch_norm_epsilon(theta: Any, batch: Any) -> Any:
+    return _normalised(theta, batch, 1e-3, 0)
+
+
+def batch_norm_unbiased(theta: Any, batch: Any) -> Any:
+    return _normalised(theta, batch, 1e-5, 1)
+
+
+def layer_norm(theta: Any, batch: Any) -> Any:
+    return _normalised(theta, batch, 1e-5, 0, 1)
+
+
+def layer_norm_epsilon(theta: Any, batch: Any) -> Any:
+    return _normalised(theta, batch, 1e-6, 0, 1)
+
+
+def other_activation(theta: Any, batch: Any) -> Any:
+    """tanh with two terms too few: nothing that a comparison knows of."""
+    xp = ms.array_namespace(theta)
+    y = predict(theta, batch, lambda x: nn.tanh(x) * (1 + 1e-4 * x * x))
+    return xp.mean((y - batch["y"]) ** 2)
+
+
+def raising(theta: Any, batch: Any) -> Any:
+    raise ValueError("these shapes do not go together")
+
+
+def vector(theta: Any, batch: Any) -> Any:
+    return ms.array_namespace(theta).mean(squares(theta, batch), axis=1)
+
+
+def nan(theta: Any, batch: Any) -> Any:
+    xp = ms.array_namespace(theta)
+    return base(theta, batch) + xp.sum(xp.sqrt(batch["x"]))

@@ -1,13 +1,15 @@
 """A law in extended precision: what is equal to what exactly, and how far rounding moves each side.
 
 The law's own code runs on the NumPy backend in `numpy.longdouble`: once as it is, and for each seed with arithmetic
-that is wrong by relative perturbations of a known size, applied wherever a tree is put together, that is to the
-arguments and results of every loss, derivative, product and step. No result under test has a part in it.
+that is wrong by relative perturbations of a known size, as docs/error-model.md has them for scenarios: in the result of
+every operation, and in the arguments and results of every loss, derivative, product and step, which is wherever a tree
+is put together. No result under test has a part in it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,9 @@ from metaspec.choice import get_backend
 from metaspec.conformance import errors
 from metaspec.conformance.laws.claims import Claim, Equal, Within
 from metaspec.conformance.laws.lawful import Lawful, claims
+from metaspec.conformance.oracles.extended import perturbation
 from metaspec.conformance.plain import leaves
-from metaspec.protocol import Backend
+from metaspec.protocol import Backend, is_floating
 
 EXTENDED = "longdouble"
 
@@ -74,28 +77,20 @@ def _amplifications(exact: Equal | Within, moved: list[Equal | Within]) -> tuple
 
 @cache
 def _perturbing() -> Any:
-    numpy_backend: Any = type(get_backend("numpy"))
+    rounding: Any = import_module("metaspec.backends.numpy.rounding").RoundingBackend
 
-    class Perturbing(numpy_backend):  # type: ignore[misc]
-        """The NumPy backend with arithmetic that is wrong in a known measure."""
-
-        def __init__(self, seed: int) -> None:
-            super().__init__()
-            self._rng = np.random.default_rng(seed)
+    class Perturbing(rounding):  # type: ignore[misc]
+        """Rounds where a tree is put together, too: the arguments and results of losses, derivatives, steps."""
 
         def tree_unflatten(self, structure: Any, leaves: Sequence[Any]) -> Any:
             return super().tree_unflatten(structure, [self._moved(leaf) for leaf in leaves])
 
         def _moved(self, leaf: Any) -> Any:
-            if not self.is_array(leaf) or "float" not in self.dtype_name(leaf):
-                return leaf
-            signs = self._rng.integers(0, 2, size=leaf.shape) * 2 - 1
-            factors = 1 + errors.PERTURBATION * np.asarray(signs).astype(np.longdouble)
-            return leaf * np.asarray(factors).astype(leaf.dtype)
+            return leaf * 1.0 if self.is_array(leaf) and is_floating(self.dtype_name(leaf)) else leaf
 
     return Perturbing
 
 
 def _perturbed(seed: int) -> Backend:
-    backend: Backend = _perturbing()(seed)
+    backend: Backend = _perturbing()(perturbation(errors.PERTURBATION, seed).factors)
     return backend

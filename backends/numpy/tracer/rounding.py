@@ -7,7 +7,7 @@ that only choose, move or copy entries are exact, as they are in every format.
 from collections.abc import Callable
 from typing import Any
 
-from .core import Array, Box, Params, Primitive, Shape, Trace, is_float
+from .core import NUMPY, Array, Box, Params, Primitive, Shape, Trace, is_float
 from .outputs import as_array, as_arrays, map_outputs
 from .rules.elementwise import multiply
 from .rules.structure import astype
@@ -26,8 +26,8 @@ class RoundTrace(Trace):
 
     __slots__ = ("factors",)
 
-    def __init__(self, inputs: list[Array], factors: Factors) -> None:
-        super().__init__(Box, inputs)
+    def __init__(self, inputs: list[Array], factors: Factors, box: type[Box] = Box) -> None:
+        super().__init__(box, inputs)
         self.factors = factors
 
     def owns(self, x: Any) -> bool:
@@ -36,7 +36,10 @@ class RoundTrace(Trace):
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
         out = primitive(*[arg.value if self.owns(arg) else arg for arg in args], **params)
         if primitive.name not in EXACT and is_float(out):
-            out = multiply(out, astype(as_array(self.factors(tuple(out.shape))), out.dtype))
+            factors = as_array(self.factors(tuple(out.shape)))
+            out = (
+                out * factors.astype(out.dtype) if isinstance(out, NUMPY) else multiply(out, astype(factors, out.dtype))
+            )
         return self.box(self, out)
 
 

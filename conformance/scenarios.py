@@ -111,7 +111,7 @@ def _edges() -> Iterator[Scenario]:
 
 
 def _linear() -> Iterator[Scenario]:
-    like = {"a": shaped(2, 3), "b": shaped(3)}
+    like = {"a": shaped(2, 2), "b": shaped(3)}
     params, task = parameters(30, like), problems.linear(34, like)
     for name, algorithm in _algorithms(0.5, 3, 2.0, ConjugateGradient(steps=2), 0.25).items():
         yield _scenario(f"linear-loss/{name}", "linear", params, task, algorithm, "MS-EDGE-3")
@@ -131,7 +131,7 @@ def _networks() -> Iterator[Scenario]:
 def _classifiers() -> Iterator[Scenario]:
     cases = (
         ("logistic", {"w": shaped(3), "b": shaped()}, problems.classification(50, 3, 2)),
-        ("softmax", {"w": shaped(3, 4), "b": shaped(4)}, problems.classification(52, 3, 4)),
+        ("softmax", {"w": shaped(2, 4), "b": shaped(4)}, problems.classification(52, 2, 4)),
     )
     for loss, like, task in cases:
         params = parameters(54, like, 0.5)

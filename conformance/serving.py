@@ -63,6 +63,11 @@ class Course:
         """Whether no further worker is to be started."""
         return self.deaths >= DEATHS or (self.left is not None and not self.left)
 
+    @property
+    def share(self) -> float:
+        """The jobs left for each worker."""
+        return len(self.left or ()) / self.threads
+
     def take(self, from_the_end: bool) -> Job | None:
         """The next job, or None where none is to be done."""
         try:
@@ -98,11 +103,10 @@ class Line:
                     course = Course(self.waiting.popleft(), threads=1)
                     self.courses.append(course)
                     return course, False
-                known = [(len(course.left) / course.threads, course) for course in self.courses if course.left]
-                share, course = max(known, key=lambda pair: pair[0], default=(0.0, None))
-                if course is not None and share >= WORTH:
-                    course.threads += 1
-                    return course, True
+                busiest = max(self.courses, key=lambda course: course.share, default=None)
+                if busiest is not None and busiest.share >= WORTH:
+                    busiest.threads += 1
+                    return busiest, True
                 if all(course.left is not None for course in self.courses):
                     return None
                 self.changed.wait()

@@ -7,7 +7,7 @@ import numpy as np
 
 from metaspec.conformance.laws.bench import Array, Bench, Tree
 from metaspec.conformance.laws.claims import Claim, Equal
-from metaspec.conformance.laws.law import PROTOCOL, law
+from metaspec.conformance.laws.law import ONE_FORMAT, PROTOCOL, law
 from metaspec.conformance.laws.on import scenarios, several_tasks
 from metaspec.conformance.laws.small import alone, small
 from metaspec.conformance.plain import leaves_with_paths
@@ -24,6 +24,7 @@ STACKABLE = scenarios("stacked/maml", "sequence/fomaml", "stacked/reptile", "seq
     "MS-BATCH-1",
     on=scenarios("ragged/{}"),
     applies=several_tasks,
+    dtypes=ONE_FORMAT,
 )
 def duplicated_tasks(at: Bench) -> Iterator[Claim]:
     once, twice = at.batch_meta_gradient(), at.batch_meta_gradient(tasks=[*at.tasks, *at.tasks])
@@ -38,6 +39,7 @@ def duplicated_tasks(at: Bench) -> Iterator[Claim]:
     "MS-INNER-1",
     on=scenarios("ragged/{}"),
     applies=several_tasks,
+    dtypes=ONE_FORMAT,
 )
 def permuted_tasks(at: Bench) -> Iterator[Claim]:
     forwards, backwards = at.batch_meta_gradient(), at.batch_meta_gradient(tasks=at.tasks[::-1])
@@ -75,6 +77,7 @@ def _as_one_by_one(at: Bench, batch: MetaGradient, single: list[MetaGradient], n
     "MS-BATCH-1",
     on=STACKABLE,
     applies=_of_one_size,
+    dtypes=ONE_FORMAT,
 )
 def stacked_tasks(at: Bench) -> Iterator[Claim]:
     single = [at.meta_gradient(task=task) for task in at.tasks]
@@ -89,6 +92,7 @@ def stacked_tasks(at: Bench) -> Iterator[Claim]:
     "MS-BATCH-2",
     on=scenarios("ragged/{}"),
     applies=several_tasks,
+    dtypes=ONE_FORMAT,
 )
 def tasks_of_different_sizes(at: Bench) -> Iterator[Claim]:
     single = [at.meta_gradient(task=task) for task in at.tasks]
@@ -100,6 +104,7 @@ def tasks_of_different_sizes(at: Bench) -> Iterator[Claim]:
     "Δ of a batch of one task is that task's",
     "MS-BATCH-1",
     on=small,
+    dtypes=ONE_FORMAT,
 )
 def one_task(at: Bench) -> Iterator[Claim]:
     alone = at.tasks[:1]
@@ -115,6 +120,7 @@ def one_task(at: Bench) -> Iterator[Claim]:
     on=small,
     applies=alone,
     subject=PROTOCOL,
+    dtypes=ONE_FORMAT,
 )
 def nested_vmap(at: Bench) -> Iterator[Claim]:
     B = at.B

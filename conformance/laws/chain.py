@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from metaspec.algorithms import FOMAML
 from metaspec.conformance.laws.bench import Bench, Tree
 from metaspec.conformance.laws.claims import Claim, Equal
-from metaspec.conformance.laws.law import law
+from metaspec.conformance.laws.law import ONE_FORMAT, law
 from metaspec.conformance.laws.on import algorithm, scenarios
 from metaspec.conformance.scenario import Scenario
 from metaspec.trees import add_scaled, subtract, tree_map
@@ -81,6 +81,7 @@ def proximal_path(at: Bench) -> Iterator[Claim]:
     "MS-INNER-2",
     on=scenarios("tanh-network-1/maml/steps-3", "per-leaf-rates/maml"),
     applies=algorithm("MAML"),
+    dtypes=ONE_FORMAT,
 )
 def chain_of_products(at: Bench) -> Iterator[Claim]:
     path = [at.adapt(at.inner(steps=k)) for k in range(at.algorithm.inner.steps + 1)]

@@ -9,6 +9,7 @@ from metaspec.conformance.laws.claims import Claim
 from metaspec.conformance.scenario import Scenario
 
 PROTOCOL = "protocol"
+ONE_FORMAT = ("float64",)  # for laws of how things are put together: the scenarios see to the digits of each format
 
 Check = Callable[[Bench], Iterator[Claim]]
 

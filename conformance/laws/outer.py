@@ -9,7 +9,7 @@ from metaspec.algorithms import MAML
 from metaspec.conformance.laws.bench import Array, Bench, Tree
 from metaspec.conformance.laws.claims import Claim, Equal
 from metaspec.conformance.laws.directions import direction
-from metaspec.conformance.laws.law import law
+from metaspec.conformance.laws.law import ONE_FORMAT, law
 from metaspec.conformance.laws.on import algorithm, scenarios
 from metaspec.conformance.laws.small import small
 from metaspec.conformance.oracles import quadratic
@@ -42,7 +42,7 @@ def _one_rate(scenario: Scenario) -> bool:
     "MS-BACKEND-8",
     on=scenarios("least-squares/maml/steps-1", "least-squares/fomaml/steps-1", "least-squares/reptile/steps-1"),
     applies=_small_quadratic,
-    dtypes=("float64",),
+    dtypes=ONE_FORMAT,
 )
 def gradient_of_a_delta(at: Bench) -> Iterator[Claim]:
     v = direction(at, 4)
@@ -76,6 +76,7 @@ def _gradient_of_a_delta(scenario: Scenario) -> Any:
     "MS-BACKEND-8",
     on=small,
     applies=algorithm("MAML"),
+    dtypes=ONE_FORMAT,
 )
 def delta_is_a_gradient(at: Bench) -> Iterator[Claim]:
     B, (u, w) = at.B, (direction(at, seed) for seed in (5, 6))

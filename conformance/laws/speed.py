@@ -9,7 +9,7 @@ import metaspec as ms
 from metaspec.conformance.laws.bench import Array, Bench, Tree
 from metaspec.conformance.laws.claims import Claim, Equal, Holds
 from metaspec.conformance.laws.directions import direction
-from metaspec.conformance.laws.law import PROTOCOL, law
+from metaspec.conformance.laws.law import ONE_FORMAT, PROTOCOL, law
 from metaspec.conformance.laws.small import alone, small
 from metaspec.solvers import ConjugateGradient
 from metaspec.trees import add_scaled, dot, scale
@@ -23,6 +23,7 @@ protocol = partial(law, subject=PROTOCOL, on=small, applies=alone)
     "MS-BACKEND-6",
     on=small,
     applies=alone,
+    dtypes=ONE_FORMAT,
 )
 def compiled_algorithm(at: Bench) -> Iterator[Claim]:
     def both(params: Tree, task: ms.Task) -> Tree:
@@ -109,6 +110,7 @@ def scan(at: Bench) -> Iterator[Claim]:
     "conjugate gradients inside of compile take the same steps to the same x",
     "MS-BACKEND-6",
     "MS-SOLVE-1",
+    dtypes=ONE_FORMAT,
 )
 def compiled_solve(at: Bench) -> Iterator[Claim]:
     B, c, d = at.B, direction(at, 1), direction(at, 2)
@@ -127,7 +129,11 @@ def compiled_solve(at: Bench) -> Iterator[Claim]:
 
 
 @protocol(
-    "nested-compile", "compile within compile, and derivatives of what is compiled", "MS-BACKEND-6", "MS-BACKEND-1"
+    "nested-compile",
+    "compile within compile, and derivatives of what is compiled",
+    "MS-BACKEND-6",
+    "MS-BACKEND-1",
+    dtypes=ONE_FORMAT,
 )
 def nested_compile(at: Bench) -> Iterator[Claim]:
     B, batch = at.B, at.task.support

@@ -24,6 +24,7 @@ from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task
 
 if TYPE_CHECKING:
     from metaspec import data, nn, training
+    from metaspec.conformance.compare import compare
     from metaspec.training import meta_test, meta_train
 
 __version__ = "0.1.0"
@@ -52,6 +53,7 @@ __all__ = [
     "asarray",
     "backend_context",
     "batch_meta_gradient",
+    "compare",
     "compile",
     "data",
     "errors",
@@ -67,6 +69,7 @@ __all__ = [
 ]
 
 _LAZY = {  # imported on first use, so that `import metaspec` stays light
+    "compare": "metaspec.conformance.compare",
     "data": "metaspec.data",
     "nn": "metaspec.nn",
     "training": "metaspec.training",

@@ -44,6 +44,11 @@ class Bench:
         """Whom sides are held against."""
         return REFERENCE if self.extended else self.baseline
 
+    @property
+    def rival(self) -> str:
+        """The same in a sentence."""
+        return "the reference" if self.extended else self.baseline
+
     def cells(self, side: str, own: Variant, other: Variant) -> Cells:
         """The side on its variant against the yardstick on the other.
 

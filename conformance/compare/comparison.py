@@ -58,7 +58,9 @@ class SideReport:
         cell = self.cells[stage][leaf]
         where = stage if leaf == "loss" else f"{stage}, {leaf}"
         what = (
-            "is not finite on one of the two, or not zero against an exact zero"
+            "NaN or infinity"
+            if not cell.finite
+            else "not zero, where the other is exactly zero"
             if math.isinf(cell.relative)
             else f"{cell.digits:.1f} digits agree, {cell.expected_digits:.1f} have to"
         )

@@ -30,6 +30,7 @@ class Cell:
         tolerance: Up to which error the two agree.
         expected: The relative difference that the tolerance stands for.
         limit: The digits that the format holds.
+        finite: Whether both have values.
     """
 
     relative: float
@@ -37,6 +38,7 @@ class Cell:
     tolerance: float
     expected: float
     limit: float
+    finite: bool = True
 
     @property
     def agrees(self) -> bool:
@@ -148,7 +150,7 @@ def _size(x: Any) -> float:
 def _cell(x: Any, r: Any, noise: float, roundoff: float, exact: bool) -> Cell:
     size, difference, limit = _size(r), distance(x, r), -math.log10(roundoff)
     if difference == math.inf:
-        return Cell(math.inf, math.inf, TOLERANCE, 0.0, limit)
+        return Cell(math.inf, math.inf, TOLERANCE, 0.0, limit, False)
     wide = exact and roundoff / 64 > EXTENDED_ROUNDOFF
     tolerance = TOLERANCE if wide else 2 * TOLERANCE
     noise = noise if math.isfinite(noise) else size

@@ -38,7 +38,7 @@ class Scale:
 
     def labels(self) -> tuple[str, ...]:
         """The ticks as text."""
-        return tuple(f"{tick:.0e}" if self.log and not 1e-3 <= tick < 1e4 else figure(tick, 6) for tick in self.ticks)
+        return tuple(_power(tick) if self.log and not 1e-3 <= tick < 1e4 else figure(tick, 6) for tick in self.ticks)
 
 
 def scale(figures: Iterable[float], start: float, end: float, log: bool = False) -> Scale:
@@ -50,7 +50,8 @@ def scale(figures: Iterable[float], start: float, end: float, log: bool = False)
         return Scale(ticks[0], ticks[-1], start, end, True, ticks)
     if high == low:
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
-    step = _round((high - low) / 5)
+    whole = all(float(x).is_integer() for x in shown)
+    step = max(1.0, _round((high - low) / 5, (1, 2, 5, 10))) if whole else _round((high - low) / 5)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = _multiples(step, range(first, last + 1))
     return Scale(ticks[0], ticks[-1], start, end, False, ticks)
@@ -69,10 +70,17 @@ def _decades(low: float, high: float) -> tuple[float, ...]:
     return tuple(ticks[start : max(end, start + 1) + 1])
 
 
-def _round(x: float) -> float:
-    """The next of 1, 2, 2.5, 5, 10 times a power of ten."""
+def _round(x: float, factors: Sequence[float] = (1, 2, 2.5, 5, 10)) -> float:
+    """The next of these factors times a power of ten."""
     power = 10.0 ** math.floor(math.log10(x))
-    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= x * (1 - 1e-9))
+    return next(m * power for m in factors if m * power >= x * (1 - 1e-9))
+
+
+def _power(x: float) -> str:
+    """A figure m 10^e, m of one digit, the exponent raised."""
+    m, _, e = f"{x:.0e}".partition("e")
+    raised = str(int(e)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"10{raised}" if m == "1" else f"{m}·10{raised}"
 
 
 def _multiples(step: float, factors: Sequence[int]) -> tuple[float, ...]:

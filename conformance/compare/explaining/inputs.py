@@ -26,7 +26,7 @@ def randomness(case: Case) -> Iterator[Proposal]:
     yield Proposal(
         "randomness",
         f"{case.side} is not deterministic: two equal calls differ by {spread:.2g} in {case.leaf} at {case.stage}, "
-        f"where it is {apart:.2g} from {case.bench.against}; draw what is random outside and hand it in with the batch",
+        f"where it is {apart:.2g} from {case.bench.rival}; draw what is random outside and hand it in with the batch",
         "the same call twice",
         final=True,
         settled=bool(spread > apart / 100 or (np.isnan(spread) and apart > 0)) and spread > 0,
@@ -67,7 +67,7 @@ def kink(case: Case) -> Iterator[Proposal]:
         yield Proposal(
             "kink",
             f"a kink: the {'data lie' if with_data else 'parameters lie'} where there is no derivative{alone}, and "
-            f"what {case.side} takes for one there is not what {case.bench.against} takes (docs/kinks.md)",
+            f"what {case.side} takes for one there is not what {case.bench.rival} takes (docs/kinks.md)",
             f"{what} moved by {MOVE:.1%} of their size, two draws",
             trials,
             final=True,

@@ -30,7 +30,7 @@ def unused_leaf(case: Case) -> Iterator[Proposal]:
             yield Proposal(
                 "unused leaf",
                 f"{case.side}'s loss {_how(used)} {', '.join(deaf)}",
-                f"{', '.join(deaf)} {what} for {case.bench.against} too",
+                f"{', '.join(deaf)} {what} for {case.bench.rival} too",
                 ((case.own, _without(case.other, deaf, fill)),),
             )
     deaf = [name for name in own if np.any(own[name]) and not np.any(other[name])]
@@ -39,7 +39,7 @@ def unused_leaf(case: Case) -> Iterator[Proposal]:
         for what, fill in (("held fast", None), ("set to 0", 0.0), ("set to 1", 1.0)):
             yield Proposal(
                 "unused leaf",
-                f"{case.side} uses {', '.join(deaf)}, which the loss of {case.bench.against} {_how(used)}",
+                f"{case.side} uses {', '.join(deaf)}, which the loss of {case.bench.rival} {_how(used)}",
                 f"{', '.join(deaf)} {what} for {case.side} too",
                 ((_without(case.own, deaf, fill), case.other),),
             )
@@ -60,7 +60,7 @@ def affine(case: Case) -> Iterator[Proposal]:
         return
     parts, kinds = [], []
     if factor != Law(1.0):
-        parts.append(f"{case.side}'s loss is {_named(factor, case.own.task)} that of {case.bench.against}")
+        parts.append(f"{case.side}'s loss is {_named(factor, case.own.task)} that of {case.bench.rival}")
         kinds.append("reduction")
     if constant.k:
         parts.append(f"{'and ' if parts else case.side + chr(39) + 's loss '}has a constant {_worded(constant)} more")

@@ -40,7 +40,7 @@ def narrow_format(case: Case) -> Iterator[Proposal]:
         yield Proposal(
             "dtype",
             f"{case.side} computes something in {name}: it agrees to that format's digits, and between points that are "
-            f"{4 * narrow:.0e} apart its values are rough by {own:.0e} (those of {case.bench.against} by {other:.0e})",
+            f"{4 * narrow:.0e} apart its values are rough by {own:.0e} (those of {case.bench.rival} by {other:.0e})",
             f"values at {POINTS} points that lie {4 * narrow:.0e} apart: smooth, or rough like {name}",
             final=True,
             settled=own > narrow / 64 and other < own / 64,

@@ -17,10 +17,12 @@ class Built(NamedTuple):
     Attributes:
         run: One computation, done when it returns; what it returns, `arrays` takes.
         arrays: The meta-gradient as NumPy arrays by the case's names of parameters; None of a form with another result.
+        work: How often a call does what the time is asked for.
     """
 
     run: Callable[[], Any]
     arrays: Callable[[Any], Mapping[str, Any]] | None
+    work: int = 1
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, Literal
 
 from metaspec.algorithm import Algorithm
 from metaspec.arrays import computing, plain_leaves, wide_format
 from metaspec.batching import chosen_chunk, over_tasks
-from metaspec.checks import checked_integer
+from metaspec.checks import check_choice, checked_integer
 from metaspec.choice import backend_context, chosen_backend, resolve
 from metaspec.errors import InvalidTypeError
 from metaspec.protocol import Backend
@@ -27,6 +27,8 @@ from metaspec.validation import (
 )
 
 UserLoss = Callable[[Tree, Tree], Any]
+Tier = Literal["default", "native"]
+TIERS: tuple[Tier, ...] = ("default", "native")
 
 
 def meta_gradient(
@@ -180,18 +182,33 @@ def adapt(
         return B.detach(theta)
 
 
-def compile(f: Callable[..., Tree], *, backend: str | Backend | None = None) -> Callable[..., Tree]:
+def compile(
+    f: Callable[..., Tree],
+    *,
+    tier: Tier = "default",
+    donate: Sequence[int] = (),
+    backend: str | Backend | None = None,
+) -> Callable[..., Tree]:
     """f made fast for repeated calls with arguments of equal structure, shapes and dtypes.
 
     Args:
         f: A pure function of trees of arrays, such as a closure over `batch_meta_gradient`. It is traced: it must not
             look at the values of its arguments. Arguments by position; a leaf that is no array (a number, a string) is
             a constant of the trace, and each new value of it a new trace: pass as an array what changes often.
+        tier: "default": what takes seconds to compile. "native": machine code from the framework's best compiler,
+            however long that takes. They differ in PyTorch, whose default replays the recorded operations: native code
+            (torch.compile's, with a C++ compiler) is two to four times faster, after up to a minute and a half of
+            compiling, of which the logger "metaspec" tells; PyTorch keeps it on disk for the next process.
+        donate: Positions of arguments whose memory the results may use: parameters that a training step replaces, say.
+            They must not be read after the call. JAX makes use of it; elsewhere it has no effect.
         backend: Name or instance; by default as chosen at each call, else the framework of the arguments.
 
     Returns:
         A function of the same arguments. The first call with new shapes traces and compiles. Errors that depend on
         values (NonFiniteError) are not raised inside: look at `diagnostics.finite`.
+
+    Raises:
+        InvalidArgumentError, InvalidTypeError: f is no function, an unknown tier, a position that is none.
 
     Example:
         >>> step = ms.compile(lambda params, tasks: ms.batch_meta_gradient(algo, loss, params, tasks))
@@ -199,6 +216,8 @@ def compile(f: Callable[..., Tree], *, backend: str | Backend | None = None) -> 
     """
     if not callable(f):
         raise InvalidTypeError(f"compile: expected a function of trees of arrays, got {type(f).__name__}")
+    check_choice(tier, "compile: tier", TIERS)
+    donated = tuple(checked_integer(position, "compile: donate", least=0) for position in donate)
     compiled: dict[Backend, Callable[..., Tree]] = {}
     seen: dict[Any, tuple[Backend, str | None]] = {}  # kinds of leaves that were looked at -> what was found
 
@@ -206,7 +225,8 @@ def compile(f: Callable[..., Tree], *, backend: str | Backend | None = None) -> 
         B = resolve(backend, leaves, "arguments")
         check_foreign(B, args, "arguments")
         if B not in compiled:
-            compiled[B] = B.compile(f)
+            as_asked = tier != "default" or donated
+            compiled[B] = B.compile_as(f, native=tier == "native", donate=donated) if as_asked else B.compile(f)
         return B, wide_format(B, args)
 
     @wraps(f)

@@ -233,6 +233,16 @@ class Backend(ABC):
         """f made fast for repeated calls with equal shapes. Fallback: f."""
         return f
 
+    def compile_as(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
+        """`compile` with the caller's wishes, each followed where the framework knows of such a thing. Fallback: none.
+
+        Args:
+            f: As for `compile`.
+            native: Machine code from the framework's best compiler, however long it takes.
+            donate: Positions of arguments whose memory may be used for results; the caller reads them no more.
+        """
+        return self.compile(f)
+
     # --- for adapters -------------------------------------------------------------------------------------------------
 
     def unsupported(self, member: str) -> UnsupportedError:

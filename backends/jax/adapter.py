@@ -117,7 +117,10 @@ class JaxBackend(Backend):
         return jax.checkpoint(f)
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        jitted = jax.jit(f)
+        return self.compile_as(f, native=False, donate=())
+
+    def compile_as(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
+        jitted = jax.jit(f, donate_argnums=tuple(donate))
         constants = TraceCache(self, f, lambda flat, arrays: jax.jit(flat).lower(*arrays).compile(), lambda x: x.aval)
 
         def compiled(*args: Tree) -> Tree:

@@ -7,8 +7,9 @@ from typing import Any
 import array_api_compat.torch as compat
 import torch
 from torch._C import _functorch
-from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+from metaspec.backends.torch.compiling import compiled_natively, recorded
 from metaspec.errors import DtypeNotHonouredError, MutationError
 from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
@@ -154,23 +155,18 @@ class TorchBackend(Backend):
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return TraceCache(self, f, _graph, lambda x: (x.shape, x.dtype, x.device))
 
+    def compile_as(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
+        if not native:
+            return self.compile(f)
+        return TraceCache(self, f, compiled_natively, lambda x: (x.shape, x.dtype, x.device, x.stride()))
+
     def _map(self, f: Callable[[Any], Any], tree: Tree) -> Tree:
         leaves, structure = self.tree_flatten(tree)
         return self.tree_unflatten(structure, [f(leaf) for leaf in leaves])
 
 
 def _graph(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
-    """The operations that `flat` performs, without the transforms and the Python between them.
-
-    It needs no compiler and a second or two; torch.compile is faster afterwards and takes a minute.
-    """
-    examples = [x.detach().clone() for x in arrays]  # one tensor given twice would become one input
-    graph = make_fx(flat)(*examples)
-    if any(x._version for x in examples):
-        raise MutationError("compile: the function changes its arguments in place; write x + 1, not x += 1")
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
-    return torch.no_grad()(graph)
+    return torch.no_grad()(recorded(flat, arrays))
 
 
 def _wrapped(x: Array) -> bool:

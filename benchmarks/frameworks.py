@@ -1,0 +1,45 @@
+"""Which forms run in which process. A process imports one framework beside NumPy."""
+
+from collections.abc import Callable
+
+from metaspec.benchmarks import ours
+from metaspec.benchmarks.forms import Form
+
+
+def _numpy() -> list[Form]:
+    from metaspec.benchmarks.rivals import analytic, hips_autograd
+
+    return [*ours.forms("numpy"), *analytic.forms(), *hips_autograd.forms()]
+
+
+def _torch() -> list[Form]:
+    from metaspec.benchmarks.rivals import torch_func, torch_libraries
+
+    return [*ours.forms("torch", native=True), *torch_func.forms(), *torch_libraries.forms()]
+
+
+def _jax() -> list[Form]:
+    import jax
+
+    from metaspec.benchmarks.rivals import jax_native
+
+    return [*ours.forms("jax", jax.block_until_ready), *jax_native.forms()]
+
+
+def _tensorflow() -> list[Form]:
+    from metaspec.benchmarks.rivals import tensorflow_native
+
+    return [*ours.forms("tensorflow", tensorflow_native.finished), *tensorflow_native.forms()]
+
+
+RIVALS: dict[str, Callable[[], list[Form]]] = {
+    "numpy": _numpy,
+    "torch": _torch,
+    "jax": _jax,
+    "tensorflow": _tensorflow,
+}
+
+
+def forms(backend: str) -> list[Form]:
+    """metaspec's on this backend, and their rivals; a third party's backend has none."""
+    return RIVALS.get(backend, lambda: ours.forms(backend))()

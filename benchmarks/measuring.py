@@ -1,0 +1,125 @@
+"""Forms of one case, checked and then timed in turn."""
+
+import gc
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from metaspec.benchmarks.cases import Case
+from metaspec.benchmarks.forms import Built, Form
+from metaspec.benchmarks.memory import peak_bytes
+from metaspec.benchmarks.truth import Truth
+
+TURN_SECONDS = 0.03  # seconds that a form gets at a time; at least one call
+LEAST, MOST = 5, 40  # rounds
+SLOW = 1.0  # seconds of a call from which on there are no more rounds than the least
+
+
+@dataclass
+class Record:
+    """What became of one form in one case.
+
+    Attributes:
+        case: Its id.
+        framework: Whose process.
+        form: Its name.
+        kind: As in `Form`.
+        problem: Why there are no times; None where there are.
+        first: Seconds of the first call, which traces and compiles.
+        rounds: Median seconds of a call, for each round.
+        peak: Bytes beyond those in use before, at most, during a call; None where the system does not tell.
+    """
+
+    case: str
+    framework: str
+    form: str
+    kind: str
+    problem: str | None = None
+    first: float | None = None
+    rounds: list[float] = field(default_factory=list)
+    peak: int | None = None
+
+    @property
+    def median(self) -> float | None:
+        """Of the rounds."""
+        return statistics.median(self.rounds) if self.rounds else None
+
+
+class Turn(NamedTuple):
+    """A form that takes turns with others; `warm`: seconds of a call, about."""
+
+    record: Record
+    built: Built
+    warm: float
+
+
+def measure(framework: str, forms: list[Form], case: Case, truth: Truth, seconds: float) -> Iterator[Record]:
+    """A record for each form that applies to the case.
+
+    Every form is built, called and held against the truth first; then all take turns, in every round each.
+
+    Args:
+        framework: For the records.
+        forms: In the order in which they take turns.
+        case: What to compute.
+        truth: What it gives.
+        seconds: For the rounds of a form, about.
+    """
+    records: list[Record] = []
+    running: list[Turn] = []
+    for form in forms:
+        record = Record(case.id, framework, form.name, form.kind, form.missing())
+        built = None
+        if record.problem is None:
+            try:
+                built = form.build(case)
+                if built is None:
+                    continue
+                running.append(Turn(record, built, _checked(record, built, truth)))
+            except Exception as error:  # a rival's failure is a line of the table
+                record.problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        records.append(record)
+    usable = [turn for turn in running if turn.record.problem is None]
+    _take_turns(usable, seconds)
+    for turn in usable:
+        turn.record.peak = peak_bytes(turn.built.run)
+    yield from records
+
+
+def _checked(record: Record, built: Built, truth: Truth) -> float:
+    """Seconds of a warm call."""
+    start = time.perf_counter()
+    found = built.run()
+    record.first = time.perf_counter() - start
+    if built.arrays is not None:
+        wrong = truth.problem(built.arrays(found))
+        record.problem = None if wrong is None else f"wrong: {wrong}"
+    start = time.perf_counter()
+    built.run()
+    return time.perf_counter() - start
+
+
+def _take_turns(running: list[Turn], seconds: float) -> None:
+    rounds = [_rounds(turn.warm, seconds) for turn in running]
+    gc.collect()
+    for number in range(max(rounds, default=0)):
+        for turn, limit in zip(running, rounds, strict=True):
+            if number >= limit:
+                continue
+            run, calls = turn.built.run, max(1, round(TURN_SECONDS / max(turn.warm, 1e-6)))
+            if calls > 1:
+                run()  # what the form before it left in the caches is not its own affair
+            times = []
+            for _ in range(calls):
+                start = time.perf_counter()
+                run()
+                times.append(time.perf_counter() - start)
+            turn.record.rounds.append(statistics.median(times) / turn.built.work)
+
+
+def _rounds(warm: float, seconds: float) -> int:
+    if warm >= SLOW:
+        return LEAST
+    return max(LEAST, min(MOST, round(seconds / max(warm, TURN_SECONDS))))

@@ -1,0 +1,126 @@
+"""A run's figures as lines of tables: from the JSON, so that a table can be made long after the run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One form in one case.
+
+    Attributes:
+        framework: Whose process.
+        form: Its name.
+        first: Seconds of the first call.
+        time: Median seconds of a call.
+        spread: Quartiles of the rounds over the median, lower and upper.
+        of_ours: Time over that of metaspec, compiled, in the same process: the median over rounds of both.
+        of_limit: Time over the least number of gradients times the time of one.
+        peak: Bytes.
+        problem: Why there are no figures.
+    """
+
+    framework: str
+    form: str
+    first: float | None
+    time: float | None
+    spread: tuple[float, float] | None
+    of_ours: float | None
+    of_limit: float | None
+    peak: int | None
+    problem: str | None
+
+
+def rows(results: Json, case: Json) -> Iterator[Row]:
+    """The forms of a case, without the gradients that the limit is made of."""
+    records = [record for record in results["records"] if record["case"] == case["id"]]
+    for framework in dict.fromkeys(record["framework"] for record in records):
+        here = {record["form"]: record for record in records if record["framework"] == framework}
+        ours, limit = here.get("metaspec"), _limit(case, here)
+        for record in here.values():
+            if record["kind"] != "limit":
+                yield _row(record, ours, limit)
+
+
+def _row(record: Json, ours: Json | None, limit: float | None) -> Row:
+    rounds = record["rounds"]
+    time = median(rounds) if rounds else None
+    spread = None
+    if len(rounds) > 1 and time:
+        low, _, high = quantiles(rounds, n=4)
+        spread = low / time, high / time
+    return Row(
+        record["framework"],
+        record["form"],
+        record["first"],
+        time,
+        spread,
+        _paired(rounds, ours["rounds"]) if ours else None,
+        time / limit if time and limit else None,
+        record["peak"],
+        record["problem"],
+    )
+
+
+def _paired(rounds: list[float], others: list[float]) -> float | None:
+    """The median ratio of what ran side by side."""
+    ratios = [a / b for a, b in zip(rounds, others, strict=False)]
+    return median(ratios) if ratios else None
+
+
+def _limit(case: Json, here: dict[str, Json]) -> float | None:
+    """3 K gradients on the support set and one on the query set; of iMAML K + 1 + 2 n and one."""
+    support, query = (here.get(f"gradient, {part}", {}).get("median") for part in ("support", "query"))
+    if not support or not query:
+        return None
+    steps, solver = case["steps"], case["solver_steps"]
+    return float((3 * steps if solver is None else steps + 1 + 2 * solver) * support + query)
+
+
+def duration(seconds: float | None) -> str:
+    """Three digits, in the unit that fits."""
+    if seconds is None:
+        return "–"
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
+
+
+def ratio(value: float | None) -> str:
+    """Two decimals below ten, else three digits."""
+    return "–" if value is None else f"{value:.2f}" if value < 10 else f"{value:.3g}"
+
+
+def mebibytes(count: int | None) -> str:
+    """In MiB."""
+    return "–" if count is None else f"{count / 2**20:.3g}"
+
+
+HEADINGS = ("", "form", "time", "±", "of ours", "of limit", "MiB", "first")
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """The row under HEADINGS; ±: half the distance of the quartiles."""
+    spread = "–" if row.spread is None else f"{50 * (row.spread[1] - row.spread[0]):.0f} %"
+    return (
+        row.framework,
+        row.form,
+        duration(row.time),
+        spread,
+        ratio(row.of_ours),
+        ratio(row.of_limit),
+        mebibytes(row.peak),
+        duration(row.first),
+    )
+
+
+LEGEND = (
+    "time: median of a call; ±: half the distance between the quartiles of the rounds; of ours: time over that of "
+    "metaspec, compiled, on the same backend, round by round; of limit: time over that of the least number of "
+    "gradients; MiB: memory at most, beyond what was in use; first: the first call, which traces and compiles."
+)

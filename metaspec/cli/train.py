@@ -11,7 +11,7 @@ from rich.console import Console
 
 from metaspec.choice import chosen_backend, get_backend
 from metaspec.cli import tables
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, LibraryMissingError
 from metaspec.protocol import Backend
 from metaspec.training import (
     Checkpoints,
@@ -19,6 +19,7 @@ from metaspec.training import (
     Evaluation,
     JsonLines,
     Report,
+    Run,
     TensorBoard,
     error_after,
     load_checkpoint,
@@ -28,12 +29,14 @@ from metaspec.training import (
 )
 from metaspec.training.config import FIELDS, KINDS, Config, effective, read_toml
 from metaspec.training.display import Display
+from metaspec.training.illustrate import illustrate
 from metaspec.training.presets import Experiment
-from metaspec.training.runfolder import RunFolder
+from metaspec.training.runfolder import METRICS, PICTURES, RunFolder
 from metaspec.training.setup import algorithm_of, experiment_of, optimizer_of
 
 DIVERGED = 1
 INTERRUPTED = 130
+MORE = 10  # inner steps after which the papers look at a regression again
 
 
 def register(app: typer.Typer) -> None:
@@ -70,12 +73,12 @@ def train(
     settled = effective(given) if saved is None else saved.config
     B, problem = get_backend(settled.backend), experiment_of(settled)
     run = RunFolder.create(out, settled, B) if saved is None else saved
-    callbacks: list[Any] = [JsonLines(run.folder / "metrics.jsonl"), Display(settled.steps, console)]
+    callbacks: list[Any] = [JsonLines(run.folder / METRICS), Display(settled.steps, console)]
     if tensorboard:
         callbacks.append(TensorBoard(run.folder / "tensorboard"))
     _say(console, ", ".join(f"{k} {v}" for k, v in settled.saved().items()))
     try:
-        reports = _trained(console, run, B, problem, callbacks)
+        reports, done = _trained(console, run, B, problem, callbacks)
     except KeyboardInterrupt:
         _stopped(console, run, B, problem, "interrupted")
         raise typer.Exit(INTERRUPTED) from None
@@ -85,6 +88,11 @@ def train(
         raise typer.Exit(DIVERGED) from None
     console.print(tables.of_reports(reports))
     _say(console, f"saved in {run.folder}")
+    try:
+        files = illustrate(run.folder / PICTURES, B, algorithm_of(settled), problem, done, done.best_params)
+        _say(console, f"pictures: {', '.join(map(str, files))}")
+    except LibraryMissingError as error:
+        _say(console, f"no {error}")
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -112,7 +120,7 @@ def judged(settled: Config, B: Backend, problem: Experiment, params: Any, inner_
 
 def _trained(
     console: Console, run: RunFolder, B: Backend, problem: Experiment, callbacks: list[Any]
-) -> dict[str, Report]:
+) -> tuple[dict[str, Report], Run]:
     settled = run.config
     params = problem.network.init(settled.seed, settled.dtype)
     reports = {"untrained": judged(settled, B, problem, params)}
@@ -144,8 +152,10 @@ def _trained(
     if done.best is not None:
         _say(console, f"the best of {len(done.evaluations)} evaluations: that after {done.best.judged.steps} steps")
     reports["trained"] = judged(settled, B, problem, done.best_params)
+    if problem.metric is None and settled.inner_steps != MORE:
+        reports[f"trained, {MORE} inner steps"] = judged(settled, B, problem, done.best_params, MORE)
     run.save_result(B, done.best_params, done.steps, reports)
-    return reports
+    return reports, done
 
 
 def _stopped(console: Console, run: RunFolder, B: Backend, problem: Experiment, how: str, **more: Any) -> None:

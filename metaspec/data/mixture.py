@@ -116,6 +116,12 @@ class FunctionMixture:
         name = self.families[int(self._kinds(u)[0])]
         return name, tuple(p.item() for p in _parameters(FAMILIES[name], u))
 
+    def values(self, index: int, x: Floats) -> Floats:
+        """Returns the function of task number `index`, without noise, at the points x, of any shape, in float64."""
+        name, parameters = self.family(index)
+        values: Floats = FAMILIES[name].function(np.asarray(x, dtype=np.float64), *parameters)
+        return values
+
     def _kinds(self, u: Floats) -> NDArray[np.int64]:
         return (u[:, 0] * len(self.families)).astype(np.int64)
 

@@ -80,6 +80,12 @@ class Sinusoid:
         u = uniforms(self.seed, self.stream, task_indices(index), 2)
         return float(_scale(u[0, 0], self.amplitude)), float(_scale(u[0, 1], self.phase))
 
+    def values(self, index: int, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns the function of task number `index` at the points x, of any shape, in float64."""
+        A, phase = self.amplitude_and_phase(index)
+        values: NDArray[np.float64] = A * np.sin(np.asarray(x, dtype=np.float64) - phase)
+        return values
+
     def _stack(self, indices: Sequence[int]) -> Task:
         u = uniforms(self.seed, self.stream, indices, 2 + self.shots + self.queries)[..., None]
         A, phase = _scale(u[:, :1], self.amplitude), _scale(u[:, 1:2], self.phase)

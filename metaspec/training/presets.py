@@ -52,6 +52,7 @@ class Settings:
     outer_lr: float
     regularization: float = 2.0
     cg_steps: int = 5
+    clip_norm: float | None = None
 
     def algorithm(self, name: str) -> Algorithm:
         """The algorithm of that name with these settings.
@@ -72,7 +73,8 @@ FUNCTIONS = {
     "maml": Settings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
     "fomaml": Settings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
     "reptile": Settings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
-    "imaml": Settings(inner_lr=0.01, inner_steps=16, outer_lr=2e-3, regularization=2.0),
+    # The curvature of the support loss grows with training, and with it what a solve of a few steps makes of noise.
+    "imaml": Settings(inner_lr=0.001, inner_steps=16, outer_lr=1e-3, regularization=2.0, clip_norm=1.0),
 }
 PICTURES = {
     "maml": Settings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),

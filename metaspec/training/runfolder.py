@@ -1,7 +1,7 @@
 """Where a run is kept on disk, so that it can be gone on with, judged again and compared.
 
 run.json: settings, versions, results. metrics.jsonl: a line per step and evaluation. checkpoints/: to go on with.
-params.safetensors: the result, leaves by name. tensorboard/: where it was asked for.
+params.safetensors: the result, leaves by name. pictures/: of what was learnt. tensorboard/: where it was asked for.
 """
 
 import json
@@ -20,7 +20,7 @@ from metaspec.training.checkpoint import named_leaves, packed
 from metaspec.training.config import Config, effective
 from metaspec.training.evaluate import Report
 
-RUN = "run.json"
+RUN, METRICS, PICTURES = "run.json", "metrics.jsonl", "pictures"
 
 
 @dataclass(frozen=True)

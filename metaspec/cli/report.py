@@ -1,0 +1,33 @@
+"""`metaspec report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metaspec.errors import InvalidArgumentError
+from metaspec.pages import write
+from metaspec.training.report import of_runs
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "report",
+        help="Compare runs of `metaspec train` on one self-contained HTML page: settings, versions, curves, figures, "
+        "pictures.",
+        epilog="Example:  metaspec report runs/sinusoid-maml-numpy-1 runs/sinusoid-reptile-numpy-1 --out report.html",
+    )(report)
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, one or more.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The page; what is there is replaced.", metavar="FILE")] = Path(
+        "report.html"
+    ),
+) -> None:
+    """Write the page."""
+    if out.is_dir():
+        raise InvalidArgumentError(f"--out: {out} is a folder; name a file")
+    write(out, of_runs(runs))
+    typer.echo(f"saved in {out}")

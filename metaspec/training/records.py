@@ -1,0 +1,82 @@
+"""A run's folder as it is read again: its settings, figures, versions and pictures."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metaspec.errors import InvalidArgumentError
+from metaspec.training.config import Config
+from metaspec.training.evaluate import Report
+from metaspec.training.run import Judged, StepRecord
+from metaspec.training.runfolder import METRICS, PICTURES, RUN, RunFolder
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of a run.
+
+    Attributes:
+        folder: Its folder.
+        config: Its settings.
+        versions: Of the backend and of what its numbers depend on.
+        history: Its outer steps; their seconds are not kept, and NaN here.
+        evaluations: Its evaluations on the way.
+        results: Its figures on held-out tasks, by name; empty while it is unfinished.
+        pictures: SVG files that it made, by name.
+        note: Why it ended early, if it did.
+    """
+
+    folder: Path
+    config: Config
+    versions: Mapping[str, str]
+    history: tuple[StepRecord, ...] = field(repr=False)
+    evaluations: tuple[Judged, ...] = field(repr=False)
+    results: Mapping[str, Report]
+    pictures: Mapping[str, str] = field(repr=False)
+    note: str | None
+
+
+def read(folder: Path) -> Record:
+    """The record of the run in a folder, finished or not.
+
+    Raises:
+        InvalidArgumentError: There is no run in it, or its figures are damaged; the message names the file.
+    """
+    config = RunFolder.open(folder).config
+    content = json.loads((folder / RUN).read_bytes())
+    history, evaluations = _metrics(folder / METRICS)
+    try:
+        results = {name: Report.from_dict(_numbers(report)) for name, report in content.get("results", {}).items()}
+    except (TypeError, AttributeError) as error:
+        raise InvalidArgumentError(f"{folder / RUN}: its results are no figures of metaspec: {error}") from None
+    pictures = {path.stem: path.read_text(encoding="utf-8") for path in sorted((folder / PICTURES).glob("*.svg"))}
+    note = content.get("diverged")
+    return Record(folder, config, content.get("versions", {}), history, evaluations, results, pictures, note)
+
+
+def _metrics(file: Path) -> tuple[tuple[StepRecord, ...], tuple[Judged, ...]]:
+    history, evaluations = [], []
+    for number, line in enumerate(file.read_text().splitlines() if file.exists() else (), start=1):
+        try:
+            figures = _numbers(json.loads(line))
+            if "evaluation" in figures:
+                report = Report.from_dict(figures["evaluation"])
+                evaluations.append(Judged(figures["steps"], NAN, report))
+            else:
+                history.append(StepRecord(figures["step"], float(figures["query_loss"]), NAN))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidArgumentError(f"{file}, line {number}: it is no figure of a training: {error}") from None
+    return tuple(history), tuple(evaluations)
+
+
+def _numbers(figures: Any) -> Any:
+    """JSON's null stands for what is not finite in an estimate; a metric that there was none of stays None."""
+    if isinstance(figures, dict):
+        if figures.keys() == {"mean", "half_width"}:
+            return {name: NAN if value is None else value for name, value in figures.items()}
+        return {name: _numbers(value) for name, value in figures.items()}
+    return figures

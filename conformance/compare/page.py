@@ -20,6 +20,7 @@ from metaspec.pages import (
     table,
     verdict,
 )
+from metaspec.pages.markup import Content
 
 MEANINGS = (
     (Shade.BEST, "agrees: within 1/16 of the tolerance"),
@@ -135,7 +136,7 @@ def _tested(side: SideReport) -> list[Html]:
 
 
 def _worst(found: Comparison) -> Html:
-    rows = []
+    rows: list[list[Content]] = []
     for side in found.sides:
         for stage, leaves in side.cells.items():
             name = max(leaves, key=lambda leaf: leaves[leaf].error / leaves[leaf].tolerance)

@@ -18,10 +18,13 @@ from metaspec.conformance.certification import certification, matching
 from metaspec.conformance.drawn import examples as drawn
 from metaspec.conformance.errors import ROUNDOFF, tolerance
 from metaspec.conformance.judge import Outcome
+from metaspec.conformance.kinks.measuring import Found, measure_all
+from metaspec.conformance.page import page_of, programs_of
 from metaspec.conformance.runner import Progress as OnProgress
 from metaspec.conformance.runner import Report, run
 from metaspec.conformance.targets import resolved
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, MetaspecError
+from metaspec.pages import write
 
 DTYPES = ("float32", "float64")
 STYLE = {False: None, True: "red"}  # of a row, by whether it has failures
@@ -61,12 +64,16 @@ def verify(
         bool, typer.Option("--kinks", help="Instead: how each backend differentiates where there is no derivative.")
     ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures as JSON.", metavar="FILE")] = None,
+    html_file: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write a page with digits, errors, failures, kinks.", metavar="FILE"),
+    ] = None,
 ) -> None:
     """Certify backends."""
     console = Console()
     targets = resolved(backends or [])
-    if json_file is not None:
-        json_file.touch()  # a file that cannot be written is better known before the work than after it
+    for file in filter(None, (json_file, html_file)):
+        file.touch()  # a file that cannot be written is better known before the work than after it
     if kinks:
         raise typer.Exit(0 if print_kinks(console, targets, json_file, workers) else 1)
     for wrong in set(dtype or ()) - set(DTYPES):
@@ -87,10 +94,20 @@ def verify(
         _say(console, f"\n# --- a program that shows it ---\n{program}")
     if json_file is not None:
         json_file.write_text(json.dumps(reporting.as_json(report, seconds), indent=2) + "\n")
+    if html_file is not None:
+        write(html_file, page_of(report, seconds, programs_of(report, checks), _measured_kinks(report, workers)))
     for target, message in report.broken:
         if ":" in target and target not in report.versions:
             raise InvalidArgumentError(f"backends: {target!r} could not be loaded: {message}")
     raise typer.Exit(0 if report.passed else 1)
+
+
+def _measured_kinks(report: Report, workers: int) -> dict[str, Found]:
+    """Of the backends that started; none where one has not the functions that it takes."""
+    try:
+        return measure_all(list(report.versions), workers)
+    except MetaspecError:
+        return {}
 
 
 @contextmanager

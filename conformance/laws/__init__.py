@@ -10,6 +10,7 @@ from metaspec.conformance.laws import (  # each enters its laws into the table
     derivatives,  # noqa: F401
     draws,  # noqa: F401
     dtypes,  # noqa: F401
+    elementwise,  # noqa: F401
     expansions,  # noqa: F401
     implicit,  # noqa: F401
     kinks,  # noqa: F401

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from metaspec.conformance.laws.bench import Bench
-from metaspec.conformance.laws.claims import Claim, Equal, Same, raises
+from metaspec.conformance.laws.claims import Claim, Equal, Holds, Same, raises
 from metaspec.conformance.laws.cubic import cubic, cubic_gradient, cubic_product
 from metaspec.conformance.laws.members import once
 from metaspec.protocol import Backend
 from metaspec.task import Tree
-from metaspec.trees import tree_map
+from metaspec.trees import dot, tree_map
 
 
 @once("member/value_and_grad", "(f(x), df/dx), of every order, in x's structure and dtype", "MS-BACKEND-1", "MS-EDGE-2")
@@ -53,6 +53,35 @@ def value_and_grad(at: Bench) -> Iterator[Claim]:
     yield Equal("nested in another variable", inner(a)[1], 6 * a * a)
     yield raises("an error in f comes through", KeyError, lambda: B.value_and_grad(lambda x: x["nonesuch"])(x))
     yield Equal("and leaves nothing behind", B.value_and_grad(f)(x)[1], g(x))
+
+
+@once(
+    "member/values_within",
+    "where is_concrete(g) within a derivative, g has values, and looking at them changes nothing",
+    "MS-BACKEND-1",
+    "MS-EDGE-7",
+)
+def values_within(at: Bench) -> Iterator[Claim]:
+    B, x = at.B, at.params
+    f, g = partial(cubic, B), partial(cubic_gradient, B)
+    seen: list[Tree] = []
+    truths: list[bool] = []
+
+    def looked_at(tree: Tree) -> Tree:
+        if all(B.is_concrete(leaf) for leaf in B.tree_flatten(tree)[0]):
+            seen.append(tree_map(B, lambda leaf: np.array(B.to_numpy(leaf)), tree))
+            truths.extend(bool(B.xp.all(leaf == leaf)) for leaf in B.tree_flatten(tree)[0])
+        return tree
+
+    def squared(x: Tree) -> Any:
+        return dot(B, looked_at(B.value_and_grad(f)(looked_at(x))[1]), looked_at(g(x)))
+
+    wanted = tree_map(B, lambda h: h + h, cubic_product(B, x, g(x)))
+    yield Equal("second order", B.value_and_grad(squared)(x)[1], wanted)
+    yield Equal("what was seen", seen or [x, g(x), g(x)], [x, g(x), g(x)])
+    _, pull = B.vjp(lambda x: looked_at(B.value_and_grad(f)(x)[1]), x)
+    yield Holds("what has values has a truth", all(truths), f"x == x is {truths}")
+    yield Equal("pulled back", looked_at(pull(g(x))[0]), cubic_product(B, x, g(x)))
 
 
 @once("member/vjp", "(f(x), u -> u J), which may be called again and differentiated", "MS-BACKEND-2")

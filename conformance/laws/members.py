@@ -33,6 +33,8 @@ ORDER = (
     "member/xp",
     "member/precision_restores",
     "member/value_and_grad",
+    "member/values_within",
+    "member/xp_functions",
     "member/vjp",
     "member/stop_gradient",
 )

@@ -62,6 +62,8 @@ def _exact(xp: Any, x: Any, y: Any, n: Any) -> dict[str, Any]:
         "abs": xp.abs(x),
         "argmax": xp.astype(xp.argmax(x, axis=1), n.dtype),
         "astype": xp.astype(n, x.dtype),
+        "astype with a copy": xp.astype(x, x.dtype, copy=True),
+        "astype without a copy": xp.astype(x, x.dtype, copy=False),
         "concat": xp.concat([x, x], axis=1),
         "cumulative_sum": xp.cumulative_sum(y),
         "expand_dims": xp.expand_dims(y, axis=0),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from metaspec import protocol
 from metaspec.backends.numpy import registration as numpy_registration
 from metaspec.backends.numpy.adapter import NumpyBackend
+from metaspec.backends.numpy.tracer import Box
 from metaspec.capabilities import MEMBERS, NATIVE, Capability
 from metaspec.conformance.certification import certification
 from metaspec.conformance.kit.cases import Case
@@ -106,6 +108,60 @@ class Widening(Unknown):
         return Wide()
 
 
+class OtherNamespace(Unknown):
+    """The functions of `xp` with some of another kind."""
+
+    def functions(self, xp: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @property
+    def xp(self) -> Any:
+        sound = super().xp
+        known = {name: getattr(sound, name) for name in dir(sound) if not name.startswith("__")}
+        return SimpleNamespace(**known | self.functions(sound))
+
+
+class NoCopyArgument(OtherNamespace):
+    def functions(self, xp: Any) -> dict[str, Any]:
+        return {"astype": lambda x, dtype: xp.astype(x, dtype)}
+
+
+class Frozen(Unknown):
+    """Looking at a traced array's values ends its derivative."""
+
+    looked = False
+
+    def is_concrete(self, x: Any) -> bool:
+        return True
+
+    def to_numpy(self, x: Any) -> Any:
+        self.looked = self.looked or isinstance(x, Box)
+        while isinstance(x, Box):
+            x = x.value
+        return super().to_numpy(x)
+
+    @property
+    def xp(self) -> Any:
+        sound = super().xp
+        known = {name: getattr(sound, name) for name in dir(sound) if not name.startswith("__")}
+        return SimpleNamespace(**known | {"all": lambda x: True})
+
+    def vjp(self, f: Callable[..., Any], *primals: Any) -> Any:
+        value, pullback = super().vjp(f, *primals)
+        return value, lambda u: tree_map(self, lambda g: 0 * g if self.looked else g, pullback(u))
+
+
+class FromBefore(Frozen):
+    """A traced array's values are those of another."""
+
+    def to_numpy(self, x: Any) -> Any:
+        found = super().to_numpy(x)
+        return found if not isinstance(x, Box) else found + 1
+
+    def vjp(self, f: Callable[..., Any], *primals: Any) -> Any:
+        return Unknown.vjp(self, f, *primals)
+
+
 class NoConcat(Unknown):
     @property
     def xp(self) -> Any:
@@ -184,7 +240,10 @@ FAULTS: list[tuple[str, Callable[[], Backend], str]] = [
     ("member/is_concrete", NeverConcrete, "is_concrete(asarray(x)) is False"),
     ("member/trees", UnsortedKeys, "leaves in the order of sorted keys"),
     ("member/xp", Widening, "where"),
+    ("member/xp", NoCopyArgument, "copy"),
     ("member/xp_names", NoConcat, "missing: add, all"),
+    ("member/values_within", Frozen, "second order"),
+    ("member/values_within", FromBefore, "what was seen"),
     ("member/value_and_grad", UnusedIsNoZero, "an unused leaf has zeros"),
     ("member/value_and_grad", OneDerivative, "second order"),
     ("member/value_and_grad", AuxDropped, "aux"),
@@ -200,6 +259,32 @@ def test_a_fault_is_caught_by_the_law_of_its_member(law: str, fault: Callable[[]
         found = message(fault(), law)
     assert found
     assert words in found
+
+
+def less_exact(name: str, f: Callable[[Any, Any], Any]) -> Backend:
+    """A backend one of whose functions is f(xp, x)."""
+    other = {"functions": lambda self, xp: {name: lambda x: f(xp, x)}}
+    return type("LessExact", (OtherNamespace,), other)()
+
+
+@pytest.mark.parametrize(
+    ("name", "f", "words"),
+    [
+        ("sin", lambda xp, x: xp.astype(xp.sin(xp.astype(x, xp.float32)), x.dtype), "sin["),
+        ("sinh", lambda xp, x: (xp.exp(x) - xp.exp(-x)) / 2, "sinh['-0.0001']"),
+        ("expm1", lambda xp, x: xp.exp(x) - 1, "expm1['-0.0001']"),
+        ("log1p", lambda xp, x: xp.log(1 + x), "log1p["),
+        ("asinh", lambda xp, x: xp.log(x + xp.sqrt(x * x + 1)), "asinh["),
+        ("tanh", lambda xp, x: xp.clip(x - x**3 / 3 + 2 * x**5 / 15, -1.0, 1.0), "tanh["),
+        ("cos", lambda xp, x: xp.cos(x - 2 * 3.14159265 * xp.round(x / (2 * 3.14159265))), "cos["),
+        ("exp", lambda xp, x: xp.stop_gradient(xp.exp(x)) * (1 + x - xp.stop_gradient(x)), "exp''["),
+    ],
+)
+def test_a_function_with_fewer_digits_is_caught(name: str, f: Callable[[Any, Any], Any], words: str) -> None:
+    """Fast sines, formulas that cancel or overflow, a series, a second derivative left out."""
+    check = CHECKS["member/xp_functions"]
+    found = [Running(less_exact(name, f)).outcome(Case(check, dtype)).message for dtype in check.dtypes]
+    assert any(words in message for message in found)
 
 
 @pytest.fixture

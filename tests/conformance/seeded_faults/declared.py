@@ -49,6 +49,12 @@ def nothing_is_concrete(patch: Patch) -> None:
 
 
 @fault(adapter)
+def everything_is_concrete(patch: Patch) -> None:
+    """`is_concrete` is always true: Python is sent to look at the values of traced arrays."""
+    member(patch, "is_concrete", lambda original: lambda self, x: True)
+
+
+@fault(adapter)
 def integers_become_floating(patch: Patch) -> None:
     """`asarray` makes integers floating."""
 

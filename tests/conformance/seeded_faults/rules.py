@@ -125,3 +125,28 @@ def ties_shared_in_pooling(patch: Patch) -> None:
         return maximum(rows[:, :, 0:width:2, :], rows[:, :, 1:width:2, :])
 
     rebind(patch, original, pooled)
+
+
+@fault(adapter, 21)
+def sine_with_float32_digits(patch: Patch) -> None:
+    """The sine and cosine of float64 arrays are computed in float32; nothing else is."""
+    for name in ("sin", "cos"):
+        original = PRIMITIVES[name].impl
+
+        def narrow(xp: Any, x: Any, original: Any = original) -> Any:
+            return xp.astype(original(xp, xp.astype(x, xp.float32)), x.dtype)
+
+        patch(PRIMITIVES[name], "impl", narrow)
+
+
+@fault(adapter)
+def hyperbolic_sine_by_exponentials(patch: Patch) -> None:
+    """sinh x = (e^x - e^-x) / 2, which has no digits near 0."""
+    patch(PRIMITIVES["sinh"], "impl", lambda xp, x: (xp.exp(x) - xp.exp(-x)) / 2)
+
+
+@fault(adapter)
+def root_rule_wrong_at_second_order(patch: Patch) -> None:
+    """The derivative of a square root is right and does not depend on x, which its own derivative shows."""
+    primitive, constant = PRIMITIVES["sqrt"], PRIMITIVES["stop_gradient"]
+    patch(primitive, "vjp", lambda argnum, g, out, x: g / (2.0 * constant(out)))

@@ -77,7 +77,7 @@ def order_of_choice(at: Bench) -> Iterator[Claim]:
 
 @choice(
     "backend-of-the-environment",
-    f"{VARIABLE} is read at import, after set_backend; a framework that is missing says what to install",
+    f"{VARIABLE} is read at import, and set_backend comes before it; a framework that is missing says what to install",
     "MS-CHOICE-1",
 )
 def backend_of_the_environment(at: Bench) -> Iterator[Claim]:
@@ -94,6 +94,9 @@ try:
     ms.get_backend()
 except ms.errors.BackendNotInstalledError as error:
     print(error)
+other = type("Other", (ms.Backend,), dict.fromkeys(ms.Backend.__abstractmethods__))()
+ms.set_backend(other)
+print(chosen_backend() is other, ms.get_backend() is other)
 """
     ran = subprocess.run(
         [sys.executable, "-P", "-c", program],
@@ -102,10 +105,11 @@ except ms.errors.BackendNotInstalledError as error:
         text=True,
         timeout=60,
     )
-    chosen, _, missing = ran.stdout.partition("\n")
+    chosen, missing, later = [*ran.stdout.splitlines(), "", "", ""][:3]
     yield Holds("chosen", chosen == name, f"it is {chosen!r}, expected {name!r} {ran.stderr[-200:]}")
     install = registrations()[name].install
     yield Holds("missing", install in missing, f"the message does not say {install!r}: {missing!r} {ran.stderr[-200:]}")
+    yield Holds("set_backend", later == "True True", f"after it the variable's is still chosen {ran.stderr[-200:]}")
 
 
 @choice(

@@ -133,7 +133,7 @@ def xp_functions(at: Bench) -> Iterator[Claim]:
         x = at.array([points])[0]
         f = partial(function.f, B.xp)
         first = _derivative(B, f)
-        derivatives = f, first, _derivative(B, first)
+        derivatives: tuple[Formula, ...] = f, first, _derivative(B, first)
         for mark, derivative, formula in zip(("", "'", "''"), derivatives, function.formulas, strict=True):
             yield Equal(name + mark, _apart(B.to_numpy(derivative(x)), points), _exact(formula, points))
 

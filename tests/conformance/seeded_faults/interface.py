@@ -60,6 +60,18 @@ def environment_variable_ignored(patch: Patch) -> None:
 
 
 @fault(interface)
+def environment_before_set_backend(patch: Patch) -> None:
+    """What METASPEC_BACKEND chose at import stays chosen, whatever `set_backend` says."""
+    of_the_environment, original = choice._chosen, choice.chosen_backend
+
+    def chosen_backend() -> Any:
+        active = choice._active.get()
+        return (of_the_environment or original()) if active is None else active
+
+    rebind(patch, original, chosen_backend)
+
+
+@fault(interface)
 def unknown_backend_is_numpy(patch: Patch) -> None:
     """A name that no backend has gives NumPy's."""
     original = choice._load

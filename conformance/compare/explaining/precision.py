@@ -1,37 +1,42 @@
 """Explanations in the format: float32 that loses more than its share, or digits that were never there."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from metaspec.conformance.compare.explaining.case import Case, Proposal
-from metaspec.conformance.compare.judging import flattened
+from metaspec.conformance.compare.judging import Cells, flattened
 from metaspec.conformance.compare.messages import Variant
 from metaspec.conformance.compare.stages import GRADIENT, LOSS
 from metaspec.conformance.errors import ROUNDOFF
 
 NARROW = {"float32": 2.0**-24, "float16 or TF32": 2.0**-11, "bfloat16": 2.0**-8}
 POINTS = 17
+SAME = 64.0  # errors in units of roundoff that are so close are of one kind
 
 
 def rounding(case: Case) -> Iterator[Proposal]:
-    """Both in float64."""
-    if case.bench.dtype == "float32":
-        yield Proposal(
-            "dtype",
-            f"rounding in float32: {case.side} loses more digits there than the problem's own sensitivity costs (sums "
-            "or differences that cancel), and none in float64",
-            "everything in float64",
-            ((replace(case.own, dtype="float64"), replace(case.other, dtype="float64")),),
-            final=True,
-        )
+    """Both in the other format: what is rounding grows and shrinks with the format's roundoff, what is not stays."""
+    other_format = "float32" if case.own.dtype == "float64" else "float64"
+    cells = case.bench.cells(case.side, replace(case.own, dtype=other_format), replace(case.other, dtype=other_format))
+    here, there = _worst(case.cells), _worst(cells)
+    apart = case.cell.relative, cells[case.stage][case.leaf].relative
+    yield Proposal(
+        "dtype",
+        f"rounding: {case.side} loses more digits than the problem's own sensitivity costs (sums or differences that "
+        f"cancel); the difference is {apart[0]:.1g} in {case.own.dtype} and {apart[1]:.1g} in {other_format}",
+        f"everything in {other_format}: does the difference follow the format's roundoff",
+        final=True,
+        settled=1 / SAME < here / there < SAME if 0 < there < math.inf and here < math.inf else False,
+    )
 
 
 def narrow_format(case: Case) -> Iterator[Proposal]:
     """Whether the side agrees to a narrower format's digits and its values are as rough as that format's."""
     roundoff = ROUNDOFF[case.own.dtype]
-    worst = max(cell.error / cell.tolerance for leaves in case.cells.values() for cell in leaves.values())
+    worst = _worst(case.cells)
     for name, narrow in NARROW.items():
         if narrow <= roundoff or not worst * roundoff / narrow <= 1:
             continue
@@ -67,6 +72,10 @@ def _roughness(case: Case, side: str, variant: Variant, narrow: float) -> float:
         second = values[2:] - 2 * values[1:-1] + values[:-2]
         rough.append(float(np.sqrt(np.mean(second**2) / 6)) / size if size else 0.0)
     return max(rough)
+
+
+def _worst(cells: Cells) -> float:
+    return max(cell.error / cell.tolerance for leaves in cells.values() for cell in leaves.values())
 
 
 def _size(x: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 """The scenarios of the certification list, by topic. No randomness: all seeds are fixed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from functools import cache
 from typing import Any
 
@@ -25,7 +25,21 @@ WIDTHS = (2, 4, 1)
 @cache
 def certified() -> tuple[Scenario, ...]:
     """Every scenario, in a fixed order; ids are unique."""
-    topics = (
+    return tuple(scenario for topic in _topics() for scenario in topic())
+
+
+def lines() -> dict[str, tuple[str, int]]:
+    """By id, the file and the line where the scenario is made."""
+    found: dict[str, tuple[str, int]] = {}
+    for topic in _topics():
+        made: Any = topic()
+        for scenario in made:
+            found[scenario.id] = made.gi_code.co_filename, made.gi_frame.f_lineno
+    return found
+
+
+def _topics() -> tuple[Callable[[], Generator[Scenario, None, None]], ...]:
+    return (
         _least_squares,
         _edges,
         _linear,
@@ -38,7 +52,6 @@ def certified() -> tuple[Scenario, ...]:
         _compiled,
         _convolutions,
     )
-    return tuple(scenario for topic in topics for scenario in topic())
 
 
 def named(scenario_id: str) -> Scenario:
@@ -81,7 +94,7 @@ def _algorithms(
     }
 
 
-def _least_squares() -> Iterator[Scenario]:
+def _least_squares() -> Generator[Scenario, None, None]:
     params = parameters(10, COUPLED)
     for steps, seed in ((0, 11), (1, 17), (3, 13), (5, 16)):
         task = problems.least_squares(seed, COUPLED)
@@ -92,7 +105,7 @@ def _least_squares() -> Iterator[Scenario]:
             yield _scenario(f"least-squares/{name}/steps-{steps}", "least_squares", params, task, algorithm, *clauses)
 
 
-def _edges() -> Iterator[Scenario]:
+def _edges() -> Generator[Scenario, None, None]:
     like = {"empty": shaped(0, 3), "scalar": shaped(), "vector": shaped(4)}
     params, task = parameters(22, like), problems.least_squares(23, like)
     for name, algorithm in _algorithms(0.75, 3, 0.25, ConjugateGradient(steps=3)).items():
@@ -110,14 +123,14 @@ def _edges() -> Iterator[Scenario]:
     yield _scenario("empty-query/reptile", "least_squares", params, Task(task.support, None), reptile, "MS-REPTILE-2")
 
 
-def _linear() -> Iterator[Scenario]:
+def _linear() -> Generator[Scenario, None, None]:
     like = {"a": shaped(2, 2), "b": shaped(3)}
     params, task = parameters(30, like), problems.linear(34, like)
     for name, algorithm in _algorithms(0.5, 3, 2.0, ConjugateGradient(steps=2), 0.25).items():
         yield _scenario(f"linear-loss/{name}", "linear", params, task, algorithm, "MS-EDGE-3")
 
 
-def _networks() -> Iterator[Scenario]:
+def _networks() -> Generator[Scenario, None, None]:
     for widths, steps, seed in ((WIDTHS, 1, 45), (WIDTHS, 3, 48), ((2, 4, 4, 1), 5, 57)):
         params, task = problems.network(seed, widths), problems.regression(seed + 1, widths[0], widths[-1])
         bound = problems.curvature("tanh_network", params, (task,))
@@ -128,7 +141,7 @@ def _networks() -> Iterator[Scenario]:
             yield _scenario(scenario_id, "tanh_network", params, task, algorithm)
 
 
-def _classifiers() -> Iterator[Scenario]:
+def _classifiers() -> Generator[Scenario, None, None]:
     cases = (
         ("logistic", {"w": shaped(3), "b": shaped()}, problems.classification(50, 3, 2)),
         ("softmax", {"w": shaped(2, 4), "b": shaped(4)}, problems.classification(52, 2, 4)),
@@ -141,7 +154,7 @@ def _classifiers() -> Iterator[Scenario]:
             yield _scenario(f"{loss}/{name}", loss, params, task, algorithm, "MS-DTYPE-2")
 
 
-def _solvers() -> Iterator[Scenario]:
+def _solvers() -> Generator[Scenario, None, None]:
     like = {"a": shaped(2, 2), "b": shaped(3)}
     params, task = parameters(60, like), problems.multiple_of_identity(61, like, 0.75)
     for solver, name in (
@@ -175,7 +188,7 @@ def _solvers() -> Iterator[Scenario]:
             yield _scenario(f"{topic}/imaml/{name}", loss, params, task, imaml, clause, compiled=compiled)
 
 
-def _batches() -> Iterator[Scenario]:
+def _batches() -> Generator[Scenario, None, None]:
     params = problems.network(70, WIDTHS)
     tasks = tuple(problems.regression(seed, 2, 1) for seed in (71, 72, 73))
     bound = problems.curvature("tanh_network", params, tasks)
@@ -195,7 +208,7 @@ def _batches() -> Iterator[Scenario]:
         yield _scenario(f"ragged/{name}", "least_squares", params, ragged, algorithm, "MS-BATCH-2", form="sequence")
 
 
-def _rates() -> Iterator[Scenario]:
+def _rates() -> Generator[Scenario, None, None]:
     params, task = parameters(80, COUPLED), problems.least_squares(81, COUPLED)
     rates = np.array(0.75), np.array([0.25, 0.5, 0.75]), np.array(0.5), np.array(0.125), np.array(0.25)
     per_leaf = {"left": {"p": rates[0], "q": rates[1]}, "matrix": rates[2], "right": [rates[3], rates[4]]}
@@ -207,7 +220,7 @@ def _rates() -> Iterator[Scenario]:
     yield _scenario("per-leaf-rates/imaml", "least_squares", params, task, imaml, "MS-INNER-2")
 
 
-def _adaptation() -> Iterator[Scenario]:
+def _adaptation() -> Generator[Scenario, None, None]:
     params, task = problems.network(90, WIDTHS), problems.regression(91, 2, 1)
     bound = problems.curvature("tanh_network", params, (task,))
     lr, proximal = problems.rate(bound), problems.rate(2 * bound)
@@ -215,7 +228,7 @@ def _adaptation() -> Iterator[Scenario]:
         yield _scenario(f"adapt/{name}", "tanh_network", params, task, algorithm, "MS-ADAPT-1", form="adapt")
 
 
-def _compiled() -> Iterator[Scenario]:
+def _compiled() -> Generator[Scenario, None, None]:
     params, task = problems.network(92, WIDTHS), problems.regression(93, 2, 1)
     bound = problems.curvature("tanh_network", params, (task,))
     lr, proximal = problems.rate(bound), problems.rate(2 * bound)
@@ -223,7 +236,7 @@ def _compiled() -> Iterator[Scenario]:
         yield _scenario(f"compiled/{name}", "tanh_network", params, task, algorithm, "MS-BACKEND-6", compiled=True)
 
 
-def _convolutions() -> Iterator[Scenario]:
+def _convolutions() -> Generator[Scenario, None, None]:
     like = {"kernels": [shaped(3, 3, 1, 2), shaped(3, 3, 2, 3)], "w": shaped(3, 2), "b": shaped(2)}
     params, tasks = parameters(94, like, 0.5), tuple(problems.pictures(seed, 8, 2) for seed in (95, 96))
     bound = problems.curvature("pooled_conv_net", params, tasks)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from metaspec.conformance.errors import ROUNDOFF
+from metaspec.conformance.failures import place
 from metaspec.conformance.judge import Outcome
 from metaspec.conformance.kit.cases import Case
 from metaspec.conformance.kit.expected import Expected, reason_of
@@ -48,6 +49,8 @@ def described(case: Case, outcome: Outcome) -> str:
     lines = [f"{outcome.backend}: {case.id}: {outcome.message}"]
     if isinstance(case.check, Lawful):
         lines.append(f"law: {LAWS[case.check.law].formula}")
+    if where := place(case.check.id):
+        lines.append(f"said in: {where}")
     lines.append(f"clauses of SPEC.md: {', '.join(case.check.clauses) or 'none'}")
     worst = outcome.worst
     if worst is not None and not worst.passed:

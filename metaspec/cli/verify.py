@@ -17,6 +17,7 @@ from metaspec.conformance import report as reporting
 from metaspec.conformance.certification import certification, matching
 from metaspec.conformance.drawn import examples as drawn
 from metaspec.conformance.errors import ROUNDOFF, tolerance
+from metaspec.conformance.failures import grouped, place
 from metaspec.conformance.judge import Outcome
 from metaspec.conformance.kinks.measuring import Found, measure_all
 from metaspec.conformance.page import page_of, programs_of
@@ -27,6 +28,7 @@ from metaspec.errors import InvalidArgumentError, MetaspecError
 from metaspec.pages import write
 
 DTYPES = ("float32", "float64")
+NAMED = 8  # of the failures that say the same
 STYLE = {False: None, True: "red"}  # of a row, by whether it has failures
 
 
@@ -143,17 +145,23 @@ def _print(console: Console, report: Report, seconds: float) -> None:
         _say(console, f"  {count} scenarios against {oracle}")
     for target, message in report.broken:
         _say(console, f"FAILED {target}: {message}")
-    for outcome in report.failures:
-        _say(console, f"FAILED {_failure(outcome)}")
+    for group in grouped(report.failures):
+        _say(console, f"FAILED {_failure(group.first)}")
+        if where := place(group.first.scenario):
+            _say(console, f"  said in {where}")
+        if group.others:
+            more = ", ".join(group.names[:NAMED]) + (", ..." if len(group.names) > NAMED else "")
+            _say(console, f"  and {len(group.others)} like it: {more}")
     work = f"{len(report.outcomes)} computations in {seconds:.0f} s"
     failed = len(report.failures) + len(report.broken)
     _say(console, f"all agree: {work}" if report.passed else f"{failed} failed, of {work}")
 
 
 def _table(report: Report) -> Table:
-    table = Table()
-    for heading in ("backend", "algorithm", "dtype"):
-        table.add_column(heading, overflow="fold")
+    table = Table(show_edge=False)
+    table.add_column("backend", overflow="fold")
+    for heading in ("algorithm", "dtype"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("checks", "failed", "error", "room", "digits"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in reporting.rows(report):

@@ -67,6 +67,14 @@ class Process:
             raise WorkerDiedError(self._epitaph()) from None
         return self._next(timeout)
 
+    def further(self, timeout: float) -> Any:
+        """The next message of a worker that says more than one on a job.
+
+        Raises:
+            WorkerDiedError: As `ask`.
+        """
+        return self._next(timeout)
+
     def kill(self) -> None:
         """End the process, from any thread."""
         if self._process.poll() is None:

@@ -24,6 +24,7 @@ from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task
 
 if TYPE_CHECKING:
     from metaspec import data, nn, training
+    from metaspec.conformance.audit import assert_computes, audit
     from metaspec.conformance.compare import compare
     from metaspec.training import meta_test, meta_train
 
@@ -51,6 +52,8 @@ __all__ = [
     "adapt",
     "array_namespace",
     "asarray",
+    "assert_computes",
+    "audit",
     "backend_context",
     "batch_meta_gradient",
     "compare",
@@ -69,6 +72,8 @@ __all__ = [
 ]
 
 _LAZY = {  # imported on first use, so that `import metaspec` stays light
+    "assert_computes": "metaspec.conformance.audit",
+    "audit": "metaspec.conformance.audit",
     "compare": "metaspec.conformance.compare",
     "data": "metaspec.data",
     "nn": "metaspec.nn",

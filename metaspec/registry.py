@@ -34,6 +34,7 @@ class Registration:
             `metaspec.training.Optimizer` of one.
         models: Module prefixes of the framework's classes of models, each with the "module:function" that `from_model`
             hands one to.
+        auditing: "module:Class" of what audits ask of the framework's models; empty where they are trees of arrays.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Registration:
     capabilities: Mapping[str, Capability] = field(default_factory=dict)
     optimizers: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
+    auditing: str = ""
 
     @property
     def installed(self) -> bool:

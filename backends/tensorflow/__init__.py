@@ -13,4 +13,5 @@ registration = Registration(
     capabilities=dict.fromkeys(("vmap", "scan", "compile"), NATIVE),
     models={"keras": "metaspec.backends.tensorflow.models:from_model"},
     optimizers={"keras": "metaspec.backends.tensorflow.optimizers:KerasOptimizer"},
+    auditing="metaspec.backends.tensorflow.auditing:KerasModels",
 )

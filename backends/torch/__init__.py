@@ -13,4 +13,5 @@ registration = Registration(
     capabilities=dict.fromkeys(("jvp", "vmap", "compile"), NATIVE),
     models={"torch.nn": "metaspec.backends.torch.models:from_module"},
     optimizers={"torch.optim": "metaspec.backends.torch.optimizers:TorchOptimizer"},
+    auditing="metaspec.backends.torch.auditing:TorchModels",
 )

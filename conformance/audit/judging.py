@@ -1,0 +1,83 @@
+"""Whether an explanation holds to roundoff: the error model, with the amplification of this very computation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metaspec.conformance import errors
+from metaspec.conformance.audit.landscape import Landscape, Vector
+
+Compute = Callable[[int | None], Vector]
+"""seed of the perturbed arithmetic, or None -> the meta-update that is expected."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One call held against its explanation.
+
+    Attributes:
+        error: Of the worst leaf, in units of the tolerance.
+        relative: Its relative error.
+        format: The widest format whose roundoff explains it; None where none does.
+    """
+
+    error: float
+    relative: float
+    format: str | None
+
+    @property
+    def digits(self) -> float:
+        """The digits that agree."""
+        return errors.digits(self.relative)
+
+
+def judged(seen: Vector, compute: Compute, land: Landscape, dtype: str, origin: Vector | None, wide: bool) -> Judgement:
+    """Hold one result against its explanation.
+
+    Args:
+        seen: The result as a meta-update.
+        compute: The expected one, exact and with perturbed arithmetic.
+        land: Says where the leaves are.
+        dtype: The format that went in.
+        origin: The parameters that the result was subtracted from, where they were returned; their roundoff counts.
+        wide: Whether `compute` is in a wider format than `dtype`.
+    """
+    with np.errstate(all="ignore"):
+        exact = compute(None)
+        perturbed = [compute(seed) for seed in errors.SEEDS]
+    formats = [f for f in ("float64", "float32", "float16", "bfloat16") if errors.ROUNDOFF[f] >= errors.ROUNDOFF[dtype]]
+    found: list[tuple[float, float, str | None]] = []
+    for place in land.slices:
+        r, x = exact[place], seen[place]
+        size, off = float(errors.norm(r)), float(errors.norm(x.astype(np.longdouble) - r))
+        if size == 0:
+            found.append((0.0 if off == 0 else np.inf, 0.0 if off == 0 else np.inf, dtype if off == 0 else None))
+            continue
+        A = errors.amplification(r, [other[place] for other in perturbed])
+        extra = 0.0 if origin is None else float(errors.norm(origin[place]))
+        explained = None
+        unit = np.inf
+        for name in formats:
+            limit = (1 if wide else 2) * errors.tolerance(name) * errors.ROUNDOFF[name] * (A * size + extra)
+            unit = min(unit, limit)
+            if off <= limit:
+                explained = name
+                break
+        found.append((off / unit, off / size, explained))
+    worst = max(found, key=lambda item: item[0])
+    known = [name for _, _, name in found]
+    widest = None if None in known else max((str(n) for n in known), key=lambda n: errors.ROUNDOFF[n])
+    return Judgement(worst[0], worst[1], widest)
+
+
+def relative(seen: Vector, said: Vector, keep: Any) -> float:
+    """||seen - said|| / ||seen|| over what counts."""
+    return float(errors.norm(np.asarray(seen - said)[keep]) / errors.norm(seen[keep]))
+
+
+def spread(vectors: Sequence[Vector]) -> float:
+    """The largest relative difference from the first."""
+    size = float(np.linalg.norm(vectors[0]))
+    return max((float(np.linalg.norm(v - vectors[0])) / size for v in vectors[1:]), default=0.0) if size else 0.0

@@ -10,6 +10,7 @@ from metaspec.data.mixture import FunctionMixture
 from metaspec.data.omniglot import OmniglotSplit, load_omniglot, omniglot_tasks
 from metaspec.data.sinusoid import Sinusoid
 from metaspec.data.source import TaskSource
+from metaspec.data.variants import affine_classes
 
 __all__ = [
     "DataCorruptError",
@@ -21,6 +22,7 @@ __all__ = [
     "OmniglotSplit",
     "Sinusoid",
     "TaskSource",
+    "affine_classes",
     "digits_tasks",
     "download_omniglot",
     "load_digits",

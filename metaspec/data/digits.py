@@ -41,6 +41,8 @@ def digits_tasks(
     seed: int = 0,
     dtype: str = "float32",
     label_dtype: str = "int32",
+    reflections: bool = False,
+    shift: int = 0,
     test_digits: Sequence[int] = TEST_DIGITS,
 ) -> tuple[FewShot, FewShot]:
     """Returns the source of meta-training tasks, four rotations of its digits, and that of meta-test tasks, none.
@@ -52,6 +54,8 @@ def digits_tasks(
         seed: as `FewShot`'s.
         dtype: as `FewShot`'s.
         label_dtype: as `FewShot`'s.
+        reflections: as `FewShot`'s, of meta-training's.
+        shift: as `FewShot`'s, of meta-training's.
         test_digits: the digits of meta-test; the others are meta-training's.
 
     Raises:
@@ -66,6 +70,6 @@ def digits_tasks(
     data = load_digits()
     train, test = data.select(sorted(set(range(10)) - chosen)), data.select(sorted(chosen))
     return (
-        FewShot(train, ways, shots, queries, seed, "train", dtype, label_dtype, rotations=QUARTER_TURNS),
+        FewShot(train, ways, shots, queries, seed, "train", dtype, label_dtype, QUARTER_TURNS, reflections, shift),
         FewShot(test, ways, shots, queries, seed, "test", dtype, label_dtype),
     )

@@ -95,12 +95,16 @@ def omniglot_tasks(
     seed: int = 0,
     dtype: str = "float32",
     label_dtype: str = "int32",
+    reflections: bool = False,
+    shift: int = 0,
 ) -> tuple[FewShot, FewShot]:
     """Returns the source of meta-training tasks, four rotations of every character, and that of meta-test tasks, none.
 
     Arguments and errors are those of `FewShot`.
     """
-    train = FewShot(split.train, ways, shots, queries, seed, "train", dtype, label_dtype, rotations=QUARTER_TURNS)
+    train = FewShot(
+        split.train, ways, shots, queries, seed, "train", dtype, label_dtype, QUARTER_TURNS, reflections, shift
+    )
     return train, FewShot(split.test, ways, shots, queries, seed, "test", dtype, label_dtype)
 
 

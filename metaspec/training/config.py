@@ -47,6 +47,8 @@ class Config:
     subset: str | None = _setting("omniglot: which of its sets", among=("small", "full"))
     ways: int | None = _setting("Pictures: classes in a task; 5", least=2)
     filters: int | None = _setting("Pictures: filters of each block; 32 for omniglot, 16 for digits", least=1)
+    reflections: str | None = _setting("Pictures: mirrored classes are classes too", among=("no", "yes"))
+    shift: int | None = _setting("Pictures: moved by up to so many pixels in meta-training", least=0)
     inner_lr: float = _setting("Inner learning rate", domain=NOT_NEGATIVE)
     inner_steps: int = _setting("Inner steps", least=0)
     regularization: float | None = _setting("imaml: proximal strength lambda", domain=POSITIVE)
@@ -93,7 +95,8 @@ def effective(given: Mapping[str, Any]) -> Config:
         if name in checked:
             raise InvalidArgumentError(f"{name}: has no meaning for {whose}; leave it out")
     values: dict[str, Any] = {name: f.default for name, f in FIELDS.items()} | {"weight_decay": 0.01}
-    values |= SIZES[experiment] | asdict(SETTINGS[experiment][algorithm])
+    own = asdict(SETTINGS[experiment][algorithm])
+    values |= SIZES[experiment] | {name: value for name, value in own.items() if value is not None}
     values |= dict.fromkeys(pointless) | checked
     if values["patience"] is not None and not values["evaluate_every"]:
         raise InvalidArgumentError("patience: needs evaluations to count; give evaluate_every as well")
@@ -139,7 +142,7 @@ def _checked(name: str, value: Any) -> Any:
 
 def _without_meaning(experiment: str, algorithm: str, optimizer: str) -> dict[str, str]:
     """The settings that nothing here reads, each with what it has no meaning for."""
-    pictures = ("ways", "filters")
+    pictures = ("ways", "filters", "reflections", "shift")
     of_experiments = {
         "sinusoid": (*pictures, "data", "subset", "families", "noise"),
         "mixture": (*pictures, "data", "subset"),

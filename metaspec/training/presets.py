@@ -53,6 +53,7 @@ class Settings:
     regularization: float = 2.0
     cg_steps: int = 5
     clip_norm: float | None = None
+    steps: int | None = None
 
     def algorithm(self, name: str) -> Algorithm:
         """The algorithm of that name with these settings.
@@ -73,8 +74,9 @@ FUNCTIONS = {
     "maml": Settings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
     "fomaml": Settings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
     "reptile": Settings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
-    # The curvature of the support loss grows with training, and with it what a solve of a few steps makes of noise.
-    "imaml": Settings(inner_lr=0.001, inner_steps=16, outer_lr=1e-3, regularization=2.0, clip_norm=1.0),
+    # Nothing in iMAML's update keeps the curvature below 2 / inner_lr, beyond which the inner loop diverges: training
+    # ends before.
+    "imaml": Settings(inner_lr=5e-4, inner_steps=32, outer_lr=1e-3, regularization=2.0, clip_norm=1.0, steps=5000),
 }
 PICTURES = {
     "maml": Settings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
@@ -99,11 +101,13 @@ _pictures: dict[str, Any] = {
     "queries": 15,
     "checkpoint_every": 25,
     "ways": 5,
+    "reflections": "no",
+    "shift": 0,
 }
 SIZES: dict[str, dict[str, Any]] = {
     "sinusoid": _functions,
     "mixture": _functions | {"families": "sinusoid,linear,quadratic,absolute,tanh", "noise": 0.0},
-    "omniglot": _pictures | {"filters": 32, "subset": "small"},
+    "omniglot": _pictures | {"filters": 32, "subset": "small", "reflections": "yes", "shift": 2},
     "digits": _pictures | {"filters": 16},
 }
 
@@ -149,6 +153,8 @@ def omniglot(
     filters: int = 32,
     subset: str = "small",
     dtype: str = "float32",
+    reflections: bool = False,
+    shift: int = 0,
 ) -> Experiment:
     """Few-shot classification of Omniglot characters with four convolutional blocks (ibid., section 5.2)."""
     from metaspec.data import load_omniglot, omniglot_tasks
@@ -156,7 +162,8 @@ def omniglot(
 
     network = omniglot_convnet(ways, filters)
     split = load_omniglot(folder, subset)
-    train, test = omniglot_tasks(split, ways=ways, shots=shots, queries=queries, seed=seed, dtype=dtype)
+    sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries, "seed": seed, "dtype": dtype}
+    train, test = omniglot_tasks(split, **sizes, reflections=reflections, shift=shift)
     return Experiment("omniglot", network, train, _validation(train), test, network.accuracy)
 
 
@@ -168,13 +175,16 @@ def digits(
     queries: int = 15,
     filters: int = 16,
     dtype: str = "float32",
+    reflections: bool = False,
+    shift: int = 0,
 ) -> Experiment:
     """Few-shot classification of scikit-learn's digits with three convolutional blocks."""
     from metaspec.data import digits_tasks
     from metaspec.nn import ConvNet
 
     network = ConvNet(ways, filters, blocks=3)
-    train, test = digits_tasks(ways=ways, shots=shots, queries=queries, seed=seed, dtype=dtype)
+    sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries, "seed": seed, "dtype": dtype}
+    train, test = digits_tasks(**sizes, reflections=reflections, shift=shift)
     return Experiment("digits", network, train, _validation(train), test, network.accuracy)
 
 
@@ -184,5 +194,5 @@ def _streams(source: Any) -> tuple[TaskSource, TaskSource, TaskSource]:
 
 
 def _validation(train: Any) -> TaskSource:
-    source: TaskSource = replace(train, stream="validation", rotations=(0,))
+    source: TaskSource = replace(train, stream="validation", rotations=(0,), reflections=False, shift=0)
     return source

@@ -233,3 +233,45 @@ def test_wrong_data_and_classes_are_refused():
         split_classes(DATA, (4, 3))
     with pytest.raises(InvalidArgumentError, match=r"^counts\[1\]: expected"):
         split_classes(DATA, (4, 0))
+
+
+def test_reflections_are_classes_too():
+    raw = np.random.default_rng(0).uniform(size=(40, 5, 5))
+    data = LabelledImages(raw, np.arange(40) % 4)
+    plain, source = (FewShot(data, 3, 2, 3, rotations=ALL, reflections=r, dtype="float64") for r in (False, True))
+    assert (plain.class_count, source.class_count) == (16, 32)
+    positions, turns = source.members(range(200))
+    assert set(np.unique(turns)) == set(range(8))
+    assert (turns == turns[:, :1]).all()  # of one class in one episode
+    batch = source.batch(0, 200)
+    for shown, members in ((batch.support["x"], slice(None, 2)), (batch.query["x"], slice(2, None))):
+        for x, p, t in zip(shown, positions[:, members], turns[:, members], strict=True):
+            for picture, i, turn in zip(x, p.ravel(), t.ravel(), strict=True):
+                expected = np.rot90(np.fliplr(raw[i]) if turn >= 4 else raw[i], turn % 4)
+                np.testing.assert_array_equal(picture, expected)
+    kinds = positions[:, 0] % 4 + 4 * turns[:, 0]
+    assert all(len(set(row)) == 3 for row in kinds.tolist())
+
+
+def test_pictures_are_shifted_each_by_itself():
+    raw = np.random.default_rng(0).uniform(0.1, 1.0, size=(40, 6, 6))
+    data = LabelledImages(raw, np.arange(40) % 4)
+    source = FewShot(data, 3, 2, 3, shift=2, dtype="float64")
+    positions, _ = source.members(range(60))
+    assert np.array_equal(positions, FewShot(data, 3, 2, 3).members(range(60))[0]), "shifts are drawn after the rest"
+    shown, seen = source.batch(0, 60).support["x"], []
+    for x, p in zip(shown, positions[:, :2], strict=True):
+        for picture, i in zip(x, p.ravel(), strict=True):
+            wide = np.pad(raw[i], 2)
+            moves = [(d, r) for d in range(-2, 3) for r in range(-2, 3)]
+            found = [(d, r) for d, r in moves if np.array_equal(picture, wide[2 - d : 8 - d, 2 - r : 8 - r])]
+            assert len(found) == 1
+            seen += found
+    assert set(seen) == set(moves)
+    assert len(set(seen[:6])) > 1
+
+
+@pytest.mark.parametrize("given", [{"reflections": True}, {"shift": 1}])
+def test_held_out_pictures_are_not_altered(given):
+    with pytest.raises(InvalidArgumentError, match="reflections, shift: expected neither for the stream 'test'"):
+        FewShot(DATA, 3, 1, 1, stream="test", **given)

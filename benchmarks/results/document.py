@@ -1,0 +1,63 @@
+"""docs/results.md: written from the files of results, whatever of them there is."""
+
+from pathlib import Path
+
+from metaspec.benchmarks.results import backends, omniglot, sinusoid
+from metaspec.files import atomic_writer
+
+TEMPLATE = """# Results
+
+Each table is written from `docs/results/*.json` by the command above it, which computes what is missing there. "Not
+run" is what nobody has computed yet.
+
+## Sinusoids
+
+    python -m metaspec.benchmarks.results sinusoid
+
+10-shot regression with the network 1-40-40-1 on NumPy, by the presets of `metaspec train sinusoid`; the query loss on
+600 held-out tasks before and after inner steps, median over seeds (smallest–largest). Beside it the MAML and Reptile
+authors' code, 70,000 outer steps, one run each; the papers show curves and no table. iMAML is
+trained to adapt in 32 steps of a twentieth of the others' rate, and 1 or 10 such steps go less far: nothing in its
+update keeps the curvature low enough for longer ones.
+
+{sinusoid}
+
+## The small Omniglot
+
+    python -m metaspec.benchmarks.results omniglot --data FOLDER --minutes 30
+
+136 characters of five alphabets to train on (their quarter turns and mirror images are classes too, pictures move by
+up to two pixels), 106 characters of Katakana, Sanskrit and Tagalog to be judged on; 95 % intervals over tasks. The
+conv net has 32 filters. How many inner steps adaptation takes at the end is chosen on other episodes of the training
+alphabets. The paper's figures are of the full set, with 1,200 characters of more alphabets to train on, of nets with
+64 filters and 60,000 steps: an easier set to learn from, and another measure.
+
+{omniglot}
+
+## One training on every backend
+
+    python -m metaspec.benchmarks.results backends
+
+The preset of `metaspec train sinusoid` with the same seed: tasks and first parameters are the same to the bit, every
+step is right to roundoff ([error-model.md](error-model.md)), and training amplifies what roundoff there is. The table
+says at which outer step two backends' query losses first differ by so much, relatively.
+
+{backends}
+
+![The same curve four times](results/curves-float32.svg)
+![How far apart the curves are, float32](results/gaps-float32.svg)
+![How far apart the curves are, float64](results/gaps-float64.svg)
+"""
+
+
+def write(folder: Path, file: Path) -> None:
+    """Write the document.
+
+    Args:
+        folder: Of the files of results.
+        file: The document.
+    """
+    kinds = {"sinusoid": sinusoid, "omniglot": omniglot, "backends": backends}
+    sections = {name: "\n".join(kind.section(folder / f"{name}.json")).strip() for name, kind in kinds.items()}
+    with atomic_writer(file) as stream:
+        stream.write(TEMPLATE.format(**sections).encode())

@@ -1,0 +1,90 @@
+"""The commands behind docs/results.md: what is kept, gone on with, and shown."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metaspec.benchmarks.results import backends, document, omniglot, sinusoid
+from metaspec.benchmarks.results.store import Store
+from metaspec.errors import InvalidArgumentError
+
+from ..data.helpers import OMNIGLOT, needs_omniglot
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_a_row_is_found_by_what_it_is_of_and_replaced(tmp_path):
+    store = Store(tmp_path / "new" / "rows.json")
+    assert store.rows() == []
+    store.add({"algorithm": "maml", "seed": 1}, {"mse": 2.0})
+    store.add({"algorithm": "fomaml", "seed": 1}, {"mse": 3.0})
+    store.add({"algorithm": "maml", "seed": 1}, {"mse": 1.0})
+    assert [row["mse"] for row in store.rows()] == [3.0, 1.0]
+    assert store.find({"algorithm": "maml", "seed": 1})["mse"] == 1.0
+    assert store.find({"algorithm": "maml", "seed": 2}) is None
+    store.file.write_text("{")
+    with pytest.raises(InvalidArgumentError, match="it is no JSON"):
+        store.rows()
+
+
+def test_sinusoids_are_run_once_and_shown_as_medians(tmp_path, monkeypatch):
+    monkeypatch.setattr(sinusoid, "TEST_TASKS", 25)
+    monkeypatch.setattr(sinusoid, "ALGORITHMS", ("maml",))
+    file, said = tmp_path / "sinusoid.json", []
+    sinusoid.run(Store(file), said.append, range(2), steps=2)
+    sinusoid.run(Store(file), said.append, range(3), steps=2)
+    assert [line.split(":")[0] for line in said] == ["MAML, seed 0", "MAML, seed 1", "MAML, seed 2"]
+    rows = Store(file).rows()
+    assert all(row["mse"]["10"]["mean"] < row["mse"]["0"]["mean"] for row in rows)
+    values = sorted(row["mse"]["1"]["mean"] for row in rows)
+    assert f"| {values[1]:.2f} ({values[0]:.2f}–{values[2]:.2f}) |" in sinusoid.section(file)[2]
+
+
+def test_curves_are_parted_at_the_first_step_that_differs_so_much(tmp_path):
+    one, other = [1.0, 2.0, 4.0, 1.0], [1.0, 2.0002, 4.0, 2.0]
+    assert [backends.parted(one, other, apart) for apart in (1e-6, 1e-3, 0.1, 0.6)] == [1, 3, 3, None]
+    file = tmp_path / "backends.json"
+    for name, values in (("jax", one), ("numpy", other)):
+        Store(file).add({"backend": name, "dtype": "float32", "steps": 4}, {"query_loss": values})
+    assert "| jax, numpy | 1 | 3 | 3 |" in backends.section(file)
+    pytest.importorskip("matplotlib")
+    backends.draw(file, tmp_path)
+    assert {path.name for path in tmp_path.glob("*.svg")} == {"curves-float32.svg", "gaps-float32.svg"}
+
+
+def test_the_losses_of_a_backend_come_from_a_process_of_its_own():
+    command = [sys.executable, "-m", "metaspec.benchmarks.results.backends", "numpy", "float64", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert json.loads(done.stdout)["query_loss"] == backends.losses("numpy", "float64", 2)
+
+
+@needs_omniglot
+def test_an_omniglot_run_is_planned_once_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(omniglot, "JUDGED_AFTER", (1,))
+    monkeypatch.setattr(omniglot, "TIMED", 1)
+    monkeypatch.setattr(omniglot, "QUERIES", {5: 1, 20: 1})
+    store, said = Store(tmp_path / "omniglot.json"), []
+    options = {"backends": ("numpy",), "tasks": ("5-way 1-shot",), "algorithms": ("fomaml",), "test_tasks": 10}
+    work = tmp_path / "work" / "numpy-5-way-1-shot-fomaml"
+    work.mkdir(parents=True)
+    (work / "plan.json").write_text('{"minutes": 1, "steps": 2}')
+    with pytest.raises(InvalidArgumentError, match="it is of a run of 1 minutes"):
+        omniglot.run(store, said.append, OMNIGLOT, tmp_path / "work", minutes=2, **options)
+    omniglot.run(store, said.append, OMNIGLOT, tmp_path / "work", minutes=1, **options)
+    omniglot.run(store, said.append, OMNIGLOT, tmp_path / "work", minutes=1, **options)
+    assert len(said) == 1
+    (row,) = store.rows()
+    assert (row["steps"], row["minutes"], row["tasks"], row["inner_steps"]) == (2, 1, 10, 1)
+    assert 0 <= row["accuracy"]["mean"] <= 100
+    cell = f"{row['accuracy']['mean']:.1f} ± {row['accuracy']['half_width']:.1f}"
+    assert f"| FO-MAML | numpy | {cell} | not run | not run |" in omniglot.section(store.file)
+
+
+def test_the_document_is_what_its_figures_give(tmp_path):
+    document.write(tmp_path, tmp_path / "empty.md")
+    assert "not run" in (tmp_path / "empty.md").read_text()
+    document.write(DOCS / "results", tmp_path / "results.md")
+    assert (tmp_path / "results.md").read_text() == (DOCS / "results.md").read_text()

@@ -65,7 +65,7 @@ def measure(framework: str, forms: list[Form], case: Case, truth: Truth, seconds
         forms: In the order in which they take turns.
         case: What to compute.
         truth: What it gives.
-        seconds: For the rounds of a form, about.
+        seconds: For the rounds of a form, about; 0: one round.
     """
     records: list[Record] = []
     running: list[Turn] = []
@@ -109,6 +109,7 @@ def _take_turns(running: list[Turn], seconds: float) -> None:
             if number >= limit:
                 continue
             run, calls = turn.built.run, max(1, round(TURN_SECONDS / max(turn.warm, 1e-6)))
+            calls = calls if seconds else 1
             if calls > 1:
                 run()  # what the form before it left in the caches is not its own affair
             times = []
@@ -120,6 +121,8 @@ def _take_turns(running: list[Turn], seconds: float) -> None:
 
 
 def _rounds(warm: float, seconds: float) -> int:
+    if seconds == 0:
+        return 1
     if warm >= SLOW:
         return LEAST
     return max(LEAST, min(MOST, round(seconds / max(warm, TURN_SECONDS))))

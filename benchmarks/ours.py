@@ -15,7 +15,7 @@ from metaspec.protocol import Backend
 from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import add_scaled
 
-GRADIENTS = 8
+GRADIENTS = 4
 LONG = 16  # inner steps from which on the modes of checkpoint= are measured apart
 
 Wait = Callable[[Any], Any]

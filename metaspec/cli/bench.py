@@ -35,7 +35,7 @@ def bench(
         typer.Option(help="A backend; likewise. Default: all that are installed."),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="For each form, about. Default: 4, or 1 with --quick.", min=0.0)
+        float | None, typer.Option(help="For each form, about; 0: once. Default: 4, or 1 with --quick.", min=0.0)
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures as JSON.", metavar="FILE")] = None,
 ) -> None:

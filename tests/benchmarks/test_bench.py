@@ -1,0 +1,233 @@
+"""The benchmark at tiny sizes: not how long things take, but what is told and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from metaspec.benchmarks import cases, document, frameworks, tables
+from metaspec.benchmarks.cases import Case
+from metaspec.benchmarks.forms import Built, Form
+from metaspec.benchmarks.measuring import measure
+from metaspec.benchmarks.memory import peak_bytes
+from metaspec.benchmarks.truth import KEPT, Truth, tolerances, truth
+from metaspec.errors import InvalidArgumentError, LibraryMissingError
+from metaspec.nn import MLP, ConvNet
+
+TINY = Case("W1", MLP((1, 5, 5, 1)), tasks=3, steps=2, lr=0.01)
+TINY_CLASSIFIER = Case("W3", MLP((784, 6, 5), classifier=True), tasks=2, steps=2, lr=0.1)
+TINY_CONV = Case("W2", ConvNet(5, filters=3), tasks=2, steps=1, lr=0.1)
+IMPLICIT = replace(TINY, workload="imaml", solver_steps=2)
+NEEDED = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
+
+
+@pytest.fixture(scope="module")
+def truths():
+    return {case.id: truth(case) for case in (TINY, TINY_CLASSIFIER, TINY_CONV, IMPLICIT)}
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch", "jax", "tensorflow"])
+def test_every_form_gives_the_same_and_gets_a_time(framework, truths):
+    if framework in NEEDED:
+        pytest.importorskip(NEEDED[framework])
+    forms = [form for form in frameworks.forms(framework) if not form.slow]
+    for case in (TINY, IMPLICIT):
+        records = {record.form: record for record in measure(framework, forms, case, truths[case.id], 0)}
+        for form in forms:
+            record = records.get(form.name)
+            if form.missing() is not None:
+                assert record.problem.startswith("not installed: ")
+            elif record is not None:
+                assert record.problem is None, (framework, form.name, record.problem)
+                assert len(record.rounds) == 1
+                assert record.first > 0
+        assert records["metaspec"].median > 0
+        assert any(record.kind in ("library", "hand-written") and record.rounds for record in records.values())
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
+def test_rivals_have_the_same_networks(framework, truths):
+    """Layouts, paddings and losses of the hand-written ones, on a classifier and on pictures."""
+    if framework in NEEDED:
+        pytest.importorskip(NEEDED[framework])
+    compared = 0
+    for case in (TINY_CLASSIFIER, TINY_CONV):
+        for form in frameworks.forms(framework):
+            built = None
+            if form.kind in ("library", "hand-written") and not form.slow and form.missing() is None:
+                built = form.build(case)
+            if built is not None and built.arrays is not None:
+                assert truths[case.id].problem(built.arrays(built.run())) is None, (framework, form.name, case.id)
+                compared += 1
+    assert compared >= 2
+
+
+def of_constant(value):
+    return Form("constant", "library", lambda case: Built(lambda: value, lambda found: found))
+
+
+def test_what_is_wrong_is_not_timed(truths):
+    right = truths[TINY.id]
+    for leaf, expected in right.leaves.items():
+        off = {**right.leaves, leaf: expected * (1 + 3 * right.tolerances[leaf])}
+        near = {**right.leaves, leaf: expected * (1 + right.tolerances[leaf] / 3)}
+        (wrong,) = measure("numpy", [of_constant(off)], TINY, right, 0)
+        assert wrong.problem.startswith(f"wrong: {leaf} is off by")
+        assert wrong.rounds == []
+        (fine,) = measure("numpy", [of_constant(near)], TINY, right, 0)
+        assert fine.problem is None
+    (short,) = measure("numpy", [of_constant({"w0": right.leaves["w0"]})], TINY, right, 0)
+    assert "expected ['b0'" in short.problem
+
+
+def test_a_rival_that_fails_or_is_missing_is_a_line():
+    def broken(case):
+        raise RuntimeError("no such operation\nand more")
+
+    forms = [
+        Form("broken", "library", broken),
+        Form("absent", "library", broken, (("no-such-distribution", "no_such_module"),)),
+        Form("elsewhere", "library", lambda case: None),
+    ]
+    records = list(measure("numpy", forms, TINY, Truth({}, {}), 0))
+    assert [(r.form, r.problem) for r in records] == [
+        ("broken", "RuntimeError: no such operation"),
+        ("absent", "not installed: no-such-distribution"),
+    ]
+
+
+def test_first_order_gradients_are_beyond_the_tolerance(truths):
+    import metaspec as ms
+
+    for case in (TINY, TINY_CLASSIFIER, TINY_CONV):
+        algo = ms.FOMAML(ms.GradientDescent(case.lr, case.steps))
+        r = ms.batch_meta_gradient(algo, case.network.loss, case.params("float64"), case.batch("float64"))
+        assert truths[case.id].problem(r.delta) is not None
+
+
+def test_kept_tolerances_are_those_of_the_cases():
+    kept = json.loads(KEPT.read_text())
+    wanted = {case.id: case for case in (*cases.FULL, *cases.QUICK)}
+    assert set(kept) == set(wanted)
+    cheap = next(case for case in cases.FULL if case.workload == "W1" and case.steps == 1)
+    found = tolerances(cheap)
+    assert kept[cheap.id] == pytest.approx(found, rel=1.0)  # random signs; libraries' sums differ in order
+    for name, kept_of in kept.items():
+        assert max(kept_of.values()) < 0.02, name
+
+
+def test_cases_are_chosen_by_workload():
+    assert {case.workload for case in cases.selected(["W1", "imaml"], quick=False)} == {"W1", "imaml"}
+    assert {case.workload for case in cases.selected([], quick=False)} == set(cases.WORKLOADS)
+    ids = [case.id for case in cases.FULL if case.x_axis is None]
+    assert len(ids) == len(set(ids))
+    with pytest.raises(InvalidArgumentError, match="--workload: W9 is none of W1, W2"):
+        cases.selected(["W9"], quick=True)
+
+
+def test_memory_is_that_of_the_call():
+    size = 64 << 20
+    if peak_bytes(lambda: None) is None:
+        pytest.skip("the system does not tell the most memory of a stretch of time")
+    assert peak_bytes(lambda: np.ones(size // 8)) >= 0.9 * size
+    assert peak_bytes(lambda: None) < size / 8
+
+
+def some_results(seconds=(0.002, 0.004)):
+    case = {
+        "id": "a case",
+        "workload": "W1",
+        "x_axis": "steps",
+        "network": "MLP",
+        "parameters": 10,
+        "tasks": 2,
+        "steps": 1,
+        "solver_steps": None,
+    }
+    longer = case | {"id": "another", "steps": 2}
+
+    def record(case, form, kind, rounds, problem=None):
+        median = float(np.median(rounds)) if rounds else None
+        one = {"case": case["id"], "framework": "numpy", "form": form, "kind": kind, "problem": problem}
+        return one | {"first": 0.5, "rounds": rounds, "peak": 1 << 20, "median": median}
+
+    records = []
+    for number, one in enumerate((case, longer)):
+        records += [
+            record(one, "metaspec", "metaspec", [t * (number + 1) for t in seconds]),
+            record(one, "rival", "library", [4 * t * (number + 1) for t in seconds]),
+            record(one, "gone", "library", [], "not installed: gone"),
+            record(one, "gradient, support", "limit", [0.0005]),
+            record(one, "gradient, query", "limit", [0.0015]),
+        ]
+    return {
+        "dtype": "float32",
+        "machine": {"processor": "P", "cores": 2, "python": "3"},
+        "versions": {"numpy": {"numpy": "2"}},
+        "missing": {"numpy": {}},
+        "cases": [case, longer],
+        "records": records,
+    }
+
+
+def test_rows_hold_ratios_and_the_limit():
+    results = some_results()
+    ours, rival, gone = tables.rows(results, results["cases"][0])
+    assert (ours.of_ours, rival.of_ours) == (1, 4)
+    assert ours.of_limit == pytest.approx(0.003 / (3 * 0.0005 + 0.0015))
+    assert gone.problem == "not installed: gone"
+    assert gone.time is None
+    assert [tables.duration(t) for t in (None, 2.5, 0.0123, 4.2e-5)] == ["–", "2.5 s", "12.3 ms", "42 µs"]
+    solved = dict(results["cases"][0], solver_steps=5)
+    (first, *_) = tables.rows(results, solved)
+    assert first.of_limit == pytest.approx(0.003 / ((1 + 1 + 10) * 0.0005 + 0.0015))
+
+
+def test_document_gets_tables_and_plots(tmp_path):
+    pytest.importorskip("matplotlib")
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n")
+    document.write(some_results(), page)
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "| numpy | rival | 12 ms |" in text
+    assert "numpy, gone: not installed: gone" in text
+    assert "![time and memory against steps](performance-steps.svg)" in text
+    svg = (tmp_path / "performance-steps.svg").read_text()
+    assert "numpy: rival" in svg
+    assert "inner steps K" in svg
+    document.write(some_results(), page)
+    assert (tmp_path / "performance-steps.svg").read_text() == svg
+    page.write_text("no place")
+    with pytest.raises(InvalidArgumentError, match="expected the marks"):
+        document.write(some_results(), page)
+
+
+def test_plots_say_what_to_install(tmp_path, monkeypatch):
+    from metaspec.benchmarks import plots
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(LibraryMissingError, match=r"pip install 'metaspec\[plots\]'"):
+        plots.draw(some_results(), tmp_path)
+
+
+def test_command(tmp_path):
+    file = tmp_path / "bench.json"
+    arguments = ["bench", "--quick", "--workload", "W1", "--framework", "numpy", "--seconds", "0", "--json", str(file)]
+    command = [sys.executable, "-c", "from metaspec.cli import main; main()", *arguments]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for word in ("numpy 1/1: MLP 1-40-40-1, 25 tasks, K = 5", "hand-derived", "of limit", "numpy: numpy "):
+        assert word in done.stdout
+    figures = json.loads(file.read_text())
+    assert {record["form"] for record in figures["records"]} >= {"metaspec", "metaspec, eager", "gradient, query"}
+    assert all(record["median"] > 0 for record in figures["records"] if record["problem"] is None)
+    assert figures["versions"]["numpy"]["numpy"] == np.__version__

@@ -119,7 +119,8 @@ class Comparison:
             return ". ".join(parted) + "."
         fewest = min((side.fewest for side in self.sides if side.cells), default=0.0)
         names = ", ".join(side.name for side in self.sides)
-        return f"{names} agree at every stage, to {fewest:.1f} digits at least ({self.dtype}, against {self.against})."
+        verb = "agree" if len(self.sides) > 1 else "agrees"
+        return f"{names} {verb} at every stage, to {fewest:.1f} digits at least ({self.dtype}, against {self.against})."
 
     def side(self, name: str) -> SideReport:
         """The side of that name.

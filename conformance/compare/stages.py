@@ -56,7 +56,7 @@ def compute(
         found[GRADIENT] = B.grad(value)(params, task.support)
         if until == "gradient":
             return found
-        found[PRODUCT] = B.hvp(value)(params, direction, task.support)
+        found[PRODUCT] = B.linearize_grad(value)(params, task.support)[1](direction)  # as the algorithms have it
         algo: Any = algorithm
         batch = algo.inner_batch(B, task)
         for k in steps_shown(algo.inner.steps):

@@ -1,5 +1,7 @@
 """One network, and the ways in which a port of it goes wrong; each a loss over the array API."""
 
+import os
+import time
 from typing import Any
 
 import numpy as np
@@ -221,3 +223,20 @@ def vector(theta: Any, batch: Any) -> Any:
 def nan(theta: Any, batch: Any) -> Any:
     xp = ms.array_namespace(theta)
     return base(theta, batch) + xp.sum(xp.sqrt(batch["x"]))
+
+
+def ending(theta: Any, batch: Any) -> Any:
+    os._exit(3)
+
+
+def slow(theta: Any, batch: Any) -> Any:
+    time.sleep(60)
+
+
+def zeros() -> dict[str, Any]:
+    return {"w": np.ones((3, 2)), "b": np.zeros(2)}
+
+
+def abs_of_biases(theta: Any, batch: Any) -> Any:
+    xp = ms.array_namespace(theta)
+    return xp.mean((batch["x"] @ theta["w"] + xp.abs(theta["b"]) - batch["y"]) ** 2)

@@ -16,7 +16,7 @@ PARAMS, TASK = "tests.compare.models:params", "tests.compare.models:task"
 
 def pair(first: str, second: str, **options: Any) -> Comparison:
     places = {f"{name}@numpy": f"tests.compare.models:{loss}" for name, loss in (("one", first), ("two", second))}
-    return compare(places, **options)
+    return compare(places, **{"algorithm": ms.MAML(ms.GradientDescent(0.05, 1))} | options)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -59,7 +59,7 @@ CASES = [
 
 @pytest.mark.parametrize(("first", "second", "kind", "words", "stage"), CASES, ids=[case[1] for case in CASES])
 def test_a_fault_is_explained(first, second, kind, words, stage):
-    found = pair(first, second, algorithm=ms.MAML(ms.GradientDescent(0.05, 2)))
+    found = pair(first, second)
     side = found.side("two@numpy")
     assert not found.agreed
     assert side.parting is not None

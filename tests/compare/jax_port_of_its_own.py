@@ -1,0 +1,13 @@
+"""As `jax_port`, with parameters of its own."""
+
+import numpy as np
+
+from tests.compare.jax_port import loss, mapping, task
+
+__all__ = ["loss", "mapping", "params", "task"]
+
+
+def params():
+    rng = np.random.default_rng(3)
+    shapes = {"Dense_0": {"kernel": (4, 5), "bias": (5,)}, "Dense_1": {"kernel": (5, 3)}}
+    return {name: {key: 0.5 * rng.normal(size=shape) for key, shape in part.items()} for name, part in shapes.items()}

@@ -13,7 +13,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from metaspec.data._philox import raw
+
 STREAMS = ("train", "validation", "test")
+MANY, SHORT = 200, 64  # from so many rows of up to so many words on, computing the words on arrays is faster
 
 
 @lru_cache(maxsize=64)
@@ -28,15 +31,24 @@ def uniforms(seed: int, stream: str, indices: Sequence[int], count: int) -> NDAr
     A longer row begins with the shorter one. The raw words are used, because NumPy keeps the bit generators' output
     the same for ever, which it does not promise of `Generator`'s methods.
     """
-    bits = np.random.Philox(key=np.array(_key(seed), dtype=np.uint64))  # one for all rows: making one costs 10 us
-    state, counter = bits.state, np.array([0, 0, STREAMS.index(stream), 0], dtype=np.uint64)
+    number = STREAMS.index(stream)
+    if len(indices) >= MANY and count <= SHORT:
+        words = raw(_key(seed), np.asarray(indices, dtype=np.uint64), number, count)
+    else:
+        words = _one_by_one(_key(seed), indices, number, count)
+    return (words >> np.uint64(11)).astype(np.float64) * np.float64(2.0**-53)
+
+
+def _one_by_one(key: tuple[int, int], indices: Sequence[int], stream: int, count: int) -> NDArray[np.uint64]:
+    bits = np.random.Philox(key=np.array(key, dtype=np.uint64))  # one for all rows: making one costs 10 us
+    state, counter = bits.state, np.array([0, 0, stream, 0], dtype=np.uint64)
     state["state"]["counter"] = counter
     words = np.empty((len(indices), count), dtype=np.uint64)
     for row, index in zip(words, indices, strict=True):
         counter[1] = index
         bits.state = state
         row[:] = bits.random_raw(count)
-    return (words >> np.uint64(11)).astype(np.float64) * np.float64(2.0**-53)
+    return words
 
 
 def partial_shuffle(u: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:

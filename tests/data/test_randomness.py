@@ -44,6 +44,18 @@ def test_first_words_are_frozen():
 FROZEN = [[0.014067035665647709, 0.2577672456246177], [0.685313193272038, 0.012302632868080199]]
 
 
+@pytest.mark.parametrize("count", [1, 22, 64])
+@pytest.mark.parametrize(("seed", "stream"), [(0, "train"), (2**64 - 1, "test")])
+def test_many_rows_at_once_are_numpys_words(seed, stream, count):
+    indices = [0, 1, 2**32 - 1, 2**32, 2**63 + 5, *range(2**64 - 400, 2**64)]
+    numpys = []
+    for index in indices:
+        key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+        counter = np.array([0, index, ("train", "validation", "test").index(stream), 0], dtype=np.uint64)
+        numpys.append(np.random.Philox(key=key, counter=counter).random_raw(count) >> np.uint64(11))
+    assert np.array_equal(uniforms(seed, stream, indices, count), np.array(numpys) * 2.0**-53)
+
+
 def test_a_longer_row_begins_with_the_shorter():
     assert np.array_equal(uniforms(1, "train", (4, 9), 50)[:, :7], uniforms(1, "train", (4, 9), 7))
 

@@ -36,7 +36,7 @@ def _run(program):
 
 
 def test_a_planted_fault_is_found_shrunk_and_shown_by_a_program():
-    target = "planted:WithoutProducts"
+    target = "seeded_faults:worker_without_products"
     report = run([target], examples(12, 5), ["float64"])
     algorithms = {outcome.algorithm for outcome in report.failures}
     assert "MAML" in algorithms <= {"MAML", "IMAML"}
@@ -53,7 +53,7 @@ def test_a_planted_fault_is_found_shrunk_and_shown_by_a_program():
 
 
 def test_a_crash_is_shown_too():
-    report = run(["planted:Ending"], examples(1, 0), ["float32"])
+    report = run(["seeded_faults:worker_ending"], examples(1, 0), ["float32"])
     (program,) = counterexamples(report.failures, 0, timeout=60.0, patience=2.0)
     assert "the worker process ended with status 3" in program.splitlines()[0]
 
@@ -101,11 +101,17 @@ def test_verify_draws_examples(tmp_path):
 
 
 def test_verify_prints_the_program_of_what_fails():
-    command = [sys.executable, "-c", "from metaspec.cli import main; main()", "verify", "planted:WithoutProducts"]
+    command = [
+        sys.executable,
+        "-c",
+        "from metaspec.cli import main; main()",
+        "verify",
+        "seeded_faults:worker_without_products",
+    ]
     arguments = ["--scenario", "drawn*/maml", "--examples", "12", "--seed", "5", "--dtype", "float64"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "B = worker.load('planted:WithoutProducts')" in done.stdout
+    assert "B = worker.load('seeded_faults:worker_without_products')" in done.stdout
 
 
 @pytest.mark.parametrize(("seed", "dtype"), [(22, "float32"), (35, "float64")])
@@ -140,17 +146,29 @@ def test_a_soak_counts_what_ran(tmp_path):
 
 
 def test_a_soak_finds_a_planted_fault():
-    command = [*SOAK, "--backend", "planted:WithoutProducts", "--scenarios", "4", "--seed", "35"]
+    command = [*SOAK, "--backend", "seeded_faults:worker_without_products", "--scenarios", "4", "--seed", "35"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "FAILED planted:WithoutProducts float32 soak-35-0-0/rosenbrock/maml (eager): delta" in done.stdout
+    assert (
+        "FAILED seeded_faults:worker_without_products float32 soak-35-0-0/rosenbrock/maml (eager): delta" in done.stdout
+    )
 
 
 def test_a_crash_in_a_soak_is_a_failure_of_its_group_and_the_rest_runs():
-    command = [*SOAK, "--backend", "planted:Ending", "--backend", "numpy", "--scenarios", "44", "--seed", "35"]
+    command = [
+        *SOAK,
+        "--backend",
+        "seeded_faults:worker_ending",
+        "--backend",
+        "numpy",
+        "--scenarios",
+        "44",
+        "--seed",
+        "35",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "planted:Ending float32: 40 scenarios, 40 failed" in done.stdout
+    assert "seeded_faults:worker_ending float32: 40 scenarios, 40 failed" in done.stdout
     assert "BrokenProcessPool" in done.stdout
     assert "numpy float32: 40 scenarios, 0 failed" in done.stdout
 

@@ -30,12 +30,14 @@ class Setup:
         tasks: Which of its tasks go in.
         settings: All settings by name; those that the function names are given to it.
         equal: Whether all tasks have equal sizes.
+        nudge: By how much, relatively, the parameters are changed.
     """
 
     seed: int
     tasks: tuple[int, ...]
     settings: Mapping[str, float]
     equal: bool = False
+    nudge: float = 0.0
 
 
 @dataclass
@@ -164,7 +166,8 @@ class Bench:
         drawn = problems.supplied(self.problem, setup.seed, sizes)
         integers = np.int32 if self.models is None else np.int64
         tasks = tree_map(lambda x: x.astype(integers) if x.dtype.kind == "i" else x, drawn.tasks)
-        return replace(drawn, tasks=tasks)
+        params = {name: leaf * (1 + setup.nudge) for name, leaf in drawn.params.items()}
+        return replace(drawn, params=params, tasks=tasks)
 
     def _params(self, setup: Setup) -> Any:
         """Plain meta-parameters; a user's own are moved a little for every seed but 0."""
@@ -177,7 +180,7 @@ class Bench:
             assert self.problem.model is not None
             params = self.models.parameters(self._model())
         if setup.seed == 0:
-            return params
+            return tree_map(lambda leaf: leaf * (1 + setup.nudge), params) if setup.nudge else params
         rng = np.random.default_rng(setup.seed)
         leaves, structure = self.B.tree_flatten(params)
         moved = [(w + (0.1 * np.abs(w) + 0.03) * rng.normal(size=w.shape)).astype(w.dtype) for w in leaves]

@@ -22,7 +22,7 @@ class Combined:
             it is no combination of them.
         weights: Of each task.
         residual: What remains.
-        carried: "parameters", "updates" or "state", where a task begins with what the one before it left.
+        carried: "parameters", "path", "updates" or "state", where a task begins with what the one before it left.
     """
 
     rule: str | None
@@ -68,7 +68,8 @@ def chained(h: Hypothesis, land: Landscape, phi: Vector, tasks: Sequence[int], c
         land: The landscape.
         phi: The meta-parameters.
         tasks: In their order.
-        carried: "parameters": from the adapted parameters of the task before; "updates": after an outer update of its
+        carried: "parameters": from the adapted parameters of the task before; "path": likewise, with Reptile's difference
+            to phi; "updates": after an outer update of its
             own; "state": with the inner optimiser's state.
         factor: The factor on a task's meta-update, for "updates".
     """
@@ -76,9 +77,9 @@ def chained(h: Hypothesis, land: Landscape, phi: Vector, tasks: Sequence[int], c
     for task in tasks:
         predictor = Predictor(land, start)
         path = predictor.walked(h, task, Path([start], [], [state]), start)
-        delta = predictor.result(h, task, path, start)
+        delta = predictor.result(h, task, path, phi if carried == "path" else start)
         total = total + delta
-        if carried == "parameters":
+        if carried in ("parameters", "path"):
             start = path.points[h.steps]
         elif carried == "updates":
             start = start - factor * delta

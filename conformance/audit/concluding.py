@@ -86,8 +86,8 @@ class _Conclusion:
 
     # --- findings -----------------------------------------------------------------------------------------------------
 
-    def _add(self, code: str, text: str) -> None:
-        severity: Literal["fault", "note"] = "note" if code in NOTES else "fault"
+    def _add(self, code: str, text: str, note: bool = False) -> None:
+        severity: Literal["fault", "note"] = "note" if note or code in NOTES else "fault"
         self.findings.append(Finding(code, severity, text, CAUSES.get(code, "")))
 
     def _of_calls(self) -> None:
@@ -181,7 +181,7 @@ class _Conclusion:
                 "solver_steps": solver_steps,
             }
         for code in dict.fromkeys(codes):
-            self._add(code, self._text(code, h))
+            self._add(code, self._text(code, h), note=code == "inner-data" and h.algorithm == "reptile" and _support(h))
         if done.ignored and done.search is not None:
             said = done.search.sightings[0].predictor.update(h, 0)
             real = [i for i in done.ignored if said[self.land.slices[i]].any()]
@@ -200,7 +200,7 @@ class _Conclusion:
         if explanation.outer_sum:
             reduction, goal = "sum over examples", 1.0 if expected is None else expected
             for n in self.land.entries(0):
-                if abs(abs(scale) / (goal * n) - 1) < CLOSE:
+                if abs(abs(scale) / (goal * n) - 1) < self._close():
                     reduction, scale = "sum over entries", scale / n
             self._add("outer-sum", f"the outer loss is a {reduction}; the factor grows with their number")
         self.found["outer_reduction"] = reduction if h.algorithm != "reptile" else None
@@ -218,21 +218,26 @@ class _Conclusion:
             self._add("operator", f"the operator is {a / factor:.4g} I + {b / factor:.4g} H/lambda")
             return
         self.found["scale"] = scale / expected
-        if abs(factor - 1) > CLOSE or rule != right:
+        if abs(factor - 1) > self._close() or rule != right:
             follow = (
                 "" if rule in (right, "constant") else f", which follows {rule.replace('outer_lr', 'the outer rate')}"
             )
             self._add("scale", f"the result is {scale / expected:.6g} times what it should be{follow}")
 
+    def _close(self) -> float:
+        return max(CLOSE, 20 * self.done.fits[0].residual)
+
     def _of_tasks(self) -> None:
         done, how = self.done, self.done.combined
-        self.found["carried"] = how.carried if how is not None else None
+        carried = how.carried if how is not None else None
+        self.found["carried"] = "parameters" if carried == "path" else carried
         self.found["task_reduction"] = how.rule if how is not None else None
         if how is None:
             return
         if done.order or how.carried or how.rule is None:
             left = {
                 "parameters": "each task begins at the adapted parameters of the one before it",
+                "path": "each task begins at the adapted parameters of the one before it",
                 "updates": "each task begins after an outer update by the one before it",
                 "state": "the inner optimiser's state goes on from task to task",
             }.get(how.carried or "", "the order of the tasks changes the result")
@@ -254,12 +259,16 @@ class _Conclusion:
         ]
         known = [f for f in formats if f is not None]
         widest = max(known, key=lambda f: errors.ROUNDOFF[f], default=self.bench.dtype)
-        self.found["precision"] = narrow[0] if narrow else None if None in formats else widest
+        format_ = None if None in formats or not (self.done.narrow or widest == self.bench.dtype) else widest
+        self.found["precision"] = narrow[0] if narrow else format_
         lost = None in formats or widest != self.bench.dtype
         if lost or narrow:
             digits = min(j.digits for j in judgements)
             what = f"the result is in {', '.join(narrow)}; " if narrow else ""
-            self._add("precision", f"{what}{digits:.1f} digits are right, of what {self.bench.dtype} holds")
+            text = f"{what}{digits:.1f} digits are right, of what {self.bench.dtype} holds"
+            smooth = not (narrow or done.narrow)
+            text += "; the error is smooth, as of difference quotients or an inexact solve" if smooth else ""
+            self._add("precision", text, note=smooth)
 
     # --- words --------------------------------------------------------------------------------------------------------
 
@@ -269,7 +278,8 @@ class _Conclusion:
             return "none"
         if done.explanation is None or done.twins or done.others:
             return "consistent"
-        if any(j.format is None for j in done.judgements):
+        narrow = done.narrow or any(name != self.bench.dtype for name in done.seen[0].observed.dtypes)
+        if any(j.format is None or (j.format != self.bench.dtype and not narrow) for j in done.judgements):
             return "consistent"
         return "identified"
 
@@ -363,6 +373,10 @@ class _Conclusion:
             "inner-optimizer": f"the inner loop is {_optimizer(h)} {list(h.rule.constants) or ''}".strip(),
         }
         return texts[code]
+
+
+def _support(h: Hypothesis) -> bool:
+    return h.inner_data == "support"
 
 
 def _set(part: str) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ SCREENS = {"float64": 1e-9, "float32": 1e-4}
 LOOSE = 5e-5  # a residual that arithmetic in float32, or difference quotients, may leave
 BUDGET = 14.0  # seconds of computation
 CANDIDATES = 12
+SIMPLE = 2  # the last level before pairs; what leaves so little that lost digits explain it is not taken for a pair
+NUDGE = 1e-8  # relative change of the parameters that float32 does not see
 
 
 class FailedError(Exception):
@@ -64,6 +66,9 @@ class Examined:
         combined: How the tasks are combined.
         order: Whether the order of the tasks changes the result.
         twins: Algorithms that the problem cannot tell from the one found.
+        calls: How many there were.
+        refused: Why single tasks could not be given.
+        narrow: Whether a change of the parameters that a narrower format does not see leaves the result unmoved.
     """
 
     seen: list[Seen] = field(default_factory=list)
@@ -82,6 +87,7 @@ class Examined:
     twins: tuple[str, ...] = ()
     calls: int = 0
     refused: str = ""
+    narrow: bool = False
 
 
 def expectation(bench: Bench, claims: Claims, settings: Mapping[str, float], reading: str) -> Expectation:
@@ -202,7 +208,8 @@ class Examiner:
                     break
             if any(search.candidates() for search, _ in searches.values()) and level > 0:
                 break
-            if time.process_time() > until:
+            near = min((fit for s, _ in searches.values() for fit in s.nearest(1)), key=lambda fit: fit.residual)
+            if time.process_time() > until or (level == SIMPLE and near.residual <= LOOSE):
                 break
         if not searches:
             return
@@ -267,7 +274,7 @@ class Examiner:
     def _carried(self, total: Any, whole: Seen) -> None:
         done, land = self.done, self.bench.land(whole.setup)
         phi, fit = self.bench.phi(whole.setup, land), done.fits[0]
-        for carried in ("parameters", "updates", "state"):
+        for carried in ("parameters", "path", "updates", "state"):
             said = chained(fit.hypothesis, land, phi, whole.setup.tasks, carried, fit.scale)
             w = float(np.dot(said, total) / np.dot(said, said)) / fit.scale
             if np.linalg.norm(total - w * fit.scale * said) <= 1e-6 * np.linalg.norm(total):
@@ -317,6 +324,8 @@ class Examiner:
         if done.explanation is not None:
             self._judge(done.explanation, [s for s in (done.fresh[0], whole) if not unexplained or s is not whole])
             done.twins = self._twins(done.explanation)
+            if any(j.format != bench.dtype for j in done.judgements):
+                done.narrow = self._is_narrow(done.explanation, done.fresh[0])
 
     def _codes(self, fit: Fit) -> tuple[str, ...]:
         assert self.done.search is not None
@@ -349,6 +358,17 @@ class Examiner:
 
             origin = seen.origin(bench) if reading == "params" else None
             done.judgements.append(judged(delta, scaled, land, bench.dtype, origin, bench.confirms))
+
+    def _is_narrow(self, explanation: Explanation, seen: Seen) -> bool:
+        """Narrow arithmetic does not see a small change of the parameters; a difference quotient follows it."""
+        bench, reading = self.bench, self.done.reading
+        nudged = self._call(replace(seen.setup, nudge=NUDGE))
+        after, before = nudged.delta(bench, reading), seen.delta(bench, reading)
+        assert after is not None
+        assert before is not None
+        land, phi = bench.land(seen.setup), bench.phi(seen.setup, bench.land(seen.setup))
+        said = explanation.said(seen.setup, land, phi * (1 + NUDGE)) - explanation.said(seen.setup, land, phi)
+        return float(np.linalg.norm(after - before - said)) > 0.5 * float(np.linalg.norm(said))
 
     def _twins(self, explanation: Explanation) -> tuple[str, ...]:
         """Other algorithms, without any deviation, that explain what was searched as well."""

@@ -41,7 +41,7 @@ class Landscape:
     ) -> None:
         self.B, self.dtype, self.rounding = B, dtype, rounding
         leaves, self._structure = B.tree_flatten(params)
-        self.names = tuple(path.removeprefix("root") for path in B.tree_paths(params))
+        self.names = tuple(_readable(path) for path in B.tree_paths(params))
         self.shapes = tuple(tuple(int(n) for n in leaf.shape) for leaf in leaves)
         self.size = sum(int(np.prod(shape)) for shape in self.shapes)
         self._tasks = [asarray(task, dtype=dtype, backend=B) for task in tasks]
@@ -139,3 +139,8 @@ class Landscape:
 
     def _out(self, x: Any) -> Any:
         return np.array(self.B.to_numpy(x))
+
+
+def _readable(path: str) -> str:
+    """root['layer']['w'] -> layer.w."""
+    return path.removeprefix("root").replace("['", ".").replace("']", "").removeprefix(".")

@@ -74,6 +74,8 @@ def verify(
     """Certify backends."""
     console = Console()
     targets = resolved(backends or [])
+    if kinks and html_file is not None:
+        raise InvalidArgumentError("--html: the page of a certification has the kinks too; leave --kinks out")
     for file in filter(None, (json_file, html_file)):
         file.touch()  # a file that cannot be written is better known before the work than after it
     if kinks:

@@ -68,9 +68,8 @@ def chained(h: Hypothesis, land: Landscape, phi: Vector, tasks: Sequence[int], c
         land: The landscape.
         phi: The meta-parameters.
         tasks: In their order.
-        carried: "parameters": from the adapted parameters of the task before; "path": likewise, with Reptile's difference
-            to phi; "updates": after an outer update of its
-            own; "state": with the inner optimiser's state.
+        carried: "parameters": from the adapted parameters of the task before; "path": likewise, with Reptile's
+            difference to phi; "updates": after an outer update of its own; "state": with the inner optimiser's state.
         factor: The factor on a task's meta-update, for "updates".
     """
     start, state, total = phi, h.rule.begin(phi), np.zeros_like(phi)

@@ -7,7 +7,7 @@ from itertools import combinations, groupby
 from typing import Any
 
 from metaspec.conformance.audit.expectation import Expectation, deviations
-from metaspec.conformance.audit.fitting import Fit, Sighting, fitted, held, scouted
+from metaspec.conformance.audit.fitting import Fit, Sighting, fitted, held, polished, scouted
 from metaspec.conformance.audit.hypothesis import ALGORITHMS, Hypothesis, canonical
 from metaspec.conformance.audit.moves import Move, moves
 
@@ -96,6 +96,8 @@ class Search:
                 yield held(h, self.sightings, self.screen)
                 continue
             scout = scouted(h, free, _starts(h, free), self.sightings)
+            if scout.residual < 0.5:
+                scout = polished(scout.hypothesis, free, self.sightings[:1], 2)
             rough.append((scout.residual, len(rough), scout, free))
             yield scout
             if len(rough) == BLOCK:

@@ -72,7 +72,7 @@ def page_of(
     if kinks:
         sections.append(Section("Kinks", _kinks(kinks)))
     sections.append(Section("Versions", [_versions(report)]))
-    references = {"reference": reporting.statement()}
+    references = {"held against": reporting.statement()}
     references |= {name: f"{count} scenarios" for name, count in reporting.oracles(report).items()}
     names = ", ".join(report.versions) or "nothing"
     return page(f"Conformance of {names}", sections, lead=[verdict(report.passed, answer), definitions(references)])

@@ -53,7 +53,7 @@ def heat_map(
         h("tr", h("th", name, scope="row"), *(_cell(cell) for cell in row))
         for name, row in zip(rows, cells, strict=True)
     ]
-    parts = h("caption", caption) if caption is not None else None, h("thead", head), h("tbody", *body)
+    parts = h("caption", h("span", caption)) if caption is not None else None, h("thead", head), h("tbody", *body)
     return scrolling(h("table", *parts, class_="heat"))
 
 

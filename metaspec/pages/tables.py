@@ -26,7 +26,12 @@ def table(headings: Sequence[Content], rows: Sequence[Sequence[Content]], *, cap
     head = h("tr", *(h("th", text, scope="col", class_=kind) for text, kind in zip(headings, kinds, strict=True)))
     body = [h("tr", *(_cell(x, kind) for x, kind in zip(row, kinds, strict=True))) for row in rows]
     return scrolling(
-        h("table", h("caption", caption) if caption is not None else None, h("thead", head), h("tbody", *body))
+        h(
+            "table",
+            h("caption", h("span", caption)) if caption is not None else None,
+            h("thead", head),
+            h("tbody", *body),
+        )
     )
 
 

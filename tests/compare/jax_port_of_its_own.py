@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tests.compare.jax_port import loss, mapping, task
+from tests.compare.jax_port import loss, mapping, task, unflattened
 
-__all__ = ["loss", "mapping", "params", "task"]
+__all__ = ["loss", "mapping", "params", "task", "unflattened"]
 
 
 def params():

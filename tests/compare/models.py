@@ -240,3 +240,17 @@ def zeros() -> dict[str, Any]:
 def abs_of_biases(theta: Any, batch: Any) -> Any:
     xp = ms.array_namespace(theta)
     return xp.mean((batch["x"] @ theta["w"] + xp.abs(theta["b"]) - batch["y"]) ** 2)
+
+
+def bias_before_norm(theta: Any, batch: Any, flip: bool = False) -> Any:
+    """The first bias cancels: its gradient is zero up to rounding."""
+    xp = ms.array_namespace(theta)
+    first, _, last = theta["layers"]
+    x = batch["x"] @ first["w"] + first["b"]
+    x = x - xp.mean(xp.flip(x, axis=0) if flip else x, axis=0)
+    x = nn.tanh(x / xp.sqrt(xp.mean(x * x, axis=0) + 1e-5))
+    return xp.mean((x @ last["w"] + last["b"] - batch["y"]) ** 2)
+
+
+def bias_before_norm_reordered(theta: Any, batch: Any) -> Any:
+    return bias_before_norm(theta, batch, True)

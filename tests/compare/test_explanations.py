@@ -137,6 +137,13 @@ def test_what_nothing_explains_is_said_to_be_unexplained():
     assert {"randomness", "kink", "one over n"} <= {tried.kind for tried in side.tried}
 
 
+def test_a_gradient_that_is_not_the_values_is_said_to_be_one():
+    side = pair("base", "surrogate").sides[1]
+    assert side.parting == ("gradient", "layers/0/w")
+    assert side.explanations == ()
+    assert "the values agree and the gradients do not" in side.sentence
+
+
 def test_a_factor_is_told_from_a_sum_where_support_and_query_are_joined():
     found = pair("base", "summed", algorithm=ms.Reptile(ms.GradientDescent(0.01, 2)), task="tests.compare.models:even")
     assert [explanation.kind for explanation in found.sides[1].explanations] == ["reduction"]

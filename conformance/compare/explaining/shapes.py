@@ -76,7 +76,7 @@ def examples(case: Case) -> Iterator[Proposal]:
     theirs = [float(s[LOSS][SCALAR]) for s in case.bench.values(case.bench.against, other)]
     apart = [abs(a - b) for a, b in zip(mine, theirs, strict=True)]
     steady = all(abs(a - b) <= 1e-2 * abs(b) for a, b in pairwise(theirs))
-    falls = apart[-1] > 0 and all(0.2 < b / a < 0.28 for a, b in pairwise(apart[1:]))
+    falls = apart[-1] > 0 and all(0.2 * a < b < 0.28 * a for a, b in pairwise(apart[1:]))
     if steady:
         yield Proposal(
             "one over n",

@@ -1,9 +1,9 @@
 """What every form of a case must give, and how far off rounding may put it.
 
 The reference is computed in float64 by the NumPy backend, whose derivatives the conformance suite holds against
-function values alone. The tolerance is that of docs/error-model.md: 16 times the relative change of a leaf when every
-operation of the computation is perturbed at random. The perturbation has the size of float32's own roundoff, so that
-the kinks of ReLU are crossed as often as they would be in float32.
+function values alone. The tolerance is four times that of docs/error-model.md: 64 times the relative change of a leaf
+when every operation of the computation is perturbed at random. The perturbation has the size of float32's own roundoff,
+so that the kinks of ReLU are crossed as often as they would be in float32.
 
 Perturbed runs of the large cases take minutes, so tolerances are kept in `tolerances.json`, which
 `python -m metaspec.benchmarks.truth` writes anew.
@@ -26,6 +26,9 @@ from metaspec.task import Task, Tree
 
 KEPT = Path(__file__).with_name("tolerances.json")
 SEEDS = (1, 2, 3)
+SUMS = (
+    4.0  # a sum is perturbed as one operation; computed, it rounds at every term, thousands of them in a large network
+)
 NUMBERS = 1 << 16  # parameters, all perturbed tasks together: of large networks only a few tasks are perturbed
 TABLE = 1 << 24  # random factors, read from a random place on: drawing them takes longer than the arithmetic
 
@@ -66,7 +69,9 @@ def tolerances(case: Case) -> dict[str, float]:
     changed = [B.perturbed(compute, _factors(unit, seed))(params, some) for seed in SEEDS]
     return {
         # Tasks' gradients may cancel in the mean, their roundings count in full.
-        name: float(f"{TOLERANCE * max(unit, *(norm(p[name] - of_some[name]) / norm(leaf) for p in changed)):.2e}")
+        name: float(
+            f"{SUMS * TOLERANCE * max(unit, *(norm(p[name] - of_some[name]) / norm(leaf) for p in changed)):.2e}"
+        )
         for name, leaf in exact.items()
     }
 

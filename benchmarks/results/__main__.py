@@ -52,7 +52,7 @@ def run_omniglot(
 
 
 @app.command(name="backends")
-def run_backends(out: Out = DOCS, steps: Annotated[int, typer.Option(help="Outer steps.", min=1)] = 2000) -> None:
+def run_backends(out: Out = DOCS, steps: Annotated[int, typer.Option(help="Outer steps.", min=1)] = 1000) -> None:
     """One training on every backend, in both formats."""
     file = out / "results" / "backends.json"
     backends.run(Store(file), typer.echo, steps)

@@ -150,7 +150,9 @@ def _convolutional(network: ConvNet) -> Callable[[Any, Any], Any]:
         x = batch["x"][..., None]
         for i in range(network.blocks):
             x = tf.nn.conv2d(x, params[f"kernel{i}"], strides=2, padding="SAME")
-            mean, variance = tf.nn.moments(x, axes=(0, 1, 2))
+            mean = tf.reduce_mean(x, axis=(0, 1, 2))
+            # Not tf.nn.moments: it takes the mean in the variance for a constant, and second derivatives are wrong.
+            variance = tf.reduce_mean((x - mean) ** 2, axis=(0, 1, 2))
             x = tf.nn.batch_normalization(x, mean, variance, params[f"shift{i}"], params[f"scale{i}"], 1e-3)
             x = tf.nn.relu(x)
         return _cross_entropy(tf.reduce_mean(x, axis=(1, 2)) @ params["w"] + params["b"], batch["y"])

@@ -21,7 +21,7 @@ from metaspec.nn import MLP, ConvNet
 TINY = Case("W1", MLP((1, 5, 5, 1)), tasks=3, steps=2, lr=0.01)
 TINY_CLASSIFIER = Case("W3", MLP((784, 6, 5), classifier=True), tasks=2, steps=2, lr=0.1)
 TINY_CONV = Case("W2", ConvNet(5, filters=3), tasks=2, steps=1, lr=0.1)
-IMPLICIT = replace(TINY, workload="imaml", solver_steps=2)
+IMPLICIT = replace(TINY, workload="imaml", steps=1, solver_steps=2)
 NEEDED = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
 
 

@@ -1,0 +1,89 @@
+"""`ms.compile` with wishes: native code, and arguments whose memory may be used."""
+
+import numpy as np
+import pytest
+
+import metaspec as ms
+
+from .problems import mlp, mlp_loss
+
+
+def descent(params, task):
+    algo = ms.MAML(ms.GradientDescent(0.1, 1))
+    r = ms.meta_gradient(algo, mlp_loss, params, task)
+    return {name: leaf - 0.1 * r.delta[name] for name, leaf in params.items()}
+
+
+def on_torch():
+    pytest.importorskip("torch")
+    return ms.asarray(mlp(), backend="torch")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax", "tensorflow"])
+def test_wishes_that_a_backend_has_no_use_for_change_nothing(backend):
+    if backend != "numpy":
+        pytest.importorskip(backend)
+    B = ms.get_backend(backend)
+    with B.precision("float64"):
+        params, task = ms.asarray(mlp(), dtype="float64", backend=backend)
+        plain = ms.compile(descent)(params, task)
+        wished = ms.compile(descent, tier="native", donate=(1,))(params, task)
+    for name, leaf in plain.items():
+        assert np.array_equal(B.to_numpy(wished[name]), B.to_numpy(leaf))
+
+
+def test_native_code_of_torch_computes_the_same_and_says_that_it_takes_long(caplog):
+    params, task = on_torch()
+    wanted = descent(params, task)
+    native = ms.compile(descent, tier="native")
+    found = native(params, task)
+    said = [record.message for record in caplog.records if record.name == "metaspec"]
+    if len(said) == 1 and "C++ compiler" in said[0]:
+        pytest.skip("no C++ compiler")
+    assert "PyTorch compiles" in said[0]
+    assert "done in" in said[1]
+    for name, leaf in wanted.items():
+        assert float((found[name] - leaf).norm() / leaf.norm()) < 1e-13
+    native(params, task)
+    moved = {name: leaf.T.contiguous().T if leaf.ndim == 2 else leaf for name, leaf in params.items()}
+    assert len([record for record in caplog.records if record.name == "metaspec"]) == 2  # compiled once
+    again = native(moved, task)  # other strides: compiled anew, not read wrongly
+    for name, leaf in wanted.items():
+        assert float((again[name] - leaf).norm() / leaf.norm()) < 1e-13
+
+
+def test_without_a_compiler_torch_replays_and_says_so(monkeypatch, caplog):
+    params, task = on_torch()
+    from metaspec.backends.torch import compiling
+
+    monkeypatch.setattr(compiling, "_has_cpp_compiler", lambda: False)
+    found = ms.compile(descent, tier="native")(params, task)
+    (said,) = [record.message for record in caplog.records if record.name == "metaspec"]
+    assert "needs a C++ compiler" in said
+    for name, leaf in ms.compile(descent)(params, task).items():
+        assert bool((found[name] == leaf).all())
+
+
+def test_donated_arguments_give_their_memory_to_results():
+    pytest.importorskip("jax")
+    B = ms.get_backend("jax")
+    params, task = ms.asarray(mlp(), dtype="float32", backend="jax")
+    wanted = ms.compile(descent)(params, task)
+    found = ms.compile(descent, donate=(0,))(params, task)
+    for name, leaf in wanted.items():
+        assert np.array_equal(B.to_numpy(found[name]), B.to_numpy(leaf))
+    assert all(leaf.is_deleted() for leaf in params.values())
+    assert not any(leaf.is_deleted() for leaf in task.support.values())
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"tier": "fastest"}, "compile: tier must be one of 'default', 'native', got 'fastest'"),
+        ({"donate": (-1,)}, "compile: donate must be >= 0, got -1"),
+        ({"donate": ("x",)}, "compile: donate must be an integer >= 0, got 'x'"),
+    ],
+)
+def test_wishes_are_checked(wish, message):
+    with pytest.raises(ms.errors.MetaspecError, match=message):
+        ms.compile(descent, **wish)

@@ -11,8 +11,8 @@ Example:
 """
 
 from metaspec.pictures.adaptation import adaptation_curves
-from metaspec.pictures.curves import Curve, accuracy_of, curves, losses_of
 from metaspec.pictures.drawing import save, svg
 from metaspec.pictures.episodes import episode_grid
+from metaspec.pictures.learning import Curve, accuracy_of, curves, losses_of
 
 __all__ = ["Curve", "accuracy_of", "adaptation_curves", "curves", "episode_grid", "losses_of", "save", "svg"]

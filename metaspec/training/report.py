@@ -18,7 +18,7 @@ from metaspec.pages import (
     side_by_side,
     table,
 )
-from metaspec.pictures.curves import Curve, accuracy_of, losses_of
+from metaspec.pictures.learning import Curve, accuracy_of, losses_of
 from metaspec.training.evaluate import Estimate, Report
 from metaspec.training.illustrate import CURVES
 from metaspec.training.records import Record, read

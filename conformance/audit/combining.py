@@ -31,20 +31,22 @@ class Combined:
     carried: str | None = None
 
 
-def combined(whole: Vector, singles: Sequence[Vector], sizes: Sequence[tuple[int, int]]) -> Combined:
-    """The weights that fit best, and what they are."""
+def combined(
+    whole: Vector, singles: Sequence[Vector], sizes: Sequence[tuple[int, int]], close: float = CLOSE
+) -> Combined:
+    """The weights that fit best, and what they are to within `close`."""
     columns = np.stack(list(singles), axis=1)
     w, *_ = np.linalg.lstsq(columns, whole, rcond=None)
     residual = float(np.linalg.norm(whole - columns @ w) / np.linalg.norm(whole))
-    return Combined(rule_of(w, sizes), tuple(float(x) for x in w), residual)
+    return Combined(rule_of(w, sizes, close), tuple(float(x) for x in w), residual)
 
 
-def rule_of(w: Any, sizes: Sequence[tuple[int, int]]) -> str:
+def rule_of(w: Any, sizes: Sequence[tuple[int, int]], close: float = CLOSE) -> str:
     """The rule that gives these weights."""
     for rule in ("mean", "sum", "first", "last", "by query size", "by support size"):
-        if np.allclose(w, weights(rule, sizes), rtol=CLOSE, atol=CLOSE):
+        if np.allclose(w, weights(rule, sizes), rtol=close, atol=close):
             return rule
-    return "constant" if np.allclose(w, w[0], rtol=CLOSE) else "weights"
+    return "constant" if np.allclose(w, w[0], rtol=close) else "weights"
 
 
 def weights(rule: str, sizes: Sequence[tuple[int, int]], constant: Sequence[float] = ()) -> Any:

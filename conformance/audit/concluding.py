@@ -56,6 +56,7 @@ class _Conclusion:
         if done.explanation is not None:
             self._of_factor(h)
             self._of_precision()
+        self._of_silence()
         self._of_tasks()
         verdict = self._verdict(algorithm)
         if verdict == "none" or (done.explanation is None and h is not None):
@@ -103,8 +104,9 @@ class _Conclusion:
             self._of_move()
         if first.buffers:
             self._add("buffers-changed", f"the call changed {', '.join(first.buffers)}")
-        if first.settings:
-            self._add("globals-changed", f"the call changed {', '.join(first.settings)}")
+        settings = [name for name in first.settings if "random" not in name]  # a draw is no setting
+        if settings:
+            self._add("globals-changed", f"the call changed {', '.join(settings)}")
         if done.unequal:
             self._add("unequal-sizes", "tasks of unequal sizes raise an error; tasks of equal sizes were used")
         missing = [i for i in first.missing if i not in done.ignored]
@@ -182,13 +184,17 @@ class _Conclusion:
             }
         for code in dict.fromkeys(codes):
             self._add(code, self._text(code, h), note=code == "inner-data" and h.algorithm == "reptile" and _support(h))
-        if done.ignored and done.search is not None:
-            said = done.search.sightings[0].predictor.update(h, 0)
-            real = [i for i in done.ignored if said[self.land.slices[i]].any()]
-            if real:
-                self._add(
-                    "leaf-ignored", f"the meta-gradient of {self._names(real)} is exactly zero, and should not be"
-                )
+
+    def _of_silence(self) -> None:
+        """Leaves that are always exactly zero, although what explains or comes closest has them otherwise."""
+        search = self.done.search
+        nearest = search.nearest(1) if search is not None else []
+        if search is None or not nearest or not self.done.ignored:
+            return
+        said = search.sightings[0].predictor.update(nearest[0].hypothesis, search.sightings[0].tasks[0])
+        real = [i for i in self.done.ignored if said[self.land.slices[i]].any()]
+        if real:
+            self._add("leaf-ignored", f"the meta-gradient of {self._names(real)} is exactly zero, and should not be")
 
     def _of_factor(self, h: Hypothesis | None) -> None:
         """The factor that remains: the outer loss's reduction, the outer rate, the sign, or nothing that is known."""
@@ -218,6 +224,8 @@ class _Conclusion:
             self._add("operator", f"the operator is {a / factor:.4g} I + {b / factor:.4g} H/lambda")
             return
         self.found["scale"] = scale / expected
+        if h.every and rule == "1/steps" and abs(factor * h.steps - 1) < self._close():
+            return  # the mean over the steps
         if abs(factor - 1) > self._close() or rule != right:
             follow = (
                 "" if rule in (right, "constant") else f", which follows {rule.replace('outer_lr', 'the outer rate')}"
@@ -234,7 +242,7 @@ class _Conclusion:
         self.found["task_reduction"] = how.rule if how is not None else None
         if how is None:
             return
-        if done.order or how.carried or how.rule is None:
+        if (done.order or how.carried or how.rule is None) and done.state != "random":
             left = {
                 "parameters": "each task begins at the adapted parameters of the one before it",
                 "path": "each task begins at the adapted parameters of the one before it",

@@ -26,6 +26,7 @@ AWAY = (
 SCREENS = {"float64": 1e-9, "float32": 1e-4}
 LOOSE = 5e-5  # a residual that arithmetic in float32, or difference quotients, may leave
 BUDGET = 14.0  # seconds of computation
+COARSE = 3e-2  # the same of formats of two bytes, where the result does not follow small changes
 CANDIDATES = 12
 SIMPLE = 2  # the last level before pairs; what leaves so little that lost digits explain it is not taken for a pair
 NUDGE = 1e-8  # relative change of the parameters that float32 does not see
@@ -211,6 +212,9 @@ class Examiner:
             near = min((fit for s, _ in searches.values() for fit in s.nearest(1)), key=lambda fit: fit.residual)
             if time.process_time() > until or (level == SIMPLE and near.residual <= LOOSE):
                 break
+            if level == SIMPLE and near.residual <= COARSE and self._unmoved(seen[0]):
+                done.narrow = True
+                break
         if not searches:
             return
 
@@ -238,9 +242,9 @@ class Examiner:
     def _loose(self, search: Search) -> list[Fit]:
         """Those near the best, where the best is as near as narrower arithmetic would be."""
         best = min(search.tried.values(), key=lambda fit: fit.residual, default=None)
-        if best is None or best.residual > LOOSE:
+        if best is None or best.residual > (COARSE if self.done.narrow else LOOSE):
             return []
-        near = [fit for fit in search.tried.values() if fit.residual <= 10 * best.residual]
+        near = [fit for fit in search.tried.values() if fit.residual <= (2 if self.done.narrow else 10) * best.residual]
         return sorted(near, key=lambda fit: (search.cost(fit), fit.residual))
 
     # --- tasks --------------------------------------------------------------------------------------------------------
@@ -260,7 +264,7 @@ class Examiner:
             parts.append(delta)
         sizes = [(land.examples(i, "support"), land.examples(i, "query")) for i in whole.setup.tasks]
         screen = max(1e-7, 100 * done.fits[0].residual)
-        done.combined = combined(total, parts, sizes)
+        done.combined = combined(total, parts, sizes, max(1e-6, 10 * done.fits[0].residual))
         turned = self._call(Setup(0, whole.setup.tasks[1:] + whole.setup.tasks[:1], HOME, whole.setup.equal))
         other = turned.delta(bench, done.reading)
         assert other is not None
@@ -358,6 +362,13 @@ class Examiner:
 
             origin = seen.origin(bench) if reading == "params" else None
             done.judgements.append(judged(delta, scaled, land, bench.dtype, origin, bench.confirms))
+
+    def _unmoved(self, seen: Seen) -> bool:
+        """Whether the result is the same to the last bit after a small change of the parameters."""
+        if self.done.state or self.bench.dtype != "float64":
+            return False
+        nudged = self._call(replace(seen.setup, nudge=NUDGE))
+        return seen.observed.reading != "params" and bool(np.array_equal(flat(nudged.observed), flat(seen.observed)))
 
     def _is_narrow(self, explanation: Explanation, seen: Seen) -> bool:
         """Narrow arithmetic does not see a small change of the parameters; a difference quotient follows it."""

@@ -9,6 +9,8 @@ import numpy as np
 from metaspec.conformance import errors
 from metaspec.conformance.audit.landscape import Landscape, Vector
 
+TYPICAL = 0.3  # the median error of right code in units of roundoff times amplification (docs/error-model.md)
+
 Compute = Callable[[int | None], Vector]
 """seed of the perturbed arithmetic, or None -> the meta-update that is expected."""
 
@@ -57,18 +59,16 @@ def judged(seen: Vector, compute: Compute, land: Landscape, dtype: str, origin: 
             continue
         A = errors.amplification(r, [other[place] for other in perturbed])
         extra = 0.0 if origin is None else float(errors.norm(origin[place]))
-        explained = None
-        unit = np.inf
-        for name in formats:
-            limit = (1 if wide else 2) * errors.tolerance(name) * errors.ROUNDOFF[name] * (A * size + extra)
-            unit = min(unit, limit)
-            if off <= limit:
-                explained = name
-                break
-        found.append((off / unit, off / size, explained))
+        units = {name: errors.ROUNDOFF[name] * (A * size + extra) for name in formats}
+        room = {name: (1 if wide else 2) * errors.tolerance(name) * unit for name, unit in units.items()}
+        known = [name for name in formats if off <= room[name]]
+        explained = known[0] if known[:1] == [dtype] else None
+        if known and explained is None:
+            explained = min(known, key=lambda name: abs(np.log(off / (TYPICAL * units[name]))))
+        found.append((off / room[dtype], off / size, explained))
     worst = max(found, key=lambda item: item[0])
-    known = [name for _, _, name in found]
-    widest = None if None in known else max((str(n) for n in known), key=lambda n: errors.ROUNDOFF[n])
+    names = [name for _, _, name in found]
+    widest = None if None in names else max((str(n) for n in names), key=lambda n: errors.ROUNDOFF[n])
     return Judgement(worst[0], worst[1], widest)
 
 

@@ -1,0 +1,80 @@
+"""`metaspec audit`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from metaspec.conformance.audit import audit as audited
+from metaspec.errors import InvalidArgumentError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "audit",
+        help="Say what a piece of code really computes: which algorithm, with which deviations, to which digit. The "
+        "function is called with the arguments that it names: params or model, tasks, loss, lr, steps ... The exit "
+        "status is 0 if it is what is claimed (without a claim: if it was identified and nothing is wrong), else 1; 2 for a "
+        "wrong name or option.",
+        epilog="Examples:  metaspec audit my_package.my_module:meta_gradient --claim maml  |  "
+        "metaspec audit train.py:step --claim maml --lr 0.01 --steps 5 --json audit.json  |  "
+        "metaspec audit train.py:step --problem train.py:problem",
+    )(audit)
+
+
+def audit(
+    function: Annotated[str, typer.Argument(help="module:function, or path/file.py:function.")],
+    claim: Annotated[str | None, typer.Option(help="What it is meant to be: maml, fomaml, reptile or imaml.")] = None,
+    style: Annotated[str, typer.Option(help="function, module, keras or estimator.")] = "auto",
+    framework: Annotated[
+        str | None, typer.Option(help="Whose arrays it takes.", show_default="the one that its module imports")
+    ] = None,
+    result: Annotated[str, typer.Option(help="What it gives: meta_gradient, or params, the updated ones.")] = "auto",
+    problem: Annotated[
+        str, typer.Option(help="regression, classification, or module:attribute of a Problem of your own.")
+    ] = "regression",
+    lr: Annotated[
+        float | None, typer.Option(help="Its inner rate, where it names no lr.", show_default="found")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Its inner steps, likewise.", show_default="found")] = None,
+    regularization: Annotated[
+        float | None, typer.Option(help="iMAML's lambda, likewise.", show_default="found")
+    ] = None,
+    cg_steps: Annotated[int | None, typer.Option(help="iMAML's solver's steps.", show_default="found")] = None,
+    outer_lr: Annotated[float | None, typer.Option(help="Its outer rate, likewise.", show_default="found")] = None,
+    reduction: Annotated[str, typer.Option(help="What is meant over tasks: mean or sum.")] = "mean",
+    dtype: Annotated[str, typer.Option(help="The format of what goes in: float64 or float32.")] = "float64",
+    timeout: Annotated[float, typer.Option(help="Seconds for one call.", min=0.1)] = 60.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.", metavar="FILE")] = None,
+) -> None:
+    """Audit a function."""
+    if ":" not in function:
+        raise InvalidArgumentError(f"FUNCTION: expected module:function or path/file.py:function, got {function!r}")
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise InvalidArgumentError(f"--json: there is no folder {json_file.absolute().parent}")
+    over: Literal["mean", "sum"] = "sum" if reduction == "sum" else "mean"
+    if reduction not in ("mean", "sum"):
+        raise InvalidArgumentError(f"--reduction: expected mean or sum, got {reduction!r}")
+    report = audited(
+        function,
+        claim=claim,
+        style=style,
+        framework=framework,
+        result=result,
+        problem=problem,
+        lr=lr,
+        steps=steps,
+        regularization=regularization,
+        cg_steps=cg_steps,
+        outer_lr=outer_lr,
+        reduction=over,
+        dtype=dtype,
+        timeout=timeout,
+    )
+    Console().print(str(report), markup=False, highlight=False, soft_wrap=True)
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.to_json(), indent=2) + "\n")
+    raise typer.Exit(0 if report.passed else 1)

@@ -54,8 +54,11 @@ def losses(backend: str, dtype: str, steps: int) -> list[float]:
 
 def parted(one: list[float], other: list[float], apart: float) -> int | None:
     """The first step at which two curves differ by more than `apart` of the larger; None where they never do."""
-    pairs = enumerate(zip(one, other, strict=True))
-    return next((step for step, (a, b) in pairs if abs(a - b) > apart * max(abs(a), abs(b))), None)
+    return next((step for step, gap in enumerate(_relative(one, other)) if gap > apart), None)
+
+
+def _relative(one: list[float], other: list[float]) -> list[float]:
+    return [abs(a - b) / max(abs(a), abs(b)) for a, b in zip(one, other, strict=True)]
 
 
 def section(file: Path) -> list[str]:
@@ -71,12 +74,14 @@ def section(file: Path) -> list[str]:
         lines += [
             f"| {dtype}, first of {steps:,} steps at which the query losses differ by | "
             + " | ".join(f"{apart:g}" for apart in APART)
-            + " |",
-            "| --- |" + " --- |" * len(APART),
+            + " | largest difference |",
+            "| --- |" + " --- |" * (len(APART) + 1),
         ]
         for one, other in combinations(sorted(curves), 2):
             cells = [parted(curves[one][:steps], curves[other][:steps], apart) for apart in APART]
-            lines.append(f"| {one}, {other} | {' | '.join('never' if c is None else f'{c:,}' for c in cells)} |")
+            shown = " | ".join("never" if cell is None else f"{cell:,}" for cell in cells)
+            largest = max(_relative(curves[one][:steps], curves[other][:steps]))
+            lines.append(f"| {one}, {other} | {shown} | {largest:.1e} |")
         lines.append("")
     return lines
 
@@ -102,7 +107,7 @@ def history(values: list[float]) -> tuple[StepRecord, ...]:
 
 
 def _gaps(name: str, values: list[float], others: list[float], steps: int) -> Curve:
-    gaps = [abs(a - b) / max(abs(a), abs(b)) for a, b in zip(values[:steps], others[:steps], strict=True)]
+    gaps = _relative(values[:steps], others[:steps])
     each = max(1, steps // 100)
     starts = range(0, steps, each)
     largest = [max(gaps[start : start + each]) for start in starts]

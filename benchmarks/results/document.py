@@ -38,9 +38,10 @@ alphabets. The paper's figures are of the full set, with 1,200 characters of mor
 
     python -m metaspec.benchmarks.results backends
 
-The preset of `metaspec train sinusoid` with the same seed: tasks and first parameters are the same to the bit, every
-step is right to roundoff ([error-model.md](error-model.md)), and training amplifies what roundoff there is. The table
-says at which outer step two backends' query losses first differ by so much, relatively.
+The preset of `metaspec train sinusoid` with the same seed: tasks and first parameters are the same to the bit, and
+every step is right to roundoff ([error-model.md](error-model.md)). The table says at which outer step two backends'
+query losses first differ by so much, relatively. They part in jumps rather than by growth: the network's ReLUs have
+kinks, and once an input lies within roundoff of one, two backends take different sides of it.
 
 {backends}
 

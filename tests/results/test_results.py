@@ -49,7 +49,7 @@ def test_curves_are_parted_at_the_first_step_that_differs_so_much(tmp_path):
     file = tmp_path / "backends.json"
     for name, values in (("jax", one), ("numpy", other)):
         Store(file).add({"backend": name, "dtype": "float32", "steps": 4}, {"query_loss": values})
-    assert "| jax, numpy | 1 | 3 | 3 |" in backends.section(file)
+    assert "| jax, numpy | 1 | 3 | 3 | 5.0e-01 |" in backends.section(file)
     pytest.importorskip("matplotlib")
     backends.draw(file, tmp_path)
     assert {path.name for path in tmp_path.glob("*.svg")} == {"curves-float32.svg", "gaps-float32.svg"}

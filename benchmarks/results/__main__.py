@@ -1,5 +1,6 @@
 """`python -m metaspec.benchmarks.results sinusoid | omniglot | backends`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,16 @@ DOCS = Path("docs")
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def told(out: Path) -> Callable[[str], None]:
+    """Called with each result, when it is in its file: says it, and writes the document."""
+
+    def tell(text: str) -> None:
+        typer.echo(text)
+        document.write(out / "results", out / "results.md")
+
+    return tell
+
+
 @app.command(name="sinusoid")
 def run_sinusoid(
     out: Out = DOCS,
@@ -21,7 +32,7 @@ def run_sinusoid(
     steps: Annotated[int | None, typer.Option(help="Outer steps, the preset's unless given.", min=1)] = None,
 ) -> None:
     """Four algorithms, query loss after 0, 1 and 10 inner steps."""
-    sinusoid.run(Store(out / "results" / "sinusoid.json"), typer.echo, range(seeds), steps)
+    sinusoid.run(Store(out / "results" / "sinusoid.json"), told(out), range(seeds), steps)
     document.write(out / "results", out / "results.md")
 
 
@@ -39,7 +50,7 @@ def run_omniglot(
     """Three kinds of task, four algorithms, two backends; what is there is not run again."""
     omniglot.run(
         Store(out / "results" / "omniglot.json"),
-        typer.echo,
+        told(out),
         data.absolute(),
         work,
         minutes=minutes,
@@ -55,7 +66,7 @@ def run_omniglot(
 def run_backends(out: Out = DOCS, steps: Annotated[int, typer.Option(help="Outer steps.", min=1)] = 1000) -> None:
     """One training on every backend, in both formats."""
     file = out / "results" / "backends.json"
-    backends.run(Store(file), typer.echo, steps)
+    backends.run(Store(file), told(out), steps)
     backends.draw(file, file.parent)
     document.write(out / "results", out / "results.md")
 

@@ -15,10 +15,10 @@ run" is what nobody has computed yet.
     python -m metaspec.benchmarks.results sinusoid
 
 10-shot regression with the network 1-40-40-1 on NumPy, by the presets of `metaspec train sinusoid`; the query loss on
-600 held-out tasks before and after inner steps, median over seeds (smallest–largest). Beside it the MAML and Reptile
-authors' code, 70,000 outer steps, one run each; the papers show curves and no table. iMAML is
-trained to adapt in 32 steps of a twentieth of the others' rate, and 1 or 10 such steps go less far: nothing in its
-update keeps the curvature low enough for longer ones.
+600 held-out tasks before and after inner steps, median over seeds (smallest–largest). The papers show curves and no
+table: beside it stands what their settings (up to 70,000 outer steps) gave when they were run again, one seed each.
+iMAML is trained to adapt in 32 steps of a twentieth of the others' rate, and 1 or 10 such steps go less far: nothing
+in its update keeps the curvature low enough for longer ones.
 
 {sinusoid}
 

@@ -140,6 +140,10 @@ class TorchBackend(Backend):
         value, tangent = torch.func.jvp(flat, tuple(leaves), tuple(self.tree_flatten(tuple(tangents))[0]))
         return self.tree_unflatten(out[0], value), self.tree_unflatten(out[0], [_with_entries(x) for x in tangent])
 
+    def hvp(self, f: Callable[..., Array]) -> Callable[..., Tree]:
+        # Forward over reverse fails on PyTorch's own layers: mse_loss of a linear layer's output adds to a ZeroTensor.
+        return lambda x, v, *args: self.linearize_grad(f)(x, *args)[1](v)
+
     def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         def mapped(*args: Tree) -> Tree:
             leaves, structure = self.tree_flatten(args)

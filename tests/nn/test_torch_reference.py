@@ -90,3 +90,19 @@ def test_ties_in_max_pooling_go_where_torch_sends_them() -> None:
     x = torch.from_numpy(generator("ties").integers(0, 2, (3, 8, 8, 2)).astype(float))
     gradients = [torch.func.grad(lambda x, f=f: (f(x) ** 2).sum() + f(x).sum())(x) for f in PAIRS["max_pool2d"][:2]]
     assert torch.equal(*gradients)
+
+
+def test_products_with_the_hessian_of_pytorchs_own_layers():
+    import metaspec as ms
+
+    draw = np.random.default_rng(5).standard_normal
+    params = {name: torch.tensor(draw(shape)) for name, shape in (("w", (4, 3)), ("b", (4,)), ("v", (2, 4)))}
+    x, y, v = torch.tensor(draw((5, 3))), torch.tensor(draw((5, 2))), {k: p.flip(0) for k, p in params.items()}
+
+    def loss(w, b, v):
+        return F.mse_loss(F.linear(torch.tanh(F.linear(x, w, b)), v), y)
+
+    found = ms.get_backend("torch").hvp(lambda p: loss(p["w"], p["b"], p["v"]))(params, v)
+    theirs = torch.autograd.functional.hvp(loss, tuple(params.values()), tuple(v.values()))[1]
+    for ours, other in zip(found.values(), theirs, strict=True):
+        np.testing.assert_allclose(ours, other, rtol=1e-13, atol=1e-14)

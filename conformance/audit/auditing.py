@@ -17,7 +17,7 @@ from metaspec.conformance.audit.problem import SUPPLIED, Problem
 from metaspec.conformance.audit.report import Report
 from metaspec.conformance.audit.supervising import supervised
 from metaspec.conformance.audit.writing import snippet
-from metaspec.errors import BackendNotInstalledError, InvalidArgumentError
+from metaspec.errors import BackendNotInstalledError, InvalidArgumentError, InvalidTypeError
 from metaspec.registry import registration_of
 
 ALGORITHMS = ("maml", "fomaml", "reptile", "imaml")
@@ -135,7 +135,7 @@ def examined(function: Any, options: dict[str, Any], notify: Callable[[bool], No
         notify(True)
         f = target.load()
         notify(False)
-    except InvalidArgumentError:
+    except (InvalidArgumentError, InvalidTypeError):
         raise
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]

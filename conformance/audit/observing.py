@@ -110,7 +110,7 @@ def observe(
         start = time.perf_counter()
         try:
             returned, made = _called(f, signature, values)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return Observed(Failure("raises", _said(error)), seconds=time.perf_counter() - start)
         seconds = time.perf_counter() - start
         after = _state(values, model, models, B)

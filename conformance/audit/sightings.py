@@ -37,6 +37,8 @@ class Seen:
 def readings(bench: Bench, seen: Seen) -> tuple[str, ...]:
     """How a result can be read, the likelier first: updated parameters lie near the parameters."""
     observed = seen.observed
+    if observed.reading == "auto" and not np.any(flat(observed)):
+        return ("meta_gradient",)
     if observed.reading == "auto":
         moved, phi = seen.delta(bench, "params"), seen.origin(bench)
         near = moved is not None and float(np.linalg.norm(moved)) < 0.5 * float(np.linalg.norm(phi))

@@ -16,9 +16,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         "audit",
         help="Say what a piece of code really computes: which algorithm, with which deviations, to which digit. The "
-        "function is called with the arguments that it names: params or model, tasks, loss, lr, steps ... The exit "
-        "status is 0 if it is what is claimed (without a claim: if it was identified and nothing is wrong), else 1; 2 for a "
-        "wrong name or option.",
+        "function is called with the arguments that it names: params or model, tasks, loss, lr, steps ... The "
+        "exit status is 0 if it is what is claimed (without a claim: if it was identified and nothing is wrong), "
+        "else 1; 2 for a wrong name or option.",
         epilog="Examples:  metaspec audit my_package.my_module:meta_gradient --claim maml  |  "
         "metaspec audit train.py:step --claim maml --lr 0.01 --steps 5 --json audit.json  |  "
         "metaspec audit train.py:step --problem train.py:problem",

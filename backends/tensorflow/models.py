@@ -1,5 +1,6 @@
 """Keras's models on TensorFlow as a loss of their trainable variables."""
 
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -10,6 +11,8 @@ import tensorflow as tf
 from metaspec.errors import BackendMismatchError, InvalidArgumentError, InvalidTypeError, MutationError
 from metaspec.models import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
+
+ABOVE = 4  # frames from the warning to the caller of metaspec.from_model
 
 
 def from_model(model: Any, loss: Callable[[Any, Tree], Array], variables: Tree, running_statistics: str) -> Model:
@@ -28,6 +31,7 @@ def from_model(model: Any, loss: Callable[[Any, Tree], Array], variables: Tree, 
             "from_model: the model has no trainable variables; build it first, by keras.Input or by calling it once"
         )
     statistics = {id(variable) for variable in _statistics(model)}
+    _warn(model, running_statistics)
 
     @wraps(loss)
     def of_params(params: Tree, batch: Tree) -> Array:
@@ -45,6 +49,23 @@ def from_model(model: Any, loss: Callable[[Any, Tree], Array], variables: Tree, 
         return model
 
     return Model(of_params, [tf.identity(tf.convert_to_tensor(v)) for v in trainable], restore)
+
+
+def _warn(model: Any, running_statistics: str) -> None:
+    """`tf.nn.moments`, on which these layers stand, takes the mean within the variance as a constant."""
+    kinds: list[Any] = [keras.layers.GroupNormalization, keras.layers.LayerNormalization]
+    if running_statistics == LEAVE:
+        kinds.append(keras.layers.BatchNormalization)
+    names = [layer.name for layer in model._flatten_layers() if isinstance(layer, tuple(kinds))]
+    if names:
+        warnings.warn(
+            f"from_model: second derivatives through {', '.join(names)} are wrong in TensorFlow (tf.nn.moments stops "
+            "the gradient of the mean within the variance; first derivatives are right): FO-MAML and Reptile are right, "
+            "MAML and iMAML are not. Write the normalisation out, (x - mean) / sqrt(mean((x - mean)**2) + "
+            "epsilon), in a layer of your own",
+            UserWarning,
+            stacklevel=ABOVE,
+        )
 
 
 def _statistics(model: Any) -> list[Any]:

@@ -56,11 +56,11 @@ def _warn(model: Any, running_statistics: str) -> None:
     kinds: list[Any] = [keras.layers.GroupNormalization, keras.layers.LayerNormalization]
     if running_statistics == LEAVE:
         kinds.append(keras.layers.BatchNormalization)
-    names = [layer.name for layer in model._flatten_layers() if isinstance(layer, tuple(kinds))]
+    names = [layer.name for layer in model._flatten_layers() if any(isinstance(layer, kind) for kind in kinds)]
     if names:
         warnings.warn(
             f"from_model: second derivatives through {', '.join(names)} are wrong in TensorFlow (tf.nn.moments stops "
-            "the gradient of the mean within the variance; first derivatives are right): FO-MAML and Reptile are right, "
+            "the gradient of the mean within the variance; first derivatives are right): FO-MAML and Reptile are, "
             "MAML and iMAML are not. Write the normalisation out, (x - mean) / sqrt(mean((x - mean)**2) + "
             "epsilon), in a layer of your own",
             UserWarning,

@@ -75,9 +75,9 @@ def chained(h: Hypothesis, land: Landscape, phi: Vector, tasks: Sequence[int], c
         factor: The factor on a task's meta-update, for "updates".
     """
     start, state, total = phi, h.rule.begin(phi), np.zeros_like(phi)
-    for task in tasks:
+    for i, task in enumerate(tasks):
         predictor = Predictor(land, start)
-        path = predictor.walked(h, task, Path([start], [], [state]), start)
+        path = predictor.walked(h, task, Path([start], [], [state], i * h.steps if carried == "state" else 0), start)
         delta = predictor.result(h, task, path, phi if carried == "path" else start)
         total = total + delta
         if carried in ("parameters", "path"):

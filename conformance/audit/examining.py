@@ -202,6 +202,8 @@ class Examiner:
             given = sightings(self.bench, seen, reading, ignored)
             expected = expectation(self.bench, self.claims, HOME, reading)
             searches[reading] = Search(given, expected, self._screen(seen, reading), until), ignored
+        if not searches:
+            return
         for level in range(LEVELS if done.state != "random" else SIMPLE):
             for search, _ in searches.values():
                 search.run(level)
@@ -215,8 +217,6 @@ class Examiner:
             if level == SIMPLE and near.residual <= COARSE and self._unmoved(seen[0]):
                 done.narrow = True
                 break
-        if not searches:
-            return
 
         def rank(item: tuple[str, tuple[Search, tuple[int, ...]]]) -> tuple[Any, ...]:
             search = item[1][0]

@@ -48,7 +48,8 @@ class Landscape:
         self._loss = loss
         self._known: dict[tuple[str, int, str, bytes], Any] = {}
         self._batches: dict[tuple[int, str], Any] = {}
-        make = B.compile if rounding.factors is None else lambda f: rounding.everywhere(B, f)
+        plain = rounding.factors is None or B.name != REFERENCE
+        make = B.compile if plain else lambda f: rounding.everywhere(B, f)
         self._gradient, self._hessian = make(B.grad(self._value)), make(self._matrix)
         self._product = make(lambda v, batch, u: B.hvp(lambda x: self._value(x, batch))(v, u))
 

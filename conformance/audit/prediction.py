@@ -17,6 +17,7 @@ class Path:
     points: list[Vector]
     gradients: list[Vector] = field(default_factory=list)
     states: list[Any] = field(default_factory=list)
+    earlier: int = 0  # steps that the optimiser has taken before
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Predictor:
         while len(path.points) <= h.steps:
             theta = path.points[-1]
             g = self._inner_gradient(h, task, theta, phi)
-            u, state = h.rule.advance(len(path.points), g, path.states[-1])
+            u, state = h.rule.advance(path.earlier + len(path.points), g, path.states[-1])
             path.gradients.append(g)
             path.states.append(state)
             path.points.append(self.land.rounding(theta - rates * self._swapped(u, h)))
@@ -73,7 +74,7 @@ class Predictor:
         for k in reversed(range(K)):
             if through:
                 du = -self._swapped(rates * v, h)
-                dg, carried = h.rule.pull(k + 1, path.gradients[k], path.states[k], du, carried)
+                dg, carried = h.rule.pull(path.earlier + k + 1, path.gradients[k], path.states[k], du, carried)
                 if kept[k]:
                     at = {"along": k, "start": 0, "end": K, "next": k + 1}[h.hessian_point]
                     product = self.land.product(task, h.hessian_data, path.points[at], dg)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from metaspec.data._check import check_int
 from metaspec.data.fewshot import QUARTER_TURNS, FewShot
 from metaspec.data.images import LabelledImages
+from metaspec.data.variants import affine_classes
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
 
 TEST_DIGITS = (0, 1, 6, 8, 9)
@@ -41,8 +42,7 @@ def digits_tasks(
     seed: int = 0,
     dtype: str = "float32",
     label_dtype: str = "int32",
-    reflections: bool = False,
-    shift: int = 0,
+    variants: int = 0,
     test_digits: Sequence[int] = TEST_DIGITS,
 ) -> tuple[FewShot, FewShot]:
     """Returns the source of meta-training tasks, four rotations of its digits, and that of meta-test tasks, none.
@@ -54,8 +54,7 @@ def digits_tasks(
         seed: as `FewShot`'s.
         dtype: as `FewShot`'s.
         label_dtype: as `FewShot`'s.
-        reflections: as `FewShot`'s, of meta-training's.
-        shift: as `FewShot`'s, of meta-training's.
+        variants: new classes made of each of meta-training's, as `affine_classes` does, without mirror images.
         test_digits: the digits of meta-test; the others are meta-training's.
 
     Raises:
@@ -69,7 +68,8 @@ def digits_tasks(
         )
     data = load_digits()
     train, test = data.select(sorted(set(range(10)) - chosen)), data.select(sorted(chosen))
+    more = affine_classes(train, variants, seed=seed, mirrored=False)
     return (
-        FewShot(train, ways, shots, queries, seed, "train", dtype, label_dtype, QUARTER_TURNS, reflections, shift),
+        FewShot(more, ways, shots, queries, seed, "train", dtype, label_dtype, QUARTER_TURNS),
         FewShot(test, ways, shots, queries, seed, "test", dtype, label_dtype),
     )

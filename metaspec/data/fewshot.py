@@ -3,7 +3,7 @@ r"""N-way K-shot classification episodes from labelled pictures.
 An episode is `ways` distinct classes, relabelled 0..ways-1 in random order, and of each class shots + queries distinct
 pictures: the first `shots` are the support set, the rest the query set, so the two are disjoint. With rotations, the
 classes are the pairs (class, rotation): 136 characters and four rotations are 544 classes, any two of which may meet in
-one episode; with reflections too they are 1,088.
+one episode.
 
 Sources: Vinyals et al., "Matching networks for one shot learning", NeurIPS 2016; rotations as new classes: Santoro et
 al., "Meta-learning with memory-augmented neural networks", ICML 2016.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from metaspec.data._check import check_choice, check_float_dtype, check_int, check_label_dtype
 from metaspec.data._random import STREAMS, partial_shuffle, uniforms
-from metaspec.data.images import LabelledImages, as_floating, rotated, shifted
+from metaspec.data.images import LabelledImages, as_floating, rotated
 from metaspec.data.source import batch_indices, only, task_indices
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.task import Task
@@ -46,10 +46,6 @@ class FewShot:
         label_dtype: of y, "int32" or "int64".
         rotations: degrees, counterclockwise, out of 0, 90, 180, 270; each makes a new class of every class. Other than
             (0,) for the stream "train" alone.
-        reflections: each of these classes is there mirrored too (left and right changed, then turned), as another
-            class; for the stream "train" alone.
-        shift: every picture is moved by as many pixels up or down, and left or right, as is drawn from -shift, ..,
-            shift; what comes in is 0. For the stream "train" alone.
 
     Raises:
         InvalidArgumentError, InvalidTypeError: naming the argument; also where there are fewer classes than `ways`, or
@@ -71,8 +67,6 @@ class FewShot:
     dtype: str = "float32"
     label_dtype: str = "int32"
     rotations: tuple[int, ...] = (0,)
-    reflections: bool = False
-    shift: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, LabelledImages):
@@ -84,18 +78,12 @@ class FewShot:
         check_float_dtype("dtype", self.dtype)
         check_label_dtype("label_dtype", self.label_dtype)
         object.__setattr__(self, "rotations", _check_rotations(self.rotations, self.stream, self.data))
-        check_int("shift", self.shift, 0)
-        if (self.reflections or self.shift) and (self.stream != "train" or self.data.images.ndim < 3):
-            raise InvalidArgumentError(
-                f"reflections, shift: expected neither for the stream {self.stream!r} and examples of shape "
-                f"{list(self.data.images.shape[1:])}: only pictures of meta-train are altered"
-            )
-        _check_supply(self.data, self.ways, self.shots + self.queries, len(self.rotations) * (1 + self.reflections))
+        _check_supply(self.data, self.ways, self.shots + self.queries, len(self.rotations))
 
     @property
     def class_count(self) -> int:
-        """The number of classes that episodes draw from, rotations and reflections counted as classes."""
-        return len(self._counts) * len(self.rotations) * (1 + self.reflections)
+        """The number of classes that episodes draw from, rotations counted as classes."""
+        return len(self._counts) * len(self.rotations)
 
     def task(self, index: int) -> Task:
         """Returns episode number `index`; the same bits on every call, in every process."""
@@ -109,36 +97,22 @@ class FewShot:
         """Says which pictures the episodes `indices` are made of, support examples first.
 
         Returns:
-            Positions in `data.images` and counterclockwise quarter turns, 4 more where the picture is mirrored first;
-            each [len(indices), shots + queries, ways].
+            Positions in `data.images` and counterclockwise quarter turns, each [len(indices), shots + queries, ways].
         """
-        return self._members(uniforms(self.seed, self.stream, indices, self._draws), indices)
-
-    @property
-    def _draws(self) -> int:
-        """How many uniforms say which pictures an episode is made of; those of their shifts come after them."""
-        return self.ways * (1 + self.shots + self.queries)
-
-    def _members(self, u: NDArray[np.float64], indices: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         each = self.shots + self.queries
+        u = uniforms(self.seed, self.stream, indices, self.ways * (1 + each))
         drawn = partial_shuffle(u[:, : self.ways], np.full(len(indices), self.class_count))
         turn, kind = np.divmod(drawn, len(self._counts))
         picks = partial_shuffle(u[:, self.ways :].reshape(-1, each), self._counts[kind].ravel())
         positions: NDArray[np.int64] = self._order[
             self._starts[kind][..., None] + picks.reshape(len(indices), self.ways, each)
         ]
-        mirrored, rotation = np.divmod(turn, len(self.rotations))
-        turns = np.array(self.rotations)[rotation] // 90 + 4 * mirrored
+        turns = np.array(self.rotations)[turn] // 90
         return positions.swapaxes(1, 2), np.broadcast_to(turns[:, None, :], (len(indices), each, self.ways))
 
     def _stack(self, indices: Sequence[int]) -> Task:
-        moves = 2 * self.ways * (self.shots + self.queries) if self.shift else 0
-        u = uniforms(self.seed, self.stream, indices, self._draws + moves)
-        positions, turns = self._members(u[:, : self._draws], indices)
+        positions, turns = self.members(indices)
         pictures = rotated(self.data.images[positions.ravel()], turns.ravel())
-        if self.shift:
-            offsets = (u[:, self._draws :] * (2 * self.shift + 1)).astype(np.int64) - self.shift
-            pictures = shifted(pictures, offsets.reshape(-1, 2), self.shift)
         shape = (len(indices), self.shots + self.queries, self.ways, *pictures.shape[1:])
         pictures = pictures.reshape(shape)
         return Task(self._part(pictures[:, : self.shots]), self._part(pictures[:, self.shots :]))

@@ -105,27 +105,11 @@ def as_floating(pictures: NDArray[Any], dtype: str) -> NDArray[Any]:
     return converted
 
 
-def rotated(pictures: NDArray[Any], turns: NDArray[np.int64]) -> NDArray[Any]:
-    """Turns picture n of [n, H, H, ...] counterclockwise by turns[n] % 4 * 90 degrees, as `np.rot90` does.
-
-    Where turns[n] is 4 or more, left and right are changed first.
-    """
+def rotated(pictures: NDArray[Any], quarter_turns: NDArray[np.int64]) -> NDArray[Any]:
+    """Turns picture n of [n, H, H, ...] counterclockwise by quarter_turns[n] * 90 degrees, as `np.rot90` does."""
     out = pictures.copy()
-    for turn in range(1, 8):
-        rows = np.flatnonzero(turns == turn)
+    for turns in range(1, 4):
+        rows = np.flatnonzero(quarter_turns == turns)
         if rows.size:
-            own = pictures[rows, :, ::-1] if turn >= 4 else pictures[rows]
-            out[rows] = np.rot90(own, turn % 4, axes=(1, 2))
-    return out
-
-
-def shifted(pictures: NDArray[Any], offsets: NDArray[np.int64], most: int) -> NDArray[Any]:
-    """Moves picture n of [n, H, W, ...] by offsets[n] = (down, right), each from -most to most; what comes in is 0."""
-    height, width = pictures.shape[1:3]
-    edges = [(0, 0), (most, most), (most, most), *[(0, 0)] * (pictures.ndim - 3)]
-    padded = np.pad(pictures, edges)
-    rows = np.arange(len(pictures))[:, None, None]
-    down = most - offsets[:, :1, None] + np.arange(height)[:, None]
-    right = most - offsets[:, 1:, None] + np.arange(width)
-    out: NDArray[Any] = padded[rows, down, right]
+            out[rows] = np.rot90(pictures[rows], turns, axes=(1, 2))
     return out

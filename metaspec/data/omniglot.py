@@ -25,6 +25,7 @@ from metaspec.data._check import check_choice
 from metaspec.data.errors import DataCorruptError
 from metaspec.data.fewshot import QUARTER_TURNS, FewShot
 from metaspec.data.images import LabelledImages
+from metaspec.data.variants import affine_classes
 
 SIDE = 28
 SMALL_TEST_ALPHABETS = ("Japanese_(katakana)", "Sanskrit", "Tagalog")
@@ -95,16 +96,15 @@ def omniglot_tasks(
     seed: int = 0,
     dtype: str = "float32",
     label_dtype: str = "int32",
-    reflections: bool = False,
-    shift: int = 0,
+    variants: int = 0,
 ) -> tuple[FewShot, FewShot]:
     """Returns the source of meta-training tasks, four rotations of every character, and that of meta-test tasks, none.
 
-    Arguments and errors are those of `FewShot`.
+    Arguments and errors are those of `FewShot`; `variants` new classes are made of every character of meta-training as
+    `affine_classes` does.
     """
-    train = FewShot(
-        split.train, ways, shots, queries, seed, "train", dtype, label_dtype, QUARTER_TURNS, reflections, shift
-    )
+    characters = affine_classes(split.train, variants, seed=seed)
+    train = FewShot(characters, ways, shots, queries, seed, "train", dtype, label_dtype, QUARTER_TURNS)
     return train, FewShot(split.test, ways, shots, queries, seed, "test", dtype, label_dtype)
 
 

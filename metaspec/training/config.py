@@ -47,8 +47,7 @@ class Config:
     subset: str | None = _setting("omniglot: which of its sets", among=("small", "full"))
     ways: int | None = _setting("Pictures: classes in a task; 5", least=2)
     filters: int | None = _setting("Pictures: filters of each block; 32 for omniglot, 16 for digits", least=1)
-    reflections: str | None = _setting("Pictures: mirrored classes are classes too", among=("no", "yes"))
-    shift: int | None = _setting("Pictures: moved by up to so many pixels in meta-training", least=0)
+    variants: int | None = _setting("Pictures: affine images of each class as new classes; 15 or 0", least=0)
     inner_lr: float = _setting("Inner learning rate", domain=NOT_NEGATIVE)
     inner_steps: int = _setting("Inner steps", least=0)
     regularization: float | None = _setting("imaml: proximal strength lambda", domain=POSITIVE)
@@ -142,7 +141,7 @@ def _checked(name: str, value: Any) -> Any:
 
 def _without_meaning(experiment: str, algorithm: str, optimizer: str) -> dict[str, str]:
     """The settings that nothing here reads, each with what it has no meaning for."""
-    pictures = ("ways", "filters", "reflections", "shift")
+    pictures = ("ways", "filters", "variants")
     of_experiments = {
         "sinusoid": (*pictures, "data", "subset", "families", "noise"),
         "mixture": (*pictures, "data", "subset"),

@@ -101,13 +101,12 @@ _pictures: dict[str, Any] = {
     "queries": 15,
     "checkpoint_every": 25,
     "ways": 5,
-    "reflections": "no",
-    "shift": 0,
+    "variants": 0,
 }
 SIZES: dict[str, dict[str, Any]] = {
     "sinusoid": _functions,
     "mixture": _functions | {"families": "sinusoid,linear,quadratic,absolute,tanh", "noise": 0.0},
-    "omniglot": _pictures | {"filters": 32, "subset": "small", "reflections": "yes", "shift": 2},
+    "omniglot": _pictures | {"filters": 32, "subset": "small", "variants": 15},
     "digits": _pictures | {"filters": 16},
 }
 
@@ -153,8 +152,7 @@ def omniglot(
     filters: int = 32,
     subset: str = "small",
     dtype: str = "float32",
-    reflections: bool = False,
-    shift: int = 0,
+    variants: int = 0,
 ) -> Experiment:
     """Few-shot classification of Omniglot characters with four convolutional blocks (ibid., section 5.2)."""
     from metaspec.data import load_omniglot, omniglot_tasks
@@ -163,8 +161,8 @@ def omniglot(
     network = omniglot_convnet(ways, filters)
     split = load_omniglot(folder, subset)
     sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries, "seed": seed, "dtype": dtype}
-    train, test = omniglot_tasks(split, **sizes, reflections=reflections, shift=shift)
-    return Experiment("omniglot", network, train, _validation(train), test, network.accuracy)
+    train, test = omniglot_tasks(split, **sizes, variants=variants)
+    return Experiment("omniglot", network, train, _validation(train, variants), test, network.accuracy)
 
 
 def digits(
@@ -175,8 +173,7 @@ def digits(
     queries: int = 15,
     filters: int = 16,
     dtype: str = "float32",
-    reflections: bool = False,
-    shift: int = 0,
+    variants: int = 0,
 ) -> Experiment:
     """Few-shot classification of scikit-learn's digits with three convolutional blocks."""
     from metaspec.data import digits_tasks
@@ -184,8 +181,8 @@ def digits(
 
     network = ConvNet(ways, filters, blocks=3)
     sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries, "seed": seed, "dtype": dtype}
-    train, test = digits_tasks(**sizes, reflections=reflections, shift=shift)
-    return Experiment("digits", network, train, _validation(train), test, network.accuracy)
+    train, test = digits_tasks(**sizes, variants=variants)
+    return Experiment("digits", network, train, _validation(train, variants), test, network.accuracy)
 
 
 def _streams(source: Any) -> tuple[TaskSource, TaskSource, TaskSource]:
@@ -193,6 +190,9 @@ def _streams(source: Any) -> tuple[TaskSource, TaskSource, TaskSource]:
     return train, validation, test
 
 
-def _validation(train: Any) -> TaskSource:
-    source: TaskSource = replace(train, stream="validation", rotations=(0,), reflections=False, shift=0)
+def _validation(train: Any, variants: int) -> TaskSource:
+    """Tasks of meta-training's classes as they are, neither turned nor drawn through a map."""
+    classes = train.data.classes
+    plain = train.data.select(classes[: len(classes) // (1 + variants)])
+    source: TaskSource = replace(train, data=plain, stream="validation", rotations=(0,))
     return source

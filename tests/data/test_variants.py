@@ -57,6 +57,16 @@ def test_one_map_for_the_whole_class_and_another_for_the_next():
     assert len(np.unique(new[:, 0], axis=0)) == 3
 
 
+def test_only_meta_training_has_them():
+    from metaspec.training.presets import digits
+
+    plain, more = digits(ways=5, filters=2), digits(ways=5, filters=2, variants=3)
+    assert (plain.train.class_count, more.train.class_count) == (20, 80)
+    assert more.validation.class_count == plain.validation.class_count == more.test.class_count == 5
+    for source, same in ((more.validation, plain.validation), (more.test, plain.test)):
+        assert (source.task(3).query["x"] == same.task(3).query["x"]).all()
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [

@@ -254,14 +254,14 @@ def labels_not_permuted(patch: Patch) -> None:
     """An episode's classes are labelled in the order of their ids."""
 
     def make(original: Any) -> Any:
-        def members(self: Any, u: Any, indices: Any) -> Any:
-            positions, turns = original(self, u, indices)
+        def members(self: Any, indices: Any) -> Any:
+            positions, turns = original(self, indices)
             order = numpy.argsort(self.data.labels[positions], axis=2, kind="stable")
             return tuple(numpy.take_along_axis(x, order, axis=2) for x in (positions, turns))
 
         return members
 
-    method(patch, FewShot, "_members", make)
+    method(patch, FewShot, "members", make)
 
 
 @fault(task_source)

@@ -325,6 +325,8 @@ class Examiner:
                 done.explanation, least = found, cost
             elif self._codes(fit) != self._codes_of(done.explanation):
                 done.others.append(found)
+            elif found.residual < 0.01 * done.explanation.residual:
+                done.explanation = found  # the same deviations with numbers that fresh problems bear out
         if done.explanation is not None:
             self._judge(done.explanation, [s for s in (done.fresh[0], whole) if not unexplained or s is not whole])
             done.twins = self._twins(done.explanation)

@@ -25,6 +25,7 @@ from metaspec.training.setup import algorithm_of, experiment_of, optimizer_of
 TASKS = {"5-way 1-shot": (5, 1), "5-way 5-shot": (5, 5), "20-way 1-shot": (20, 1)}
 BACKENDS = ("jax", "torch")
 QUERIES = {5: 5, 20: 3}  # of each class, in meta-training
+TASKS_PER_STEP = {5: 8, 20: 4}
 TEST_QUERIES = 15
 WARM, TIMED = 3, 20  # steps before the clock runs, and while it does
 JUDGED_AFTER = (1, 2, 3, 5, 10)  # inner steps tried on validation tasks; the best is used on the held-out ones
@@ -72,7 +73,8 @@ def run(
         folder = work / f"{backend}-{name.replace(' ', '-')}-{algorithm}"
         ways, shots = TASKS[name]
         given = {"experiment": "omniglot", "data": str(data), "backend": backend, "algorithm": algorithm}
-        settled = effective(given | {"ways": ways, "shots": shots, "queries": QUERIES[ways], "schedule": "cosine"})
+        sizes = {"ways": ways, "shots": shots, "queries": QUERIES[ways], "tasks_per_step": TASKS_PER_STEP[ways]}
+        settled = effective(given | sizes | {"schedule": "cosine"})
         row = trained(settled, folder, minutes, test_tasks if ways == 5 else max(2, test_tasks // 3))
         store.add(of, row)
         say(f"{backend}, {name}, {NAMES[algorithm]}: {row}")

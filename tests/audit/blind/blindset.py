@@ -1,7 +1,7 @@
 """The blind set: implementations as users write them, and what is known of each."""
 
 from tests.audit.blind import truth_jax, truth_numpy, truth_tensorflow, truth_torch, truth_torch_more
-from tests.audit.blind.truth import Truth
+from tests.audit.blind.truth import FAILED, IDENTIFIED, Truth
 
 ALL: list[Truth] = [
     *truth_numpy.TRUTHS,
@@ -10,6 +10,27 @@ ALL: list[Truth] = [
     *truth_jax.TRUTHS,
     *truth_tensorflow.TRUTHS,
 ]
+
+# Audited at every run, beside all of NumPy's that an audit identifies at once; the others take minutes (-m soak).
+EVERY_RUN = {
+    "torch_functional": "maml maml_total no_graph graph_at_first one_fewer exchanged",
+    "torch_slips": "bias_is_a_buffer head_only never_adapts backward_doubled",
+    "torch_pairs": "first_order_summed leaf_lost_first_step_graph momentum",
+    "torch_modules": "clones no_copy reptile reptile_adam implicit",
+    "torch_libraries": "higher_loop higher_copies meta_sgd",
+    "jax_by_hand": "stopped nothing",
+    "jax_implicit": "imaml",
+    "jax_libraries": "optax_maml",
+    "tensorflow_tapes": "maml stops outside_the_tape summed_and_swapped",
+    "keras_models": "fomaml fomaml_from_where_it_is reptile",
+}
+
+
+def in_every_run(truth: Truth) -> bool:
+    """The audit of it is quick."""
+    if truth.module.startswith("numpy"):
+        return truth.verdicts in (IDENTIFIED, FAILED) and truth.claim is not None
+    return truth.name in EVERY_RUN[truth.module].split() and not truth.options.keys() & {"problem", "dtype"}
 
 
 def identity(truth: Truth) -> str:

@@ -14,11 +14,15 @@ CALCULATED = {(truth.module, truth.name): truth for truth in ALL if truth.oracle
 RANDOM = {
     (truth.module, truth.name): truth for truth in ALL if truth.faults[:1] in {("random",), ("call-state|random",)}
 }
+QUICK = [
+    truth for truth in CALCULATED.values() if calling.framework_of(truth.module) != "jax"
+]  # JAX compiles for seconds
+COMPILED = [pytest.param(truth, marks=pytest.mark.soak) for truth in CALCULATED.values() if truth not in QUICK]
 OTHER = pytest.param(Asked(0.06, 2, 1.3, 3, 0.7), id="two steps", marks=pytest.mark.soak)
 
 
 @pytest.mark.parametrize("asked", [pytest.param(Asked(), id="three steps"), OTHER])
-@pytest.mark.parametrize("truth", CALCULATED.values(), ids=identity)
+@pytest.mark.parametrize("truth", [*QUICK, *COMPILED], ids=identity)
 def test_the_code_computes_what_its_truth_says(truth: Truth, asked: Asked) -> None:
     theta, tasks = calling.data(seed=3, equal=calling.wants_equal_sizes(truth.module, truth.name))
     found = calling.computed(truth.module, truth.name, theta, tasks, asked)

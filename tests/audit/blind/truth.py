@@ -43,11 +43,6 @@ class Truth:
         """What `report.algorithm` may be."""
         return self.algorithm if isinstance(self.algorithm, tuple) else (self.algorithm,)
 
-    @property
-    def right(self) -> bool:
-        """The code is what it is claimed to be."""
-        return self.claim is not None and not any(not item.endswith("?") for item in self.faults)
-
 
 def about(number: float) -> Any:
     """Judges a number: equal to six digits."""

@@ -163,7 +163,13 @@ TRUTHS = [
         verdicts=ANY,
     ),
     implicit("imaml", "iMAML with conjugate gradients", cg=asked_steps, found={"solver": "conjugate gradients"}),
-    implicit("half_the_steps", "half of the solver's steps", ("solver",), cg=lambda asked: asked.cg_steps // 2),
+    implicit(
+        "half_the_steps",
+        "half of the solver's steps",
+        ("solver", "unexplained?"),
+        cg=lambda asked: asked.cg_steps // 2,
+        verdicts=ROUNDED,
+    ),
     implicit(
         "strength_inverted",
         "lambda for 1/lambda",
@@ -224,10 +230,10 @@ TRUTHS = [
     implicit(
         "hessian_at_start",
         "the Hessian of the meta-parameters",
-        ("unexplained|operator",),
+        ("hessian-point|unexplained|operator",),
         oracle=hessian_at_start,
         algorithm=("imaml", None),
-        verdicts=OUTSIDE,
+        verdicts=ANY,
     ),
     implicit(
         "old_residual",

@@ -328,7 +328,7 @@ TRUTHS = [
         "fomaml",
         None,
         ("fomaml", None),
-        ("random", "unexplained?"),
+        ("random", "unexplained?", "globals-changed?"),
         verdicts=OUTSIDE,
         options={"problem": "dropout"},
     ),

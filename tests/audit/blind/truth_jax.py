@@ -281,8 +281,8 @@ TRUTHS = [
         "MAML on the proximal objective",
         "imaml",
         plain.of_objective(unrolled_proximal),
-        ("maml", "imaml", None),
-        ("algorithm|unexplained|solver|operator",),
-        verdicts=OUTSIDE,
+        "maml",
+        ("algorithm", "inner-optimizer"),
+        {"inner_optimizer": "proximal"},
     ),
 ]

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import wraps
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -105,9 +106,14 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         kind = Annotated[KINDS[name] | None, mark(help=f"{about.metadata['help']}.{shown}", show_default=False)]  # type: ignore[valid-type]
         options.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind))
     parameters = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own]
-    command.__signature__ = Signature([*options, *parameters])  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*options, *parameters)}
-    return command
+
+    @wraps(command)
+    def run(**settings: Any) -> None:
+        command(**settings)
+
+    run.__signature__ = Signature([*options, *parameters])  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*options, *parameters)}
+    return run
 
 
 def judged(settled: Config, B: Backend, problem: Experiment, params: Any, inner_steps: int | None = None) -> Report:

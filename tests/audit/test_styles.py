@@ -4,23 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 import metaspec as ms
-from metaspec.cli.audit import register
+from metaspec.cli.app import build
 from metaspec.conformance.audit import Problem
 from tests.audit.code import styles
 
 CODE = Path(__file__).parent / "code"
 LENIENT = 1e-12
-
-
-def app() -> typer.Typer:
-    made = typer.Typer()
-    made.callback()(lambda: None)
-    register(made)
-    return made
 
 
 def test_a_function_of_parameters_and_tasks_that_is_right_has_no_findings() -> None:
@@ -108,11 +100,11 @@ def test_a_problem_that_does_not_separate_says_so() -> None:
 
 def test_the_command_gives_the_sentence_the_json_and_the_status(tmp_path: Path) -> None:
     place, out = f"{CODE / 'styles.py'}:as_function", tmp_path / "report.json"
-    run = CliRunner().invoke(app(), ["audit", place, "--claim", "fomaml", "--json", str(out)])
+    run = CliRunner().invoke(build(), ["audit", place, "--claim", "fomaml", "--json", str(out)])
     assert run.exit_code == 1, run.output
     assert run.output.startswith("computes MAML; claimed FO-MAML")
     assert json.loads(out.read_text())["codes"] == ["algorithm"]
 
 
 def test_the_command_has_help_with_an_example() -> None:
-    assert "--claim maml" in CliRunner().invoke(app(), ["audit", "--help"]).output
+    assert "--claim maml" in CliRunner().invoke(build(), ["audit", "--help"]).output

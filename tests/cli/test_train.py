@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
+
+from metaspec.cli.app import build
 
 from ..data.helpers import OMNIGLOT, needs_omniglot
 
@@ -161,3 +164,9 @@ def test_evaluate_refuses(tmp_path, args, message):
     done = metaspec("evaluate", *args, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_the_application_can_be_built_again():
+    first, again = (CliRunner().invoke(build(), ["train", "--help"]) for _ in range(2))
+    assert first.exit_code == again.exit_code == 0
+    assert first.output == again.output

@@ -101,8 +101,10 @@ def confirmed(
             assert delta is not None
             with np.errstate(all="ignore"):
                 said = shape(ruled.at(setup.settings), fit.outer_sum, how, setup, land, phi, fit.scale)
-            length = float(np.dot(said[keep], said[keep]))
-            if not np.isfinite(length) or length == 0:
+            length, vanishes = float(np.dot(said[keep], said[keep])), not np.any(delta[keep])
+            if length == 0 and vanishes:
+                continue  # as it should be, and nothing is learned of the factor
+            if not np.isfinite(length) or length == 0 or vanishes:
                 worst = np.inf
                 break
             scale = float(np.dot(said[keep], delta[keep]) / length)

@@ -245,7 +245,7 @@ class Examiner:
         if best is None or best.residual > (COARSE if self.done.narrow else LOOSE):
             return []
         near = [fit for fit in search.tried.values() if fit.residual <= (2 if self.done.narrow else 10) * best.residual]
-        return sorted(near, key=lambda fit: (search.cost(fit), fit.residual))
+        return sorted(near, key=lambda fit: (search.rank(fit), fit.residual))
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
@@ -302,10 +302,10 @@ class Examiner:
         keep = done.search.sightings[0].keep
         how = None if unexplained else done.combined
         factor = "outer_lr" if done.reading == "params" and bench.signature.names & {"outer_lr", "optimizer"} else None
-        least: int | None = None
+        least: tuple[int, int] | None = None
         for fit in done.fits[:CANDIDATES]:
-            cost = done.search.cost(fit)
-            if least is not None and cost > least:
+            rank = done.search.rank(fit)
+            if least is not None and rank > least:
                 break
             found = confirmed(
                 bench,
@@ -322,7 +322,7 @@ class Examiner:
             if found is None:
                 continue
             if done.explanation is None:
-                done.explanation, least = found, cost
+                done.explanation, least = found, rank
             elif self._codes(fit) != self._codes_of(done.explanation):
                 done.others.append(found)
             elif found.residual < 0.01 * done.explanation.residual:

@@ -59,7 +59,7 @@ def generalisations(h: Hypothesis, home: Settings, named: frozenset[str]) -> Ite
             follows = ["constant", "b*regularization", "b*regularization^2", "1+regularization", "1+1/regularization"]
             options.append([("operator", rule) for rule in follows])
     if "cg_steps" in named and h.solver_steps:
-        options.append([("solver_steps", rule) for rule in ("cg_steps", "constant")])
+        options.append([("solver_steps", rule) for rule in _solver_rules(h.solver_steps, int(home["cg_steps"]))])
     for chosen in islice(product(*options), MOST):
         yield Ruled(h, home, tuple(chosen))
 
@@ -71,6 +71,10 @@ def _step_rules(steps: int, given: int) -> list[str]:
     if steps == 2 * given:
         rules.insert(0, "twice given")
     return rules if steps > 1 else rules[::-1]
+
+
+def _solver_rules(steps: int, given: int) -> list[str]:
+    return ["cg_steps", "constant", *(["half cg_steps"] if steps == given // 2 else [])]
 
 
 def _number(h: Hypothesis, name: str, rule: str, home: Settings, now: Settings) -> Any:
@@ -85,11 +89,10 @@ def _number(h: Hypothesis, name: str, rule: str, home: Settings, now: Settings) 
     if name == "operator":
         return _operator(h.operator, rule, home["regularization"], now["regularization"])
     if name == "solver_steps":
-        return (
-            h.solver_steps
-            if rule == "constant"
-            else max(1, int(now["cg_steps"]) + h.solver_steps - int(home["cg_steps"]))
-        )
+        if rule == "half cg_steps":
+            return int(now["cg_steps"]) // 2
+        apart = 0 if rule == "constant" else int(now["cg_steps"]) - int(home["cg_steps"])
+        return max(1, h.solver_steps + apart)
     return getattr(h, name) * monomial(rule, now) / monomial(rule, home)
 
 

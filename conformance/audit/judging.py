@@ -76,8 +76,11 @@ def judged(seen: Vector, compute: Compute, land: Landscape, dtype: str, origin: 
 
 
 def relative(seen: Vector, said: Vector, keep: Any) -> float:
-    """||seen - said|| / ||seen|| over what counts."""
-    return float(errors.norm(np.asarray(seen - said)[keep]) / errors.norm(seen[keep]))
+    """||seen - said|| / ||seen|| over what counts; infinite where nothing was seen and something was said."""
+    off, size = float(errors.norm(np.asarray(seen - said)[keep])), float(errors.norm(seen[keep]))
+    if size == 0:
+        return 0.0 if off == 0 else np.inf
+    return off / size
 
 
 def spread(vectors: Sequence[Vector]) -> float:

@@ -57,7 +57,7 @@ class Search:
     def candidates(self) -> list[Fit]:
         """Those that fit, the simplest first."""
         fits = [fit for fit in self.tried.values() if fit.residual <= self.screen]
-        return sorted(fits, key=lambda fit: (self.cost(fit), fit.residual))
+        return sorted(fits, key=lambda fit: (self.rank(fit), fit.residual))
 
     def nearest(self, count: int) -> list[Fit]:
         """Those that come closest."""
@@ -67,6 +67,15 @@ class Search:
         """How many deviations it has."""
         land = self.sightings[0].predictor.land
         return len(deviations(fit.hypothesis, self.expected, land.entries(0))) + fit.outer_sum
+
+    def rank(self, fit: Fit) -> tuple[int, int]:
+        """Its cost, and among equals how far it is from its own algorithm: another one as it is written comes first.
+
+        Lost digits hide a fitted number that is all but nothing, such as a factor of 1e-7 on the second-order terms.
+        """
+        unclaimed = replace(self.expected, algorithm=None)
+        land = self.sightings[0].predictor.land
+        return self.cost(fit), len(deviations(fit.hypothesis, unclaimed, land.entries(0)))
 
     def bases(self) -> Iterator[Hypothesis]:
         """The algorithms with the settings that are claimed; a free number stands at 1 or at a guess."""
@@ -99,7 +108,7 @@ class Search:
             if scout.residual < 0.5:
                 scout = polished(scout.hypothesis, free, self.sightings[:1], 2)
             rough.append((scout.residual, len(rough), scout, free))
-            yield scout
+            yield held(scout.hypothesis, self.sightings) if scout.residual <= self.screen else scout
             if len(rough) == BLOCK:
                 yield from self._fitted(rough, promising)
                 rough = []

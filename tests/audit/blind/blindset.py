@@ -15,12 +15,12 @@ ALL: list[Truth] = [
 EVERY_RUN = {
     "torch_functional": "maml maml_total no_graph graph_at_first one_fewer exchanged",
     "torch_slips": "bias_is_a_buffer head_only never_adapts backward_doubled",
-    "torch_pairs": "first_order_summed leaf_lost_first_step_graph momentum",
+    "torch_pairs": "first_order_summed leaf_lost_first_step_graph momentum single_precision_first_order",
     "torch_modules": "clones no_copy reptile reptile_adam implicit",
     "torch_libraries": "higher_loop higher_copies meta_sgd",
     "jax_by_hand": "stopped nothing",
     "jax_implicit": "imaml",
-    "jax_libraries": "optax_maml",
+    "jax_libraries": "optax_maml optax_clipped",
     "tensorflow_tapes": "maml stops outside_the_tape summed_and_swapped",
     "keras_models": "fomaml fomaml_from_where_it_is reptile",
 }

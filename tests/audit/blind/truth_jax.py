@@ -166,9 +166,9 @@ TRUTHS = [
     implicit(
         "half_the_steps",
         "half of the solver's steps",
-        ("solver", "unexplained?"),
+        ("solver",),
+        found={"solver_steps": 1},
         cg=lambda asked: asked.cg_steps // 2,
-        verdicts=ROUNDED,
     ),
     implicit(
         "strength_inverted",

@@ -207,7 +207,7 @@ TRUTHS = [
         "maml",
         plain.of_objective(per_layer),
         ("maml", "fomaml", None),
-        ("leaf-scaled|inner-rate|unexplained",),
+        ("inner-rate|unexplained",),
         verdicts=ANY,
     ),
     Truth(

@@ -10,7 +10,8 @@ from metaspec.choice import get_backend
 from metaspec.conformance.audit.bench import Bench
 from metaspec.conformance.audit.calling import STYLES, SignatureError, Target, framework_of, signature
 from metaspec.conformance.audit.concluding import concluded, failure
-from metaspec.conformance.audit.examining import Claims, Examiner, FailedError
+from metaspec.conformance.audit.examined import Claims
+from metaspec.conformance.audit.examining import Examiner, FailedError
 from metaspec.conformance.audit.native import native_models
 from metaspec.conformance.audit.observing import Failure
 from metaspec.conformance.audit.problem import SUPPLIED, Problem

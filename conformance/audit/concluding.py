@@ -1,19 +1,19 @@
 """From what was found out to a report: findings, fields, the sentence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from metaspec.conformance import errors
 from metaspec.conformance.audit.bench import Bench
-from metaspec.conformance.audit.examining import HOME, Claims, Examined, expectation
+from metaspec.conformance.audit.deviating import optimizer, worded
+from metaspec.conformance.audit.examined import HOME, Claims, Examined, expectation
 from metaspec.conformance.audit.expectation import Expectation, deviations, name_of
 from metaspec.conformance.audit.fitting import Fit
 from metaspec.conformance.audit.hypothesis import Hypothesis, steps_kept
 from metaspec.conformance.audit.observing import Failure
 from metaspec.conformance.audit.report import Finding, Report, Row
-from metaspec.conformance.audit.rules import PLAIN
 from metaspec.conformance.audit.wording import CAUSES, FAILED, TITLES, joined
 
 NOTES = ("unequal-sizes",)
@@ -160,7 +160,7 @@ class _Conclusion:
             "inner_data": h.inner_data,
             "outer_data": h.outer_data if h.algorithm != "reptile" else None,
             "inner_reduction": multiple or "mean",
-            "inner_optimizer": _optimizer(h),
+            "inner_optimizer": optimizer(h),
             "inner_constants": list(h.rule.constants),
             "ignored": [self.land.names[i] for i in done.ignored],
             "frozen": [self.land.names[i] for i in h.frozen],
@@ -183,7 +183,11 @@ class _Conclusion:
                 "solver_steps": solver_steps,
             }
         for code in dict.fromkeys(codes):
-            self._add(code, self._text(code, h), note=code == "inner-data" and h.algorithm == "reptile" and _support(h))
+            self._add(
+                code,
+                worded(code, h, self.expected, self.found, self.land.names),
+                note=code == "inner-data" and h.algorithm == "reptile" and _support(h),
+            )
 
     def _of_silence(self) -> None:
         """Leaves that are always exactly zero, although what explains or comes closest has them otherwise."""
@@ -345,59 +349,6 @@ class _Conclusion:
     def _names(self, leaves: Sequence[int]) -> str:
         return ", ".join(self.land.names[i] for i in leaves)
 
-    def _text(self, code: str, h: Hypothesis) -> str:
-        e = self.expected
-        if code == "algorithm":
-            assert self.claims.algorithm is not None
-            return f"{TITLES[name_of(h)]}, where {TITLES[self.claims.algorithm]} was claimed"
-        texts: Mapping[str, str] = {
-            "steps": f"{h.steps} inner steps ({self.found.get('steps_rule')}), where {e.steps} were asked for",
-            "inner-rate": f"the inner rate is {h.rate:.6g}"
-            + (f", {h.rate / e.rate:.6g} times the given one" if e.rate else ""),
-            "inner-sum": f"the inner rate grows with the number of examples ({self.found.get('inner_reduction')})",
-            "partial-second-order": f"inner steps differentiated: {_marks(h)} (first to last)",
-            "hessian-factor": f"the second-order terms are multiplied by {h.hessian_factor:.6g}",
-            "hessian-data": f"second derivatives are of the loss on {_set(h.hessian_data)}",
-            "hessian-point": f"second derivatives are taken at the {h.hessian_point} of the path",
-            "inner-data": f"the inner loop runs on {_set(h.inner_data)}",
-            "outer-data": f"the outer gradient is of the loss on {_set(h.outer_data)}",
-            "outer-point": f"the outer gradient is taken at the path's point {h.point!r}",
-            "multi-step-loss": f"the outer loss is summed over the inner steps ({h.every})",
-            "proximal-missing": "the inner loop has no proximal term",
-            "regularization": f"lambda is {h.strength:.6g}, where {e.strength} was asked for",
-            "operator": f"the operator is {h.operator[0]:.4g} I + {h.operator[1]:.4g} H/lambda",
-            "block-diagonal": "H has no entries between leaves"
-            if h.blocks == "leaf"
-            else "H is replaced by its diagonal",
-            "solver": f"the system is solved by {h.solver}"
-            + (f", {h.solver_steps} steps" if h.solver_steps else "")
-            + (f"; {e.cg_steps} steps of conjugate gradients were asked for" if e.cg_steps else ""),
-            "leaf-frozen": f"the inner loop does not move {self._names(h.frozen)}",
-            "leaf-exchanged": "exchanged or transposed: "
-            + self._names(
-                [i for p in (*h.swaps, h.inner_swap or ()) for i in (p if isinstance(p, tuple) else (p,))]
-                + list(h.transposed)
-            ),
-            "inner-optimizer": f"the inner loop is {_optimizer(h)} {list(h.rule.constants) or ''}".strip(),
-        }
-        return texts[code]
-
 
 def _support(h: Hypothesis) -> bool:
     return h.inner_data == "support"
-
-
-def _set(part: str) -> str:
-    return {"support": "the support set", "query": "the query set", "both": "support and query joined"}[part]
-
-
-def _marks(h: Hypothesis) -> str:
-    return " ".join("yes" if kept else "no" for kept in steps_kept(h.mask, h.steps))
-
-
-def _optimizer(h: Hypothesis) -> str:
-    if h.rule != PLAIN:
-        return h.rule.kind
-    if h.decay:
-        return "weight decay"
-    return "proximal" if h.proximal and h.algorithm != "imaml" else "gradient descent"

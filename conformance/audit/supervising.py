@@ -6,7 +6,7 @@ from typing import Any
 
 from metaspec import errors
 from metaspec.conformance.audit.concluding import failure
-from metaspec.conformance.audit.examining import Claims
+from metaspec.conformance.audit.examined import Claims
 from metaspec.conformance.audit.observing import Failure
 from metaspec.conformance.audit.report import Report
 from metaspec.conformance.process import Process, WorkerDiedError

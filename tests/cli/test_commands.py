@@ -43,9 +43,11 @@ def test_verify_fails_on_a_broken_backend_and_names_everything(tmp_path):
     done = metaspec("verify", target, "--scenario", "least-squares/*/steps-3", "--json", str(file), PYTHONPATH=faults)
     assert done.returncode == 1
     lines = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
-    assert len(lines) == 2
-    for word in (target, "IMAML", "least-squares/imaml/steps-3", "relative error", "tolerance 16"):
+    assert len(lines) == 1, "of one cause"
+    for word in (target, "IMAML", "least-squares/imaml/steps-3 float32", "relative error", "tolerance 16"):
         assert word in lines[0]
+    assert "and 1 like it: least-squares/imaml/steps-3 float64" in done.stdout
+    assert "2 failed" in done.stdout
     failures = json.loads(file.read_text())["failures"]
     assert {f["scenario"] for f in failures} == {"least-squares/imaml/steps-3"}
 

@@ -23,6 +23,7 @@ TINY_CLASSIFIER = Case("W3", MLP((784, 6, 5), classifier=True), tasks=2, steps=2
 TINY_CONV = Case("W2", ConvNet(5, filters=3), tasks=2, steps=1, lr=0.1)
 IMPLICIT = replace(TINY, workload="imaml", steps=1, solver_steps=2)
 NEEDED = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
+COMPILED = [pytest.param(name, marks=pytest.mark.soak) for name in ("jax", "tensorflow")]  # half a minute each
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def truths():
     return {case.id: truth(case) for case in (TINY, TINY_CLASSIFIER, TINY_CONV, IMPLICIT)}
 
 
-@pytest.mark.parametrize("framework", ["numpy", "torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("framework", ["numpy", "torch", *COMPILED])
 def test_every_form_gives_the_same_and_gets_a_time(framework, truths):
     if framework in NEEDED:
         pytest.importorskip(NEEDED[framework])

@@ -5,11 +5,13 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from metaspec.conformance.channel import receive, send
+from metaspec.registry import registrations
 
 if TYPE_CHECKING:
     from metaspec.conformance.messages import Hello
@@ -21,6 +23,13 @@ class WorkerDiedError(Exception):
     """The worker is gone, or too slow; the message says how."""
 
 
+def _environment(target: str, compilations: Path | None) -> dict[str, str]:
+    registration = registrations().get(target)
+    sharing = registration.shared_compilations if registration else {}
+    given = {} if compilations is None else {name: value.format(folder=compilations) for name, value in sharing.items()}
+    return {name: value for name, value in os.environ.items() if name not in sharing} | given
+
+
 class Process:
     """A worker process for one target.
 
@@ -28,9 +37,17 @@ class Process:
         target: A backend's name, or module:attribute.
         threads: How many threads its linear algebra may use; scenarios are small, and workers run side by side.
         module: What the process runs, with the target as its argument.
+        compilations: A folder through which workers of one target share what their framework compiles, where it can.
+            Without it the process compiles all for itself: nothing older than it can answer in a check's place.
     """
 
-    def __init__(self, target: str, threads: int = 1, module: str = "metaspec.conformance.worker") -> None:
+    def __init__(
+        self,
+        target: str,
+        threads: int = 1,
+        module: str = "metaspec.conformance.worker",
+        compilations: Path | None = None,
+    ) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in `close`
         limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
         self._process = subprocess.Popen(
@@ -39,7 +56,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=limits | dict(os.environ),
+            env=limits | _environment(target, compilations),
             start_new_session=True,  # Ctrl-C reaches the runner alone, which then ends its workers
         )
         self._messages: Queue[Any] = Queue()

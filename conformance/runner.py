@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 from metaspec.conformance.evidence import Check, Evidence, evidence
@@ -63,17 +65,18 @@ def run(
     Returns:
         Report. Worker processes are ended on the way out, after a KeyboardInterrupt too.
     """
-    line = Line(deque(targets))
     jobs = [(check, dtype) for check in checks for dtype in check.dtypes if dtypes is None or dtype in dtypes]
-    threads = [Thread(target=serve, args=(line, jobs, timeout)) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    try:
-        report = _collect(line, len(targets), progress)
-    finally:
-        line.end()
+    with TemporaryDirectory(prefix="metaspec-") as compilations:
+        line = Line(deque(targets), Path(compilations))
+        threads = [Thread(target=serve, args=(line, jobs, timeout)) for _ in range(workers)]
         for thread in threads:
-            thread.join()
+            thread.start()
+        try:
+            report = _collect(line, len(targets), progress)
+        finally:
+            line.end()
+            for thread in threads:
+                thread.join()
     place = {check.id: i for i, check in enumerate(checks)}
     found = sorted(report.outcomes, key=lambda o: (targets.index(o.backend), place[o.scenario], o.dtype))
     return replace(report, outcomes=tuple(found))

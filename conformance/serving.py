@@ -7,6 +7,7 @@ list in a worker process of its own, so that the slowest backend does not keep a
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Queue
 from threading import Condition, Event
 
@@ -78,9 +79,10 @@ class Course:
 
 @dataclass
 class Line:
-    """What the runner shares with its threads."""
+    """What the runner shares with its threads; workers of one target share what they compile through `compilations`."""
 
     waiting: "deque[str]"
+    compilations: Path
     events: "Queue[Started | Answered | Finished]" = field(default_factory=Queue)
     processes: list[Process] = field(default_factory=list)
     stop: Event = field(default_factory=Event)
@@ -143,7 +145,7 @@ def serve(line: Line, jobs: Sequence[Job], timeout: float) -> None:
 
 def _certify(line: Line, course: Course, jobs: Sequence[Job], timeout: float, helps: bool) -> str:
     while not course.ended:
-        process = Process(course.target)
+        process = Process(course.target, compilations=line.compilations)
         line.processes.append(process)
         try:
             if line.stop.is_set():

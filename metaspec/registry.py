@@ -35,6 +35,8 @@ class Registration:
         models: Module prefixes of the framework's classes of models, each with the "module:function" that `from_model`
             hands one to.
         auditing: "module:Class" of what audits ask of the framework's models; empty where they are trees of arrays.
+        shared_compilations: Environment variables under which processes of the framework share what they compile;
+            `{folder}` in a value stands for the folder, which is empty at first.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Registration:
     optimizers: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     auditing: str = ""
+    shared_compilations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def installed(self) -> bool:

@@ -18,4 +18,9 @@ registration = Registration(
         "flax.nnx": "metaspec.backends.jax.models.nnx:from_module",
     },
     optimizers={"optax": "metaspec.backends.jax.optimizers:OptaxOptimizer"},
+    shared_compilations={
+        "JAX_COMPILATION_CACHE_DIR": "{folder}",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    },
 )

@@ -93,7 +93,7 @@ def test_a_folder_named_like_the_package_does_not_take_its_place(tmp_path, monke
 def test_workers_that_are_free_help(monkeypatch):
     started = []
     monkeypatch.setattr(serving, "WORTH", 2)
-    monkeypatch.setattr(serving, "Process", lambda target: started.append(target) or Process(target))
+    monkeypatch.setattr(serving, "Process", lambda target, **how: started.append(target) or Process(target, **how))
     report = run(["numpy"], FEW, workers=2)
     assert started == ["numpy", "numpy"]
     assert report.passed
@@ -101,9 +101,39 @@ def test_workers_that_are_free_help(monkeypatch):
     assert found == [(check.id, dtype) for check in FEW for dtype in check.dtypes]
 
 
+def test_workers_share_what_jax_compiles_and_keep_nothing(monkeypatch):
+    pytest.importorskip("jax")
+    folders, kept = set(), []
+
+    class Watched(Process):
+        def __init__(self, target, compilations):
+            folders.add(compilations)
+            super().__init__(target, compilations=compilations)
+
+        def close(self):
+            super().close()
+            kept.append(len(list(next(iter(folders)).iterdir())))
+
+    monkeypatch.setattr(serving, "Process", Watched)
+    assert run(["jax"], FEW, ["float32"]).passed
+    assert kept[0] > 10
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_a_process_by_itself_takes_no_compilations_that_lie_about(tmp_path, monkeypatch):
+    pytest.importorskip("jax")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    process = Process("jax")
+    process.hello()
+    assert not process.ask((FEW[0], "float32"), 60).error
+    process.close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_few_checks_are_left_to_one_worker(monkeypatch):
     started = []
-    monkeypatch.setattr(serving, "Process", lambda target: started.append(target) or Process(target))
+    monkeypatch.setattr(serving, "Process", lambda target, **how: started.append(target) or Process(target, **how))
     assert run(["numpy"], FEW, workers=2).passed
     assert started == ["numpy"]
 

@@ -23,9 +23,10 @@ class WorkerDiedError(Exception):
     """The worker is gone, or too slow; the message says how."""
 
 
-def _environment(target: str, compilations: Path | None) -> dict[str, str]:
-    registration = registrations().get(target)
-    sharing = registration.shared_compilations if registration else {}
+def _environment(compilations: Path | None) -> dict[str, str]:
+    sharing: dict[str, str] = {}
+    for registration in registrations().values():
+        sharing |= registration.shared_compilations
     given = {} if compilations is None else {name: value.format(folder=compilations) for name, value in sharing.items()}
     return {name: value for name, value in os.environ.items() if name not in sharing} | given
 
@@ -37,7 +38,7 @@ class Process:
         target: A backend's name, or module:attribute.
         threads: How many threads its linear algebra may use; scenarios are small, and workers run side by side.
         module: What the process runs, with the target as its argument.
-        compilations: A folder through which workers of one target share what their framework compiles, where it can.
+        compilations: A folder in which processes share, and keep, what their framework compiles, where it can.
             Without it the process compiles all for itself: nothing older than it can answer in a check's place.
     """
 
@@ -56,7 +57,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=limits | _environment(target, compilations),
+            env=limits | _environment(compilations),
             start_new_session=True,  # Ctrl-C reaches the runner alone, which then ends its workers
         )
         self._messages: Queue[Any] = Queue()

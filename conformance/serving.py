@@ -79,7 +79,7 @@ class Course:
 
 @dataclass
 class Line:
-    """What the runner shares with its threads; workers of one target share what they compile through `compilations`."""
+    """What the runner shares with its threads; workers share what their frameworks compile through `compilations`."""
 
     waiting: "deque[str]"
     compilations: Path

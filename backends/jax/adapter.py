@@ -42,7 +42,10 @@ class JaxBackend(Backend):
                 f'dtype="{narrow}", or work within metaspec.get_backend("jax").precision("float64")'
             )
         try:
-            array = jnp.asarray(x, dtype=dtype)
+            if isinstance(x, numpy.ndarray | numpy.generic):  # a copy, as JAX would share the memory
+                array = jax.device_put(numpy.array(x, dtype=None if dtype is None else jnp.dtype(dtype)))
+            else:
+                array = jnp.asarray(x, dtype=dtype)
         except TypeError as error:
             raise DtypeNotHonouredError(
                 f"asarray: JAX cannot make {dtype or type(x).__name__!r} of it: {error}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from sys import maxsize
 from typing import Any
 
@@ -17,6 +18,11 @@ BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
 _ZERO = object()  # a cotangent that is zero without being an array; None would be an empty subtree
 
 
+@cache
+def _name(kind: Any, dtype: Any) -> str:  # by kind first: dtypes of two namespaces must not be compared
+    return str(dtype).rpartition(".")[2]
+
+
 class NumpyBackend(Backend):
     """Arrays of one array-API namespace; on `numpy.longdouble` the high-precision reference.
 
@@ -28,7 +34,8 @@ class NumpyBackend(Backend):
 
     def __init__(self, namespace: Any = numpy) -> None:
         self._raw = namespace
-        self._array_type = numpy.ndarray | numpy.generic if namespace is numpy else type(namespace.asarray(0.0))
+        raw = (numpy.ndarray, numpy.generic) if namespace is numpy else (type(namespace.asarray(0.0)),)
+        self._arrays = (*raw, tracer.Box)
         self._xp = tracer.namespace(namespace)
 
     @property
@@ -39,7 +46,11 @@ class NumpyBackend(Backend):
         return {self._raw.__name__: self._raw.__version__}
 
     def is_array(self, x: Any) -> bool:
-        return isinstance(x, self._array_type | tracer.Box) and not isinstance(x, numpy.ma.MaskedArray)
+        return isinstance(x, self._arrays) and not isinstance(x, numpy.ma.MaskedArray)
+
+    def dtype_name(self, x: Array) -> str:
+        dtype: Any = x.dtype
+        return _name(dtype.__class__, dtype)
 
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
         wanted = None if dtype is None else getattr(self._raw, dtype, None)

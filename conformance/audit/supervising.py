@@ -2,6 +2,8 @@
 
 import pickle
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from metaspec import errors
@@ -35,7 +37,12 @@ def supervised(function: str, options: dict[str, Any], timeout: float) -> Report
         raise errors.InvalidArgumentError(
             "audit: the problem cannot be sent to another process; give it as 'module:attribute', or isolated=False"
         ) from None
-    process = Process("audit", module="metaspec.conformance.audit.child")
+    with TemporaryDirectory(prefix="metaspec-") as folder:  # much user code compiles the same anew at every call
+        return _supervised(Path(folder), function, options, timeout)
+
+
+def _supervised(compilations: Path, function: str, options: dict[str, Any], timeout: float) -> Report:
+    process = Process("audit", module="metaspec.conformance.audit.child", compilations=compilations)
     claims, calls, calling = Claims(options["claim"]), 0, False
     try:
         message = process.ask((function, options), OURS)

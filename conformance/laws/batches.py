@@ -27,7 +27,8 @@ STACKABLE = scenarios("stacked/maml", "sequence/fomaml", "stacked/reptile", "seq
     dtypes=ONE_FORMAT,
 )
 def duplicated_tasks(at: Bench) -> Iterator[Claim]:
-    once, twice = at.batch_meta_gradient(), at.batch_meta_gradient(tasks=[*at.tasks, *at.tasks])
+    two = at.tasks[:2]
+    once, twice = at.batch_meta_gradient(tasks=two), at.batch_meta_gradient(tasks=[*two, *two])
     yield Equal("delta", twice.delta, once.delta)
     yield Equal("query_loss", twice.query_loss, once.query_loss)
 

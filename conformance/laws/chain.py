@@ -47,6 +47,7 @@ def one_step(at: Bench) -> Iterator[Claim]:
     "MS-ADAPT-1",
     on=scenarios("adapt/maml", "per-leaf-rates/reptile"),
     applies=_descends,
+    dtypes=ONE_FORMAT,
 )
 def path_in_two(at: Bench) -> Iterator[Claim]:
     steps = at.algorithm.inner.steps
@@ -99,6 +100,7 @@ def chain_of_products(at: Bench) -> Iterator[Claim]:
     "MS-EDGE-1",
     on=scenarios("tanh-network-1/maml/steps-3"),
     applies=algorithm("MAML"),
+    dtypes=ONE_FORMAT,
 )
 def first_factor(at: Bench) -> Iterator[Claim]:
     yield Equal("delta 0", at.meta_gradient(at.inner(steps=0)).delta, at.gradient(at.task.query))
@@ -116,6 +118,7 @@ def first_factor(at: Bench) -> Iterator[Claim]:
     "MS-FOMAML-1",
     on=scenarios("tanh-network-1/maml/steps-3"),
     applies=algorithm("MAML"),
+    dtypes=ONE_FORMAT,
 )
 def dropped_terms(at: Bench) -> Iterator[Claim]:
     steps = at.algorithm.inner.steps

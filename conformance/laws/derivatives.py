@@ -163,6 +163,7 @@ def stopped_at_every_order(at: Bench) -> Iterator[Claim]:
     "MS-FOMAML-1",
     on=small,
     applies=algorithm("MAML"),
+    dtypes=ONE_FORMAT,
 )
 def stopped_in_the_loss(at: Bench) -> Iterator[Claim]:
     def surrogate(theta: Tree, batch: Tree) -> Array:

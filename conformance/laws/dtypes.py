@@ -12,7 +12,7 @@ import metaspec as ms
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.conformance.laws.bench import Array, Bench, Tree
 from metaspec.conformance.laws.claims import Claim, Equal, Holds, Same
-from metaspec.conformance.laws.law import PROTOCOL, law
+from metaspec.conformance.laws.law import ONE_FORMAT, PROTOCOL, law
 from metaspec.conformance.laws.small import alone, small
 from metaspec.conformance.scenario import Scenario
 from metaspec.errors import DtypeNotHonouredError
@@ -191,6 +191,7 @@ def integer_data(at: Bench) -> Iterator[Claim]:
     "aux changes no bit of Δ, and is what the loss says of Q at θ_K",
     "MS-BACKEND-1",
     "MS-EDGE-6",
+    dtypes=ONE_FORMAT,
 )
 def loss_with_aux(at: Bench) -> Iterator[Claim]:
     xp = at.B.xp

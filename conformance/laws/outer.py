@@ -98,6 +98,7 @@ def delta_is_a_gradient(at: Bench) -> Iterator[Claim]:
     "MS-BACKEND-8",
     on=small,
     applies=_one_rate,
+    dtypes=ONE_FORMAT,
 )
 def gradient_of_the_rate(at: Bench) -> Iterator[Claim]:
     B, inner = at.B, at.algorithm.inner
@@ -126,6 +127,7 @@ def gradient_of_the_rate(at: Bench) -> Iterator[Claim]:
     "MS-BACKEND-8",
     on=small,
     applies=algorithm("MAML"),
+    dtypes=ONE_FORMAT,
 )
 def two_outer_steps(at: Bench) -> Iterator[Claim]:
     B, beta = at.B, 0.03125

@@ -8,7 +8,7 @@ import numpy as np
 
 from metaspec.conformance.laws.bench import Array, Bench, Tree
 from metaspec.conformance.laws.claims import Claim, Equal
-from metaspec.conformance.laws.law import law
+from metaspec.conformance.laws.law import ONE_FORMAT, law
 from metaspec.conformance.laws.on import algorithm, scenarios
 from metaspec.conformance.plain import tree_map as plain_map
 from metaspec.conformance.scenario import Scenario
@@ -42,6 +42,7 @@ def _is_linear_in_the_query(scenario: Scenario) -> bool:
     "MS-IMAML-1",
     on=scenarios("tanh-network-1/maml/steps-3", "least-squares/imaml/dense"),
     applies=_is_linear_in_the_query,
+    dtypes=ONE_FORMAT,
 )
 def query_loss_is_linear(at: Bench) -> Iterator[Claim]:
     def loss(params: Tree, batch: Tree) -> Array:
@@ -65,6 +66,7 @@ def query_loss_is_linear(at: Bench) -> Iterator[Claim]:
     "MS-IMAML-1",
     on=scenarios("tanh-network-1/{}/steps-3"),
     applies=lambda scenario: isinstance(_rate(scenario), float) and _iterates_alike(scenario),
+    dtypes=ONE_FORMAT,
 )
 def unit_of_the_loss(at: Bench) -> Iterator[Claim]:
     other = at.inner(lr=at.algorithm.inner.lr / 4)
@@ -89,6 +91,7 @@ def _rate(scenario: Scenario) -> Any:
     "MS-IMAML-1",
     on=scenarios("tanh-network-1/maml/steps-3", "tanh-network-1/imaml/steps-3"),
     applies=_iterates_alike,
+    dtypes=ONE_FORMAT,
 )
 def zero_of_the_loss(at: Bench) -> Iterator[Claim]:
     r, again = at.meta_gradient(), at.meta_gradient(loss=lambda params, batch: at.loss(params, batch) + 3.0)
@@ -113,6 +116,7 @@ def _small_sets(*algorithms: str) -> Iterable[Scenario]:
     "MS-IMAML-1",
     on=lambda: _small_sets("maml", "imaml"),
     applies=lambda scenario: _has_examples(scenario) and _iterates_alike(scenario),
+    dtypes=ONE_FORMAT,
 )
 def duplicated_examples(at: Bench) -> Iterator[Claim]:
     twice = at.array(plain_map(lambda leaf: np.concatenate([leaf, leaf]), at.scenario.tasks[0]))
@@ -128,6 +132,7 @@ def duplicated_examples(at: Bench) -> Iterator[Claim]:
     "MS-REPTILE-1",
     on=scenarios("least-squares/{}/steps-3"),
     applies=lambda scenario: _has_examples(scenario) and _iterates_alike(scenario),
+    dtypes=ONE_FORMAT,
 )
 def permuted_examples(at: Bench) -> Iterator[Claim]:
     backwards = at.array(plain_map(lambda leaf: leaf[::-1].copy(), at.scenario.tasks[0]))
@@ -171,6 +176,7 @@ def rotated_coordinates(at: Bench) -> Iterator[Claim]:
     applies=lambda scenario: (
         algorithm("MAML", "FOMAML", "Reptile")(scenario) and not isinstance(_rate(scenario), float)
     ),
+    dtypes=ONE_FORMAT,
 )
 def stretched_coordinates(at: Bench) -> Iterator[Claim]:
     leaves, structure = at.B.tree_flatten(at.params)

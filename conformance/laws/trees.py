@@ -8,7 +8,7 @@ import numpy as np
 
 from metaspec.conformance.laws.bench import Array, Bench, Tree
 from metaspec.conformance.laws.claims import Claim, Equal, Holds, Same
-from metaspec.conformance.laws.law import law
+from metaspec.conformance.laws.law import ONE_FORMAT, law
 from metaspec.conformance.laws.on import scenarios
 from metaspec.conformance.laws.small import alone, small
 from metaspec.conformance.plain import leaves
@@ -50,6 +50,7 @@ def _one_rate(scenario: Scenario) -> bool:
     "MS-TREE-2",
     on=EACH,
     applies=_one_rate,
+    dtypes=ONE_FORMAT,
 )
 def renamed_leaves(at: Bench) -> Iterator[Claim]:
     flat, structure = at.B.tree_flatten(at.params)
@@ -120,6 +121,7 @@ def scalar_leaves(at: Bench) -> Iterator[Claim]:
     "MS-TREE-2",
     on=small,
     applies=alone,
+    dtypes=ONE_FORMAT,
 )
 def other_containers(at: Bench) -> Iterator[Claim]:
     a, b = at.params["a"], at.params["b"]
@@ -139,6 +141,7 @@ def other_containers(at: Bench) -> Iterator[Claim]:
     "MS-TREE-2",
     on=EACH,
     applies=_one_rate,
+    dtypes=ONE_FORMAT,
 )
 def unused_leaves(at: Bench) -> Iterator[Claim]:
     unused = {"deep": [at.array(np.array([0.5, -1.5, 3.0]))], "scalar": at.array(np.array(2.0))}
@@ -156,6 +159,7 @@ def unused_leaves(at: Bench) -> Iterator[Claim]:
     "MS-BACKEND-2",
     on=scenarios("least-squares/maml/steps-1", "least-squares/imaml/steps-1"),
     applies=lambda scenario: _one_rate(scenario) and len(leaves(scenario.params)) > 1,
+    dtypes=ONE_FORMAT,
 )
 def frozen_leaves(at: Bench) -> Iterator[Claim]:
     (first, *rest), structure = at.B.tree_flatten(at.params)
@@ -181,6 +185,7 @@ def frozen_leaves(at: Bench) -> Iterator[Claim]:
     "MS-TREE-2",
     on=scenarios("least-squares/reptile/steps-1", "least-squares/imaml/steps-1"),
     applies=_one_rate,
+    dtypes=ONE_FORMAT,
 )
 def empty_leaves(at: Bench) -> Iterator[Claim]:
     empty = at.array(np.zeros((0, 3)))
@@ -197,6 +202,7 @@ def empty_leaves(at: Bench) -> Iterator[Claim]:
     "MS-TREE-2",
     on=scenarios("least-squares/fomaml/steps-1"),
     applies=lambda scenario: scenario.algorithm_name == "FOMAML" and _one_rate(scenario),
+    dtypes=ONE_FORMAT,
 )
 def equal_leaves(at: Bench) -> Iterator[Claim]:
     def halves(params: Tree, batch: Tree) -> Array:

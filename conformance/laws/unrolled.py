@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from metaspec.conformance.laws.bench import Array, Bench, Tree
 from metaspec.conformance.laws.chain import scaled
 from metaspec.conformance.laws.claims import Claim, Equal
-from metaspec.conformance.laws.law import law
+from metaspec.conformance.laws.law import ONE_FORMAT, law
 from metaspec.conformance.laws.on import algorithm, scenarios
 from metaspec.trees import dot, subtract
 
@@ -48,6 +48,7 @@ def backpropagation(at: Bench) -> Iterator[Claim]:
     "MS-ADAPT-1",
     on=scenarios("tanh-network-1/maml/steps-3"),
     applies=algorithm("MAML"),
+    dtypes=ONE_FORMAT,
 )
 def backpropagation_through_adapt(at: Bench) -> Iterator[Claim]:
     delta = at.B.grad(lambda phi: at.loss(at.adapt(params=phi), at.task.query))(at.params)
@@ -62,6 +63,7 @@ def backpropagation_through_adapt(at: Bench) -> Iterator[Claim]:
     "MS-BACKEND-2",
     on=scenarios("tanh-network-1/fomaml/steps-3"),
     applies=algorithm("FOMAML"),
+    dtypes=ONE_FORMAT,
 )
 def stopped_gradients(at: Bench) -> Iterator[Claim]:
     yield Equal("delta", at.meta_gradient().delta, at.B.grad(unrolled(at, at.B.stop_gradient))(at.params))

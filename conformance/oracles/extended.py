@@ -8,6 +8,7 @@ gradient, every step, and every operation in between, of the derivatives too. Wi
 random factors 1 + u it tells how far rounding errors are amplified (see metaspec.conformance.errors).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from metaspec.conformance.plain import cast, leaves, tree_map, unravel
 from metaspec.conformance.scenario import Scenario
 from metaspec.task import Task, Tree
 
+AT_ONCE = 1 << 16  # factors drawn at a time; most operations need a few
 NAME = "backpropagation through the unrolled loop in extended precision"
 
 
@@ -48,10 +50,16 @@ EXACT = Rounding()
 def perturbation(size: float, seed: int) -> Rounding:
     """Every floating entry times 1 + size or 1 - size, at random; a new draw at each application."""
     rng = np.random.default_rng(seed)
+    drawn, used = np.empty(0, np.longdouble), 0
 
     def factors(shape: tuple[int, ...]) -> Any:
-        signs = np.asarray(rng.integers(0, 2, size=shape) * 2 - 1)
-        return 1 + np.longdouble(size) * signs.astype(np.longdouble)
+        nonlocal drawn, used
+        count = math.prod(shape)
+        if used + count > drawn.size:
+            signs = rng.integers(0, 2, size=max(count, AT_ONCE)) * 2 - 1
+            drawn, used = 1 + np.longdouble(size) * signs.astype(np.longdouble), 0
+        used += count
+        return drawn[used - count : used].reshape(shape)
 
     return Rounding(factors)
 

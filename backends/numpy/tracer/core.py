@@ -167,4 +167,6 @@ def is_concrete(x: Any) -> bool:
 def is_float(x: Any) -> bool:
     """Whether `x` is an array or box of a real floating-point dtype, the only kind that carries derivatives."""
     raw = raw_value(x)
+    if isinstance(raw, NUMPY):
+        return bool(raw.dtype.kind == "f")
     return hasattr(raw, "dtype") and bool(raw_namespace([raw]).isdtype(raw.dtype, "real floating"))

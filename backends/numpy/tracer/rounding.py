@@ -38,7 +38,9 @@ class RoundTrace(Trace):
         if primitive.name not in EXACT and is_float(out):
             factors = as_array(self.factors(tuple(out.shape)))
             out = (
-                out * factors.astype(out.dtype) if isinstance(out, NUMPY) else multiply(out, astype(factors, out.dtype))
+                out * factors.astype(out.dtype, copy=False)
+                if isinstance(out, NUMPY)
+                else multiply(out, astype(factors, out.dtype))
             )
         return self.box(self, out)
 

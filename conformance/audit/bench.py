@@ -15,7 +15,7 @@ from metaspec.conformance.audit.landscape import Landscape, Vector
 from metaspec.conformance.audit.native import NativeModels
 from metaspec.conformance.audit.observing import Given, Observed, observe
 from metaspec.conformance.audit.problem import Problem, Supplied
-from metaspec.conformance.oracles.extended import perturbation
+from metaspec.conformance.oracles.extended import EXACT, perturbation
 from metaspec.conformance.plain import cast, tree_map
 from metaspec.protocol import Backend
 from metaspec.task import Task
@@ -66,6 +66,7 @@ class Bench:
     seconds: float = 0.0
     _lands: dict[Any, Landscape] = field(default_factory=dict)
     _function: Any = None
+    _native: Landscape | None = None
 
     def call(self, setup: Setup, fresh: bool = False) -> Observed:
         """Call the function; `fresh`: with its module as it was when it was first imported, where that can be had."""
@@ -118,8 +119,9 @@ class Bench:
         params, tasks = self._params(setup), self.problem.drawn(setup.seed)
         if self._portable():
             return Landscape(numpy, self.problem.loss, params, self._plain(tasks), dtype, *extra)
-        loss = self._native_loss()
-        return Landscape(self.B, loss, params, tasks, self.dtype, *extra)
+        if self._native is None:
+            self._native = Landscape(self.B, self._native_loss(), params, tasks, self.dtype)
+        return Landscape(self.B, self._native.loss, params, tasks, self.dtype, rounding or EXACT, self._native)
 
     def _given(self, setup: Setup) -> Given:
         settings = {

@@ -48,18 +48,16 @@ class _Conclusion:
     def report(self) -> Report:
         done = self.done
         self._of_calls()
-        fit = done.fits[0] if done.explanation is None and done.fits else None
-        h = done.explanation.ruled.hypothesis if done.explanation else fit.hypothesis if fit else None
+        h = done.explanation.ruled.hypothesis if done.explanation else None
         algorithm = name_of(h) if h is not None else None
         if h is not None:
             self._of_hypothesis(h)
-        if done.explanation is not None:
             self._of_factor(h)
             self._of_precision()
         self._of_silence()
         self._of_tasks()
         verdict = self._verdict(algorithm)
-        if verdict == "none" or (done.explanation is None and h is not None):
+        if verdict == "none":
             self._add("unexplained", self._unexplained())
         alternatives = tuple(
             self._phrase(o.ruled.hypothesis, deviations(o.ruled.hypothesis, self.expected)) for o in done.others
@@ -288,7 +286,7 @@ class _Conclusion:
         done = self.done
         if algorithm is None:
             return "none"
-        if done.explanation is None or done.twins or done.others:
+        if done.twins or done.others:
             return "consistent"
         narrow = done.narrow or any(name != self.bench.dtype for name in done.seen[0].observed.dtypes)
         if any(j.format is None or (j.format != self.bench.dtype and not narrow) for j in done.judgements):
@@ -308,6 +306,7 @@ class _Conclusion:
         if verdict == "none" or algorithm is None:
             nearest = self._rows()[:1]
             near = f"; nearest is {nearest[0].hypothesis}, {nearest[0].digits:.1f} digits" if nearest else ""
+            near += " on one problem, but not on others" if near and self.done.fits else ""
             if self.done.search is None:
                 return f"the result is exactly zero{ending}"
             return f"computes none of these{near}{ending}"
@@ -320,8 +319,6 @@ class _Conclusion:
         if self.done.twins:
             others = " and ".join(TITLES[name] for name in self.done.twins)
             body += f"; this problem cannot tell it from {others}"
-        if verdict == "consistent" and self.done.explanation is None:
-            body += ", on one problem, but not on others"
         return body + ending
 
     def _rows(self) -> tuple[Row, ...]:

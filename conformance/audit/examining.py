@@ -25,7 +25,7 @@ AWAY = (
 )
 SCREENS = {"float64": 1e-9, "float32": 1e-4}
 LOOSE = 5e-5  # a residual that arithmetic in float32, or difference quotients, may leave
-BUDGET = 14.0  # seconds of computation
+BUDGET = 12.0  # seconds of computation
 COARSE = 3e-2  # the same of formats of two bytes, where the result does not follow small changes
 CANDIDATES = 12
 SIMPLE = 2  # the last level before pairs; what leaves so little that lost digits explain it is not taken for a pair

@@ -28,6 +28,7 @@ class Landscape:
         tasks: The tasks, as trees of arrays of any framework.
         dtype: The format that is computed in.
         rounding: Errors to be made, for amplifications; operations within the loss are perturbed on NumPy alone.
+        traced: A landscape of the same backend, loss and leaves, whose traces are used instead of new ones.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Landscape:
         tasks: Sequence[Task],
         dtype: str,
         rounding: Rounding = EXACT,
+        traced: "Landscape | None" = None,
     ) -> None:
         self.B, self.dtype, self.rounding = B, dtype, rounding
         leaves, self._structure = B.tree_flatten(params)
@@ -45,12 +47,18 @@ class Landscape:
         self.shapes = tuple(tuple(int(n) for n in leaf.shape) for leaf in leaves)
         self.size = sum(int(np.prod(shape)) for shape in self.shapes)
         self._tasks = [asarray(task, dtype=dtype, backend=B) for task in tasks]
-        self._loss = loss
+        self.loss = loss
         self._known: dict[tuple[str, int, str, bytes], Any] = {}
         self._batches: dict[tuple[int, str], Any] = {}
+        self._gradient: Callable[..., Any]
+        self._product: Callable[..., Any]
         plain = rounding.factors is None or B.name != REFERENCE
         make = B.compile if plain else lambda f: rounding.everywhere(B, f)
-        self._gradient, self._hessian = make(B.grad(self._value)), make(self._matrix)
+        self._hessian = make(self._matrix) if B.name == REFERENCE else self._rows
+        if traced is not None:
+            self._gradient, self._product = traced._gradient, traced._product
+            return
+        self._gradient = make(B.grad(self._value))
         self._product = make(lambda v, batch, u: B.hvp(lambda x: self._value(x, batch))(v, u))
 
     @property
@@ -103,17 +111,15 @@ class Landscape:
     def _value(self, v: Any, batch: Tree) -> Any:
         xp = self.B.xp
         leaves = [xp.reshape(v[s], shape) for s, shape in zip(self.slices, self.shapes, strict=True)]
-        return self._loss(self.B.tree_unflatten(self._structure, leaves), batch)
+        return self.loss(self.B.tree_unflatten(self._structure, leaves), batch)
 
     def _matrix(self, v: Any, batch: Tree) -> Any:
-        xp = self.B.xp
         _, hvp = self.B.linearize_grad(self._value)(v, batch)
-        unit = xp.eye(self.size, dtype=v.dtype)
-        if self.B.name == REFERENCE:
-            return self.B.vmap(hvp)(unit)
-        return xp.stack(
-            [hvp(unit[i]) for i in range(self.size)]
-        )  # a framework's vmap may not know all of a user's loss
+        return self.B.vmap(hvp)(self.B.xp.eye(self.size, dtype=v.dtype))
+
+    def _rows(self, v: Any, batch: Tree) -> Any:
+        """The matrix where a framework's vmap may not know all of a user's loss; one product is traced, not each."""
+        return self.B.xp.stack([self._product(v, batch, self._in(row)) for row in np.eye(self.size)])
 
     def _cached(self, kind: str, f: Any, task: int, part: str, theta: Vector) -> Any:
         key = (kind, task, part, theta.tobytes())

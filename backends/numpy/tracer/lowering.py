@@ -103,7 +103,13 @@ UFUNCS = {
         "pow",
     ]
 }
-REDUCTIONS = {"sum": numpy.add.reduce, "max": numpy.maximum.reduce, "min": numpy.minimum.reduce}
+REDUCTIONS = {
+    "sum": numpy.add.reduce,
+    "max": numpy.maximum.reduce,
+    "min": numpy.minimum.reduce,
+    "all": numpy.logical_and.reduce,
+    "any": numpy.logical_or.reduce,
+}
 
 
 def _ufunc(ufunc: Any) -> Lower:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import metaspec as ms
+from metaspec.conformance.audit import supervising
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from tests.audit.code import bad
 
@@ -89,3 +90,18 @@ def test_a_place_that_is_none_is_an_error(place: str) -> None:
 def test_no_function_is_an_error() -> None:
     with pytest.raises(InvalidTypeError, match="expected a function"):
         ms.audit(3)  # type: ignore[arg-type]
+
+
+def test_a_process_of_its_own_keeps_what_is_compiled_until_the_audit_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = []
+
+    class Watched(supervising.Process):
+        def __init__(self, target: str, *, module: str, compilations: Path) -> None:
+            folders.append(compilations)
+            assert compilations.is_dir()
+            super().__init__(target, module=module, compilations=compilations)
+
+    monkeypatch.setattr(supervising, "Process", Watched)
+    assert ms.audit(f"{CODE / 'styles.py'}:as_function", claim="maml").passed
+    assert len(folders) == 1
+    assert not folders[0].exists()

@@ -1,13 +1,16 @@
 """The parts of the judgement that an audit of right code does not reach."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
+import metaspec as ms
 from metaspec.conformance.audit.generalising import generalisations
 from metaspec.conformance.audit.hypothesis import canonical
 from metaspec.conformance.audit.judging import relative
+from tests.audit.code import styles
 
 HOME = {"lr": 0.05, "steps": 3, "regularization": 3.0, "cg_steps": 2}
 
@@ -26,3 +29,15 @@ def test_a_solver_may_take_half_of_the_steps_that_it_is_given() -> None:
     rules = [ruled for ruled in generalisations(h, HOME, frozenset(HOME)) if ruled.rule("steps") == "given"]
     taken = {tuple(ruled.at(HOME | {"cg_steps": n}).solver_steps for n in (1, 2, 5, 8)) for ruled in rules}
     assert taken == {(1, 1, 4, 7), (1, 1, 1, 1), (0, 1, 2, 4)}
+
+
+def test_what_fresh_problems_refute_is_named_as_the_nearest_alone() -> None:
+    report = ms.audit(styles.first_order_in_short_loops, claim="maml")
+    assert (report.verdict, report.algorithm, report.codes, report.matches_claim) == (
+        "none",
+        None,
+        ("unexplained",),
+        False,
+    )
+    ending = r"nearest is FO-MAML, 1[56]\.\d digits on one problem, but not on others; claimed MAML$"
+    assert re.search(ending, report.sentence)

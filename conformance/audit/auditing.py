@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
-from metaspec.checks import check_choice
+from metaspec.checks import check_choice, checked_integer, checked_number
 from metaspec.choice import get_backend
 from metaspec.conformance.audit.bench import Bench
 from metaspec.conformance.audit.calling import STYLES, SignatureError, Target, framework_of, signature
@@ -139,6 +139,8 @@ def examined(function: Any, options: dict[str, Any], notify: Callable[[bool], No
     except (InvalidArgumentError, InvalidTypeError):
         raise
     except ModuleNotFoundError as error:
+        if isinstance(function, str) and error.name and f"{function.rpartition(':')[0]}.".startswith(f"{error.name}."):
+            raise InvalidArgumentError(f"audit: {function!r}: there is no module {error.name!r}") from None
         missing = (error.name or "").partition(".")[0]
         return failure(
             Failure("framework-missing", f"its module cannot be imported: no module named {missing!r}"), claims, 0
@@ -170,7 +172,14 @@ def examined(function: Any, options: dict[str, Any], notify: Callable[[bool], No
 
 def _problem(given: str | Problem) -> str | Problem:
     if isinstance(given, str) and ":" in given:
-        found = Target(given).load()
+        try:
+            found: Any = Target(given).load()
+        except (InvalidArgumentError, InvalidTypeError):
+            raise
+        except Exception as error:
+            raise InvalidArgumentError(
+                f"problem: {given!r} cannot be imported: {type(error).__name__}: {error}"
+            ) from None
         if not isinstance(found, Problem):
             raise InvalidArgumentError(f"problem: {given!r} is a {type(found).__name__}; expected a Problem")
         return found
@@ -186,6 +195,12 @@ def _check(options: dict[str, Any]) -> None:
     check_choice(options["dtype"], "audit: dtype", ("float64", "float32"))
     if isinstance(options["problem"], str) and ":" not in options["problem"]:
         check_choice(options["problem"], "audit: problem", SUPPLIED)
+    for name in ("lr", "regularization", "outer_lr"):
+        if options[name] is not None:
+            checked_number(options[name], f"audit: {name}", "a finite number > 0", lambda x: x > 0)
+    for name in ("steps", "cg_steps"):
+        if options[name] is not None:
+            checked_integer(options[name], f"audit: {name}", least=1)
     if options["framework"] is not None:
         registration_of(options["framework"])
 

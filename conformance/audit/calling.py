@@ -55,6 +55,14 @@ class Target:
 
     def reload(self) -> Callable[..., Any] | None:
         """The function with its module's state as it was at the start; None where that cannot be had."""
+        loaded = {name: sys.modules[name] for name in self._own if name in sys.modules}
+        try:
+            return self._anew()
+        except Exception:  # what the module does can be done once only
+            sys.modules.update(loaded)
+            return None
+
+    def _anew(self) -> Callable[..., Any] | None:
         if isinstance(self.place, str):
             for name in self._own:
                 sys.modules.pop(name, None)

@@ -244,7 +244,7 @@ class _Conclusion:
         self.found["task_reduction"] = how.rule if how is not None else None
         if how is None:
             return
-        if (done.order or how.carried or how.rule is None) and done.state != "random":
+        if (how.carried or (how.rule is None and done.order)) and done.state != "random":
             left = {
                 "parameters": "each task begins at the adapted parameters of the one before it",
                 "path": "each task begins at the adapted parameters of the one before it",
@@ -252,14 +252,18 @@ class _Conclusion:
                 "state": "the inner optimiser's state goes on from task to task",
             }.get(how.carried or "", "the order of the tasks changes the result")
             self._add("task-state", left)
+        elif how.rule is None and done.state != "random":
+            self._add("task-weights", "the result is no weighted sum of what the tasks give one by one: a median, say")
         wanted = "sum" if self.expected.sums else "mean"
         if how.rule in (None, wanted):
             return
         if how.rule in ("sum", "mean"):
             self._add("task-sum", f"the result is the {how.rule} over the tasks; the {wanted} was meant")
-        else:
-            shown = ", ".join(f"{w:.4g}" for w in how.weights)
-            self._add("task-weights", f"the tasks weigh {shown} ({how.rule})")
+        elif done.explanation is not None or how.rule != "weights":  # what is not explained may weigh nothing alike
+            largest = max(abs(w) for w in how.weights)
+            shown = ", ".join(f"{w if abs(w) > CLOSE * largest else 0:.4g}" for w in how.weights)
+            by = "their place in the list" if done.order and how.rule == "weights" else how.rule
+            self._add("task-weights", f"the tasks weigh {shown} ({by})")
 
     def _of_precision(self) -> None:
         judgements, done = self.done.judgements, self.done
@@ -286,7 +290,7 @@ class _Conclusion:
         done = self.done
         if algorithm is None:
             return "none"
-        if done.twins or done.others:
+        if done.twins or done.others or (done.combined is not None and done.combined.rule is None and not done.order):
             return "consistent"
         narrow = done.narrow or any(name != self.bench.dtype for name in done.seen[0].observed.dtypes)
         if any(j.format is None or (j.format != self.bench.dtype and not narrow) for j in done.judgements):

@@ -100,8 +100,13 @@ class Examiner:
         close = 1e-11 if self.bench.dtype == "float64" else 1e-5
         if spread([flat(first.observed), flat(self._call(first.setup).observed)]) <= close:
             return
-        again = [flat(self.bench.call(first.setup, fresh=True)) for _ in range(2)]
-        self.done.calls += 2
+        again = []
+        for _ in range(2):
+            observed = self.bench.call(first.setup, fresh=True)
+            self.done.calls += 1
+            if observed.failure is not None:
+                raise FailedError(observed.failure)
+            again.append(flat(observed))
         anew = self.bench.target.reload() is not None
         if anew and spread(again) <= close:
             self.done.state, self.fresh_module = "call-state", True

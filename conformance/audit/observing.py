@@ -197,7 +197,8 @@ def _read(
     if model is None or models is None:
         if returned is None:
             if _differ(before.get("params"), after.get("params")):
-                return Observed(result=tuple(after["params"]), reading="params", dtypes=_dtypes(after["params"]))
+                params = tuple(after["params"])
+                return Observed(None, params, params, "params", dtypes=_dtypes(params))
             raise WrongResultError("none", "it returned None, and changed nothing in place")
         return _leaves(getattr(returned, "delta", returned), reading, given, B, shapes)
     was, now = list(before["model"].values()), list(after["model"].values())

@@ -58,8 +58,25 @@ class Problem:
             raise InvalidArgumentError("Problem: tasks is empty; expected at least one metaspec.Task")
 
     def drawn(self, seed: int) -> list[Task]:
-        """The tasks of a seed; without a function the same ones for all."""
-        return list(self.tasks(seed) if callable(self.tasks) else self.tasks)
+        """The tasks of a seed; without a function the same ones for all.
+
+        Raises:
+            InvalidArgumentError: The function raises, or they are no list of Task with something in it.
+        """
+        try:
+            found: Any = self.tasks(seed) if callable(self.tasks) else self.tasks
+        except Exception as error:
+            raise InvalidArgumentError(f"Problem: tasks({seed}) raises {type(error).__name__}: {error}") from None
+        what = f"tasks({seed})" if callable(self.tasks) else "tasks"
+        if isinstance(found, Task) or not isinstance(found, Sequence) or not found:
+            given = "an empty list" if isinstance(found, Sequence) and not found else f"a {type(found).__name__}"
+            raise InvalidArgumentError(f"Problem: {what} is {given}; expected a list of metaspec.Task")
+        for i, task in enumerate(found):
+            if not isinstance(task, Task):
+                raise InvalidArgumentError(
+                    f"Problem: {what}[{i}] is a {type(task).__name__}; expected metaspec.Task(support, query)"
+                )
+        return list(found)
 
 
 @dataclass(frozen=True)

@@ -79,15 +79,19 @@ def readable(path: str) -> str:
     return "/".join(parts) if parts else path.strip("[]'") or "root"
 
 
-def skeleton_of(tree: Any) -> tuple[Any, list[tuple[str, Any]]]:
-    """A plain tree with numbers in place of its leaves, and the leaves by name in that order."""
+def skeleton_of(tree: Any, what: str) -> tuple[Any, list[tuple[str, Any]]]:
+    """A plain tree with numbers in place of its leaves, and the leaves by name in that order; `what` it is.
+
+    Raises:
+        InvalidArgumentError: A dictionary's keys have no order.
+    """
     found: list[tuple[str, Any]] = []
 
     def walk(node: Any, path: tuple[str, ...]) -> Any:
         if node is None:
             return None
         if isinstance(node, Mapping):
-            return {key: walk(node[key], (*path, str(key))) for key in sorted(node)}
+            return {key: walk(node[key], (*path, str(key))) for key in _ordered(node, path, what)}
         if isinstance(node, list | tuple):
             rows = [walk(child, (*path, str(i))) for i, child in enumerate(node)]
             return rows if isinstance(node, list) else tuple(rows)
@@ -95,6 +99,17 @@ def skeleton_of(tree: Any) -> tuple[Any, list[tuple[str, Any]]]:
         return len(found) - 1
 
     return walk(tree, ()), found
+
+
+def _ordered(node: Mapping[Any, Any], path: tuple[str, ...], what: str) -> list[Any]:
+    try:
+        return sorted(node)
+    except TypeError:
+        keys = ", ".join(f"{key!r} ({type(key).__name__})" for key in node)
+        raise InvalidArgumentError(
+            f"{what}: {'/'.join(path) or 'root'}: expected a dictionary with keys of one type that can be sorted, "
+            f"got {keys:.300}"
+        ) from None
 
 
 def filled(skeleton: Any, leaves: Sequence[Any]) -> Any:
@@ -123,10 +138,11 @@ def mapped(side: str, mapping: Any, own: Mapping[str, tuple[int, ...]] | None, c
         common: The common leaves.
 
     Raises:
-        InvalidArgumentError: A leaf of either side is forgotten, named twice or unknown; a shape does not fit.
+        InvalidArgumentError: A leaf of either side is forgotten, named twice or unknown; a shape does not fit; a `Leaf`
+            is made of something else than a name and integers; a dictionary's keys have no order.
         InvalidTypeError: A leaf of the mapping is neither.
     """
-    skeleton, found = skeleton_of(mapping)
+    skeleton, found = skeleton_of(mapping, f"mapping of {side}")
     given = {name: _leaf(side, name, value) for name, value in found}
     if own is not None:
         _complete(side, "has no entry for", set(own) - set(given), f"{side}'s leaves", own)
@@ -172,7 +188,21 @@ def _leaf(side: str, name: str, value: Any) -> Leaf:
         return Leaf(value)
     if not isinstance(value, Leaf):
         raise InvalidTypeError(f"mapping of {side}: {name}: expected Leaf(name, ...) or a name, got {value!r:.80}")
+    if not isinstance(value.name, str):
+        raise InvalidArgumentError(f"mapping of {side}: {name}: expected a leaf's name, a string, got {value!r:.200}")
+    for what in ("split", "axes", "shape"):
+        numbers = getattr(value, what)
+        if numbers is not None and not _are_integers(numbers):
+            raise InvalidArgumentError(
+                f"mapping of {side}: {name}: {what} must be a tuple of integers or None, got {numbers!r:.80}"
+            )
     return value
+
+
+def _are_integers(given: Any) -> bool:
+    return isinstance(given, list | tuple) and all(
+        isinstance(x, int | np.integer) and not isinstance(x, bool) for x in given
+    )
 
 
 def _complete(side: str, what: str, wrong: set[str], whose: str, known: Mapping[str, tuple[int, ...]]) -> None:

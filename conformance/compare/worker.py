@@ -123,7 +123,7 @@ def _common(work: Work, layout: Layout, names: list[str], shapes: dict[str, Any]
 
 def _skeleton(tree: Tree, names: list[str]) -> Any:
     """The tree of plain containers with numbers in place of leaves; None where it has other nodes."""
-    skeleton, found = skeleton_of(tree)
+    skeleton, found = skeleton_of(tree, "params")
     return skeleton if [name for name, _ in found] == names else None
 
 

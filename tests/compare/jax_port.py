@@ -13,6 +13,9 @@ mapping = {
 unflattened = {"Dense_0": {"kernel": Leaf("fc.weight", axes=(1, 0)), "bias": "fc.bias"}, "Dense_1": mapping["Dense_1"]}
 forgetful = {"Dense_0": {"kernel": mapping["Dense_0"]["kernel"]}, "Dense_1": mapping["Dense_1"]}
 misshapen = mapping | {"Dense_1": {"kernel": Leaf("out.weight", axes=(0, 0))}}
+stringly = mapping | {"Dense_1": {"kernel": Leaf("out.weight", axes="10")}}
+numbered = mapping | {"Dense_1": {"kernel": Leaf(1)}}
+mixed = mapping | {"Dense_0": {"kernel": mapping["Dense_0"]["kernel"], 1: "fc.bias"}}
 misnamed = mapping | {"Dense_1": {"kernel": Leaf("out.wieght", axes=(1, 0))}}
 
 task = tuple({"x": np.moveaxis(rows["x"], 1, 3), "y": rows["y"]} for rows in (batch(0, 5), batch(1, 7)))

@@ -165,6 +165,9 @@ def test_a_loss_that_takes_too_long():
             "it refers to unknown leaves out.wieght; the common leaves: fc.bias (5,), fc.weight (5, 4)",
         ),
         ("nothing", "has no 'nothing'"),
+        ("stringly", "mapping of jax: Dense_1/kernel: axes must be a tuple of integers or None, got '10'"),
+        ("numbered", "mapping of jax: Dense_1/kernel: expected a leaf's name, a string, got Leaf(name=1"),
+        ("mixed", "mapping of jax: Dense_0: expected a dictionary with keys of one type that can be sorted, got 'kern"),
     ],
 )
 def test_a_mapping_that_does_not_fit(mapping, words):

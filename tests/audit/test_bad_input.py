@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import metaspec as ms
-from metaspec.conformance.audit import supervising
+from metaspec.conformance.audit import Problem, supervising
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from tests.audit.code import bad
+from tests.audit.code import bad, styles
 
 CODE = Path(__file__).parent / "code"
 
@@ -105,3 +105,50 @@ def test_a_process_of_its_own_keeps_what_is_compiled_until_the_audit_ends(monkey
     assert ms.audit(f"{CODE / 'styles.py'}:as_function", claim="maml").passed
     assert len(folders) == 1
     assert not folders[0].exists()
+
+
+def _raises(seed: int) -> list[ms.Task]:
+    raise KeyError(seed)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        (_raises, r"tasks\(0\) raises KeyError: 0"),
+        (lambda seed: [], r"tasks\(0\) is an empty list; expected a list of metaspec.Task"),
+        ([(1.0, 2.0)], r"tasks\[0\] is a tuple; expected metaspec.Task"),
+        (ms.Task(1.0, 2.0), "tasks is a Task; expected a list of metaspec.Task"),
+    ],
+)
+def test_a_problem_whose_tasks_are_none_says_so(tasks: object, said: str) -> None:
+    problem = Problem(loss=lambda params, batch: params**2, tasks=tasks, params=1.0)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match=said):
+        ms.audit(styles.as_function, problem=problem)
+
+
+@pytest.mark.parametrize(
+    "number", [{"lr": 0.0}, {"lr": float("nan")}, {"steps": -3}, {"cg_steps": 0}, {"outer_lr": -1.0}]
+)
+def test_numbers_that_none_can_be_are_refused(number: dict[str, float]) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"audit: {next(iter(number))} must be"):
+        ms.audit(styles.hard_coded, **number)  # type: ignore[arg-type]
+
+
+def test_a_mistyped_module_is_a_wrong_name() -> None:
+    with pytest.raises(InvalidArgumentError, match="there is no module 'no_such_module'"):
+        ms.audit("no_such_module:step")
+    with pytest.raises(InvalidArgumentError, match="problem: 'no_such_module:p' cannot be imported"):
+        ms.audit(styles.as_function, problem="no_such_module:p")
+
+
+def test_a_module_that_can_be_run_once_only_is_not_run_again(tmp_path: Path) -> None:
+    marker = tmp_path / "was here"
+    (tmp_path / "once.py").write_text(
+        "import random\n"
+        "from pathlib import Path\n"
+        f"if Path({str(marker)!r}).exists():\n    raise RuntimeError('a second time')\n"
+        f"Path({str(marker)!r}).touch()\n"
+        "def step(params, tasks):\n    return {name: random.random() * leaf for name, leaf in params.items()}\n"
+    )
+    report = ms.audit(f"{tmp_path / 'once.py'}:step")
+    assert {"random", "call-state"} & set(report.codes), str(report)

@@ -108,3 +108,26 @@ def test_the_command_gives_the_sentence_the_json_and_the_status(tmp_path: Path) 
 
 def test_the_command_has_help_with_an_example() -> None:
     assert "--claim maml" in CliRunner().invoke(build(), ["audit", "--help"]).output
+
+
+def test_parameters_that_are_changed_in_place_and_not_returned_are_the_result() -> None:
+    report = ms.audit(styles.in_place, claim="maml")
+    assert (report.found["result"], report.codes, report.matches_claim) == ("params", (), True), str(report)
+
+
+def test_weights_by_place_are_no_state_that_is_carried() -> None:
+    report = ms.audit(styles.divided_on_the_way, claim="maml")
+    assert (report.verdict, report.algorithm, report.codes) == ("identified", "maml", ("task-weights",)), str(report)
+    assert "weigh 0.03704, 0.1111, 0.3333 (their place in the list)" in str(report)
+
+
+def test_a_median_over_tasks_is_neither_weights_nor_order() -> None:
+    report = ms.audit(styles.middle_of_the_tasks, claim="maml")
+    assert (report.verdict, report.codes, report.passed) == ("consistent", ("task-weights",), False), str(report)
+    assert "no weighted sum" in str(report)
+
+
+@pytest.mark.soak  # the search takes the time that it has
+def test_a_clipped_meta_gradient_is_not_said_to_weigh_tasks() -> None:
+    report = ms.audit(styles.clipped, claim="maml")
+    assert (report.verdict, report.codes) == ("none", ("unexplained",)), str(report)

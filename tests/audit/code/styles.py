@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 import metaspec as ms
 
 
@@ -44,3 +46,34 @@ class Learner:
     def fit(self, tasks: Any) -> None:
         delta = ms.batch_meta_gradient(self.algo, self.loss, self.params, tasks).delta
         self.params_ = {name: leaf - self.outer_lr * delta[name] for name, leaf in self.params.items()}
+
+
+def middle_of_the_tasks(params: Any, tasks: Any, loss: Any, lr: float, steps: int) -> Any:
+    """The median over tasks of MAML's meta-gradients, entry by entry."""
+    maml = ms.MAML(ms.GradientDescent(lr, steps))
+    each = [ms.meta_gradient(maml, loss, params, task).delta for task in tasks]
+    return {name: np.median([delta[name] for delta in each], axis=0) for name in params}
+
+
+def divided_on_the_way(params: Any, tasks: Any, loss: Any, lr: float, steps: int) -> Any:
+    """The division by the number of tasks is inside of the loop."""
+    maml = ms.MAML(ms.GradientDescent(lr, steps))
+    total = {name: 0 * leaf for name, leaf in params.items()}
+    for task in tasks:
+        delta = ms.meta_gradient(maml, loss, params, task).delta
+        total = {name: (leaf + delta[name]) / len(tasks) for name, leaf in total.items()}
+    return total
+
+
+def clipped(params: Any, tasks: Any, loss: Any, lr: float, steps: int) -> Any:
+    """The meta-gradient, never longer than a tenth."""
+    delta = as_function(params, tasks, loss, lr, steps)
+    norm = np.sqrt(sum(np.sum(leaf * leaf) for leaf in delta.values()))
+    return {name: leaf * min(1, 0.1 / norm) for name, leaf in delta.items()}
+
+
+def in_place(params: Any, tasks: Any, loss: Any, lr: float, steps: int, outer_lr: float) -> None:
+    """The outer step is taken in the parameters that are given."""
+    delta = as_function(params, tasks, loss, lr, steps)
+    for name in params:
+        params[name] -= outer_lr * delta[name]

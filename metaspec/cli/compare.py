@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
+from metaspec.cli._files import check_writable
 from metaspec.conformance.compare import Comparison, SideReport, compare
 from metaspec.conformance.compare.page import page_of
 from metaspec.errors import InvalidArgumentError
@@ -80,9 +81,7 @@ def command(
         raise InvalidArgumentError(
             "compare: give a portable loss, module:function, or native ones by --loss BACKEND=module:function"
         )
-    for option, file in (("--json", json_file), ("--html", html_file)):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise InvalidArgumentError(f"{option}: there is no folder {file.absolute().parent}")
+    check_writable({"--json": json_file, "--html": html_file})
     found = compare(
         loss if loss is not None else _by_side("--loss", losses or []),
         [name.strip() for name in backends.split(",") if name.strip()] if backends else (),
@@ -94,11 +93,11 @@ def command(
         seed=seed,
         timeout=timeout,
     )
+    _print(Console(), found)
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_json(), indent=2) + "\n")
     if html_file is not None:
         write(html_file, page_of(found))
-    _print(Console(), found)
     raise typer.Exit(0 if found.agreed else 1)
 
 

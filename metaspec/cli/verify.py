@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from metaspec.cli._files import check_writable
 from metaspec.cli._kinks import print_kinks
 from metaspec.conformance import report as reporting
 from metaspec.conformance.certification import certification, matching
@@ -76,8 +77,7 @@ def verify(
     targets = resolved(backends or [])
     if kinks and html_file is not None:
         raise InvalidArgumentError("--html: the page of a certification has the kinks too; leave --kinks out")
-    for file in filter(None, (json_file, html_file)):
-        file.touch()  # a file that cannot be written is better known before the work than after it
+    check_writable({"--json": json_file, "--html": html_file})
     if kinks:
         raise typer.Exit(0 if print_kinks(console, targets, json_file, workers) else 1)
     for wrong in set(dtype or ()) - set(DTYPES):
@@ -87,8 +87,6 @@ def verify(
         checks = matching(scenario, checks)
     if not checks:
         raise InvalidArgumentError(f"--scenario: no scenario's id contains or matches {scenario!r}")
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise InvalidArgumentError(f"--json: there is no folder {json_file.absolute().parent}")
     start = time.perf_counter()
     with _progress(console) as progress:
         report = run(targets, checks, dtype, workers=workers, timeout=timeout, progress=progress)

@@ -61,6 +61,7 @@ def test_verify_fails_on_a_broken_backend_and_names_everything(tmp_path):
         (("verify", "numpy", "--scenario", "zzz"), "no scenario's id contains or matches 'zzz'"),
         (("verify", ":x"), "expected a name or module:attribute"),
         (("verify", "numpy", "--json", "/no/such/folder/x.json"), "/no/such/folder"),
+        (("verify", "numpy", "--html", "/proc"), "--html: /proc is a folder, expected a file"),
         (("verify", "no_such_module:Backend", *FEW), "No module named 'no_such_module'"),
         (("nonesuch",), "No such command"),
     ],
@@ -70,6 +71,13 @@ def test_user_errors_are_one_message_and_status_2(arguments, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_verify_leaves_no_file_when_it_is_refused(tmp_path):
+    done = metaspec("verify", "numpy", "--dtype", "float16", "--html", str(tmp_path / "v.html"))
+    assert done.returncode == 2
+    assert "'float16' is not one of" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_verify_of_a_backend_that_is_not_installed(tmp_path):

@@ -135,6 +135,8 @@ def test_the_command_in_processes_of_its_own():
         ([f"{MODELS}base", "--backends", "theano"], "'theano' is not registered"),
         ([f"{MODELS}base", "--algorithm", "sgd"], "'sgd' is not one of maml"),
         ([f"{MODELS}base", "--html", "/nowhere/x.html"], "there is no folder /nowhere"),
+        ([f"{MODELS}base", "--html", str(ROOT)], f"--html: {ROOT} is a folder, expected a file"),
+        ([f"{MODELS}base", "--json", "x" * 999], "xxx cannot be written: File name too long"),
         ([f"{MODELS}base", "--dtype", "float16"], "dtype must be one of float32, float64"),
     ],
 )
@@ -142,6 +144,30 @@ def test_wrong_options(arguments, words):
     done = command(*arguments)
     assert isinstance(done.exception, ms.MetaspecError)
     assert words in str(done.exception)
+
+
+def test_what_is_refused_leaves_files_as_they_were(tmp_path):
+    old, new = tmp_path / "old.json", tmp_path / "new.html"
+    old.write_text("old")
+    done = command(f"{MODELS}base", "--dtype", "float16", "--json", str(old), "--html", str(new))
+    assert isinstance(done.exception, InvalidArgumentError)
+    assert [file.name for file in tmp_path.iterdir()] == ["old.json"]
+    assert old.read_text() == "old"
+
+
+@pytest.mark.usefixtures("here")
+def test_the_result_is_printed_even_if_its_file_cannot_be_written_any_more(tmp_path, monkeypatch):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def without_the_folder(*given, **options):
+        folder.rmdir()
+        return compare(*given, **options)
+
+    monkeypatch.setattr(command_line, "compare", without_the_folder)
+    done = command(f"{MODELS}base", "--backends", "numpy", "--inner-steps", "1", "--html", str(folder / "x.html"))
+    assert isinstance(done.exception, FileNotFoundError)
+    assert "numpy agrees at every stage" in done.output
 
 
 def test_a_loss_that_ends_its_process():

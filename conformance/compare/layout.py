@@ -176,6 +176,16 @@ def unmapped(side: str, own: Mapping[str, tuple[int, ...]], common: Mapping[str,
     return same_names(list(own))
 
 
+def borrowed(side: str, common: Mapping[str, Any]) -> str:
+    """What to add to an error of a side whose parameters are the first side's, carried over as they are."""
+    shapes = {name: tuple(np.shape(value)) for name, value in common.items()}
+    return (
+        f"\n  {side} has neither parameters of its own nor a mapping, so its loss was given the first side's tree: "
+        f"{_listed(shapes)}.\n  If it expects other names or shapes, give a mapping, a tree as it expects it whose "
+        f"leaves name these; or give {side} parameters of its own, and the mapping is suggested."
+    )
+
+
 def permutations_of(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
     """Every order of the axes that keeps the shape, but the one that keeps the axes."""
     for axes in permutations(range(len(shape))):

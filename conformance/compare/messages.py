@@ -120,7 +120,8 @@ SCALAR = "loss"
 
 @dataclass(frozen=True)
 class Answer:
-    """One computation's stages, or why there are none."""
+    """One computation's stages, or why there are none: what was raised, or how the process died."""
 
     stages: Stages
     error: str = ""
+    died: bool = False

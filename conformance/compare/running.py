@@ -14,8 +14,8 @@ from metaspec.conformance.compare.bench import REFERENCE, Bench
 from metaspec.conformance.compare.comparison import Comparison, SideReport
 from metaspec.conformance.compare.explaining import describe, explain
 from metaspec.conformance.compare.explaining.case import Case
-from metaspec.conformance.compare.judging import parting
-from metaspec.conformance.compare.layout import Layout, Leaves, mapped, same_names, unmapped
+from metaspec.conformance.compare.judging import Cells, parting
+from metaspec.conformance.compare.layout import Layout, Leaves, borrowed, mapped, same_names, unmapped
 from metaspec.conformance.compare.messages import Ready, Side, Source, Variant
 from metaspec.conformance.compare.sources import located
 from metaspec.conformance.compare.team import ComparisonError, Team
@@ -81,7 +81,8 @@ def compare(
         raise InvalidArgumentError(f"compare: dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     checked_number(timeout, "compare: timeout", "seconds > 0", lambda x: x > 0)
     sides = _sides(loss, backends, {"params": params, "task": task, "mapping": mapping})
-    portable = len({side.loss for side in sides}) == 1 and mapping is None
+    native = len({side.loss for side in sides}) > 1
+    portable = not native and mapping is None
     extra = [Side(REFERENCE, "numpy", sides[0].loss)] if portable else []
     with Team([*sides, *extra], timeout) as team:
         ready = team.ready()
@@ -106,7 +107,9 @@ def compare(
                 "name a second backend or a second loss"
             )
         other = other if extended else variants[sides[0].name]
-        reports = {side.name: _report(bench, side, variants[side.name], other, ready[side.name]) for side in held}
+        reports = {
+            side.name: _report(bench, side, variants[side.name], other, ready[side.name], native) for side in held
+        }
         plain = [SideReport(s.name, s.backend, s.loss.place, ready[s.name].versions, {}) for s in sides]
         return Comparison(
             tuple(reports.get(side.name, side) for side in plain),
@@ -145,6 +148,12 @@ def _own(what: str, given: Any, name: str, names: Sequence[str]) -> Source | Non
     """Where the side's own is: what is given by side is its own, else parameters and data are the first side's."""
     by_side = isinstance(given, Mapping) and given and set(given) <= set(names)
     if by_side:
+        if what == "mapping" and name == names[0] and given.get(name) is not None:
+            raise InvalidArgumentError(
+                f"mapping of {name}: {name} is the first side, whose leaves the others' are mapped to; expected a "
+                f"mapping of {' or '.join(names[1:]) or 'another side'}, got one of {name}; "
+                "give it under that side's name, or put that side's loss first"
+            )
         return located(given[name], f"{what} of {name}") if name in given else None
     mine = (name != names[0]) if what == "mapping" else (name == names[0])
     return located(given, what) if given is not None and mine else None
@@ -203,8 +212,8 @@ def _problem(team: Team, ready: Mapping[str, Ready], variant: Variant) -> str:
     return team.ask([(REFERENCE, replace(variant, dtype="longdouble"))])[0].error
 
 
-def _report(bench: Bench, side: Side, own: Variant, other: Variant, ready: Ready) -> SideReport:
-    cells = bench.cells(side.name, own, other)
+def _report(bench: Bench, side: Side, own: Variant, other: Variant, ready: Ready, native: bool) -> SideReport:
+    cells = _cells(bench, side, own, other, native and ready.params is None and ready.mapping is None)
     plain = SideReport(side.name, side.backend, side.loss.place, ready.versions, cells)
     found = parting(cells)
     if found is None:
@@ -213,6 +222,17 @@ def _report(bench: Bench, side: Side, own: Variant, other: Variant, ready: Ready
     explanations, tried = explain(case)
     remarks = () if explanations else describe(case)
     return replace(plain, explanations=explanations, tried=tried, remarks=remarks)
+
+
+def _cells(bench: Bench, side: Side, own: Variant, other: Variant, borrows: bool) -> Cells:
+    """As `Bench.cells`; if the loss raises on a tree that is only borrowed from the first side, it says so."""
+    try:
+        return bench.cells(side.name, own, other)
+    except ComparisonError as error:
+        answer = bench.team.ask([(side.name, own)])[0]
+        if not borrows or not answer.error or answer.died:
+            raise
+        raise ComparisonError(f"{error}{borrowed(side.name, own.params)}") from None
 
 
 def _checked(name: str, x: Any, dtype: str) -> Any:

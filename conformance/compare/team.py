@@ -93,5 +93,5 @@ class Team:
         try:
             answers: list[Answer] = self._processes[name].ask(list(variants.values()), self._timeout * len(variants))
         except WorkerDiedError as death:
-            answers = [Answer({}, str(death))] * len(variants)
+            answers = [Answer({}, str(death), died=True)] * len(variants)
         return name, answers

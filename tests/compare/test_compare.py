@@ -176,8 +176,9 @@ def test_a_loss_that_ends_its_process():
 
 
 def test_a_loss_that_takes_too_long():
-    with pytest.raises(ComparisonError, match=r"two@numpy: the worker process did not answer within"):
+    with pytest.raises(ComparisonError, match=r"two@numpy: the worker process did not answer within") as caught:
         compare({"one@numpy": f"{MODELS}base", "two@numpy": f"{MODELS}slow"}, timeout=1.0)
+    assert "mapping" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("here")
@@ -208,6 +209,22 @@ def test_a_missing_mapping_is_asked_for_and_suggested():
         compare({"torch": LOSSES["torch"], "jax": "tests.compare.jax_port_of_its_own:loss"})
     assert "mapping: jax's parameters have other names or shapes" in str(caught.value)
     assert "'Dense_0/kernel': Leaf('fc.weight', axes=(1, 0))" in str(caught.value)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_missing_mapping_to_a_side_without_parameters_says_what_it_was_given():
+    with pytest.raises(ComparisonError, match=r"jax: KeyError: 'Dense_0' \(jax_port.py, line \d+\)") as caught:
+        compare(LOSSES, algorithm=STEP)
+    assert "neither parameters of its own nor a mapping" in str(caught.value)
+    assert "first side's tree: fc.bias (5,), fc.weight (5, 4), out.weight (3, 5)." in str(caught.value)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_mapping_of_the_first_side_is_refused():
+    with pytest.raises(
+        InvalidArgumentError, match="mapping of torch: torch is the first side.* expected a mapping of jax"
+    ):
+        compare(LOSSES, mapping={"torch": f"{JAX}mapping"}, algorithm=STEP)
 
 
 @pytest.mark.usefixtures("here")

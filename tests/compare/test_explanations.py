@@ -1,12 +1,15 @@
 """Each way in which a port goes wrong is found and explained, alone and with another; what is right is not accused."""
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import metaspec as ms
 from metaspec.conformance.compare import Comparison, compare
+from metaspec.conformance.compare.explaining import describe
+from metaspec.conformance.compare.explaining.case import Case
 from tests.compare import models
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -142,6 +145,26 @@ def test_a_gradient_that_is_not_the_values_is_said_to_be_one():
     assert side.parting == ("gradient", "layers/0/w")
     assert side.explanations == ()
     assert "the values agree and the gradients do not" in side.sentence
+
+
+@pytest.mark.parametrize(
+    ("ratio", "angle", "words"),
+    [
+        (1.0, 0.0, "is 1 times as long, cosine 1"),
+        (1 + 1e-7, 1e-6, "is 1 + 1e-07 times as long, cosine 1 - 5e-13"),
+        (1 - 2e-9, 2e-3, "is 1 - 2e-09 times as long, cosine 1 - 2e-06"),
+        (2.5, np.pi / 3, "is 2.5 times as long, cosine 0.500000"),
+        (0.5, np.pi, "is 0.5 times as long, cosine -1.000000"),
+    ],
+)
+def test_how_two_gradients_lie_is_said_by_the_difference_from_one(ratio, angle, words):
+    def stages(*entries):
+        return {stage: {"w": np.array(entries)} for stage in ("gradient", "query gradient", "meta-gradient")}
+
+    own, other = stages(ratio * np.cos(angle), ratio * np.sin(angle)), stages(1.0, 0.0)
+    bench = SimpleNamespace(values=lambda side, variants: [own], truth=lambda variant: other)
+    said = describe(cast(Case, SimpleNamespace(bench=bench, side="b", own=None, other=None, stage="gradient")))
+    assert said[1:] == (f"its gradient {words}", f"its query gradient {words}", f"its meta-gradient {words}")
 
 
 def test_a_factor_is_told_from_a_sum_where_support_and_query_are_joined():

@@ -80,7 +80,7 @@ def run(cases: Sequence[Case], frameworks: Sequence[str], *, seconds: float, qui
         for number, case in enumerate(cases, 1):
             try:
                 if process is None:
-                    process = Process(framework, os.cpu_count() or 1, module=MODULE)
+                    process = Process(framework, processors(), module=MODULE)
                     ready: Any = process.hello()
                     results.versions[framework], results.missing[framework] = ready.versions, ready.missing
                 if case.id not in truths:
@@ -105,10 +105,17 @@ def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     return {
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": processors(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+def processors() -> int:
+    """How many this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _processor() -> str:

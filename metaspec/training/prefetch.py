@@ -1,5 +1,6 @@
 """The next batches made on a thread while the backend computes on this one."""
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,17 +50,18 @@ def prefetched(make: Callable[[int], T], first: int, ahead: int) -> Iterator[Ite
     if ahead == 0:
         yield (make(number) for number in count(first))
         return
-    context, numbers = copy_context(), count(first)
-    with ThreadPoolExecutor(1, thread_name_prefix="metaspec-prefetch") as thread:
-        pending: deque[Future[Any]] = deque()
+    context, numbers, at_exit = copy_context(), count(first), sys.is_finalizing
+    thread = ThreadPoolExecutor(1, thread_name_prefix="metaspec-prefetch")
+    pending: deque[Future[Any]] = deque()
 
-        def results() -> Iterator[T]:
-            while True:
-                while len(pending) <= ahead:
-                    pending.append(thread.submit(context.run, make, next(numbers)))
-                yield pending.popleft().result()
+    def results() -> Iterator[T]:
+        while True:
+            while len(pending) <= ahead:
+                pending.append(thread.submit(context.run, make, next(numbers)))
+            yield pending.popleft().result()
 
-        try:
-            yield results()
-        finally:
+    try:
+        yield results()
+    finally:
+        if not at_exit():  # else the thread has ended, and half of the modules are gone
             thread.shutdown(wait=True, cancel_futures=True)

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -232,6 +233,25 @@ def test_prefetching_changes_no_bit_and_leaves_no_thread():
     assert threading.active_count() == before
     assert all(same(run.params, runs[0].params) for run in runs)
     assert len({tuple(record.query_loss for record in run.history) for run in runs}) == 1
+
+
+def test_a_loop_that_is_left_early_says_nothing_when_the_interpreter_ends():
+    """JAX keeps the iterator until the modules are half gone, and with it the thread that made batches."""
+    pytest.importorskip("jax")
+    program = """
+import metaspec as ms
+from metaspec.data import Sinusoid
+from metaspec.nn import sinusoid_mlp
+from metaspec.training import SGD, training_steps
+network = sinusoid_mlp()
+algo = ms.FOMAML(ms.GradientDescent(0.01, 1))
+steps = training_steps(algo, network.loss, network.init(0), Sinusoid(), SGD(0.01), tasks_per_step=2, backend="jax")
+for progress in steps:
+    if progress.record.step == 2:
+        break
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @dataclass(frozen=True)

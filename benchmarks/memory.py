@@ -16,9 +16,7 @@ def peak_bytes(run: Callable[[], Any]) -> int | None:
 
     What allocators hold in reserve is given back first, so that it is seen again when it is used.
     """
-    gc.collect()
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    _give_back()
     try:
         (PROCESS / "clear_refs").write_text(RESET_PEAK)
         before = _status("VmRSS")
@@ -26,6 +24,22 @@ def peak_bytes(run: Callable[[], Any]) -> int | None:
         return max(0, _status("VmHWM") - before)
     except OSError:
         return None
+
+
+def resident_bytes() -> int:
+    """The resident memory of this process, once what is garbage and what allocators hold in reserve is given back.
+
+    Raises:
+        OSError: There is no Linux /proc.
+    """
+    _give_back()
+    return _status("VmRSS")
+
+
+def _give_back() -> None:
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status(name: str) -> int:

@@ -220,9 +220,10 @@ def compile(
     donated = tuple(checked_integer(position, "compile: donate", least=0) for position in donate)
     compiled: dict[Backend, Callable[..., Tree]] = {}
     seen: dict[Any, tuple[Backend, str | None]] = {}  # kinds of leaves that were looked at -> what was found
+    recent: Backend | None = None  # its own flattening is the fastest, and shows whether all leaves are arrays of it
 
-    def look(leaves: list[Any], args: Tree) -> tuple[Backend, str | None]:
-        B = resolve(backend, leaves, "arguments")
+    def look(args: Tree) -> tuple[Backend, str | None]:
+        B = resolve(backend, plain_leaves(args), "arguments")
         check_foreign(B, args, "arguments")
         if B not in compiled:
             as_asked = tier != "default" or donated
@@ -231,18 +232,23 @@ def compile(
 
     @wraps(f)
     def call(*args: Tree) -> Tree:
-        leaves = plain_leaves(args)
-        kinds = (chosen_backend(), *[(type(leaf), getattr(leaf, "dtype", None)) for leaf in leaves])
-        found = seen.get(kinds)
+        nonlocal recent
+        found = None if recent is None else seen.get(_kinds(recent, args))
         if found is None:
-            found = look(leaves, args)
-            if all(found[0].is_array(leaf) for leaf in leaves):  # else a leaf may hold others
-                seen[kinds] = found
+            found = look(args)
+            if all(map(found[0].is_array, found[0].tree_flatten(args)[0])):  # else a leaf may hold others
+                recent = found[0]
+                seen[_kinds(recent, args)] = found
         B, wide = found
         with backend_context(B), B.working(wide):
             return compiled[B](*B.detach(args))
 
     return call
+
+
+def _kinds(B: Backend, args: Tree) -> Any:
+    """What the backend and the widest format of these arguments follow from."""
+    return (chosen_backend(), *[(type(leaf), getattr(leaf, "dtype", None)) for leaf in B.tree_flatten(args)[0]])
 
 
 def _enter(backend: str | Backend | None, params: Tree) -> tuple[Backend, Tree]:

@@ -124,10 +124,17 @@ class JaxBackend(Backend):
 
     def compile_as(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
         jitted = jax.jit(f, donate_argnums=tuple(donate))
+        arrays: set[type] = set()  # of concrete ones: asking is_array of each leaf would take longer than the call
         constants = TraceCache(self, f, lambda flat, arrays: jax.jit(flat).lower(*arrays).compile(), lambda x: x.aval)
 
         def compiled(*args: Tree) -> Tree:
-            return (jitted if all(map(self.is_array, jax.tree.leaves(args))) else constants)(*args)
+            leaves = jax.tree.leaves(args)
+            if set(map(type, leaves)) <= arrays:
+                return jitted(*args)
+            if not all(map(self.is_array, leaves)):
+                return constants(*args)
+            arrays.update(type(leaf) for leaf in leaves if self.is_concrete(leaf))
+            return jitted(*args)
 
         return compiled
 

@@ -1,4 +1,4 @@
-"""`python -m metaspec.benchmarks.results sinusoid | omniglot | backends`."""
+"""`python -m metaspec.benchmarks.results sinusoid | omniglot | backends | steps`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from metaspec.benchmarks.results import backends, document, omniglot, sinusoid
+from metaspec.benchmarks.results import backends, document, omniglot, sinusoid, steps
 from metaspec.benchmarks.results.store import Store
 from metaspec.training.presets import ALGORITHMS
 
@@ -68,6 +68,15 @@ def run_backends(out: Out = DOCS, steps: Annotated[int, typer.Option(help="Outer
     file = out / "results" / "backends.json"
     backends.run(Store(file), told(out), steps)
     backends.draw(file, file.parent)
+    document.write(out / "results", out / "results.md")
+
+
+@app.command(name="steps")
+def run_steps(
+    out: Out = DOCS, length: Annotated[int, typer.Option(help="Steps over which memory is watched.", min=2)] = 10_000
+) -> None:
+    """What a training step costs beside its computation, and whether memory grows."""
+    steps.run(Store(out / "results" / "steps.json"), told(out), length)
     document.write(out / "results", out / "results.md")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from metaspec.checks import checked_number
 from metaspec.nn._backend import backend_of
 from metaspec.nn.activations import relu
 from metaspec.nn.convolution import conv2d
@@ -29,9 +30,15 @@ class ConvNet:
         pool: True: convolutions of stride 1, then 2 x 2 max-pooling; False: convolutions of stride 2 in its place.
         channels: C of the pictures.
         blocks: How many blocks.
+        kernel_gain: By how much longer than Glorot's the kernels start. Through batch normalisation the network's value
+            is the same for any gain c (but for the epsilon there); its gradient by the kernels is 1/c and its Hessian
+            1/c^2 times that of c = 1. Algorithms that need a loss of small curvature (iMAML: regularization > the
+            Hessian's negative part, inner rate < 2 / its positive part) want c > 1.
+        readout_std: Of the read-out's weights as they start; the smaller, the smaller the curvature.
 
     Raises:
-        InvalidArgumentError, InvalidTypeError: A size that is no positive integer.
+        InvalidArgumentError, InvalidTypeError: A size that is no positive integer, a gain or a deviation that is no
+            finite number > 0.
 
     Example:
         >>> import numpy as np
@@ -45,23 +52,29 @@ class ConvNet:
     pool: bool = False
     channels: int = 1
     blocks: int = 4
+    kernel_gain: float = 1.0
+    readout_std: float = 1.0
 
     def __post_init__(self) -> None:
+        for name in ("kernel_gain", "readout_std"):
+            number = checked_number(getattr(self, name), f"ConvNet: {name}", "a finite number > 0", lambda x: x > 0)
+            object.__setattr__(self, name, number)
         for name in ("ways", "filters", "channels", "blocks"):
             check_sizes(f"ConvNet: {name}", (getattr(self, name),))
 
     def init(self, seed: int, dtype: str = "float32") -> dict[str, Any]:
         """NumPy parameters; each leaf is a function of (seed, its name, its shape) alone.
 
-        As in the MAML authors' code: kernels Glorot uniform, the read-out's weights N(0, 1), shifts and biases 0.
+        As in the MAML authors' code unless said otherwise: kernels Glorot uniform, the read-out's weights N(0, 1),
+        shifts and biases 0.
         """
         seed, dtype = check_seed(seed), check_dtype(dtype)
         F = self.filters
         params: dict[str, Any] = {}
         for i in range(self.blocks):
             kernel = glorot_uniform(seed, f"kernel{i}", (3, 3, F if i else self.channels, F))
-            params |= {f"kernel{i}": kernel, f"scale{i}": np.ones(F), f"shift{i}": np.zeros(F)}
-        params |= {"w": normal(seed, "w", (F, self.ways), 1.0), "b": np.zeros(self.ways)}
+            params |= {f"kernel{i}": self.kernel_gain * kernel, f"scale{i}": np.ones(F), f"shift{i}": np.zeros(F)}
+        params |= {"w": normal(seed, "w", (F, self.ways), self.readout_std), "b": np.zeros(self.ways)}
         return {name: leaf.astype(dtype) for name, leaf in params.items()}
 
     def apply(self, params: Tree, x: Array) -> Array:
@@ -88,7 +101,9 @@ class ConvNet:
         return accuracy(self.apply(params, batch["x"]), batch["y"])
 
 
-def omniglot_convnet(ways: int, filters: int = 64, *, pool: bool = False) -> ConvNet:
+def omniglot_convnet(
+    ways: int, filters: int = 64, *, pool: bool = False, kernel_gain: float = 1.0, readout_std: float = 1.0
+) -> ConvNet:
     """The MAML paper's network for 28 x 28 Omniglot pictures.
 
     Four blocks of 64 filters, strided convolutions in place of pooling (the paper's choice for Omniglot). Where the
@@ -99,10 +114,12 @@ def omniglot_convnet(ways: int, filters: int = 64, *, pool: bool = False) -> Con
         ways: Classes.
         filters: Of every block.
         pool: 2 x 2 max-pooling in place of stride 2.
+        kernel_gain: As ConvNet has it; the authors' is 1.
+        readout_std: Likewise.
 
     Raises:
-        InvalidArgumentError, InvalidTypeError: A size that is no positive integer.
+        InvalidArgumentError, InvalidTypeError: As ConvNet.
 
     Source: Finn, Abbeel, Levine 2017, section 5.2.
     """
-    return ConvNet(ways, filters, pool)
+    return ConvNet(ways, filters, pool, kernel_gain=kernel_gain, readout_std=readout_std)

@@ -48,6 +48,12 @@ class Config:
     ways: int | None = _setting("Pictures: classes in a task; 5", least=2)
     filters: int | None = _setting("Pictures: filters of each block; 32 for omniglot, 16 for digits", least=1)
     variants: int | None = _setting("Pictures: affine images of each class as new classes; 15 or 0", least=0)
+    kernel_gain: float | None = _setting(
+        "Pictures: by how much longer than Glorot's the kernels start; 1, of imaml 5", domain=POSITIVE
+    )
+    readout_std: float | None = _setting(
+        "Pictures: standard deviation of the read-out's weights at the start; 1, of imaml 0.3", domain=POSITIVE
+    )
     inner_lr: float = _setting("Inner learning rate", domain=NOT_NEGATIVE)
     inner_steps: int = _setting("Inner steps", least=0)
     regularization: float | None = _setting("imaml: proximal strength lambda", domain=POSITIVE)
@@ -141,7 +147,7 @@ def _checked(name: str, value: Any) -> Any:
 
 def _without_meaning(experiment: str, algorithm: str, optimizer: str) -> dict[str, str]:
     """The settings that nothing here reads, each with what it has no meaning for."""
-    pictures = ("ways", "filters", "variants")
+    pictures = ("ways", "filters", "variants", "kernel_gain", "readout_std")
     of_experiments = {
         "sinusoid": (*pictures, "data", "subset", "families", "noise"),
         "mixture": (*pictures, "data", "subset"),

@@ -54,6 +54,8 @@ class Settings:
     cg_steps: int = 5
     clip_norm: float | None = None
     steps: int | None = None
+    kernel_gain: float | None = None
+    readout_std: float | None = None
 
     def algorithm(self, name: str) -> Algorithm:
         """The algorithm of that name with these settings.
@@ -82,7 +84,18 @@ PICTURES = {
     "maml": Settings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
     "fomaml": Settings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
     "reptile": Settings(inner_lr=0.1, inner_steps=5, outer_lr=3e-3),
-    "imaml": Settings(inner_lr=0.2, inner_steps=8, outer_lr=3e-3, regularization=0.5),
+    # From the usual start the Hessian's eigenvalues are some +-400: no proximal term outweighs that, and the inner loop
+    # diverges. From this one they are a few units.
+    "imaml": Settings(
+        inner_lr=0.3,
+        inner_steps=10,
+        outer_lr=1e-2,
+        regularization=0.1,
+        cg_steps=3,
+        clip_norm=1.0,
+        kernel_gain=5.0,
+        readout_std=0.3,
+    ),
 }
 SETTINGS = {"sinusoid": FUNCTIONS, "mixture": FUNCTIONS, "omniglot": PICTURES, "digits": PICTURES}
 
@@ -102,6 +115,8 @@ _pictures: dict[str, Any] = {
     "checkpoint_every": 25,
     "ways": 5,
     "variants": 0,
+    "kernel_gain": 1.0,
+    "readout_std": 1.0,
 }
 SIZES: dict[str, dict[str, Any]] = {
     "sinusoid": _functions,
@@ -153,12 +168,14 @@ def omniglot(
     subset: str = "small",
     dtype: str = "float32",
     variants: int = 0,
+    kernel_gain: float = 1.0,
+    readout_std: float = 1.0,
 ) -> Experiment:
     """Few-shot classification of Omniglot characters with four convolutional blocks (ibid., section 5.2)."""
     from metaspec.data import load_omniglot, omniglot_tasks
     from metaspec.nn import omniglot_convnet
 
-    network = omniglot_convnet(ways, filters)
+    network = omniglot_convnet(ways, filters, kernel_gain=kernel_gain, readout_std=readout_std)
     split = load_omniglot(folder, subset)
     sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries, "seed": seed, "dtype": dtype}
     train, test = omniglot_tasks(split, **sizes, variants=variants)
@@ -174,12 +191,14 @@ def digits(
     filters: int = 16,
     dtype: str = "float32",
     variants: int = 0,
+    kernel_gain: float = 1.0,
+    readout_std: float = 1.0,
 ) -> Experiment:
     """Few-shot classification of scikit-learn's digits with three convolutional blocks."""
     from metaspec.data import digits_tasks
     from metaspec.nn import ConvNet
 
-    network = ConvNet(ways, filters, blocks=3)
+    network = ConvNet(ways, filters, blocks=3, kernel_gain=kernel_gain, readout_std=readout_std)
     sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries, "seed": seed, "dtype": dtype}
     train, test = digits_tasks(**sizes, variants=variants)
     return Experiment("digits", network, train, _validation(train, variants), test, network.accuracy)

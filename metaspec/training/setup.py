@@ -17,7 +17,8 @@ def experiment_of(settings: Config) -> Experiment:
         return sinusoid(settings.seed, **sizes)
     if settings.experiment == "mixture":
         return mixture(settings.seed, families=settings.families or "", noise=settings.noise or 0.0, **sizes)
-    sizes |= {"ways": settings.ways, "filters": settings.filters, "variants": settings.variants}
+    pictures = ("ways", "filters", "variants", "kernel_gain", "readout_std")
+    sizes |= {name: getattr(settings, name) for name in pictures}
     if settings.experiment == "digits":
         return digits(settings.seed, **sizes)
     return omniglot(settings.data, settings.seed, subset=settings.subset or "small", **sizes)

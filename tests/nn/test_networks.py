@@ -48,6 +48,32 @@ def test_initial_scales() -> None:
     assert len({float(leaf.ravel()[0]) for key, leaf in conv.items() if key.startswith("kernel")}) == 4
 
 
+def test_a_start_of_small_curvature() -> None:
+    """Longer kernels change the value by batch normalisation's epsilon alone, and the Hessian by 1 / gain^2."""
+    plain, long, longer = (nn.ConvNet(5, filters=4, blocks=2, kernel_gain=gain) for gain in (1.0, 100.0, 800.0))
+    start, other = plain.init(1, "float64"), longer.init(1, "float64")
+    assert all((other[k] == (800 * leaf if k.startswith("kernel") else leaf)).all() for k, leaf in start.items())
+    small = nn.ConvNet(5, filters=4, blocks=2, readout_std=0.5).init(1, "float64")
+    assert all((small[k] == (leaf / 2 if k == "w" else leaf)).all() for k, leaf in start.items())
+
+    B, rng = ms.get_backend("numpy"), generator("small curvature")
+    batch = {"x": rng.standard_normal((5, 28, 28)), "y": np.arange(5)}
+    v = {k: rng.standard_normal(leaf.shape) * k.startswith("kernel") for k, leaf in start.items()}
+    values = [net.loss(net.init(1, "float64"), batch) for net in (long, longer)]
+    products = [B.hvp(net.loss)(net.init(1, "float64"), v, batch) for net in (long, longer)]
+    epsilon = 1e-3 / 100**2  # of variances of about 1
+    close(values[1], values[0], 10 * epsilon, "loss")
+    for k in ("kernel0", "kernel1"):
+        close(64 * products[1][k], products[0][k], 100 * epsilon * np.abs(products[0][k]).max(), k)
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, float("nan"), "2", True])
+@pytest.mark.parametrize("name", ["kernel_gain", "readout_std"])
+def test_a_start_that_is_none(name: str, wrong: object) -> None:
+    with pytest.raises(ms.errors.InvalidArgumentError, match=f"ConvNet: {name} must be a finite number > 0"):
+        nn.omniglot_convnet(5, **{name: wrong})
+
+
 def test_sinusoid_network_by_hand(B: ms.Backend) -> None:
     net, batch = nn.sinusoid_mlp(), data.Sinusoid(dtype="float64").task(0).support
     p = {key: leaf.astype(np.longdouble) for key, leaf in net.init(3, "float64").items()}

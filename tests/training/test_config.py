@@ -89,4 +89,4 @@ def test_algorithms_by_name(algorithm):
     assert type(made).__name__.lower() == algorithm
     assert (made.inner.lr, made.inner.steps) == (0.25, 7)
     if algorithm == "imaml":
-        assert (made.regularization, made.solver.steps) == (0.5, 5)
+        assert (made.regularization, made.solver.steps) == (0.1, 3)

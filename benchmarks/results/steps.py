@@ -1,0 +1,133 @@
+"""What a training step costs beside its computation, and whether memory grows from step to step.
+
+The computation: the compiled outer step on tasks that lie ready as the backend's arrays, its query loss read. The step
+of a training makes tasks, converts them, reads the rate, checks and records beside that. The two take turns in one
+process.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice, product
+from pathlib import Path
+from statistics import median
+
+from metaspec.api import batch_meta_gradient
+from metaspec.arrays import asarray, computing
+from metaspec.benchmarks.memory import resident_bytes
+from metaspec.benchmarks.results.store import Row, Store, machine
+from metaspec.choice import get_backend
+from metaspec.registry import list_backends
+from metaspec.training import training_steps
+from metaspec.training.config import Config, effective
+from metaspec.training.setup import algorithm_of, experiment_of, optimizer_of
+from metaspec.trees import all_finite
+
+EXPERIMENTS = {"sinusoid": {}, "digits": {"queries": 5, "tasks_per_step": 8}}
+WARM, ROUNDS = 20, 15
+SECONDS = 0.4  # of each round, for each of the two
+EARLY = 1000  # steps after which memory is looked at first: caches are full, allocators have what they need
+
+
+def run(store: Store, say: Callable[[str], None], steps: int) -> None:
+    """Every backend and experiment that the store does not have yet, each in a process of its own."""
+    for status, experiment in product(list_backends(), EXPERIMENTS):
+        of = {"backend": status.name, "experiment": experiment}
+        if status.installed and store.find(of) is None:
+            length = steps if experiment == "sinusoid" else 0
+            command = [sys.executable, "-m", "metaspec.benchmarks.results.steps", *of.values(), str(length)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+            store.add(of, json.loads(done.stdout.splitlines()[-1]))
+            say(f"{status.name}, {experiment}: {store.find(of)}")
+
+
+def measured(backend: str, experiment: str, steps: int) -> Row:
+    """Both times, and, with `steps` beyond EARLY, the memory in use after EARLY steps and at the end."""
+    settled = effective({"experiment": experiment, "backend": backend, **EXPERIMENTS[experiment]})
+    training, bare = _training(settled), _bare(settled)
+    for stream in (training, bare):
+        next(islice(stream, WARM, None))
+    times: dict[str, list[float]] = {"training": [], "bare": []}
+    for _ in range(ROUNDS):
+        for name, stream in (("training", training), ("bare", bare)):
+            count, start = 0, time.perf_counter()
+            while (spent := time.perf_counter() - start) < SECONDS or count < 2:
+                next(stream)
+                count += 1
+            times[name].append(spent / count)
+    shares = sorted(1 - b / t for b, t in zip(times["bare"], times["training"], strict=True))
+    row: Row = {"versions": dict(get_backend(backend).versions()), "machine": machine()}
+    row |= {"step_us": round(1e6 * median(times["training"]), 1), "share": median(shares)}
+    row |= {"share_quartiles": [shares[len(shares) // 4], shares[-1 - len(shares) // 4]]}
+    if steps > EARLY:
+        stream = _training(settled)
+        next(islice(stream, EARLY - 1, None))
+        early = resident_bytes()
+        next(islice(stream, steps - EARLY - 1, None))
+        row |= {"steps": steps, "resident_early": early, "resident_end": resident_bytes()}
+    return row
+
+
+def _training(settled: Config) -> Iterator[object]:
+    problem = experiment_of(settled)
+    return training_steps(
+        algorithm_of(settled),
+        problem.network.loss,
+        problem.network.init(settled.seed),
+        problem.train,
+        optimizer_of(settled),
+        tasks_per_step=settled.tasks_per_step,
+        backend=settled.backend,
+    )
+
+
+def _bare(settled: Config) -> Iterator[None]:
+    """The computation alone, without end, always on the same tasks."""
+    B, problem, outer = get_backend(settled.backend), experiment_of(settled), optimizer_of(settled)
+    algo, loss = algorithm_of(settled), problem.network.loss
+
+    def one_step(params, state, rate, tasks):  # type: ignore[no-untyped-def]
+        r = batch_meta_gradient(algo, loss, params, tasks, backend=B)
+        params, state = outer.update(B, params, state, r.delta, rate)
+        return params, state, r.query_loss, B.xp.logical_and(B.xp.all(r.diagnostics.finite), all_finite(B, params))
+
+    take = B.compile(one_step)
+    params = asarray(problem.network.init(settled.seed), backend=B)
+    tasks = asarray(problem.train.batch(0, settled.tasks_per_step), backend=B)
+    with computing(B, params):
+        state, rate = outer.init(B, params), B.asarray(outer.rate(0), dtype="float32")
+    while True:
+        with computing(B, params):
+            params, state, query_loss, _ = take(params, state, rate, tasks)
+            B.to_numpy(query_loss)
+        yield None
+
+
+def section(file: Path) -> list[str]:
+    """What docs/results.md says of it."""
+    rows = Store(file).rows()
+    lines = [
+        "| backend | experiment | a step, ms | beside its computation | memory after 1,000 steps | at the end |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        low, high = row["share_quartiles"]
+        lines.append(
+            f"| {row['backend']} | {row['experiment']} | {row['step_us'] / 1e3:.2f} "
+            f"| {100 * row['share']:.1f} % ({100 * low:.1f}–{100 * high:.1f}) | "
+            + (
+                f"{row['resident_early'] / 2**20:.0f} MiB | {row['resident_end'] / 2**20:.0f} MiB, {row['steps']:,} |"
+                if "steps" in row
+                else "– | – |"
+            )
+        )
+    return lines if rows else ["Not run."]
+
+
+if __name__ == "__main__":
+    name, kind, length = sys.argv[1:]
+    print(json.dumps(measured(name, kind, int(length))))

@@ -89,7 +89,7 @@ PICTURES = {
     "imaml": Settings(
         inner_lr=0.3,
         inner_steps=10,
-        outer_lr=1e-2,
+        outer_lr=3e-3,
         regularization=0.1,
         cg_steps=3,
         clip_norm=1.0,

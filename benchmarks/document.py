@@ -1,10 +1,11 @@
-"""The figures of a run between two marks of a document, and the plots beside it.
+"""The figures of one or several runs between two marks of a document, and the plots beside it.
 
-python -m metaspec.benchmarks.document bench.json docs/performance.md
+python -m metaspec.benchmarks.document bench.json [more.json ...] docs/performance.md
 """
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,30 @@ def write(results: dict[str, Any], document: Path) -> None:
     document.write_text("\n".join([before + BEGIN, markdown(results), *pictures, "", END + after]))
 
 
+def joined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Several runs as one: of what two measured, a case in a framework, the later has it.
+
+    Raises:
+        InvalidArgumentError: They are of different machines, versions or dtypes.
+    """
+    one = dict(runs[0])
+    for other in runs[1:]:
+        for name in ("metaspec", "dtype", "machine"):
+            if other[name] != one[name]:
+                raise InvalidArgumentError(f"runs of different {name} in one document: {one[name]} and {other[name]}")
+        differing = [k for k, v in other["versions"].items() if one["versions"].get(k, v) != v]
+        if differing:
+            raise InvalidArgumentError(f"runs of different versions in one document: {', '.join(differing)}")
+        one["versions"], one["missing"] = one["versions"] | other["versions"], one["missing"] | other["missing"]
+        cases = {case["id"]: case for case in one["cases"]} | {case["id"]: case for case in other["cases"]}
+        again = {(record["case"], record["framework"]) for record in other["records"]}
+        kept = [record for record in one["records"] if (record["case"], record["framework"]) not in again]
+        one |= {"cases": list(cases.values()), "records": kept + other["records"]}
+    place = {framework: number for number, framework in enumerate(sorted(one["versions"]))}
+    one["records"] = sorted(one["records"], key=lambda record: place[record["framework"]])
+    return one
+
+
 def markdown(results: dict[str, Any]) -> str:
     """The tables, a heading for each workload; series are for plots."""
     machine = results["machine"]
@@ -65,9 +90,11 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Take a file of `metaspec bench --json` and a document."""
-    source, document = sys.argv[1:]
-    write(json.loads(Path(source).read_text()), Path(document))
+    """Take files of `metaspec bench --json` and a document."""
+    *sources, document = sys.argv[1:]
+    if not sources:
+        raise SystemExit(__doc__)
+    write(joined([json.loads(Path(source).read_text()) for source in sources]), Path(document))
 
 
 if __name__ == "__main__":

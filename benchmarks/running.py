@@ -63,7 +63,15 @@ class Results:
         }
 
 
-def run(cases: Sequence[Case], frameworks: Sequence[str], *, seconds: float, quick: bool, say: Say) -> Results:
+def run(
+    cases: Sequence[Case],
+    frameworks: Sequence[str],
+    *,
+    seconds: float,
+    quick: bool,
+    say: Say,
+    keep: Callable[[Results], None] = lambda results: None,
+) -> Results:
     """Measure every case in every framework, one process at a time.
 
     Args:
@@ -72,6 +80,7 @@ def run(cases: Sequence[Case], frameworks: Sequence[str], *, seconds: float, qui
         seconds: For the repetitions of each form, about.
         quick: Leave out what compiles for long.
         say: Is told of progress, a line at a time.
+        keep: Is given what there is after each case in each framework, as a long run may be broken off.
     """
     results = Results(machine(), cases=list(cases))
     truths: dict[str, Truth] = {}
@@ -94,6 +103,7 @@ def run(cases: Sequence[Case], frameworks: Sequence[str], *, seconds: float, qui
                     process.close()
                 process = None
             results.records += records
+            keep(results)
         if process is not None:
             process.close()
     order = {case.id: number for number, case in enumerate(cases)}

@@ -15,7 +15,7 @@ from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
 BATCH_BYTES = 1 << 20  # measured on CPUs: docs/performance.md
-UNROLL = 8  # up to this many inner steps a loop is compiled as straight code, which runs faster and compiles slower
+UNROLL = 10  # up to this many inner steps a loop is compiled as straight code, which runs faster and compiles slower
 
 
 class JaxBackend(Backend):

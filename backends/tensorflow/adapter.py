@@ -18,7 +18,7 @@ from metaspec.tracecache import TraceCache
 
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
 ARRAYS = (tf.Tensor, tf.Variable)
-UNROLL = 8  # up to this many steps a loop is compiled as straight code, which runs faster and compiles slower
+UNROLL = 10  # up to this many steps a loop is compiled as straight code, which runs faster and compiles slower
 
 
 class TensorFlowBackend(Backend):

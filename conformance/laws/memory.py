@@ -14,7 +14,7 @@ from metaspec.conformance.laws.on import algorithm, scenarios
 
 @law(
     "checkpoints",
-    "D(none) = D(recompute) = D(sqrt) over ten steps; compiled, where such a path is a loop, too",
+    "D(none) = D(recompute) = D(sqrt) over twelve steps; compiled, where such a path is a loop, too",
     "MS-MAML-2",
     "MS-BACKEND-6",
     on=scenarios("tanh-network-1/maml/steps-3"),
@@ -22,7 +22,7 @@ from metaspec.conformance.laws.on import algorithm, scenarios
     dtypes=("float64",),
 )
 def checkpoints(at: Bench) -> Iterator[Claim]:
-    modes: dict[str, Any] = {name: replace(at.inner(steps=10), checkpoint=name) for name in CHECKPOINTS}
+    modes: dict[str, Any] = {name: replace(at.inner(steps=12), checkpoint=name) for name in CHECKPOINTS}
     kept = at.meta_gradient(modes["none"])
     for name in ("recompute", "sqrt"):
         r = at.meta_gradient(modes[name])

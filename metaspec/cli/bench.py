@@ -37,12 +37,18 @@ def bench(
     seconds: Annotated[
         float | None, typer.Option(help="For each form, about; 0: once. Default: 4, or 1 with --quick.", min=0.0)
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures as JSON.", metavar="FILE")] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", help="Write all figures as JSON, those of a run that is broken off too.", metavar="FILE"
+        ),
+    ] = None,
 ) -> None:
     """Time metaspec beside others."""
     from metaspec.benchmarks.cases import selected
     from metaspec.benchmarks.running import run
     from metaspec.conformance.targets import resolved
+    from metaspec.files import atomic_writer
 
     cases = selected(_names(workload), quick=quick)
     frameworks = resolved(_names(framework))
@@ -54,10 +60,14 @@ def bench(
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     each = seconds if seconds is not None else 1.0 if quick else 4.0
-    results = run(cases, frameworks, seconds=each, quick=quick, say=say).as_json()
+
+    def keep(results: Any) -> None:
+        if json_file is not None:
+            with atomic_writer(json_file) as stream:
+                stream.write(json.dumps(results.as_json(), indent=1).encode() + b"\n")
+
+    results = run(cases, frameworks, seconds=each, quick=quick, say=say, keep=keep).as_json()
     _print(console, results, say)
-    if json_file is not None:
-        json_file.write_text(json.dumps(results, indent=1) + "\n")
     failed = [record for record in results["records"] if record["kind"] == "metaspec" and record["problem"]]
     raise typer.Exit(1 if failed else 0)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from metaspec.benchmarks import cases, document, frameworks, tables
+from metaspec.benchmarks import cases, document, frameworks, running, tables
 from metaspec.benchmarks.cases import Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.benchmarks.measuring import measure
@@ -166,6 +166,7 @@ def some_results(seconds=(0.002, 0.004)):
             record(one, "gradient, query", "limit", [0.0015]),
         ]
     return {
+        "metaspec": "1",
         "dtype": "float32",
         "machine": {"processor": "P", "cores": 2, "python": "3"},
         "versions": {"numpy": {"numpy": "2"}},
@@ -208,6 +209,41 @@ def test_document_gets_tables_and_plots(tmp_path):
     page.write_text("no place")
     with pytest.raises(InvalidArgumentError, match="expected the marks"):
         document.write(some_results(), page)
+
+
+def test_several_runs_are_joined():
+    first, second = some_results(), some_results()
+    second["cases"] = [*second["cases"][1:], second["cases"][0] | {"id": "third"}]
+    second["records"] = [r | {"first": 9.0} for r in second["records"] if r["case"] == "another"]
+    second["records"] += [second["records"][0] | {"case": "third", "framework": "jax"}]
+    second["versions"] = {"jax": {"jax": "1"}}
+    both = document.joined([first, second])
+    assert [case["id"] for case in both["cases"]] == [*(case["id"] for case in first["cases"]), "third"]
+    assert len(both["records"]) == len(first["records"]) + 1
+    assert {r["first"] for r in both["records"] if r["case"] == "another"} == {9.0}
+    assert {r["first"] for r in both["records"] if r["case"] == first["cases"][0]["id"]} == {0.5}
+    assert set(both["versions"]) == {"numpy", "jax"}
+    assert document.joined([first])["records"] == first["records"]
+    second["machine"] = second["machine"] | {"cores": 1}
+    with pytest.raises(InvalidArgumentError, match="runs of different machine"):
+        document.joined([first, second])
+    second = some_results() | {"versions": {"numpy": {"numpy": "3"}}}
+    with pytest.raises(InvalidArgumentError, match="runs of different versions in one document: numpy"):
+        document.joined([first, second])
+
+
+def test_figures_are_kept_as_they_come(monkeypatch):
+    """A run that is broken off leaves what it had measured."""
+    kept = []
+
+    def keep(results):
+        kept.append(len(results.as_json()["records"]))
+        if len(kept) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        running.run([TINY, IMPLICIT, TINY], ["numpy"], seconds=0, quick=True, say=lambda text: None, keep=keep)
+    assert 0 < kept[0] < kept[1]
 
 
 def test_plots_say_what_to_install(tmp_path, monkeypatch):

@@ -10,10 +10,13 @@ from rich.console import Console
 
 from metaspec.choice import get_backend
 from metaspec.cli import tables
+from metaspec.cli._files import check_writable
 from metaspec.cli.train import judged
 from metaspec.errors import InvalidArgumentError
 from metaspec.files import atomic_writer
 from metaspec.training import load_checkpoint
+from metaspec.training.checkpoints import newest_first
+from metaspec.training.metrics import strict
 from metaspec.training.runfolder import RunFolder, versions
 from metaspec.training.setup import experiment_of
 
@@ -42,19 +45,26 @@ def evaluate(
     """Judge."""
     if which not in WHICH:
         raise InvalidArgumentError(f"--which: expected one of {', '.join(WHICH)}, got {which!r}")
+    check_writable({"--json": json_file})
     saved = RunFolder.open(run)
+    if data is not None and saved.config.data is None:
+        raise InvalidArgumentError(f"--data: has no meaning for {saved.config.experiment}; leave it out")
     settled = replace(
         saved.config,
         test_tasks=saved.config.test_tasks if tasks is None else tasks,
         data=saved.config.data if data is None else str(data),
     )
     B, problem = get_backend(backend or settled.backend), experiment_of(settled)
+    if not any(newest_first(saved.checkpoints)):
+        raise InvalidArgumentError(
+            f"{run}: its training has left no checkpoint yet; to go on with it: metaspec train --resume --out {run}"
+        )
     done = load_checkpoint(saved.checkpoints, problem.network.init(settled.seed, settled.dtype), backend=B)
     params = done.best_params if which == "best" else done.params
     steps = [settled.inner_steps] if inner_steps is None else inner_steps
-    reports = {f"{k} inner steps": judged(settled, B, problem, params, k) for k in steps}
+    reports = {k: judged(settled, B, problem, params, k) for k in steps}
     console = Console()
-    console.print(tables.of_reports(reports))
+    console.print(tables.of_reports({f"{k} inner steps": report for k, report in reports.items()}))
     if json_file is not None:
         figures = {
             "run": str(run),
@@ -62,7 +72,7 @@ def evaluate(
             "versions": versions(B),
             "steps_taken": done.steps,
             "which": which,
-            "results": [{"inner_steps": k, **r.as_dict()} for k, r in zip(steps, reports.values(), strict=True)],
+            "results": [{"inner_steps": k, **r.as_dict()} for k, r in reports.items()],
         }
         with atomic_writer(json_file) as stream:
-            stream.write((json.dumps(figures, indent=2) + "\n").encode())
+            stream.write((json.dumps(strict(figures), indent=2) + "\n").encode())

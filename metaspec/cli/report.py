@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from metaspec.errors import InvalidArgumentError
+from metaspec.cli._files import check_writable
 from metaspec.pages import write
 from metaspec.training.report import of_runs
 
@@ -27,7 +27,6 @@ def report(
     ),
 ) -> None:
     """Write the page."""
-    if out.is_dir():
-        raise InvalidArgumentError(f"--out: {out} is a folder; name a file")
+    check_writable({"--out": out})
     write(out, of_runs(runs))
     typer.echo(f"saved in {out}")

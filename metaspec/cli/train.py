@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import Parameter, Signature
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -28,9 +29,11 @@ from metaspec.training import (
     meta_test,
     meta_train,
 )
+from metaspec.training.checkpoints import newest_first
 from metaspec.training.config import FIELDS, KINDS, Config, effective, read_toml
 from metaspec.training.display import Display
 from metaspec.training.illustrate import illustrate
+from metaspec.training.metrics import check_tensorboard
 from metaspec.training.presets import Experiment
 from metaspec.training.runfolder import METRICS, PICTURES, RunFolder
 from metaspec.training.setup import algorithm_of, experiment_of, optimizer_of
@@ -64,6 +67,8 @@ def train(
     given = (read_toml(config) if config else {}) | {k: v for k, v in settings.items() if v is not None}
     if resume and out is None:
         raise InvalidArgumentError("--resume: say with --out which folder's run is to go on")
+    if tensorboard:
+        check_tensorboard()
     if "data" in given:
         given["data"] = str(Path(given["data"]).expanduser().absolute())  # the run may be judged from another place
     saved = RunFolder.open(out) if out is not None and resume and (out / "run.json").exists() else None
@@ -81,11 +86,21 @@ def train(
     try:
         reports, done = _trained(console, run, B, problem, callbacks)
     except KeyboardInterrupt:
-        _stopped(console, run, B, problem, "interrupted")
+        steps = _kept(run, B, problem)
+        _say(
+            console,
+            f"interrupted after {steps} of {settled.steps} steps; what was trained so far is in {run.folder}, and goes "
+            f"on with: metaspec train --resume --out {quote(str(run.folder))}",
+        )
         raise typer.Exit(INTERRUPTED) from None
     except DivergedError as error:
         print(f"error: {error}", file=sys.stderr)
-        _stopped(console, run, B, problem, "diverged", diverged=str(error))
+        steps = _kept(run, B, problem, diverged=str(error))
+        _say(
+            console,
+            f"diverged after {steps} of {settled.steps} steps; what was trained so far is in {run.folder}. It would "
+            "diverge again at the same step: change a setting (inner_lr, outer_lr, clip_norm) in another folder",
+        )
         raise typer.Exit(DIVERGED) from None
     console.print(tables.of_reports(reports))
     _say(console, f"saved in {run.folder}")
@@ -164,18 +179,15 @@ def _trained(
     return reports, done
 
 
-def _stopped(console: Console, run: RunFolder, B: Backend, problem: Experiment, how: str, **more: Any) -> None:
-    """Say, and save, what there is."""
-    steps, settled = 0, run.config
-    if run.checkpoints.exists() and any(run.checkpoints.iterdir()):
-        so_far = load_checkpoint(run.checkpoints, problem.network.init(settled.seed, settled.dtype), backend=B)
-        steps = so_far.steps
-        run.save_result(B, so_far.best_params, steps, {}, **more)
-    _say(
-        console,
-        f"{how} after {steps} of {settled.steps} steps; what was trained so far is in {run.folder}, and goes on with: "
-        f"metaspec train --resume --out {run.folder}",
-    )
+def _kept(run: RunFolder, B: Backend, problem: Experiment, **more: Any) -> int:
+    """Save what there is of a training that has stopped; returns the steps that it has taken."""
+    steps, params = 0, None
+    if any(newest_first(run.checkpoints)):
+        first = problem.network.init(run.config.seed, run.config.dtype)
+        so_far = load_checkpoint(run.checkpoints, first, backend=B)
+        steps, params = so_far.steps, so_far.best_params
+    run.save_result(B, params, steps, {}, **more)
+    return steps
 
 
 def _check_same(run: RunFolder, given: Mapping[str, Any]) -> None:

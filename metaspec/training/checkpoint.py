@@ -29,6 +29,7 @@ from metaspec.training.run import Best, Judged, Run, StepRecord
 FORMAT = "metaspec checkpoint"
 VERSION = 1
 ARRAYS, DESCRIPTION = "state.safetensors", "state.json"
+FILES = {ARRAYS, DESCRIPTION}
 PART = re.compile(r"""\['([^'\\]*)'\]|\[(\d+)\]|\.(\w+)""")
 
 
@@ -168,7 +169,7 @@ def _fitted(stored: Stored, B: Backend, part: str, template: Tree) -> Tree:
     if set(kept) != set(names):
         missing, strange = sorted(set(names) - set(kept)), sorted(set(kept) - set(names))
         raise CheckpointError(
-            f"{stored.path / ARRAYS}: its {part} are of another structure: "
+            f"{stored.path / ARRAYS}: the leaves of its {part} are others: "
             f"missing {', '.join(missing[:5]) or 'nothing'}; not expected {', '.join(strange[:5]) or 'nothing'}"
         )
     return B.tree_unflatten(
@@ -192,7 +193,7 @@ def _read_description(file: Path) -> dict[str, Any]:
     try:
         description = json.loads(file.read_bytes())
     except OSError as error:
-        raise CheckpointError(f"{file}: {error.strerror}") from None
+        raise CheckpointError(f"{file}: {error.strerror}: there is no checkpoint in {file.parent}") from None
     except ValueError as error:
         raise CheckpointError(f"{file}: it is no JSON ({error}): truncated or foreign") from None
     if not isinstance(description, dict) or description.get("format") != FORMAT:

@@ -10,6 +10,7 @@ from typing import Any
 from metaspec.arrays import plain_leaves
 from metaspec.checks import checked_integer
 from metaspec.choice import resolve
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.files import discard_folder
 from metaspec.protocol import Backend
 from metaspec.task import Tree
@@ -73,7 +74,9 @@ class Checkpoints:
                 warnings.warn(f"{fault}; {path.name} is used in its place", RuntimeWarning, stacklevel=2)
             return stored
         if faults:
-            raise CheckpointError(f"no checkpoint in {self.folder} is whole. {'. '.join(faults)}")
+            raise CheckpointError(
+                f"no checkpoint in {self.folder} is whole; to begin anew, remove them. {'. '.join(faults)}"
+            )
         return None
 
 
@@ -84,17 +87,26 @@ def newest_first(folder: Path) -> Iterator[Path]:
 
 
 def save_checkpoint(path: str | Path, run: Run, *, backend: str | Backend | None = None) -> None:
-    """Write a run as the folder `path` (safetensors and JSON), whole or not at all; what was there is replaced.
+    """Write a run as the folder `path` (safetensors and JSON), whole or not at all.
 
     Args:
-        path: The folder.
+        path: The folder: a new one, an empty one, or that of a checkpoint, which is replaced.
         run: What `meta_train` returned.
         backend: As in `meta_train`.
 
     Raises:
+        InvalidArgumentError: There is something else at `path`.
+        InvalidTypeError: `run` is no Run.
         DtypeNotHonouredError: A leaf is wider than float64, which safetensors cannot hold.
     """
-    checkpoint.write(Path(path), resolve(backend, plain_leaves(run.params)), run)
+    if not isinstance(run, Run):
+        raise InvalidTypeError(f"save_checkpoint: run must be what meta_train returns, got {type(run).__name__}")
+    path = Path(path)
+    if path.exists() and not (path.is_dir() and {file.name for file in path.iterdir()} <= checkpoint.FILES):
+        raise InvalidArgumentError(
+            f"save_checkpoint: {path} is there and is no checkpoint, it would be lost; name a new folder"
+        )
+    checkpoint.write(path, resolve(backend, plain_leaves(run.params)), run)
 
 
 def load_checkpoint(

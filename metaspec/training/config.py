@@ -37,7 +37,7 @@ class Config:
     backend: str = _setting("The backend; numpy unless one is chosen otherwise", "numpy")
     seed: int = _setting("Of the tasks and of the initial parameters", 0, least=0)
     dtype: str = _setting("Number format", "float32", among=("float32", "float64"))
-    steps: int = _setting("Outer steps in all; 15000 for functions, 500 for pictures", least=0)
+    steps: int = _setting("Outer steps in all; 15000 for functions (of imaml 5000), 500 for pictures", least=0)
     tasks_per_step: int = _setting("Meta-batch size; 25 or 4", least=1)
     shots: int = _setting("Support examples (of each class); 10 or 1", least=1)
     queries: int = _setting("Query examples (of each class); 10 or 15", least=1)
@@ -117,12 +117,18 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The settings in a TOML file: one `name = value` a line, no tables.
 
     Raises:
-        InvalidArgumentError: It is no TOML, or a name is unknown; the message names the file.
+        InvalidArgumentError: It cannot be read, is no TOML, has a table, or a name is unknown; the message names the
+            file.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidArgumentError(f"--config: {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgumentError(f"{path}: it is no TOML: {error}") from None
+    table = next((name for name, value in content.items() if isinstance(value, dict)), None)
+    if table is not None:
+        raise InvalidArgumentError(f"{path}: [{table}] is a table; expected a line name = value for each setting")
     try:
         return {name: _checked(name, value) for name, value in content.items()}
     except (InvalidArgumentError, InvalidTypeError) as error:

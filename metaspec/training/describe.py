@@ -37,6 +37,8 @@ def described(x: Any) -> Any:
 def differences(saved: Any, now: Any, name: str = "") -> list[str]:
     """Where two descriptions differ, one line each."""
     if isinstance(saved, dict) and isinstance(now, dict):
+        if saved.get("kind") != now.get("kind"):  # their fields have nothing to do with each other
+            return [f"{name} was {saved.get('kind')} and is {now.get('kind')}"]
         return [
             line
             for key in sorted(saved.keys() | now.keys())

@@ -13,7 +13,7 @@ from metaspec.arrays import asarray, computing, plain_leaves
 from metaspec.checks import checked_integer
 from metaspec.choice import resolve
 from metaspec.data.source import TaskSource, check_source
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.protocol import Backend
 from metaspec.task import Task, Tree
 
@@ -103,6 +103,11 @@ class Evaluation:
         for name in ("every", "tasks", "tasks_per_batch", *(("patience",) if self.patience is not None else ())):
             object.__setattr__(self, name, checked_integer(getattr(self, name), f"Evaluation: {name}", least=1))
         check_source(self.source, "Evaluation: source")
+        _check_metric(self.metric, "Evaluation: metric")
+        if not callable(self.goal):
+            raise InvalidTypeError(
+                f"Evaluation: goal must be a function of a Report, such as error_after, got {self.goal!r}"
+            )
 
 
 def meta_test(
@@ -136,6 +141,7 @@ def meta_test(
     """
     B = resolve(backend, plain_leaves(params))
     check_source(task_source, "meta_test: task_source")
+    _check_metric(metric, "meta_test: metric")
     size = checked_integer(tasks_per_batch, "meta_test: tasks_per_batch", least=1)
     return evaluator(B, algo, loss, metric)(
         params, task_source, checked_integer(tasks, "meta_test: tasks", least=1), size
@@ -168,6 +174,11 @@ def evaluator(
         return Report(batches * size, *columns)
 
     return test
+
+
+def _check_metric(metric: Any, argument: str) -> None:
+    if metric is not None and not callable(metric):
+        raise InvalidTypeError(f"{argument} must be a function (params, batch) -> scalar or None, got {metric!r}")
 
 
 def _estimate(values: list[Any]) -> Estimate:

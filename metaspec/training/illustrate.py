@@ -1,9 +1,11 @@
 """The pictures that a run leaves in its folder."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from metaspec.algorithm import Algorithm
+from metaspec.errors import NonFiniteError
 from metaspec.pictures import accuracy_of, adaptation_curves, curves, episode_grid, losses_of, save
 from metaspec.protocol import Backend
 from metaspec.task import Tree
@@ -25,14 +27,15 @@ def illustrate(folder: Path, B: Backend, algo: Algorithm, problem: Experiment, r
         params: The parameters that it came to.
 
     Returns:
-        The files.
+        The files. Where the adaptation is not finite there is no picture of it.
 
     Raises:
         LibraryMissingError: matplotlib is not installed.
     """
     pictures: dict[str, Any] = {}
     if problem.metric is None:
-        pictures["adaptation"] = adaptation_curves(algo, problem.network, params, problem.test, backend=B)
+        with suppress(NonFiniteError):  # the results say so
+            pictures["adaptation"] = adaptation_curves(algo, problem.network, params, problem.test, backend=B)
     else:
         pictures["episode"] = episode_grid(problem.test.task(0))
     if run.history:

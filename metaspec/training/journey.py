@@ -1,5 +1,6 @@
 """A training under way: what `meta_train` knows between two of its lines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,8 @@ class Journey:
                     "another folder, or go on with load_checkpoint and resume"
                 )
             resume = checkpoint.restore(stored, B, params, outer)
+        elif resume is not None:
+            _check_state(B, outer, resume)
         if resume is None:
             with computing(B, params):
                 params = asarray(params, backend=B)
@@ -91,7 +94,26 @@ class Journey:
             self.saved = self.taken
 
     def farewell(self) -> str:
-        good = f"The last good state is that after {self.taken} steps"
-        return f"{good}: it is in the error's `run`" + (
-            "" if self.checkpoints is None else f" and the newest checkpoint in {self.checkpoints.folder}"
+        good = f"The last good state is that after {self.taken} steps: it is in the error's `run`"
+        if self.checkpoints is None or not self.taken:
+            return good
+        return f"{good} and the newest checkpoint in {self.checkpoints.folder}"
+
+
+def _check_state(B: Backend, outer: Optimizer, resume: Run) -> None:
+    """The optimiser's state of `resume`, if it has one, has the leaves that the optimiser's own has."""
+    if resume.optimizer_state is None:
+        return
+    with computing(B, resume.params):
+        like = sorted(B.tree_paths(outer.init(B, asarray(resume.params, backend=B))))
+        given = sorted(B.tree_paths(asarray(resume.optimizer_state, backend=B)))
+    if like != given:
+        raise InvalidArgumentError(
+            f"meta_train: resume: its optimizer_state is of another optimizer: expected {_few(like)}, got "
+            f"{_few(given)}; pass the run's own optimizer, or leave the state behind: "
+            "dataclasses.replace(run, optimizer_state=None)"
         )
+
+
+def _few(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:4]) + (" ..." if len(paths) > 4 else "") or "nothing"

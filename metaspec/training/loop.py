@@ -93,6 +93,10 @@ def meta_train(
                 f"meta_train: {name} must be of type {kind.__name__} or None, got {type(value).__name__}"
             )
     check_source(task_source, "meta_train: task_source")
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise InvalidTypeError(
+            f"meta_train: callbacks must be a list of functions (or JsonLines, TensorBoard ...), got {callbacks!r}"
+        )
     B = resolve(backend, plain_leaves(params))
     outer = optimizer_for(B, Adam() if optimizer is None else optimizer)
     setup = described(
@@ -127,8 +131,11 @@ def meta_train(
             backend=B,
         )
         stack.enter_context(closing(stream))
-        stack.callback(lambda: _tell(callbacks, "end", journey.run()))
-        _tell(callbacks, "start", so_far)
+        started: list[Callable[[Progress], Any]] = []
+        stack.callback(lambda: _tell(started, "end", journey.run()))
+        for callback in callbacks:
+            _tell([callback], "start", so_far)
+            started.append(callback)
         try:
             stop = False
             while True:

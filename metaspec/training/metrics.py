@@ -88,12 +88,7 @@ class TensorBoard:
     _writer: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        try:
-            import tensorboardX  # noqa: F401
-        except ImportError:
-            raise LibraryMissingError(
-                "TensorBoard: needs tensorboardX, which is not installed; run: pip install 'metaspec[tensorboard]'"
-            ) from None
+        check_tensorboard()
 
     def start(self, run: Run) -> None:
         """Write what the run has so far."""
@@ -126,6 +121,20 @@ class TensorBoard:
                 self._writer.add_scalar(f"evaluation/{name}", value["mean"], event.steps)
 
 
+def check_tensorboard() -> None:
+    """Whether TensorBoard's files can be written.
+
+    Raises:
+        LibraryMissingError: The library is not installed.
+    """
+    try:
+        import tensorboardX  # noqa: F401
+    except ImportError:
+        raise LibraryMissingError(
+            "TensorBoard: needs tensorboardX, which is not installed; run: pip install 'metaspec[tensorboard]'"
+        ) from None
+
+
 def events(run: Run) -> list[StepRecord | Judged]:
     """Steps and evaluations in the order in which they happened."""
     merged: list[StepRecord | Judged] = [*run.history, *run.evaluations]
@@ -137,11 +146,13 @@ def _line(event: StepRecord | Judged) -> str:
         figures: dict[str, Any] = {"step": event.step, "query_loss": event.query_loss}
     else:
         figures = {"steps": event.steps, "evaluation": event.report.as_dict()}
-    return json.dumps(_strict(figures)) + "\n"
+    return json.dumps(strict(figures)) + "\n"
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """JSON has no NaN and no infinity: null stands for them."""
     if isinstance(value, dict):
-        return {key: _strict(entry) for key, entry in value.items()}
+        return {key: strict(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [strict(entry) for entry in value]
     return None if isinstance(value, float) and not isfinite(value) else value

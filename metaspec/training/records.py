@@ -50,17 +50,26 @@ def read(folder: Path) -> Record:
     content = json.loads((folder / RUN).read_bytes())
     history, evaluations = _metrics(folder / METRICS)
     try:
+        versions = {str(name): str(version) for name, version in content.get("versions", {}).items()}
         results = {name: Report.from_dict(_numbers(report)) for name, report in content.get("results", {}).items()}
     except (TypeError, AttributeError) as error:
         raise InvalidArgumentError(f"{folder / RUN}: its results are no figures of metaspec: {error}") from None
-    pictures = {path.stem: path.read_text(encoding="utf-8") for path in sorted((folder / PICTURES).glob("*.svg"))}
-    note = content.get("diverged")
-    return Record(folder, config, content.get("versions", {}), history, evaluations, results, pictures, note)
+    pictures = {path.stem: _svg(path) for path in sorted((folder / PICTURES).glob("*.svg"))}
+    return Record(folder, config, versions, history, evaluations, results, pictures, content.get("diverged"))
+
+
+def _svg(file: Path) -> str:
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if "<svg" not in text:
+        raise InvalidArgumentError(f"{file}: it is no SVG picture: damaged or foreign; remove it")
+    return text
 
 
 def _metrics(file: Path) -> tuple[tuple[StepRecord, ...], tuple[Judged, ...]]:
     history, evaluations = [], []
-    for number, line in enumerate(file.read_text().splitlines() if file.exists() else (), start=1):
+    text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+    whole = text[: text.rfind("\n") + 1]  # a run that is under way, or was killed, may have half a line at the end
+    for number, line in enumerate(whole.splitlines(), start=1):
         try:
             figures = _numbers(json.loads(line))
             if "evaluation" in figures:

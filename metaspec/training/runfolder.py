@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import metaspec
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.files import atomic_writer, sweep
 from metaspec.protocol import Backend
 from metaspec.training.checkpoint import named_leaves, packed
 from metaspec.training.config import Config, effective
 from metaspec.training.evaluate import Report
+from metaspec.training.metrics import strict
 
 RUN, METRICS, PICTURES = "run.json", "metrics.jsonl", "pictures"
 
@@ -57,10 +58,19 @@ class RunFolder:
         """
         try:
             content = json.loads((folder / RUN).read_bytes())
-            return RunFolder(folder, effective(content["config"]))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise InvalidArgumentError(f"{folder}: there is no run in it (no {RUN})") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
+            raise InvalidArgumentError(f"{folder / RUN}: it does not describe a run: {error}") from None
+        config = content.get("config") if isinstance(content, dict) else None
+        if not isinstance(config, dict):
+            raise InvalidArgumentError(
+                f'{folder / RUN}: it does not describe a run: expected {{"config": {{...}}, ...}}; is it another '
+                "program's?"
+            )
+        try:
+            return RunFolder(folder, effective(config))
+        except (InvalidArgumentError, InvalidTypeError) as error:
             raise InvalidArgumentError(f"{folder / RUN}: it does not describe a run: {error}") from None
 
     @property
@@ -68,17 +78,20 @@ class RunFolder:
         """The folder of the checkpoints."""
         return self.folder / "checkpoints"
 
-    def save_result(self, B: Backend, params: Any, steps: int, reports: Mapping[str, Report], **more: Any) -> None:
-        """Write the parameters, and the results into run.json."""
-        with atomic_writer(self.folder / "params.safetensors") as stream:
-            stream.write(packed(named_leaves(B, params)))
+    def save_result(
+        self, B: Backend, params: Any | None, steps: int, reports: Mapping[str, Report], **more: Any
+    ) -> None:
+        """Write the parameters, if there are any, and the results into run.json."""
+        if params is not None:
+            with atomic_writer(self.folder / "params.safetensors") as stream:
+                stream.write(packed(named_leaves(B, params)))
         results = {name: report.as_dict() for name, report in reports.items()}
         self._write({"versions": versions(B), "steps_taken": steps, **more, "results": results})
 
     def _write(self, results: Mapping[str, Any]) -> None:
         content = {"metaspec": metaspec.__version__, "config": self.config.saved(), **results}
         with atomic_writer(self.folder / RUN) as stream:
-            stream.write((json.dumps(content, indent=2) + "\n").encode())
+            stream.write((json.dumps(strict(content), indent=2) + "\n").encode())
 
 
 def versions(B: Backend) -> dict[str, str]:

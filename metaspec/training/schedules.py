@@ -88,6 +88,7 @@ class WarmUp:
 
     def __post_init__(self) -> None:
         _settle(self)
+        schedule_of(self.then, "WarmUp: then")
 
     def __call__(self, step: int) -> float:
         then = schedule_of(self.then, "WarmUp: then")

@@ -41,10 +41,11 @@ def test_sinusoid_on_numpy_learns_and_is_kept(tmp_path):
     assert len(losses) == 300
     assert {name: leaf.shape for name, leaf in load_file(folder / "params.safetensors").items()}["w1"] == (40, 40)
     figures = tmp_path / "figures.json"
-    judged = metaspec("evaluate", str(folder), "--inner-steps", "1", "--json", str(figures), cwd=tmp_path)
+    once = ["--inner-steps", "1"]
+    judged = metaspec("evaluate", str(folder), *once, *once, "--json", str(figures), cwd=tmp_path)
     assert judged.returncode == 0, judged.stderr
     assert "1 inner steps" in judged.stdout
-    again = json.loads(figures.read_text())["results"][0]
+    (again,) = json.loads(figures.read_text())["results"]
     assert again.pop("inner_steps") == 1
     assert again == run["results"]["trained"]
 
@@ -88,6 +89,26 @@ def test_divergence_is_told_and_what_was_good_is_kept(tmp_path):
     assert "error: outer step 0: task 0: the inner loop" in done.stderr
     assert "Traceback" not in done.stderr
     assert "diverged after 0 of 15000 steps" in done.stdout
+    assert "--resume" not in done.stdout
+    assert "outer step 0" in json.loads((tmp_path / "run" / "run.json").read_text())["diverged"]
+
+
+def test_what_is_not_finite_at_the_end_is_told_and_no_failure(tmp_path):
+    sizes = ["--steps", "2", "--test-tasks", "25", "--out", "run"]
+    done = train("sinusoid", "--inner-lr", "1.2", *sizes, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "nan ± nan" in done.stdout
+    results = json.loads((tmp_path / "run" / "run.json").read_text(), parse_constant=pytest.fail)["results"]
+    assert results["trained, 10 inner steps"]["loss_after"]["mean"] is None
+
+
+def test_where_tensorboard_is_missing_no_folder_is_begun(tmp_path):
+    blocked = "import sys; sys.modules['tensorboardX'] = None; from metaspec.cli import main; main()"
+    args = ["train", "sinusoid", "--tensorboard", "--out", "run"]
+    done = subprocess.run([sys.executable, "-c", blocked, *args], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "TensorBoard: needs tensorboardX" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_omniglot
@@ -154,13 +175,20 @@ def test_help_has_an_example():
     ("args", "message"),
     [
         (["nowhere"], "nowhere: there is no run in it (no run.json)"),
-        (["odd"], "run.json: it does not describe a run"),
+        (["file"], "file: there is no run in it (no run.json)"),
+        (["odd"], "run.json: it does not describe a run: expected"),
+        (["list"], "run.json: it does not describe a run: expected"),
+        (["new"], "new: its training has left no checkpoint yet; to go on with it: metaspec train --resume --out new"),
+        (["new", "--data", "x"], "--data: has no meaning for sinusoid; leave it out"),
+        (["new", "--json", "nowhere/figures.json"], "--json: there is no folder"),
         (["nowhere", "--which", "first"], "--which: expected one of best, last, got 'first'"),
     ],
 )
 def test_evaluate_refuses(tmp_path, args, message):
-    (tmp_path / "odd").mkdir()
-    (tmp_path / "odd" / "run.json").write_text("{}")
+    for name, content in (("odd", {}), ("list", {"config": [1]}), ("new", {"config": {"experiment": "sinusoid"}})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps(content))
+    (tmp_path / "file").touch()
     done = metaspec("evaluate", *args, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -235,7 +236,7 @@ def test_where_all_are_damaged_nothing_is_made_up(trained, tmp_path):
     shutil.copytree(trained[0], tmp_path / "c")
     for name in ("step-00000002", "step-00000004"):
         damage("arrays cut")[0](tmp_path / "c" / name)
-    with pytest.raises(CheckpointError, match="no checkpoint in .* is whole.*step-00000004.*step-00000002"):
+    with pytest.raises(CheckpointError, match="is whole; to begin anew, remove them.*step-00000004.*step-00000002"):
         train(4, checkpoints=Checkpoints(tmp_path / "c"))
 
 
@@ -243,13 +244,13 @@ def test_other_models_and_optimizers_are_refused(trained):
     wide, deep = MLP((1, 6, 1)), MLP((1, 5, 5, 1))
     with pytest.raises(CheckpointError, match=r"step-00000004.*params/b0 is float32 \[5\], expected float32 \[6\]"):
         load_checkpoint(trained[0], wide.init(0))
-    with pytest.raises(CheckpointError, match="params are of another structure: missing b2, w2; not expected nothing"):
+    with pytest.raises(CheckpointError, match="leaves of its params are others: missing b2, w2; not expected nothing"):
         load_checkpoint(trained[0], deep.init(0))
     with pytest.raises(CheckpointError, match="params/b0 is float32.*expected float64"):
         load_checkpoint(trained[0], NET.init(0, "float64"))
-    with pytest.raises(CheckpointError, match="optimizer are of another structure"):
+    with pytest.raises(CheckpointError, match="leaves of its optimizer are others"):
         load_checkpoint(trained[0], NET.init(0), SGD(0.1))
-    with pytest.raises(CheckpointError, match="state.json: No such file"):
+    with pytest.raises(CheckpointError, match="state.json: No such file.*there is no checkpoint in .*nowhere"):
         load_checkpoint(trained[0] / "nowhere", NET.init(0))
 
 
@@ -259,6 +260,7 @@ def test_other_models_and_optimizers_are_refused(trained):
         ({"optimizer": Adam(0.02)}, "optimizer.lr was 0.01 and is 0.02"),
         ({"source": Sinusoid(shots=4, queries=4, seed=1)}, "tasks.seed was 0 and is 1"),
         ({"tasks_per_step": 3}, "tasks_per_step was 2 and is 3"),
+        ({"optimizer": SGD(0.01)}, "set-up: optimizer was Adam and is SGD. Choose"),
         ({"clip_norm": 1.0}, "clip_norm was None and is 1.0"),
         ({"loss": MLP((1, 5, 1)).loss}, "loss.of.activation was '.*tanh' and is '.*relu'"),
     ],
@@ -299,6 +301,27 @@ def test_what_stops_a_training_leaves_its_last_good_step(tmp_path):
     assert load_checkpoint(tmp_path, NET.init(0)).history[-1].step == 2
     resumed, through = train(5, checkpoints=Checkpoints(tmp_path)), train(5)
     assert bits(numpy, resumed.params) == bits(numpy, through.params)
+
+
+def test_a_state_of_another_optimizer_is_refused():
+    with pytest.raises(errors.InvalidArgumentError, match=r"its optimizer_state is of another optimizer.*\['m'\]"):
+        train(3, optimizer=SGD(0.01, 0.9), resume=train(2))
+    assert train(3, optimizer=SGD(0.01, 0.9), resume=replace(train(2), optimizer_state=None)).steps == 3
+
+
+def test_a_checkpoint_replaces_a_checkpoint_and_nothing_else(tmp_path):
+    run, thesis = train(1), tmp_path / "mine" / "thesis.txt"
+    for steps in (1, 2):
+        save_checkpoint(tmp_path / "c", train(steps))
+        assert load_checkpoint(tmp_path / "c", NET.init(0)).steps == steps
+    thesis.parent.mkdir()
+    thesis.write_text("mine")
+    for place in (thesis, thesis.parent, tmp_path):
+        with pytest.raises(errors.InvalidArgumentError, match="is there and is no checkpoint, it would be lost"):
+            save_checkpoint(place, run)
+    assert thesis.read_text() == "mine"
+    with pytest.raises(errors.InvalidTypeError, match="save_checkpoint: run must be what meta_train returns, got dict"):
+        save_checkpoint(tmp_path / "d", run.params)
 
 
 def test_arguments(tmp_path):

@@ -61,12 +61,14 @@ def test_toml(tmp_path):
     for content, error, message in (
         ("steps = ", InvalidArgumentError, "run.toml: it is no TOML"),
         ("stepps = 5", InvalidArgumentError, "run.toml: stepps: there is no such setting; the nearest is steps"),
-        ("[train]\nsteps = 5", InvalidArgumentError, "run.toml: train: there is no such setting"),
+        ("[train]\nsteps = 5", InvalidArgumentError, r"run.toml: \[train\] is a table; expected a line name = value"),
         ('steps = "5"', InvalidTypeError, "run.toml: steps: must be an integer >= 0, got '5'"),
     ):
         file.write_text(content)
         with pytest.raises(error, match=message):
             read_toml(file)
+    with pytest.raises(InvalidArgumentError, match="--config: .*gone.toml cannot be read: No such file"):
+        read_toml(tmp_path / "gone.toml")
 
 
 def test_optimizers_by_name():

@@ -132,6 +132,15 @@ def test_callbacks_are_called_in_order_and_may_stop():
     assert diary.events[-1] == ("end", 1)
 
 
+def test_a_callback_that_cannot_start_says_why_and_those_that_have_are_ended(tmp_path):
+    diary, never = Diary(), Diary()
+    (tmp_path / "m").mkdir()
+    with pytest.raises(IsADirectoryError):
+        train(1, callbacks=[diary, JsonLines(tmp_path / "m"), never])
+    assert diary.events == [("start", 0), ("end", 0)]
+    assert never.events == []
+
+
 def test_json_lines_begin_anew_from_what_is_gone_on_with(tmp_path):
     plan, file = Evaluation(HELD_OUT, every=2, tasks=2, tasks_per_batch=2), tmp_path / "new" / "metrics.jsonl"
     whole = partial(train, evaluation=plan, callbacks=[JsonLines(file)])
@@ -213,10 +222,17 @@ def test_what_is_not_finite_stops_and_the_last_good_state_is_kept(tmp_path):
     ) as e:
         train(9, optimizer=SGD(lambda step: rates[step]), checkpoints=Checkpoints(tmp_path, every=100))
     good = train(2, optimizer=SGD(lambda step: rates[step]))
-    assert "The last good state is that after 2 steps" in str(e.value)
+    assert str(e.value).endswith(
+        f"The last good state is that after 2 steps: it is in the error's `run` and the newest checkpoint in {tmp_path}"
+    )
     assert e.value.run.steps == 2
     assert same(e.value.run.params, good.params)
     assert same(load_checkpoint(tmp_path, NET.init(0), backend="numpy").params, good.params)
+
+
+def test_no_checkpoint_is_promised_where_there_is_none(tmp_path):
+    with pytest.raises(DivergedError, match=r"after 0 steps: it is in the error's `run`$"):
+        train(9, optimizer=SGD(1e308), checkpoints=Checkpoints(tmp_path))
 
 
 def test_a_query_loss_that_is_not_finite_stops():
@@ -310,6 +326,14 @@ def test_arguments():
             train(1, **kwargs)
     with pytest.raises(errors.InvalidTypeError, match="evaluation must be of type Evaluation or None, got dict"):
         train(1, evaluation={})
+    for callbacks in (JsonLines("m"), [3], print):
+        with pytest.raises(errors.InvalidTypeError, match="meta_train: callbacks must be a list of functions"):
+            train(1, callbacks=callbacks)
+    for name in ("metric", "goal"):
+        with pytest.raises(errors.InvalidTypeError, match=f"Evaluation: {name} must be a function"):
+            Evaluation(HELD_OUT, **{name: "loss"})
+    with pytest.raises(errors.InvalidTypeError, match="meta_test: metric must be"):
+        meta_test(ALGO, NET.loss, NET.init(0), HELD_OUT, metric="accuracy", backend="numpy")
     with pytest.raises(errors.InvalidTypeError, match="Evaluation: source needs task"):
         Evaluation([1, 2])
     with pytest.raises(errors.InvalidArgumentError, match="Evaluation: patience must be >= 1, got 0"):

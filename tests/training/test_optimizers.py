@@ -319,7 +319,7 @@ def test_refusals():
         (lambda: Linear(0.1, 0.0, 0), "Linear: steps must be >= 1, got 0"),
         (lambda: Piecewise((5, 3), (1, 1, 1)), "Piecewise: boundaries must increase"),
         (lambda: Piecewise((5,), (1,)), "values must be one more than boundaries"),
-        (lambda: WarmUp(2, -1.0)(0), "WarmUp: then must be a finite number >= 0, got -1.0"),
+        (lambda: WarmUp(2, -1.0), "WarmUp: then must be a finite number >= 0, got -1.0"),
         (lambda: Adam(lambda k: float("nan")).rate(3), "Adam: lr at step 3 must be a finite number >= 0, got nan"),
         (lambda: AdamW(weight_decay=-1), "AdamW: weight_decay must be a finite number >= 0"),
     ],

@@ -90,7 +90,9 @@ def test_an_unfinished_run_and_a_diverged_one_are_shown(runs, tmp_path):
     del content["results"]
     (tmp_path / "maml" / "run.json").write_text(json.dumps(content | {"diverged": "outer step 4"}))
     shutil.copytree(runs / "reptile", tmp_path / "other" / "maml")
-    (tmp_path / "other" / "maml" / "metrics.jsonl").write_text("")
+    half_a_line = '{"step": 0, "query_loss": 1.0}\n{"step": 1, "query_l'  # as a run under way may leave it
+    (tmp_path / "other" / "maml" / "metrics.jsonl").write_text(half_a_line)
+    assert [step.step for step in read(tmp_path / "other" / "maml").history] == [0]
     page = of_runs([tmp_path / "maml", tmp_path / "other" / "maml"])
     assert "diverged after 4 of 4 steps" in page
     assert "other/maml" in Text(str(page)).cells
@@ -104,6 +106,19 @@ def test_refusals(runs, tmp_path):
     with pytest.raises(InvalidArgumentError, match="at least one run"):
         of_runs([])
     shutil.copytree(runs / "maml", tmp_path / "torn")
-    (tmp_path / "torn" / "metrics.jsonl").write_text('{"step": 0, "query_loss": 1.0}\n{"step": 1')
-    with pytest.raises(InvalidArgumentError, match=r"metrics.jsonl, line 2: it is no figure of a training"):
+    for content in (b'{"step": 0, "query_loss": 1.0}\n{"step": 1\n', b'{"step": 0, "query_loss": 1.0}\n\xff\xfe\n'):
+        (tmp_path / "torn" / "metrics.jsonl").write_bytes(content)
+        with pytest.raises(InvalidArgumentError, match=r"metrics.jsonl, line 2: it is no figure of a training"):
+            of_runs([tmp_path / "torn"])
+    (tmp_path / "torn" / "metrics.jsonl").unlink()
+    (tmp_path / "torn" / "pictures" / "odd.svg").parent.mkdir(exist_ok=True)
+    (tmp_path / "torn" / "pictures" / "odd.svg").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidArgumentError, match=r"odd.svg: it is no SVG picture"):
         of_runs([tmp_path / "torn"])
+    content = json.loads((runs / "maml" / "run.json").read_text())
+    (tmp_path / "torn" / "run.json").write_text(json.dumps(content | {"versions": 3}))
+    with pytest.raises(InvalidArgumentError, match=r"run.json: its results are no figures of metaspec"):
+        of_runs([tmp_path / "torn"])
+    done = metaspec("report", "maml", "--out", "nowhere/page.html", cwd=runs)
+    assert done.returncode == 2
+    assert "--out: there is no folder" in done.stderr

@@ -68,7 +68,7 @@ def digits_tasks(
         )
     data = load_digits()
     train, test = data.select(sorted(set(range(10)) - chosen)), data.select(sorted(chosen))
-    more = affine_classes(train, variants, seed=seed, mirrored=False)
+    more = affine_classes(train, check_int("variants", variants, 0), seed=seed, mirrored=False)
     return (
         FewShot(more, ways, shots, queries, seed, "train", dtype, label_dtype, QUARTER_TURNS),
         FewShot(test, ways, shots, queries, seed, "test", dtype, label_dtype),

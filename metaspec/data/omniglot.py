@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from metaspec.data._archives import ARCHIVES, SUBSETS, Archive, Reader, check_complete, fingerprint, locate, pictures
 from metaspec.data._cache import Arrays, cached, default_cache_dir
-from metaspec.data._check import check_choice
+from metaspec.data._check import check_choice, check_int
 from metaspec.data.errors import DataCorruptError
 from metaspec.data.fewshot import QUARTER_TURNS, FewShot
 from metaspec.data.images import LabelledImages
@@ -103,7 +103,7 @@ def omniglot_tasks(
     Arguments and errors are those of `FewShot`; `variants` new classes are made of every character of meta-training as
     `affine_classes` does.
     """
-    characters = affine_classes(split.train, variants, seed=seed)
+    characters = affine_classes(split.train, check_int("variants", variants, 0), seed=seed)
     train = FewShot(characters, ways, shots, queries, seed, "train", dtype, label_dtype, QUARTER_TURNS)
     return train, FewShot(split.test, ways, shots, queries, seed, "test", dtype, label_dtype)
 

@@ -52,6 +52,8 @@ def affine_classes(
         >>> len(affine_classes(LabelledImages(pictures, np.arange(6) // 2), 4).classes)
         15
     """
+    if not isinstance(data, LabelledImages):
+        raise InvalidTypeError(f"data: expected LabelledImages, got {type(data).__name__}")
     check_int("copies", copies, 0)
     check_int("seed", seed, 0)
     bounds = np.array(

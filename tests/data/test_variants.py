@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metaspec.data import LabelledImages, affine_classes
+from metaspec.data import LabelledImages, OmniglotSplit, affine_classes, digits_tasks, omniglot_tasks
 from metaspec.data.variants import _drawn_through
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 
@@ -84,3 +84,13 @@ def test_wrong_options(options, error, words):
 def test_what_is_no_picture_is_refused():
     with pytest.raises(InvalidArgumentError, match=r"data: expected pictures \[N, H, W\]"):
         affine_classes(LabelledImages(np.zeros((4, 3)), np.arange(4)), 1)
+    with pytest.raises(InvalidTypeError, match="data: expected LabelledImages, got ndarray"):
+        affine_classes(np.zeros((4, 8, 8)), 1)
+
+
+def test_a_number_of_variants_is_called_what_its_caller_called_it():
+    pictures = _pictures(4, 4)
+    with pytest.raises(InvalidArgumentError, match="variants: expected an integer of at least 0, got -1"):
+        omniglot_tasks(OmniglotSplit(pictures, pictures), ways=2, queries=1, variants=-1)
+    with pytest.raises(InvalidTypeError, match="variants: expected an integer, got 0.5"):
+        digits_tasks(variants=0.5)

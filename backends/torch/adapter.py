@@ -9,7 +9,7 @@ import torch
 from torch._C import _functorch
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from metaspec.backends.torch.compiling import compiled_natively, recorded
+from metaspec.backends.torch.compiling import compiled_natively, replayed
 from metaspec.errors import DtypeNotHonouredError, MutationError
 from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
@@ -157,20 +157,20 @@ class TorchBackend(Backend):
         return BATCH_BYTES if all(leaf.device.type == "cpu" for leaf in self.tree_flatten(params)[0]) else None
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        return TraceCache(self, f, _graph, lambda x: (x.shape, x.dtype, x.device))
+        return TraceCache(self, f, replayed, _layout)
 
     def compile_as(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
         if not native:
             return self.compile(f)
-        return TraceCache(self, f, compiled_natively, lambda x: (x.shape, x.dtype, x.device, x.stride()))
+        return TraceCache(self, f, compiled_natively, _layout)
 
     def _map(self, f: Callable[[Any], Any], tree: Tree) -> Tree:
         leaves, structure = self.tree_flatten(tree)
         return self.tree_unflatten(structure, [f(leaf) for leaf in leaves])
 
 
-def _graph(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
-    return torch.no_grad()(recorded(flat, arrays))
+def _layout(x: Array) -> Any:
+    return x.shape, x.dtype, x.device, x.stride()  # strides: views are recorded where a copy of others would be needed
 
 
 def _wrapped(x: Array) -> bool:

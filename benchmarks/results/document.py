@@ -28,9 +28,10 @@ in its update keeps the curvature low enough for longer ones.
 
 136 characters of five alphabets to train on (their quarter turns, and what 15 affine maps each make of them, are
 classes too), 106 characters of Katakana, Sanskrit and Tagalog to be judged on; 95 % intervals over tasks. The
-conv net has 32 filters. How many inner steps adaptation takes at the end is chosen on other episodes of the training
-alphabets. The paper's figures are of the full set, with 1,200 characters of more alphabets to train on, of nets with
-64 filters and 60,000 steps: an easier set to learn from, and another measure.
+conv net has 32 filters. In brackets: the minutes of training that the number of outer steps was planned for. How many
+inner steps adaptation takes at the end is chosen on other episodes of the training alphabets. The paper's figures are
+of the full set, with 1,200 characters of more alphabets to train on, of nets with 64 filters and 60,000 steps: an
+easier set to learn from, and another measure.
 
 {omniglot}
 

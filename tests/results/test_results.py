@@ -79,7 +79,7 @@ def test_an_omniglot_run_is_planned_once_and_goes_on(tmp_path, monkeypatch):
     (row,) = store.rows()
     assert (row["steps"], row["minutes"], row["tasks"], row["inner_steps"]) == (2, 1, 10, 1)
     assert 0 <= row["accuracy"]["mean"] <= 100
-    cell = f"{row['accuracy']['mean']:.1f} ± {row['accuracy']['half_width']:.1f}"
+    cell = f"{row['accuracy']['mean']:.1f} ± {row['accuracy']['half_width']:.1f} (1 min)"
     assert f"| FO-MAML | numpy | {cell} | not run | not run |" in omniglot.section(store.file)
 
 

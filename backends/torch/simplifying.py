@@ -1,0 +1,154 @@
+"""A recording of tensor operations without those that change nothing.
+
+Recordings of transforms are full of them: a batched matrix product alone is expanded, viewed, multiplied and viewed
+back, whatever the shapes. In small networks each costs as much as the product.
+"""
+
+import operator
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import torch
+from torch._ops import OpOverload
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
+
+aten = torch.ops.aten
+RESHAPED = {aten.view.default, aten._unsafe_view.default, aten.reshape.default}
+SAME_IF_SHAPES_ARE = {*RESHAPED, aten.expand.default}
+ALWAYS_SAME = {aten.alias.default, aten.detach.default}
+UNDONE_BY_ITSELF = {aten.transpose.int, aten.t.default}
+BY_SHAPE_ALONE = {aten.ones_like.default, aten.zeros_like.default, aten.full_like.default}
+MOST_NUMBERS = 4096  # of a tensor that is kept from call to call rather than made at each
+
+
+def simplify(recording: GraphModule) -> None:
+    """Take out what changes nothing, what is computed twice, what depends on no argument; the results keep their bits.
+
+    A recording with an operation that writes to its arguments is left as it is.
+    """
+    if any(_writes(node) for node in recording.graph.nodes):
+        return
+    for passing in (_without_constants, _without_repetitions, _without_detours):
+        passing(recording)
+    _with_results_of_their_own(recording)
+
+
+def _operations(recording: GraphModule) -> Iterator[Node]:
+    """Those that compute a tensor and would compute the same again."""
+    for node in list(recording.graph.nodes):
+        known = isinstance(node.target, OpOverload) and torch.Tag.nondeterministic_seeded not in node.target.tags
+        if known and _tensor(node):
+            yield node
+
+
+def _writes(node: Node) -> bool:
+    if node.op != "call_function" or node.target is operator.getitem:
+        return False
+    return not isinstance(node.target, OpOverload) or node.target._schema.is_mutable
+
+
+def _without_constants(recording: GraphModule) -> None:
+    """What follows from no argument, or from its shape alone, is computed now."""
+    for number, node in enumerate(_operations(recording)):
+        by_shape = node.target in BY_SHAPE_ALONE
+        if prod(_shape(node)) > MOST_NUMBERS or not (by_shape or not node.all_input_nodes):
+            continue
+        args = node.args
+        if by_shape:
+            like = node.args[0].meta["val"]
+            example = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device=like.device)
+            args = (example, *node.args[1:])
+        name = f"constant{number}"
+        recording.register_buffer(name, node.target(*args, **node.kwargs))
+        with recording.graph.inserting_before(node):
+            constant = recording.graph.get_attr(name)
+        constant.meta = node.meta
+        _replace(node, constant)
+
+
+def _without_repetitions(recording: GraphModule) -> None:
+    seen: dict[Any, Node] = {}
+    for node in _operations(recording):
+        key = (node.target, _hashable(node.args), _hashable(node.kwargs))
+        first = seen.setdefault(key, node)
+        if first is not node:
+            _replace(node, first)
+
+
+def _without_detours(recording: GraphModule) -> None:
+    for node in _operations(recording):
+        source: Any = node.args[0] if node.args else None
+        if not _tensor(source):
+            continue
+        if node.target in RESHAPED and source.target in RESHAPED and _contiguous(source.args[0]):
+            source = source.args[0]
+            node.target = aten.view.default
+            node.args = (source, *node.args[1:])
+        if node.target in ALWAYS_SAME or (node.target in SAME_IF_SHAPES_ARE and _shape(node) == _shape(source)):
+            _replace(node, source)
+        elif node.target in UNDONE_BY_ITSELF and source.target is node.target and _back(node, source):
+            _replace(node, source.args[0])
+
+
+def _back(node: Any, source: Any) -> bool:
+    return bool(sorted(node.args[1:]) == sorted(source.args[1:]))
+
+
+def _with_results_of_their_own(recording: GraphModule) -> None:
+    """No two results share memory that did not before, and none is what is kept for the next call."""
+    graph = recording.graph
+    (output,) = graph.find_nodes(op="output")
+    taken: set[Node] = set()
+
+    def own(node: Any) -> Any:
+        if not isinstance(node, Node):
+            return node
+        root = _root(node)
+        if root.op == "get_attr" or root in taken:
+            with graph.inserting_before(output):
+                node = graph.call_function(aten.clone.default, (node,))
+        taken.add(root)
+        return node
+
+    output.args = (map_arg(output.args[0], own),)
+
+
+def _root(node: Node) -> Node:
+    """The node whose memory this one's is."""
+    while isinstance(node.target, OpOverload) and (node.target.is_view or node.target in RESHAPED):
+        node = node.all_input_nodes[0]
+    return node
+
+
+def _replace(node: Node, by: Node) -> None:
+    node.replace_all_uses_with(by)
+    node.graph.erase_node(node)
+
+
+def _tensor(node: Any) -> bool:
+    return isinstance(node, Node) and isinstance(node.meta.get("val"), torch.Tensor)
+
+
+def _shape(node: Any) -> tuple[int, ...]:
+    return tuple(node.meta["val"].shape)
+
+
+def _contiguous(node: Any) -> bool:
+    if not _tensor(node):
+        return False
+    expected = 1
+    for size, stride in zip(reversed(_shape(node)), reversed(node.meta["val"].stride()), strict=True):
+        if size != 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    if isinstance(value, dict):
+        return tuple(sorted((name, _hashable(item)) for name, item in value.items()))
+    return (type(value), value)  # 1, 1.0 and True are equal, and are not the same argument

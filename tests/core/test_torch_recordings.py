@@ -1,0 +1,112 @@
+"""What PyTorch's compiled functions replay: fewer operations than were recorded, and the same bits."""
+
+import pytest
+
+import metaspec as ms
+from metaspec.benchmarks.cases import SINUSOID
+from metaspec.data import Sinusoid
+
+torch = pytest.importorskip("torch")
+
+from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
+
+from metaspec.backends.torch import compiling  # noqa: E402
+from metaspec.backends.torch.simplifying import simplify  # noqa: E402
+
+
+def numbers(*shape):
+    return torch.arange(1.0, 1.0 + torch.Size(shape).numel()).reshape(shape).sin()
+
+
+def operations(graph):
+    return [str(node.target) for node in graph.graph.nodes if node.op == "call_function"]
+
+
+def simplified(f, *args):
+    graph = make_fx(f)(*args)
+    simplify(graph)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+FUNCTIONS = {
+    "detours": lambda x: (x.view(3, 2, 2).view(3, 4).expand(3, 4).t().t().transpose(0, 1).transpose(1, 0) * 2,),
+    "transposed, then viewed": lambda x: (x.t().reshape(12).view(2, 6) + 1, x.t().t().reshape(2, 6)),
+    "other dimensions": lambda x: (x.view(3, 2, 2).transpose(0, 1).transpose(1, 2).contiguous(),),
+    "repetitions": lambda x: (x.sin() + x.sin(), x.sum(0) - x.sum(1, keepdim=True), x * 2 + x * 2.0),
+    "constants": lambda x: (x * torch.ones_like(x) + torch.arange(4.0), torch.zeros(2) + 1, torch.full_like(x, 3)),
+    "results of one kind": lambda x: (x.sin(), x.sin(), x, x.view(12), torch.ones(3)),
+    "writing": lambda x: (torch.zeros(3, 4).add_(x).mul_(2), x.sin(), x.sin()),
+    "products": lambda x: torch.func.vmap(lambda row: (row.view(2, 2) @ row.view(2, 2).T,))(x),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_simpler_recording_gives_the_same_bits(name):
+    f, x = FUNCTIONS[name], numbers(3, 4)
+    graph = simplified(f, x)
+    for given in (x, numbers(4, 3).t().contiguous() + 1):
+        for found, wanted in zip(graph(given), f(given), strict=True):
+            assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+            assert torch.equal(found, wanted)
+
+
+def test_what_changes_nothing_is_gone():
+    assert operations(simplified(FUNCTIONS["detours"], numbers(3, 4))) == ["aten.mul.Tensor"]
+    assert operations(simplified(lambda x: (x.sin() + x.sin(),), numbers(2))) == ["aten.sin.default", "aten.add.Tensor"]
+    assert len(operations(simplified(lambda x: (x * 2 + x * 2.0,), numbers(2)))) == 3  # 2 and 2.0 promote differently
+    assert operations(simplified(lambda x: (x + torch.ones(2),), numbers(2))) == ["aten.add.Tensor"]
+
+
+def test_a_meta_gradient_loses_half_of_its_operations():
+    B, algo = ms.get_backend("torch"), ms.MAML(ms.GradientDescent(0.01, 5))
+    params = ms.asarray(SINUSOID.init(0), backend="torch")
+    tasks = ms.asarray(Sinusoid().batch(0, 4), backend="torch")
+    leaves, structure = B.tree_flatten((params, tasks))
+
+    def flat(*leaves):
+        delta = ms.batch_meta_gradient(algo, SINUSOID.loss, *B.tree_unflatten(structure, leaves), backend=B).delta
+        return tuple(B.tree_flatten(delta)[0])
+
+    all_of_it = make_fx(flat)(*leaves)
+    recorded = compiling.recorded(flat, leaves)
+    assert len(operations(recorded)) < 0.5 * len(operations(all_of_it))
+    for found, wanted in zip(recorded(*leaves), all_of_it(*leaves), strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_chance_is_not_taken_for_repetition():
+    graph = simplified(lambda x: (torch.rand(3), torch.rand(3), x.bernoulli(0.5)), numbers(3))
+    one, other, _ = graph(numbers(3))
+    assert not torch.equal(one, other)
+    assert not torch.equal(graph(numbers(3))[0], one)
+
+
+def test_results_may_be_written_to():
+    """What is kept from call to call, and what was computed once for two results, is not theirs."""
+    f = ms.compile(lambda x: [torch.ones(3), x.sin(), x.sin(), x.sin().view(3)], backend="torch")
+    wanted = [leaf.clone() for leaf in f(numbers(3))]
+    for _ in range(3):
+        found = f(numbers(3))
+        for number, leaf in enumerate(found):
+            leaf.mul_(0)
+            assert all(torch.equal(a, b) for a, b in zip(found[number + 1 :], wanted[number + 1 :], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(f(numbers(3)), wanted, strict=True))
+
+
+def test_other_strides_are_recorded_anew():
+    f = ms.compile(lambda x: x.reshape(12) * 2, backend="torch")
+    for x in (numbers(3, 4), numbers(4, 3).t(), numbers(6, 10)[::2, 2::2], numbers(3, 1).expand(3, 4)):
+        assert torch.equal(f(x), x.reshape(12) * 2)
+
+
+def test_without_torchscript_python_replays(monkeypatch):
+    def gone(*args, **kwargs):
+        raise RuntimeError("torch.jit is gone")
+
+    x = numbers(3, 4)
+    fast = compiling.replayed(lambda x: (x.sin() @ x.t(),), [x])
+    monkeypatch.setattr(torch.jit, "trace", gone)
+    slow = compiling.replayed(lambda x: (x.sin() @ x.t(),), [x])
+    assert torch.equal(fast(x)[0], slow(x)[0])

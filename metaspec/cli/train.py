@@ -186,7 +186,8 @@ def _kept(run: RunFolder, B: Backend, problem: Experiment, **more: Any) -> int:
         first = problem.network.init(run.config.seed, run.config.dtype)
         so_far = load_checkpoint(run.checkpoints, first, backend=B)
         steps, params = so_far.steps, so_far.best_params
-    run.save_result(B, params, steps, {}, **more)
+    if not run.finished:  # else it was gone on with to no purpose, and loses nothing
+        run.save_result(B, params, steps, {}, **more)
     return steps
 
 

@@ -78,6 +78,11 @@ class RunFolder:
         """The folder of the checkpoints."""
         return self.folder / "checkpoints"
 
+    @property
+    def finished(self) -> bool:
+        """Whether run.json has results: they come after the last step."""
+        return bool(json.loads((self.folder / RUN).read_bytes()).get("results"))
+
     def save_result(
         self, B: Backend, params: Any | None, steps: int, reports: Mapping[str, Report], **more: Any
     ) -> None:

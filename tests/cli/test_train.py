@@ -164,6 +164,24 @@ def test_an_interrupt_keeps_what_was_trained(tmp_path):
     assert "metaspec train --resume --out run" in out
 
 
+def test_an_interrupt_of_a_finished_run_leaves_its_results(tmp_path):
+    assert train("sinusoid", "--steps", "2", "--test-tasks", "25", "--out", "run", cwd=tmp_path).returncode == 0
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    program = """
+import metaspec.cli.train as command
+from metaspec.cli import main
+def interrupted(*given, **named):
+    raise KeyboardInterrupt
+command.meta_train = interrupted
+main()
+"""
+    again = [sys.executable, "-c", program, "train", "--resume", "--out", "run"]
+    done = subprocess.run(again, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 130, done.stderr
+    assert "interrupted after 2 of 2 steps" in done.stdout
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
 def test_help_has_an_example():
     done = train("--help", cwd=".")
     assert done.returncode == 0

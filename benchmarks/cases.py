@@ -98,12 +98,18 @@ def _cast(task: Task, dtype: str) -> Task:
 SINUSOID = MLP((1, 40, 40, 1))
 WIDE = MLP((784, 256, 128, 64, WAYS), classifier=True)
 CONV = ConvNet(WAYS, filters=32)
-RATE = {SINUSOID: 0.01, WIDE: 0.1, CONV: 0.1}
-STRENGTH = {SINUSOID: 30.0}  # at 2 ten steps of conjugate gradients have no digit left in float32
+RATE = {WIDE: 0.1, CONV: 0.1}
+# I + H / lambda must be positive definite, or conjugate gradients have no solution to find: H of the wide network has
+# eigenvalues from -12 to 50. Of the sinusoids' ten steps at 2 would leave no digit in float32.
+STRENGTH = {SINUSOID: 30.0, WIDE: 30.0, CONV: 2.0}
 
 
 def _case(workload: str, network: Any, tasks: int, steps: int, solver: int | None = None, **more: Any) -> Case:
-    return Case(workload, network, tasks, steps, RATE.get(network, 0.01), solver, STRENGTH.get(network, 2.0), **more)
+    if solver is None:
+        return Case(workload, network, tasks, steps, RATE.get(network, 0.01), **more)
+    strength = STRENGTH[network]
+    rate = 0.01 if strength > 2 else RATE[network]  # less than 2 / (lambda + H)
+    return Case(workload, network, tasks, steps, rate, solver, strength, **more)
 
 
 FULL: tuple[Case, ...] = (

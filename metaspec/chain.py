@@ -68,7 +68,7 @@ def repeat(
 
     Steps after `going(x)` is false are left out where its value shows; elsewhere f itself must then leave x as it is.
     """
-    if not _written_out(B, times):
+    if not _written_out(B, times, path=False):
         return B.scan(lambda x, _: (f(x), None), x, None, length=times)[0]
     for _ in range(times):
         flag = going(x)
@@ -78,8 +78,8 @@ def repeat(
     return x
 
 
-def _written_out(B: Backend, times: int) -> bool:
-    limit = B.unrolled()
+def _written_out(B: Backend, times: int, *, path: bool) -> bool:
+    limit = B.unrolled(path)
     return limit is None or times <= limit
 
 
@@ -113,7 +113,7 @@ def _again(B: Backend, link: Link, start: Tree, steps: int, v: Tree, lengths: tu
 
 def _kept(B: Backend, link: Link, x: Tree, steps: int, turn: Turn) -> tuple[Tree, Any]:
     """Every step's linearisation is kept, where a loop can carry them; else the points of the path are."""
-    if _written_out(B, steps):
+    if _written_out(B, steps, path=True):
         products = list[Any]()
         for _ in range(steps):
             x, product = link.linearize(x)

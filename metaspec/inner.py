@@ -90,7 +90,9 @@ class GradientDescent:
         return subtract(B, theta, self._scaled(B, gradient))
 
     def pull_back(self, B: Backend, v: Tree, hvp: Callable[[Tree], Tree]) -> Tree:
-        """(I - lr H)^T v = v - H (lr * v), H being symmetric."""
+        """(I - lr H)^T v = v - H (lr * v), H being symmetric; of one rate for all v - lr * H v."""
+        if self._is_scalar(B):  # a product's last pass over memory can scale and subtract, where compilers fuse them
+            return subtract(B, v, self._scaled(B, hvp(v)))
         return subtract(B, v, hvp(self._scaled(B, v)))
 
     def _is_scalar(self, B: Backend) -> bool:

@@ -218,10 +218,13 @@ class Backend(ABC):
             ys.append(y)
         return carry, self.tree_stack(ys[::-1] if reverse else ys)
 
-    def unrolled(self) -> int | None:
+    def unrolled(self, path: bool = True) -> int | None:
         """Up to how many steps a loop is written out here; None, the fallback, is any number, as befits eager code.
 
         Under a compiler every copy of a body costs compile time, and straight code loses what it means to recompute.
+
+        Args:
+            path: Whether something of every step is kept, as for a walk back, or the last state alone.
         """
         return None
 

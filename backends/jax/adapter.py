@@ -15,7 +15,10 @@ from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
 BATCH_BYTES = 1 << 20  # measured on CPUs: docs/performance.md
-UNROLL = 10  # up to this many inner steps a loop is compiled as straight code, which runs faster and compiles slower
+# Up to this many steps a loop that keeps what the walk back needs is compiled as straight code, which runs faster and
+# compiles slower. A loop that keeps its last state alone is the faster form: straight, conjugate gradients took three
+# times as long.
+UNROLL = 10
 
 
 class JaxBackend(Backend):
@@ -113,8 +116,10 @@ class JaxBackend(Backend):
             return super().scan(f, carry, xs, length, reverse)  # outside of jit it would be compiled at every call
         return jax.lax.scan(f, carry, xs, length=length, reverse=reverse)
 
-    def unrolled(self) -> int | None:
-        return UNROLL if isinstance(jnp.zeros(()), jax.core.Tracer) else None  # a tracer: within jit, not vmap or grad
+    def unrolled(self, path: bool = True) -> int | None:
+        if not isinstance(jnp.zeros(()), jax.core.Tracer):  # it is one within jit, not within vmap or grad
+            return None
+        return UNROLL if path else 1
 
     def checkpoint(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return jax.checkpoint(f)

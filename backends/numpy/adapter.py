@@ -146,7 +146,7 @@ class NumpyBackend(Backend):
 
         return super().scan(apart, carry, xs, length, reverse)
 
-    def unrolled(self) -> int | None:
+    def unrolled(self, path: bool = True) -> int | None:
         return maxsize if tracer.recording() else None
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:

@@ -181,7 +181,7 @@ class TensorFlowBackend(Backend):
         )
         return self.tree_unflatten(structure, leaves), self.tree_unflatten(out, ys)
 
-    def unrolled(self) -> int | None:
+    def unrolled(self, path: bool = True) -> int | None:
         return None if tf.executing_eagerly() else UNROLL
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:

@@ -189,7 +189,7 @@ def test_an_unsupported_member_says_why() -> None:
 class Looping(Bare):
     """An adapter whose compiler wants loops in place of more than one copy of a step."""
 
-    def unrolled(self) -> int:
+    def unrolled(self, path: bool = True) -> int:
         return 1
 
     def is_array(self, x: Any) -> bool:

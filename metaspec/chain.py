@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import Any, Literal
 
-from metaspec.protocol import Backend
+from metaspec.protocol import Backend, LoopKind
 from metaspec.task import Tree
 
 Checkpoint = Literal["none", "recompute", "sqrt"]
@@ -62,13 +62,18 @@ def there_and_back(
 
 
 def repeat(
-    B: Backend, f: Callable[[Tree], Tree], x: Tree, times: int, going: Callable[[Tree], Any] = lambda x: None
+    B: Backend,
+    f: Callable[[Tree], Tree],
+    x: Tree,
+    times: int,
+    going: Callable[[Tree], Any] = lambda x: None,
+    loop: LoopKind = "state",
 ) -> Tree:
     """f(...f(x)); a loop where so many copies of f would burden a compiler.
 
     Steps after `going(x)` is false are left out where its value shows; elsewhere f itself must then leave x as it is.
     """
-    if not _written_out(B, times, path=False):
+    if not _written_out(B, times, loop):
         return B.scan(lambda x, _: (f(x), None), x, None, length=times)[0]
     for _ in range(times):
         flag = going(x)
@@ -78,8 +83,8 @@ def repeat(
     return x
 
 
-def _written_out(B: Backend, times: int, *, path: bool) -> bool:
-    limit = B.unrolled(path)
+def _written_out(B: Backend, times: int, loop: LoopKind) -> bool:
+    limit = B.unrolled(loop)
     return limit is None or times <= limit
 
 
@@ -113,7 +118,7 @@ def _again(B: Backend, link: Link, start: Tree, steps: int, v: Tree, lengths: tu
 
 def _kept(B: Backend, link: Link, x: Tree, steps: int, turn: Turn) -> tuple[Tree, Any]:
     """Every step's linearisation is kept, where a loop can carry them; else the points of the path are."""
-    if _written_out(B, steps, path=True):
+    if _written_out(B, steps, "path"):
         products = list[Any]()
         for _ in range(steps):
             x, product = link.linearize(x)

@@ -7,7 +7,7 @@ where the framework's own is measurably better. Optional members have a fallback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import optree
 
@@ -17,6 +17,8 @@ from metaspec.registry import owner_of, registrations
 from metaspec.task import Array, Solution, Tree
 
 NAMESPACE = "metaspec"
+
+LoopKind = Literal["path", "state", "solve"]
 
 
 class Backend(ABC):
@@ -218,13 +220,14 @@ class Backend(ABC):
             ys.append(y)
         return carry, self.tree_stack(ys[::-1] if reverse else ys)
 
-    def unrolled(self, path: bool = True) -> int | None:
+    def unrolled(self, loop: LoopKind = "path") -> int | None:
         """Up to how many steps a loop is written out here; None, the fallback, is any number, as befits eager code.
 
         Under a compiler every copy of a body costs compile time, and straight code loses what it means to recompute.
 
         Args:
-            path: Whether something of every step is kept, as for a walk back, or the last state alone.
+            loop: "path": something of every step is kept, for the walk back. "state": the last state alone. "solve":
+                likewise, and the body calls a linearisation that was made outside.
         """
         return None
 

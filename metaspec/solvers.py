@@ -113,7 +113,7 @@ class ConjugateGradient:
             taken = taken + xp.astype(going, taken.dtype)
             return _State(x, r, p, rr, rz_next, finite, positive, going & (rr > threshold), taken)
 
-        state = repeat(B, step, state, self.steps, lambda state: None if self.tol is None else state.going)
+        state = repeat(B, step, state, self.steps, lambda state: None if self.tol is None else state.going, "solve")
         x, rr = state.x, state.rr
         reached = rr <= (threshold if self.tol is not None else xp.finfo(rr.dtype).eps ** 2 * bb)
         residual = _ratio(B, bb > 0, xp.sqrt(rr), xp.sqrt(xp.where(bb > 0, bb, xp.ones_like(bb))))

@@ -10,7 +10,9 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
+import metaspec as ms  # noqa: E402
 from metaspec.backends.tensorflow import namespace as xp  # noqa: E402
+from metaspec.nn import MLP  # noqa: E402
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(0.2, 0.9, size=(3, 4))
@@ -303,3 +305,18 @@ def test_forward_mode_over_reverse_mode() -> None:
         g = tape.gradient(y, x)
     others = np.prod(X[0]) / np.outer(X[0], X[0]) * (1 - np.eye(4))
     np.testing.assert_allclose(forward.jvp(g).numpy(), 6 * X[0] * V[0] * [1, 2, 0, 0] + others @ V[0], rtol=1e-12)
+
+
+def test_many_solver_steps_on_integer_labels_compile():
+    """In a loop of XLA's the vectorised product would ask for shapes that it does not know there."""
+    rng = np.random.default_rng(5)
+    net, algo = MLP((4, 3, 3), classifier=True), ms.IMAML(ms.GradientDescent(0.05, 1), 5.0, ms.ConjugateGradient(11))
+
+    def some() -> dict[str, Any]:
+        return {"x": rng.standard_normal((2, 5, 4)), "y": rng.integers(0, 3, (2, 5)).astype("int32")}
+
+    params, tasks = ms.asarray((net.init(0, "float64"), ms.Task(some(), some())), backend="tensorflow")
+    step = ms.compile(lambda p, t: ms.batch_meta_gradient(algo, net.loss, p, t).delta)
+    compiled, eager = step(params, tasks), ms.batch_meta_gradient(algo, net.loss, params, tasks).delta
+    for name, leaf in eager.items():
+        assert np.allclose(compiled[name].numpy(), leaf.numpy(), rtol=0, atol=1e-11 * float(np.abs(leaf.numpy()).max()))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy
 
 from metaspec.errors import DtypeNotHonouredError
-from metaspec.protocol import Backend
+from metaspec.protocol import Backend, LoopKind
 from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
@@ -116,10 +116,10 @@ class JaxBackend(Backend):
             return super().scan(f, carry, xs, length, reverse)  # outside of jit it would be compiled at every call
         return jax.lax.scan(f, carry, xs, length=length, reverse=reverse)
 
-    def unrolled(self, path: bool = True) -> int | None:
+    def unrolled(self, loop: LoopKind = "path") -> int | None:
         if not isinstance(jnp.zeros(()), jax.core.Tracer):  # it is one within jit, not within vmap or grad
             return None
-        return UNROLL if path else 1
+        return UNROLL if loop == "path" else 1
 
     def checkpoint(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return jax.checkpoint(f)

@@ -10,7 +10,7 @@ import numpy
 
 from metaspec.backends.numpy import tracer
 from metaspec.errors import DtypeNotHonouredError
-from metaspec.protocol import Backend
+from metaspec.protocol import Backend, LoopKind
 from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
@@ -146,7 +146,7 @@ class NumpyBackend(Backend):
 
         return super().scan(apart, carry, xs, length, reverse)
 
-    def unrolled(self, path: bool = True) -> int | None:
+    def unrolled(self, loop: LoopKind = "path") -> int | None:
         return maxsize if tracer.recording() else None
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:

@@ -12,13 +12,14 @@ import tensorflow as tf
 
 from metaspec.backends.tensorflow import namespace
 from metaspec.errors import DtypeNotHonouredError, MetaspecError
-from metaspec.protocol import Backend
+from metaspec.protocol import Backend, LoopKind
 from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
 ARRAYS = (tf.Tensor, tf.Variable)
 UNROLL = 10  # up to this many steps a loop is compiled as straight code, which runs faster and compiles slower
+UNROLL_SOLVE = 100  # a vectorised linearisation asks for shapes, which XLA does not know in a loop that it enters
 
 
 class TensorFlowBackend(Backend):
@@ -181,8 +182,10 @@ class TensorFlowBackend(Backend):
         )
         return self.tree_unflatten(structure, leaves), self.tree_unflatten(out, ys)
 
-    def unrolled(self, path: bool = True) -> int | None:
-        return None if tf.executing_eagerly() else UNROLL
+    def unrolled(self, loop: LoopKind = "path") -> int | None:
+        if tf.executing_eagerly():
+            return None
+        return UNROLL_SOLVE if loop == "solve" else UNROLL
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         def trace(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:

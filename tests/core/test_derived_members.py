@@ -9,7 +9,7 @@ import pytest
 
 import metaspec as ms
 from metaspec.backends.numpy.adapter import NumpyBackend
-from metaspec.protocol import Backend, is_floating
+from metaspec.protocol import Backend, LoopKind, is_floating
 
 from .problems import mlp, mlp_loss
 
@@ -189,7 +189,7 @@ def test_an_unsupported_member_says_why() -> None:
 class Looping(Bare):
     """An adapter whose compiler wants loops in place of more than one copy of a step."""
 
-    def unrolled(self, path: bool = True) -> int:
+    def unrolled(self, loop: LoopKind = "path") -> int:
         return 1
 
     def is_array(self, x: Any) -> bool:

@@ -30,7 +30,7 @@ SEEDS = (1, 2, 3)
 SUMS = (
     4.0  # a sum is perturbed as one operation; computed, it rounds at every term, thousands of them in a large network
 )
-NUMBERS = 1 << 16  # parameters, all perturbed tasks together: of large networks only a few tasks are perturbed
+NUMBERS = 1 << 23  # parameters, all perturbed tasks together: a kink may be crossed in any task
 TABLE = 1 << 24  # random factors, read from a random place on: drawing them takes longer than the arithmetic
 
 

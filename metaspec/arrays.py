@@ -75,6 +75,11 @@ def _converted(B: Backend, leaf: Any, dtype: str | None, device: Any) -> Array:
         owner = owner_of(leaf)
         if owner is None:
             raise InvalidTypeError(f"tree: expected numbers and arrays as leaves, got {type(leaf).__name__}")
+        if not get_backend(owner).is_array(leaf):
+            raise InvalidTypeError(
+                f"tree: expected numbers and arrays as leaves, got {type(leaf).__name__}, which is none; of a model "
+                "give the parameters: metaspec.from_model(model, loss).params"
+            )
         leaf = get_backend(owner).to_numpy(leaf)
     if dtype is not None and not (isinstance(leaf, float) or "float" in str(getattr(leaf, "dtype", ""))):
         dtype = None

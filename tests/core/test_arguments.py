@@ -361,3 +361,9 @@ def test_what_helps_a_solve_is_a_tree_or_a_function() -> None:
     ):
         np.testing.assert_allclose(a, b, rtol=1e-14)
         assert np.abs(a - plain).max() > 1e-4
+
+
+def test_a_model_in_place_of_its_parameters_is_told_apart():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(errors.InvalidTypeError, match="got Linear, which is none; of a model give the parameters"):
+        ms.asarray(torch.nn.Linear(1, 1), backend="torch")

@@ -19,7 +19,7 @@ from metaspec.tracecache import TraceCache
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
 ARRAYS = (tf.Tensor, tf.Variable)
 UNROLL = 10  # up to this many steps a loop is compiled as straight code, which runs faster and compiles slower
-UNROLL_SOLVE = 100  # a vectorised linearisation asks for shapes, which XLA does not know in a loop that it enters
+UNROLL_SOLVE = 40  # a vectorised linearisation asks for shapes, which XLA does not know in a loop that it enters
 
 
 class TensorFlowBackend(Backend):

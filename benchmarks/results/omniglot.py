@@ -13,11 +13,12 @@ from typing import Any
 
 from metaspec.benchmarks.results.sinusoid import NAMES
 from metaspec.benchmarks.results.store import Row, Store, machine
+from metaspec.benchmarks.results.stream import outer_steps
 from metaspec.choice import get_backend
 from metaspec.errors import InvalidArgumentError, NonFiniteError
 from metaspec.files import atomic_writer
 from metaspec.protocol import Backend
-from metaspec.training import Checkpoints, meta_test, meta_train, training_steps
+from metaspec.training import Checkpoints, meta_test, meta_train
 from metaspec.training.config import Config, effective
 from metaspec.training.presets import ALGORITHMS, Experiment
 from metaspec.training.setup import algorithm_of, experiment_of, optimizer_of
@@ -137,15 +138,7 @@ def _planned(settled: Config, problem: Experiment, folder: Path, minutes: float)
                 f"{folder}: it is of a run of {plan['minutes']} minutes; remove it, or give that"
             )
         return int(plan["steps"])
-    stream = training_steps(
-        algorithm_of(settled),
-        problem.network.loss,
-        problem.network.init(settled.seed),
-        problem.train,
-        optimizer_of(settled),
-        tasks_per_step=settled.tasks_per_step,
-        backend=settled.backend,
-    )
+    stream = outer_steps(settled, problem)
     for _ in range(WARM):
         next(stream)
     start = time.perf_counter()

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterator
 from itertools import islice, product
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from metaspec.api import batch_meta_gradient
 from metaspec.arrays import asarray, computing
 from metaspec.benchmarks.memory import resident_bytes
 from metaspec.benchmarks.results.store import Row, Store, machine
+from metaspec.benchmarks.results.stream import outer_steps
 from metaspec.choice import get_backend
 from metaspec.registry import list_backends
-from metaspec.training import training_steps
+from metaspec.task import Task, Tree
 from metaspec.training.config import Config, effective
 from metaspec.training.setup import algorithm_of, experiment_of, optimizer_of
 from metaspec.trees import all_finite
@@ -48,7 +50,7 @@ def run(store: Store, say: Callable[[str], None], steps: int) -> None:
 def measured(backend: str, experiment: str, steps: int) -> Row:
     """Both times, and, with `steps` beyond EARLY, the memory in use after EARLY steps and at the end."""
     settled = effective({"experiment": experiment, "backend": backend, **EXPERIMENTS[experiment]})
-    training, bare = _training(settled), _bare(settled)
+    training, bare = outer_steps(settled, experiment_of(settled)), _bare(settled)
     for stream in (training, bare):
         next(islice(stream, WARM, None))
     times: dict[str, list[float]] = {"training": [], "bare": []}
@@ -64,7 +66,7 @@ def measured(backend: str, experiment: str, steps: int) -> Row:
     row |= {"step_us": round(1e6 * median(times["training"]), 1), "share": median(shares)}
     row |= {"share_quartiles": [shares[len(shares) // 4], shares[-1 - len(shares) // 4]]}
     if steps > EARLY:
-        stream = _training(settled)
+        stream = outer_steps(settled, experiment_of(settled))
         next(islice(stream, EARLY - 1, None))
         early = resident_bytes()
         next(islice(stream, steps - EARLY - 1, None))
@@ -72,25 +74,12 @@ def measured(backend: str, experiment: str, steps: int) -> Row:
     return row
 
 
-def _training(settled: Config) -> Iterator[object]:
-    problem = experiment_of(settled)
-    return training_steps(
-        algorithm_of(settled),
-        problem.network.loss,
-        problem.network.init(settled.seed),
-        problem.train,
-        optimizer_of(settled),
-        tasks_per_step=settled.tasks_per_step,
-        backend=settled.backend,
-    )
-
-
 def _bare(settled: Config) -> Iterator[None]:
     """The computation alone, without end, always on the same tasks."""
     B, problem, outer = get_backend(settled.backend), experiment_of(settled), optimizer_of(settled)
     algo, loss = algorithm_of(settled), problem.network.loss
 
-    def one_step(params, state, rate, tasks):  # type: ignore[no-untyped-def]
+    def one_step(params: Tree, state: Tree, rate: Any, tasks: Task) -> tuple[Tree, Tree, Any, Any]:
         r = batch_meta_gradient(algo, loss, params, tasks, backend=B)
         params, state = outer.update(B, params, state, r.delta, rate)
         return params, state, r.query_loss, B.xp.logical_and(B.xp.all(r.diagnostics.finite), all_finite(B, params))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metaspec.benchmarks.results import backends, document, omniglot, sinusoid
+from metaspec.benchmarks.results import backends, document, omniglot, sinusoid, steps
 from metaspec.benchmarks.results.store import Store
 from metaspec.errors import InvalidArgumentError
 
@@ -88,3 +88,18 @@ def test_the_document_is_what_its_figures_give(tmp_path):
     assert "not run" in (tmp_path / "empty.md").read_text()
     document.write(DOCS / "results", tmp_path / "results.md")
     assert (tmp_path / "results.md").read_text() == (DOCS / "results.md").read_text()
+
+
+def test_a_training_step_is_held_against_its_computation(tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "SECONDS", 0.01)
+    monkeypatch.setattr(steps, "EARLY", 5)
+    row = steps.measured("numpy", "sinusoid", 10)
+    low, high = row["share_quartiles"]
+    assert low <= row["share"] <= high < 1
+    assert row["steps"] == 10
+    assert min(row["resident_early"], row["resident_end"]) > 1 << 20
+    store = Store(tmp_path / "steps.json")
+    store.add({"backend": "numpy", "experiment": "sinusoid"}, row)
+    line = steps.section(store.file)[2]
+    assert line.startswith(f"| numpy | sinusoid | {row['step_us'] / 1e3:.2f} | {100 * row['share']:.1f} % (")
+    assert line.endswith(" MiB, 10 |")

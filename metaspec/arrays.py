@@ -70,6 +70,14 @@ def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend
     return B.tree_unflatten(structure, [_converted(B, leaf, dtype, device) for leaf in leaves])
 
 
+def uploaded(B: Backend, tree: Tree) -> Tree:
+    """`asarray` for what comes anew at every step in the same shapes: faster where all leaves are NumPy's."""
+    leaves, structure = B.tree_flatten(tree)
+    if all(owner_of(leaf) == "numpy" for leaf in leaves):
+        return B.tree_unflatten(structure, B.upload(leaves))
+    return asarray(tree, backend=B)
+
+
 def _converted(B: Backend, leaf: Any, dtype: str | None, device: Any) -> Array:
     if not B.is_array(leaf) and not isinstance(leaf, bool | int | float):
         owner = owner_of(leaf)

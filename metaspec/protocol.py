@@ -97,6 +97,10 @@ class Backend(ABC):
         columns = zip(*(self.tree_flatten(tree)[0] for tree in trees), strict=True)
         return self.tree_unflatten(self.tree_flatten(trees[0])[1], [self.xp.stack(column) for column in columns])
 
+    def upload(self, leaves: Sequence[Any]) -> list[Array]:
+        """NumPy arrays as this backend's, together: of use where their shapes come again at every step."""
+        return [self.asarray(leaf) for leaf in leaves]
+
     def is_array(self, x: Any) -> bool:
         """Whether `x` is an array or tracer of this backend."""
         return owner_of(x) == self.name

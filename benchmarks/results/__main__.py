@@ -73,10 +73,12 @@ def run_backends(out: Out = DOCS, steps: Annotated[int, typer.Option(help="Outer
 
 @app.command(name="steps")
 def run_steps(
-    out: Out = DOCS, length: Annotated[int, typer.Option(help="Steps over which memory is watched.", min=2)] = 10_000
+    out: Out = DOCS,
+    length: Annotated[int, typer.Option(help="Steps over which memory is watched.", min=2)] = 10_000,
+    data: Annotated[Path | None, typer.Option(help="The folder with Omniglot's archives; left out without.")] = None,
 ) -> None:
     """What a training step costs beside its computation, and whether memory grows."""
-    steps.run(Store(out / "results" / "steps.json"), told(out), length)
+    steps.run(Store(out / "results" / "steps.json"), told(out), length, data and data.absolute())
     document.write(out / "results", out / "results.md")
 
 

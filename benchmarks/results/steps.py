@@ -27,19 +27,29 @@ from metaspec.training.config import Config, effective
 from metaspec.training.setup import algorithm_of, experiment_of, optimizer_of
 from metaspec.trees import all_finite
 
-EXPERIMENTS = {"sinusoid": {}, "digits": {"queries": 5, "tasks_per_step": 8}}
+EXPERIMENTS = {"sinusoid": {}, "digits": {"queries": 5, "tasks_per_step": 8}, "omniglot": {}}
 WARM, ROUNDS = 20, 15
 SECONDS = 0.4  # of each round, for each of the two
 EARLY = 1000  # steps after which memory is looked at first: caches are full, allocators have what they need
 
 
-def run(store: Store, say: Callable[[str], None], steps: int) -> None:
-    """Every backend and experiment that the store does not have yet, each in a process of its own."""
+def run(store: Store, say: Callable[[str], None], steps: int, data: Path | None) -> None:
+    """Every backend and experiment that the store does not have yet, each in a process of its own.
+
+    Args:
+        store: Of these figures.
+        say: Called with each result.
+        steps: Over which memory is watched.
+        data: The folder with Omniglot's archives; without it that experiment is left out.
+    """
     for status, experiment in product(list_backends(), EXPERIMENTS):
+        if experiment == "omniglot" and data is None:
+            continue
         of = {"backend": status.name, "experiment": experiment}
         if status.installed and store.find(of) is None:
             length = steps if experiment == "sinusoid" else 0
             command = [sys.executable, "-m", "metaspec.benchmarks.results.steps", *of.values(), str(length)]
+            command += [str(data)] if experiment == "omniglot" else []
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
@@ -47,9 +57,10 @@ def run(store: Store, say: Callable[[str], None], steps: int) -> None:
             say(f"{status.name}, {experiment}: {store.find(of)}")
 
 
-def measured(backend: str, experiment: str, steps: int) -> Row:
+def measured(backend: str, experiment: str, steps: int, *data: str) -> Row:
     """Both times, and, with `steps` beyond EARLY, the memory in use after EARLY steps and at the end."""
-    settled = effective({"experiment": experiment, "backend": backend, **EXPERIMENTS[experiment]})
+    where = dict(zip(("data",), data, strict=False))
+    settled = effective({"experiment": experiment, "backend": backend, **EXPERIMENTS[experiment], **where})
     training, bare = outer_steps(settled, experiment_of(settled)), _bare(settled)
     for stream in (training, bare):
         next(islice(stream, WARM, None))
@@ -118,5 +129,5 @@ def section(file: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    name, kind, length = sys.argv[1:]
-    print(json.dumps(measured(name, kind, int(length))))
+    name, kind, length, *data = sys.argv[1:]
+    print(json.dumps(measured(name, kind, int(length), *data)))

@@ -134,6 +134,11 @@ def asarray(at: Bench) -> Iterator[Claim]:
         yield Holds(f"{what}: dtype_name", name == wanted.dtype.name, f"it is {name!r}, expected {wanted.dtype.name!r}")
         yield Holds(f"{what}: is_array", B.is_array(array) is True, "is_array(asarray(x)) is not True")
         yield Same(f"{what}: an array of the backend", B.asarray(array, dtype), wanted)
+    uploaded = B.upload([wanted for _, _, wanted in given.values()])
+    for (what, (_, _, wanted)), array in zip(given.items(), uploaded, strict=True):
+        yield Same(f"{what}: upload", array, wanted)
+        same = B.is_array(array) is True and B.dtype_name(array) == wanted.dtype.name
+        yield Holds(f"{what}: what upload gives", same, f"upload gives {array!r}")
     others = [0.5, 1, None, "x", [1.0], {"a": 1.0}]
     yield Holds("is_array of what is no array", not any(B.is_array(x) for x in others), "it is true of some of these")
     yield raises("no such dtype", DtypeNotHonouredError, lambda: B.asarray(1.0, "float99"))

@@ -10,13 +10,14 @@ al., "Meta-learning with memory-augmented neural networks", ICML 2016.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metaspec.data._check import check_choice, check_float_dtype, check_int, check_label_dtype
+from metaspec.data._check import LARGEST_INDEX, check_choice, check_float_dtype, check_int, check_label_dtype
 from metaspec.data._random import STREAMS, partial_shuffle, uniforms
 from metaspec.data.images import LabelledImages, as_floating, rotated
 from metaspec.data.source import batch_indices, only, task_indices
@@ -24,6 +25,7 @@ from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.task import Task
 
 QUARTER_TURNS = (0, 90, 180, 270)
+AHEAD = 256  # episodes drawn at once where one batch follows the other: a tenth of the time of drawing each batch's own
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,8 @@ class FewShot:
     dtype: str = "float32"
     label_dtype: str = "int32"
     rotations: tuple[int, ...] = (0,)
+    _drawn: tuple[int, int, Any] = field(init=False, repr=False, default=(0, 0, None))  # the first, the end, members
+    _asked: int = field(init=False, repr=False, default=0)  # the end of what was asked for last
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, LabelledImages):
@@ -110,8 +114,22 @@ class FewShot:
         turns = np.array(self.rotations)[turn] // 90
         return positions.swapaxes(1, 2), np.broadcast_to(turns[:, None, :], (len(indices), each, self.ways))
 
-    def _stack(self, indices: Sequence[int]) -> Task:
-        positions, turns = self.members(indices)
+    def _members_in_turn(self, indices: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """`members`, of which the next ones are drawn too where these follow those that were asked for last."""
+        first, end, drawn = self._drawn
+        if indices.start < first or indices.stop > end:
+            first, count = indices.start, len(indices)
+            if indices.start == self._asked:
+                count = min(max(count, AHEAD), LARGEST_INDEX + 1 - first)
+            drawn = self.members(range(first, first + count))
+            object.__setattr__(self, "_drawn", (first, first + count, drawn))
+        object.__setattr__(self, "_asked", indices.stop)
+        positions, turns = drawn
+        here = slice(indices.start - first, indices.stop - first)
+        return positions[here], turns[here]
+
+    def _stack(self, indices: range) -> Task:
+        positions, turns = self._members_in_turn(indices)
         pictures = rotated(self.data.images[positions.ravel()], turns.ravel())
         shape = (len(indices), self.shots + self.queries, self.ways, *pictures.shape[1:])
         pictures = pictures.reshape(shape)

@@ -6,9 +6,11 @@ from itertools import count
 from math import isfinite
 from typing import Any, NamedTuple, NoReturn
 
+import numpy as np
+
 from metaspec.algorithm import Algorithm
 from metaspec.api import batch_meta_gradient
-from metaspec.arrays import WIDE, asarray, computing, plain_leaves
+from metaspec.arrays import WIDE, asarray, computing, plain_leaves, uploaded
 from metaspec.checks import checked_integer, checked_number
 from metaspec.choice import backend_context, resolve
 from metaspec.data.source import TaskSource, check_source
@@ -90,14 +92,13 @@ def training_steps(
         state = outer.init(B, params) if optimizer_state is None else asarray(optimizer_state, backend=B)
     names = {B.dtype_name(leaf) for leaf in B.tree_flatten(params)[0]}
     wide = next((name for name in WIDE if name in names), None)  # found once: `computing` looks at every leaf
-    format = "float64" if wide else "float32"
+    format = np.float64 if wide else np.float32
     with upcoming(task_source, first_step, size, ahead) as batches:
         for step in count(first_step):
             start = time.perf_counter()
             batch = next(batches)
             with backend_context(B), B.working(wide):
-                tasks = asarray(batch, backend=B)
-                rate = B.asarray(outer.rate(step), dtype=format)
+                tasks, rate = uploaded(B, (batch, format(outer.rate(step))))
                 moved, state_after, query_loss, finite = take(params, state, rate, tasks)
                 value = float(B.to_numpy(query_loss))
                 if not (bool(B.to_numpy(finite)) and isfinite(value)):

@@ -200,6 +200,14 @@ def test_float64_is_computed_or_refused(B):
     assert B.dtype_name(call(p, t).delta["w1"]) == "float64"  # outside of the context in which the arrays were made
 
 
+def test_jax_uploads_no_float64_as_float32():
+    B = ms.get_backend("jax")
+    with pytest.raises(errors.DtypeNotHonouredError, match="float64 was asked for.*precision"):
+        B.upload([np.ones(2, "float32"), np.ones(2)])
+    with B.precision("float64"):
+        assert [B.dtype_name(x) for x in B.upload([np.ones(2, "float32"), np.ones(2)])] == ["float32", "float64"]
+
+
 def test_no_format_beyond_float64(B):
     if B.name == "numpy":
         pytest.skip("NumPy has an extended format")

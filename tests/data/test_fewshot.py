@@ -86,6 +86,19 @@ def test_an_episodes_members_are_frozen():
     assert (positions[0].tolist(), turns[0].tolist()) == ([[40, 6, 16], [36, 1, 35]], [[2, 0, 2], [2, 0, 2]])
 
 
+@pytest.mark.parametrize("steps", [(0, 1, 2, 3, 40, 41, 42), (5, 6, 7, 5, 6, 4), (2, 30, 31, 2**62)])
+def test_episodes_do_not_depend_on_what_was_asked_for_before(steps):
+    source = FewShot(DATA, 3, 1, 2, seed=4, rotations=ALL)
+    for step in steps:
+        alone = FewShot(DATA, 3, 1, 2, seed=4, rotations=ALL).batch(step, 3 if step < 7 else 2)
+        batch = source.batch(step, 3 if step < 7 else 2)
+        for part, part_alone in zip(batch, alone, strict=True):
+            assert all(part[name].tobytes() == part_alone[name].tobytes() for name in ("x", "y"))
+    last = (2**64 - 1) // 3 - 1
+    for step in (last - 1, last):  # drawing ahead ends where the indices do
+        np.testing.assert_array_equal(source.batch(step, 3).query["x"][0], source.task(3 * step).query["x"])
+
+
 def test_every_rotation_of_every_class_appears():
     source = FewShot(DATA, ways=3, shots=1, queries=1, rotations=ALL)
     assert source.class_count == 24

@@ -6,9 +6,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
+
+
+def checked_path(path: Any, argument: str) -> Path:
+    """`path` as a Path.
+
+    Raises:
+        InvalidTypeError: It is neither text nor a path.
+    """
+    try:
+        return Path(path)
+    except TypeError:
+        raise InvalidTypeError(f"{argument}: expected a path, such as 'runs/first', got {path!r}") from None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import pkgutil
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
@@ -47,6 +48,9 @@ def build() -> typer.Typer:
 
 def run() -> None:
     """Run the command of `sys.argv`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that has no "±" must not lose a result
     try:
         build()()
     except (MetaspecError, OSError) as error:  # OSError: a file or folder that the user named

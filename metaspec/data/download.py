@@ -9,7 +9,7 @@ from metaspec.data._archives import ARCHIVES, SUBSETS, Archive, file_sha256
 from metaspec.data._check import check_choice
 from metaspec.data.errors import DownloadError
 from metaspec.errors import InvalidArgumentError
-from metaspec.files import atomic_writer
+from metaspec.files import atomic_writer, checked_path
 
 OFFICIAL_URL = "https://github.com/brendenlake/omniglot/raw/master/python"
 Progress = Callable[[str, int, int], None]
@@ -47,9 +47,9 @@ def download_omniglot(
         raise InvalidArgumentError(
             f"base_url: expected an address that begins with http:// or https://, got {base_url!r}"
         )
-    paths = []
+    target, paths = checked_path(folder, "folder"), []
     for name in SUBSETS[subset]:
-        path = Path(folder) / f"{name}.zip"
+        path = target / f"{name}.zip"
         if not (path.is_file() and file_sha256(path) == ARCHIVES[name].sha256):
             _fetch(f"{base_url.rstrip('/')}/{name}.zip", path, ARCHIVES[name], progress, timeout)
         paths.append(path)

@@ -8,6 +8,7 @@ import numpy as np
 from metaspec.data._check import check_choice, check_int
 from metaspec.data.errors import DataCorruptError, DataNotFoundError
 from metaspec.data.images import LabelledImages
+from metaspec.files import checked_path
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 RESAMPLING = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -44,7 +45,7 @@ def load_image_folder(
     Example:
         >>> train, test = split_classes(load_image_folder("birds"), (150, 50))  # doctest: +SKIP
     """
-    root = Path(folder)
+    root = checked_path(folder, "folder")
     check_int("height", height, 1)
     check_int("width", width, 1)
     check_choice("mode", mode, ("L", "RGB"))

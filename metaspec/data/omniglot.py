@@ -26,6 +26,7 @@ from metaspec.data.errors import DataCorruptError
 from metaspec.data.fewshot import QUARTER_TURNS, FewShot
 from metaspec.data.images import LabelledImages
 from metaspec.data.variants import affine_classes
+from metaspec.files import checked_path
 
 SIDE = 28
 SMALL_TEST_ALPHABETS = ("Japanese_(katakana)", "Sanskrit", "Tagalog")
@@ -74,9 +75,9 @@ def load_omniglot(
     """
     check_choice("subset", subset, tuple(SUBSETS))
     check_choice("resample", resample, ("lanczos", "nearest"))
-    cache = default_cache_dir() if cache_dir is None else Path(cache_dir)
+    cache = default_cache_dir() if cache_dir is None else checked_path(cache_dir, "cache_dir")
     first, second = (
-        _decoded(path, ARCHIVES[name], resample, cache) for name, path in locate(Path(folder), subset).items()
+        _decoded(path, ARCHIVES[name], resample, cache) for name, path in locate(checked_path(folder, "folder"), subset).items()
     )
     characters = _joined(first, second)
     if subset == "small":

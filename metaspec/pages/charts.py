@@ -8,7 +8,7 @@ from metaspec.pages.scales import Scale, scale
 from metaspec.pages.tables import figure
 
 WIDTH, HEIGHT = 540, 310
-LEFT, RIGHT, TOP, BOTTOM = 64, 14, 10, 44
+LEFT, RIGHT, TOP, BOTTOM = 76, 26, 10, 44
 DASHES = (None, "7 3", "2 3", "9 3 2 3", "12 4", "5 2 1 2 1 2")
 KINDS = 8  # colours in style.css
 MARKED = 40  # points beyond which a line has no marks

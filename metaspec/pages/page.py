@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import metaspec
+from metaspec.files import checked_path
 from metaspec.pages.markup import Content, Html, h, join
 
 
@@ -88,7 +89,7 @@ def side_by_side(*content: Content) -> Html:
 
 def write(path: Path | str, document: str) -> None:
     """Put the page in a file."""
-    Path(path).write_text(document, encoding="utf-8")
+    checked_path(path, "write: path").write_text(document, encoding="utf-8")
 
 
 def _anchors(sections: Sequence[Section]) -> list[str]:

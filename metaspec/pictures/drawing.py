@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from metaspec.errors import LibraryMissingError
-from metaspec.files import atomic_writer
+from metaspec.files import atomic_writer, checked_path
 
 # Paul Tol's palette "bright", apart for colour-blind eyes too; lines differ in dashes as well.
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44", "#bbbbbb")
@@ -49,7 +49,7 @@ def svg(figure: Any) -> str:
 
 def save(figure: Any, path: str | Path) -> None:
     """Write the figure: SVG, or whatever else the name ends in (.png, .pdf); whole or not at all."""
-    path = Path(path)
+    path = checked_path(path, "save: path")
     with atomic_writer(path) as stream:
         if path.suffix == ".svg":
             stream.write(svg(figure).encode())

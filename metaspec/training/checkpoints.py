@@ -11,7 +11,7 @@ from metaspec.arrays import plain_leaves
 from metaspec.checks import checked_integer
 from metaspec.choice import resolve
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.files import discard_folder
+from metaspec.files import checked_path, discard_folder
 from metaspec.protocol import Backend
 from metaspec.task import Tree
 from metaspec.training import checkpoint
@@ -45,7 +45,7 @@ class Checkpoints:
     keep: int = 3
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", Path(self.folder))
+        object.__setattr__(self, "folder", checked_path(self.folder, "Checkpoints: folder"))
         for name in ("every", "keep"):
             object.__setattr__(self, name, checked_integer(getattr(self, name), f"Checkpoints: {name}", least=1))
 
@@ -101,7 +101,7 @@ def save_checkpoint(path: str | Path, run: Run, *, backend: str | Backend | None
     """
     if not isinstance(run, Run):
         raise InvalidTypeError(f"save_checkpoint: run must be what meta_train returns, got {type(run).__name__}")
-    path = Path(path)
+    path = checked_path(path, "save_checkpoint: path")
     if path.exists() and not (path.is_dir() and {file.name for file in path.iterdir()} <= checkpoint.FILES):
         raise InvalidArgumentError(
             f"save_checkpoint: {path} is there and is no checkpoint, it would be lost; name a new folder"
@@ -125,7 +125,7 @@ def load_checkpoint(
     """
     from metaspec.training.native import optimizer_for
 
-    B, path = resolve(backend, plain_leaves(params)), Path(path)
+    B, path = resolve(backend, plain_leaves(params)), checked_path(path, "load_checkpoint: path")
     stored = Checkpoints(path).newest() if any(newest_first(path)) else checkpoint.read(path)
     assert stored is not None
     return checkpoint.restore(stored, B, params, None if optimizer is None else optimizer_for(B, optimizer))

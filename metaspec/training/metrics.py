@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from metaspec.errors import LibraryMissingError
-from metaspec.files import atomic_writer
+from metaspec.files import atomic_writer, checked_path
 from metaspec.training.run import Judged, Run, StepRecord
 from metaspec.training.steps import Progress
 
@@ -36,10 +36,13 @@ class JsonLines:
     _pending: list[StepRecord | Judged] = field(default_factory=list, init=False, repr=False)
     _flushed: float = field(default=0.0, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        self.path = checked_path(self.path, "JsonLines: path")
+
     def start(self, run: Run) -> None:
         """Write what the run has so far."""
         self._begun(run)
-        self._stream = Path(self.path).open("a", encoding="utf-8")  # noqa: SIM115 (`end` closes it)
+        self._stream = self.path.open("a", encoding="utf-8")  # noqa: SIM115 (`end` closes it)
 
     def __call__(self, progress: Progress) -> None:
         """Add a step's line."""
@@ -58,7 +61,7 @@ class JsonLines:
 
     def _begun(self, run: Run) -> None:
         lines = [_line(event) for event in events(run)]
-        with atomic_writer(Path(self.path)) as stream:
+        with atomic_writer(self.path) as stream:
             stream.write("".join(lines).encode())
         self._count = len(lines)
 
@@ -88,13 +91,14 @@ class TensorBoard:
     _writer: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.folder = checked_path(self.folder, "TensorBoard: folder")
         check_tensorboard()
 
     def start(self, run: Run) -> None:
         """Write what the run has so far."""
         from tensorboardX import SummaryWriter
 
-        for old in Path(self.folder).glob("events.out.tfevents.*"):
+        for old in self.folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._writer = SummaryWriter(str(self.folder))
         for event in events(run):

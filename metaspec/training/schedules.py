@@ -4,12 +4,12 @@ They run in Python, outside of every compiled step, so that they may look at k, 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from metaspec.checks import checked_integer, checked_number
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
 
 Schedule = Callable[[int], float]
 RATE = ("a finite number >= 0", lambda x: x >= 0)
@@ -108,6 +108,9 @@ class Piecewise:
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        for name, example in (("boundaries", "(10, 20)"), ("values", "(1.0, 0.1, 0.01)")):
+            if not isinstance(given := getattr(self, name), Sequence) or isinstance(given, str):
+                raise InvalidTypeError(f"Piecewise: {name} must be a sequence such as {example}, got {given!r}")
         boundaries = tuple(checked_integer(b, "Piecewise: boundaries", least=1) for b in self.boundaries)
         values = tuple(checked_number(v, "Piecewise: values", *RATE) for v in self.values)
         if len(values) != len(boundaries) + 1:

@@ -1,6 +1,7 @@
 """`metaspec train`: what it prints, what it keeps, what it refuses, an interrupt."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -70,6 +71,14 @@ def test_killed_and_resumed_it_comes_to_the_same(tmp_path):
         assert (tmp_path / "shot" / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes(), name
     saved = json.loads((tmp_path / "quiet" / "run.json").read_text())["config"]
     assert (saved["steps"], saved["evaluate_every"], saved["schedule"]) == (30, 10, "cosine")
+
+
+def test_a_console_without_the_sign_gets_the_figures_all_the_same(tmp_path):
+    command = [*COMMAND, "sinusoid", "--steps", "2", "--test-tasks", "2"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert " ? " in done.stdout
 
 
 def test_digits(tmp_path):

@@ -319,11 +319,13 @@ def test_refusals():
         (lambda: Linear(0.1, 0.0, 0), "Linear: steps must be >= 1, got 0"),
         (lambda: Piecewise((5, 3), (1, 1, 1)), "Piecewise: boundaries must increase"),
         (lambda: Piecewise((5,), (1,)), "values must be one more than boundaries"),
+        (lambda: Piecewise(5, (1, 2)), r"Piecewise: boundaries must be a sequence such as \(10, 20\), got 5"),
+        (lambda: Piecewise((5,), "12"), "Piecewise: values must be a sequence such as .*, got '12'"),
         (lambda: WarmUp(2, -1.0), "WarmUp: then must be a finite number >= 0, got -1.0"),
         (lambda: Adam(lambda k: float("nan")).rate(3), "Adam: lr at step 3 must be a finite number >= 0, got nan"),
         (lambda: AdamW(weight_decay=-1), "AdamW: weight_decay must be a finite number >= 0"),
     ],
 )
 def test_arguments(make, message):
-    with pytest.raises(errors.InvalidArgumentError, match=message):
+    with pytest.raises((errors.InvalidArgumentError, errors.InvalidTypeError), match=message):
         make()

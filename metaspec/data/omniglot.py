@@ -76,9 +76,8 @@ def load_omniglot(
     check_choice("subset", subset, tuple(SUBSETS))
     check_choice("resample", resample, ("lanczos", "nearest"))
     cache = default_cache_dir() if cache_dir is None else checked_path(cache_dir, "cache_dir")
-    first, second = (
-        _decoded(path, ARCHIVES[name], resample, cache) for name, path in locate(checked_path(folder, "folder"), subset).items()
-    )
+    places = locate(checked_path(folder, "folder"), subset)
+    first, second = (_decoded(path, ARCHIVES[name], resample, cache) for name, path in places.items())
     characters = _joined(first, second)
     if subset == "small":
         own = range(len(first["names"]))

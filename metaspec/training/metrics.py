@@ -42,7 +42,7 @@ class JsonLines:
     def start(self, run: Run) -> None:
         """Write what the run has so far."""
         self._begun(run)
-        self._stream = self.path.open("a", encoding="utf-8")  # noqa: SIM115 (`end` closes it)
+        self._stream = self.path.open("a", encoding="utf-8")  # `end` closes it
 
     def __call__(self, progress: Progress) -> None:
         """Add a step's line."""

@@ -55,7 +55,7 @@ def joined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if differing:
             raise InvalidArgumentError(f"runs of different versions in one document: {', '.join(differing)}")
         one["versions"], one["missing"] = one["versions"] | other["versions"], one["missing"] | other["missing"]
-        cases = {case["id"]: case for case in one["cases"]} | {case["id"]: case for case in other["cases"]}
+        cases = {(case["workload"], case["id"]): case for case in [*one["cases"], *other["cases"]]}
         again = {(record["case"], record["framework"]) for record in other["records"]}
         kept = [record for record in one["records"] if (record["case"], record["framework"]) not in again]
         one |= {"cases": list(cases.values()), "records": kept + other["records"]}

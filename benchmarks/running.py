@@ -83,10 +83,11 @@ def run(
         keep: Is given what there is after each case in each framework, as a long run may be broken off.
     """
     results = Results(machine(), cases=list(cases))
+    once = list({case.id: case for case in cases}.values())  # what two workloads have is measured once
     truths: dict[str, Truth] = {}
     for framework in frameworks:
         process: Process | None = None
-        for number, case in enumerate(cases, 1):
+        for number, case in enumerate(once, 1):
             try:
                 if process is None:
                     process = Process(framework, processors(), module=MODULE)
@@ -95,10 +96,10 @@ def run(
                 if case.id not in truths:
                     truths[case.id] = truth(case)
                 records: list[Record] = process.ask(Job(case, truths[case.id], seconds, quick), TIMEOUT)
-                say(f"{framework} {number}/{len(cases)}: {case.id}")
+                say(f"{framework} {number}/{len(once)}: {case.id}")
             except WorkerDiedError as error:
                 records = [Record(case.id, framework, "process", "metaspec", problem=str(error))]
-                say(f"{framework} {number}/{len(cases)}: {case.id}: {error}")
+                say(f"{framework} {number}/{len(once)}: {case.id}: {error}")
                 if process is not None:
                     process.close()
                 process = None

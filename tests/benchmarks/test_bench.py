@@ -232,6 +232,20 @@ def test_several_runs_are_joined():
         document.joined([first, second])
 
 
+def test_what_two_workloads_have_is_measured_once_and_told_in_both():
+    said = []
+    same = replace(TINY, workload="k64")
+    results = running.run([TINY, same], ["numpy"], seconds=0, quick=True, say=said.append).as_json()
+    assert [case["workload"] for case in results["cases"]] == ["W1", "k64"]
+    assert len(said) == 1
+    forms = [record["form"] for record in results["records"]]
+    assert len(forms) == len(set(forms))
+    apart = [results | {"cases": [case]} for case in results["cases"]]
+    assert document.joined(apart)["cases"] == results["cases"]
+    assert "### Sinusoid network" in document.markdown(results)
+    assert "### Long inner loops" in document.markdown(results)
+
+
 def test_figures_are_kept_as_they_come(monkeypatch):
     """A run that is broken off leaves what it had measured."""
     kept = []

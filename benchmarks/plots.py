@@ -1,16 +1,23 @@
-"""Time and peak memory against K, tasks and parameters, as SVG."""
+"""Time and peak memory against K, tasks and parameters, as SVG: a row of plots for each framework."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from metaspec.errors import LibraryMissingError
 
 Json = dict[str, Any]
+Points = list[tuple[int, Json]]
 
 AXES = {"steps": "inner steps K", "tasks": "tasks", "parameters": "parameters"}
-COLOURS = {"numpy": "#4477aa", "torch": "#ee6677", "jax": "#228833", "tensorflow": "#aa7700"}
-STYLES = ("-", "--", ":", "-.")
+OURS = {
+    "metaspec": ("black", "-"),
+    "metaspec, native": ("black", "--"),
+    "metaspec, recompute": ("black", "-."),
+    "metaspec, sqrt": ("black", ":"),
+    "metaspec, eager": ("grey", "-"),
+}
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa7700", "#aa3377", "#66ccee", "#999933")
+MARKERS = "osD^vPX"
 
 
 def draw(results: Json, folder: Path) -> list[Path]:
@@ -31,7 +38,7 @@ def draw(results: Json, folder: Path) -> list[Path]:
             cases = [case for case in results["cases"] if case["x_axis"] == axis]
             if len(cases) > 1:
                 file = folder / f"performance-{axis}.svg"
-                _figure(results, cases, axis, file)
+                _figure(results, sorted(cases, key=lambda case: case[axis]), axis, file)
                 drawn.append(file)
     return drawn
 
@@ -39,38 +46,43 @@ def draw(results: Json, folder: Path) -> list[Path]:
 def _figure(results: Json, cases: list[Json], axis: str, file: Path) -> None:
     import matplotlib.pyplot as plt
 
-    canvas, (times, peaks) = plt.subplots(1, 2, figsize=(9.5, 5.2))
-    for framework, form, number, points in _lines(results, cases, axis):
-        label = form if form.startswith(framework) else f"{framework}: {form}"
-        look: Json = {
-            "color": COLOURS.get(framework, "black"),
-            "linestyle": STYLES[number % len(STYLES)],
-            "label": label,
-        }
-        look |= {"marker": "o", "markersize": 3, "linewidth": 1.2}
-        times.plot([x for x, record in points], [1e3 * record["median"] for _, record in points], **look)
-        with_peak = [(x, record["peak"] / 2**20) for x, record in points if record["peak"]]
-        peaks.plot([x for x, _ in with_peak], [y for _, y in with_peak], **look)
-    for plot, title in ((times, "ms a call"), (peaks, "peak memory, MiB")):
-        plot.set(xscale="log", yscale="log", xlabel=AXES[axis], title=title)
-        plot.grid(visible=True, which="major", linewidth=0.4, alpha=0.5)
-    handles, labels = times.get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="lower center", ncols=3, frameon=False, fontsize=7.5)
-    canvas.tight_layout(rect=(0, 0.06 + 0.033 * -(-len(labels) // 3), 1, 1))
+    lines = {framework: _lines(results, cases, axis, framework) for framework in results["versions"]}
+    shown = {framework: forms for framework, forms in lines.items() if forms}
+    canvas, rows = plt.subplots(len(shown), 2, figsize=(9.5, 3.1 * len(shown)), squeeze=False, layout="constrained")
+    for (framework, forms), (times, peaks) in zip(shown.items(), rows, strict=True):
+        rivals = [form for form in forms if form not in OURS]
+        for form, points in forms.items():
+            look = _look(form, rivals)
+            times.plot([x for x, record in points], [1e3 * record["median"] for _, record in points], **look)
+            with_peak = [(x, record["peak"] / 2**20) for x, record in points if record["peak"]]
+            peaks.plot([x for x, _ in with_peak], [y for _, y in with_peak], **look)
+        for plot, title in ((times, f"{framework}: ms a call"), (peaks, f"{framework}: peak memory, MiB")):
+            plot.set(xscale="log", yscale="log", xlabel=AXES[axis], title=title)
+            plot.set_xticks([case[axis] for case in cases], [f"{case[axis]:,}" for case in cases])
+            plot.minorticks_off()
+            plot.grid(visible=True, linewidth=0.4, alpha=0.5)
+        peaks.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=7.5)
     canvas.patch.set_facecolor("white")
     canvas.savefig(file, metadata={"Date": None})
     plt.close(canvas)
 
 
-def _lines(results: Json, cases: list[Json], axis: str) -> Iterator[tuple[str, str, int, list[tuple[int, Json]]]]:
-    """Framework, form, its number within the framework, and its points; forms with one point are no line."""
-    for framework in results["versions"]:
-        lines: dict[str, list[tuple[int, Json]]] = {}
-        for case in cases:
-            for record in results["records"]:
-                here = record["case"] == case["id"] and record["framework"] == framework
-                if here and record["rounds"] and record["kind"] != "limit":
-                    lines.setdefault(record["form"], []).append((case[axis], record))
-        shown = [(form, points) for form, points in lines.items() if len(points) > 1]
-        for number, (form, points) in enumerate(shown):
-            yield framework, form, number, points
+def _look(form: str, rivals: list[str]) -> Json:
+    """Ours black or grey, its modes told apart by dashes; each rival a colour and a mark."""
+    if form in OURS:
+        colour, dashes = OURS[form]
+        return {"label": form, "color": colour, "linestyle": dashes, "linewidth": 1.8}
+    number = rivals.index(form)
+    mark = {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
+    return {"label": form, "color": COLOURS[number % len(COLOURS)], "linewidth": 1.0, **mark}
+
+
+def _lines(results: Json, cases: list[Json], axis: str, framework: str) -> dict[str, Points]:
+    """The points of each form in a framework; forms with one point are no line."""
+    lines: dict[str, Points] = {}
+    for case in cases:
+        for record in results["records"]:
+            here = record["case"] == case["id"] and record["framework"] == framework
+            if here and record["rounds"] and record["kind"] != "limit":
+                lines.setdefault(record["form"], []).append((case[axis], record))
+    return {form: points for form, points in lines.items() if len(points) > 1}

@@ -202,7 +202,8 @@ def test_document_gets_tables_and_plots(tmp_path):
     assert "numpy, gone: not installed: gone" in text
     assert "![time and memory against steps](performance-steps.svg)" in text
     svg = (tmp_path / "performance-steps.svg").read_text()
-    assert "numpy: rival" in svg
+    assert "numpy: ms a call" in svg
+    assert ">rival<" in svg
     assert "inner steps K" in svg
     document.write(some_results(), page)
     assert (tmp_path / "performance-steps.svg").read_text() == svg

@@ -8,7 +8,7 @@ from metaspec.algorithm import Algorithm
 from metaspec.arrays import computing, plain_leaves, wide_format
 from metaspec.batching import chosen_chunk, over_tasks
 from metaspec.checks import check_choice, checked_integer
-from metaspec.choice import backend_context, chosen_backend, resolve
+from metaspec.choice import active, chosen_backend, resolve
 from metaspec.errors import InvalidTypeError
 from metaspec.protocol import Backend
 from metaspec.task import MetaGradient, Task, Tree
@@ -240,15 +240,20 @@ def compile(
                 recent = found[0]
                 seen[_kinds(recent, args)] = found
         B, wide = found
-        with backend_context(B), B.working(wide):
-            return compiled[B](*B.detach(args))
+        token = active.set(B)
+        try:
+            with B.working(wide):
+                return compiled[B](*B.detach(args))
+        finally:
+            active.reset(token)
 
     return call
 
 
 def _kinds(B: Backend, args: Tree) -> Any:
     """What the backend and the widest format of these arguments follow from."""
-    return (chosen_backend(), *[(type(leaf), getattr(leaf, "dtype", None)) for leaf in B.tree_flatten(args)[0]])
+    leaves = B.tree_flatten(args)[0]
+    return (chosen_backend(), *map(type, leaves), *[getattr(leaf, "dtype", None) for leaf in leaves])
 
 
 def _enter(backend: str | Backend | None, params: Tree) -> tuple[Backend, Tree]:

@@ -25,7 +25,8 @@ from metaspec.registry import owner_of, registration_of, registrations
 VARIABLE = "METASPEC_BACKEND"
 
 _chosen: str | Backend | None = os.environ.get(VARIABLE) or None
-_active: ContextVar[str | Backend | None] = ContextVar("metaspec_backend", default=None)
+active: ContextVar[str | Backend | None] = ContextVar("metaspec_backend", default=None)
+"""What `backend_context` chose; `compile` sets it by itself, in a third of the time."""
 
 
 @cache
@@ -68,8 +69,8 @@ def _instance(backend: Any) -> Backend:
 
 def chosen_backend() -> str | Backend | None:
     """What `backend_context`, `set_backend` or METASPEC_BACKEND chose, in this order; None where nothing did."""
-    active = _active.get()
-    return _chosen if active is None else active
+    choice = active.get()
+    return _chosen if choice is None else choice
 
 
 def set_backend(backend: str | Backend | None) -> None:
@@ -88,11 +89,11 @@ def set_backend(backend: str | Backend | None) -> None:
 def backend_context(backend: str | Backend) -> Iterator[Backend]:
     """Choose a backend within a `with` block, for this thread or asyncio task alone."""
     instance = get_backend(backend)
-    token = _active.set(backend)
+    token = active.set(backend)
     try:
         yield instance
     finally:
-        _active.reset(token)
+        active.reset(token)
 
 
 def resolve(backend: str | Backend | None, leaves: list[Any], what: str = "params") -> Backend:

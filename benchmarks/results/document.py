@@ -58,8 +58,8 @@ The computation: the compiled outer step on tasks that lie ready. The rest of a 
 which has a processor to itself only where there are two), converting them, the rate, the record. Both take turns in one
 process; median (quartiles) of {rounds} rounds. Sinusoids are the smallest problem there is, 25 tasks with networks of
 1,761 parameters; digits are 8 tasks, 5-way 1-shot, with a convolutional network of 16 filters; Omniglot is `metaspec
-train omniglot` as it stands. Making the tasks and handing them over takes a tenth to a third of a millisecond, so its
-share is large where a step takes no longer than one.
+train omniglot` as it stands. Making the tasks and handing them over takes a tenth to a third of a millisecond by
+itself, and up to one beside a computation that wants both processors: a large share where a step takes no longer.
 
 {steps}
 """

@@ -57,9 +57,9 @@ def run(store: Store, say: Callable[[str], None], steps: int, data: Path | None)
             say(f"{status.name}, {experiment}: {store.find(of)}")
 
 
-def measured(backend: str, experiment: str, steps: int, *data: str) -> Row:
+def measured(backend: str, experiment: str, steps: int, data: str | None = None) -> Row:
     """Both times, and, with `steps` beyond EARLY, the memory in use after EARLY steps and at the end."""
-    where = dict(zip(("data",), data, strict=False))
+    where = {} if data is None else {"data": data}
     settled = effective({"experiment": experiment, "backend": backend, **EXPERIMENTS[experiment], **where})
     training, bare = outer_steps(settled, experiment_of(settled)), _bare(settled)
     for stream in (training, bare):

@@ -31,7 +31,7 @@ class _Everywhere:
 @fault(interface)
 def context_of_all_threads(patch: Patch) -> None:
     """`backend_context` chooses for every thread."""
-    patch(choice, "_active", _Everywhere())
+    patch(choice, "active", _Everywhere())
 
 
 @fault(interface)
@@ -65,7 +65,7 @@ def environment_before_set_backend(patch: Patch) -> None:
     of_the_environment, original = choice._chosen, choice.chosen_backend
 
     def chosen_backend() -> Any:
-        active = choice._active.get()
+        active = choice.active.get()
         return (of_the_environment or original()) if active is None else active
 
     rebind(patch, original, chosen_backend)

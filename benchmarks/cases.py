@@ -13,6 +13,7 @@ from metaspec.nn import MLP, ConvNet
 from metaspec.task import Task, Tree
 
 DTYPE = "float32"
+LONG = 16  # inner steps: straight code of more is left to no compiler of machine code, which takes half an hour for it
 WAYS, QUERIES, SIDE = 5, 75, 28
 
 

@@ -19,17 +19,15 @@ def _torch() -> list[Form]:
 
 
 def _jax() -> list[Form]:
-    import jax
-
     from metaspec.benchmarks.rivals import jax_native
 
-    return [*ours.forms("jax", jax.block_until_ready), *jax_native.forms()]
+    return [*ours.forms("jax", waiting("jax")), *jax_native.forms()]
 
 
 def _tensorflow() -> list[Form]:
     from metaspec.benchmarks.rivals import tensorflow_native
 
-    return [*ours.forms("tensorflow", tensorflow_native.finished), *tensorflow_native.forms()]
+    return [*ours.forms("tensorflow", waiting("tensorflow")), *tensorflow_native.forms()]
 
 
 RIVALS: dict[str, Callable[[], list[Form]]] = {
@@ -38,6 +36,19 @@ RIVALS: dict[str, Callable[[], list[Form]]] = {
     "jax": _jax,
     "tensorflow": _tensorflow,
 }
+
+
+def waiting(backend: str) -> ours.Wait:
+    """What makes sure that a computation of this framework is done."""
+    if backend == "jax":
+        import jax
+
+        return jax.block_until_ready
+    if backend == "tensorflow":
+        from metaspec.benchmarks.rivals import tensorflow_native
+
+        return tensorflow_native.finished
+    return lambda found: found
 
 
 def forms(backend: str) -> list[Form]:

@@ -15,6 +15,7 @@ from metaspec.benchmarks.truth import Truth
 TURN_SECONDS = 0.03  # seconds that a form gets at a time; at least one call
 LEAST, MOST = 5, 40  # rounds
 SLOW = 1.0  # seconds of a call from which on there are no more rounds than the least
+VERY_SLOW = 10.0  # from which on there is one: noise is no longer what it is about
 
 
 @dataclass
@@ -121,7 +122,7 @@ def _take_turns(running: list[Turn], seconds: float) -> None:
 
 
 def _rounds(warm: float, seconds: float) -> int:
-    if seconds == 0:
+    if seconds == 0 or warm >= VERY_SLOW:
         return 1
     if warm >= SLOW:
         return LEAST

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 import metaspec as ms
+from metaspec.api import Tier
 from metaspec.batching import chosen_chunk, over_tasks
-from metaspec.benchmarks.cases import Case
+from metaspec.benchmarks.cases import LONG, Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.chain import CHECKPOINTS
 from metaspec.protocol import Backend
@@ -16,7 +17,6 @@ from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import add_scaled
 
 GRADIENTS = 4
-LONG = 16  # inner steps from which on the modes of checkpoint= are measured apart
 
 Wait = Callable[[Any], Any]
 """Returns its argument once it is computed."""
@@ -31,9 +31,9 @@ def forms(backend: str, wait: Wait = lambda x: x, *, native: bool = False) -> li
         native: Whether `tier="native"` is another form here.
     """
     found = [
-        Form("metaspec", "metaspec", partial(_compiled, backend, wait, "none", None)),
+        Form("metaspec", "metaspec", partial(_compiled, backend, wait, "none", "default")),
         *(
-            Form(f"metaspec, {mode}", "metaspec", partial(_compiled, backend, wait, mode, None))
+            Form(f"metaspec, {mode}", "metaspec", partial(_compiled, backend, wait, mode, "default"))
             for mode in CHECKPOINTS
             if mode != "none"
         ),
@@ -48,22 +48,32 @@ def forms(backend: str, wait: Wait = lambda x: x, *, native: bool = False) -> li
     return found
 
 
-def _compiled(backend: str, wait: Wait, checkpoint: str, tier: Any, case: Case) -> Built | None:
+def chunked(backend: str, wait: Wait, chunk: int) -> Form:
+    """Compiled, `chunk` tasks at a time."""
+
+    def build(case: Case) -> Built:
+        return _built(backend, wait, case, ms.compile(_step(case, "none", chunk)))
+
+    return Form(f"{chunk} at a time", "metaspec", build)
+
+
+def _compiled(backend: str, wait: Wait, checkpoint: str, tier: Tier, case: Case) -> Built | None:
     if checkpoint != "none" and (case.steps < LONG or case.solver_steps is not None):
         return None
-    step = _step(case, checkpoint)
-    return _built(backend, wait, case, ms.compile(step) if tier is None else ms.compile(step, tier=tier))
+    if tier == "native" and case.steps > LONG:
+        return None
+    return _built(backend, wait, case, ms.compile(_step(case, checkpoint), tier=tier))
 
 
 def _eager(backend: str, wait: Wait, case: Case) -> Built | None:
     return None if case.steps > LONG else _built(backend, wait, case, _step(case, "none"))
 
 
-def _step(case: Case, checkpoint: str) -> Callable[[Tree, Task], Any]:
+def _step(case: Case, checkpoint: str, chunk: int | None = None) -> Callable[[Tree, Task], Any]:
     algo, loss = case.algorithm(checkpoint), case.network.loss
 
     def step(params: Tree, tasks: Task) -> Any:
-        r = ms.batch_meta_gradient(algo, loss, params, tasks)
+        r = ms.batch_meta_gradient(algo, loss, params, tasks, chunk_size=chunk)
         return r.delta, r.query_loss
 
     return step

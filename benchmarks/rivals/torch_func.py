@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.func import functional_call, grad_and_value, vjp, vmap
 
-from metaspec.benchmarks.cases import Case
+from metaspec.benchmarks.cases import LONG, Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.benchmarks.rivals.torch_model import Model, model
 
@@ -24,8 +24,8 @@ def forms() -> list[Form]:
 
 
 def _build(compiled: bool, case: Case) -> Built | None:
-    if compiled and case.steps > 16:
-        return None  # straight code: it compiles for half an hour
+    if compiled and case.steps > LONG:
+        return None
     m = model(case)
     params = {name: leaf.detach() for name, leaf in m.module.named_parameters()}
     loss = _loss(m)

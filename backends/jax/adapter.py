@@ -14,7 +14,7 @@ from metaspec.protocol import Backend, LoopKind
 from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
-BATCH_BYTES = 1 << 20  # measured on CPUs: docs/performance.md
+BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
 # Up to this many steps a loop that keeps what the walk back needs is compiled as straight code, which runs faster and
 # compiles slower. A loop that keeps its last state alone is the faster form: straight, conjugate gradients took three
 # times as long.

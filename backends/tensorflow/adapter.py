@@ -16,7 +16,7 @@ from metaspec.protocol import Backend, LoopKind
 from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
-BATCH_BYTES = 1 << 20  # measured on CPUs: docs/performance.md
+BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
 ARRAYS = (tf.Tensor, tf.Variable)
 UNROLL = 10  # up to this many steps a loop is compiled as straight code, which runs faster and compiles slower
 UNROLL_SOLVE = 40  # a vectorised linearisation asks for shapes, which XLA does not know in a loop that it enters

@@ -8,14 +8,16 @@ from contextlib import suppress
 from typing import Any
 
 import torch
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Interpreter
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.passes.split_module import split_module
 
 from metaspec.backends.torch.simplifying import simplify
 from metaspec.errors import MutationError
 from metaspec.task import Array
 
 LOG = logging.getLogger("metaspec")
+PIECE = 500  # operations in one TorchScript program: the time to make one grows with their square
 
 
 def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
@@ -45,8 +47,31 @@ def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[...,
     with torch.no_grad(), suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # where it is gone one day Python's does the same
         if all(x.device.type == "cpu" for x in arrays):
-            return torch.no_grad()(torch.jit.trace(graph, tuple(x.detach() for x in arrays), check_trace=False))
+            return torch.no_grad()(_scripted(graph, tuple(x.detach() for x in arrays)))
     return torch.no_grad()(graph)
+
+
+def _scripted(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
+    """The graph as one TorchScript program, or as several, called in turn."""
+    nodes = {node: number for number, node in enumerate(graph.graph.nodes)}
+    if len(nodes) <= PIECE:
+        return _traced(graph, arrays)
+    pieces = split_module(graph, None, lambda node: nodes[node] // PIECE)
+    _Scripting(pieces).run(*arrays)
+    return pieces
+
+
+class _Scripting(Interpreter):  # type: ignore[misc]  # PyTorch leaves it untyped
+    """Puts a program in the place of each piece, as soon as its arguments are known."""
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        program = _traced(self.fetch_attr(target), args)
+        setattr(self.module, target, program)
+        return program(*args)
+
+
+def _traced(module: Callable[..., Any], arrays: tuple[Array, ...]) -> Any:
+    return torch.jit.trace(module, arrays, check_trace=False)
 
 
 def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:

@@ -110,3 +110,26 @@ def test_without_torchscript_python_replays(monkeypatch):
     monkeypatch.setattr(torch.jit, "trace", gone)
     slow = compiling.replayed(lambda x: (x.sin() @ x.t(),), [x])
     assert torch.equal(fast(x)[0], slow(x)[0])
+
+
+def test_long_recordings_are_several_programs_with_the_same_bits(monkeypatch):
+    scripted = []
+    trace = torch.jit.trace
+
+    def counted(module, arrays, **options):
+        scripted.append(module)
+        return trace(module, arrays, **options)
+
+    def long(x, y):
+        for i in range(20):
+            x = torch.tanh(x @ y + i)
+        return x, x.t(), y
+
+    x, y = numbers(3, 3), numbers(3, 3)
+    wanted = [long(*pair) for pair in ((x, y), (y, x))]
+    monkeypatch.setattr(torch.jit, "trace", counted)
+    monkeypatch.setattr(compiling, "PIECE", 7)
+    f = compiling.replayed(long, [x, y])
+    assert len(scripted) > 5
+    for pair, results in zip(((x, y), (y, x)), wanted, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(f(*pair), results, strict=True))

@@ -15,6 +15,7 @@ from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
 BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
+EAGER_BYTES = 32 << 20  # outside of jit an operation's call costs far more than what it computes
 # Up to this many steps a loop that keeps what the walk back needs is compiled as straight code, which runs faster and
 # compiles slower. A loop that keeps its last state alone is the faster form: straight, conjugate gradients took three
 # times as long.
@@ -118,7 +119,9 @@ class JaxBackend(Backend):
         return jax.vmap(f)
 
     def batch_bytes(self, params: Tree) -> int | None:
-        return BATCH_BYTES if jax.default_backend() == "cpu" else None
+        if jax.default_backend() != "cpu":
+            return None
+        return EAGER_BYTES if self.unrolled() is None else BATCH_BYTES
 
     def scan(
         self,

@@ -67,6 +67,20 @@ def test_the_rule_is_what_is_computed(monkeypatch):
         assert sizes == [3, 2, 4, 1]
 
 
+def test_jax_takes_many_tasks_at_once_where_calls_are_dear():
+    jax = pytest.importorskip("jax")
+    if jax.default_backend() != "cpu":
+        pytest.skip("the rule is one of processors: an accelerator takes all tasks at once")
+    B = ms.get_backend("jax")
+    params = {"w": jax.numpy.zeros((512, 512), "float32")}
+    chunks = []
+    look = lambda params: chunks.append(chosen_chunk(B, params, 16)) or params  # noqa: E731
+    look(params)
+    jax.vmap(look)({"w": jax.numpy.zeros((2, 512, 512), "float32")})
+    jax.jit(look)(params)
+    assert chunks == [16, 16, 1]
+
+
 @pytest.mark.parametrize("size", [0, -1])
 def test_chunks_hold_a_task_at_least(size):
     params, task = mlp()

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from metaspec.benchmarks.plots import draw
-from metaspec.benchmarks.tables import HEADINGS, LEGEND, cells, rows
-from metaspec.errors import InvalidArgumentError
+from metaspec.benchmarks.tables import HEADINGS, LEGEND, cells, processor, rows
+from metaspec.errors import InvalidArgumentError, MetaspecError
+from metaspec.files import atomic_writer
 
+KEYS = ("metaspec", "dtype", "machine", "versions", "missing", "cases", "records")
 BEGIN, END = "<!-- bench -->", "<!-- end of bench -->"
 TITLES = {
     "W1": "Sinusoid network",
@@ -31,13 +33,35 @@ def write(results: dict[str, Any], document: Path) -> None:
         InvalidArgumentError: It has no place for them.
         LibraryMissingError: matplotlib is not installed.
     """
-    before, begin, rest = document.read_text().partition(BEGIN)
+    try:
+        before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"{document}: expected a Markdown document that can be read; {error}") from error
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise InvalidArgumentError(f"{document}: expected the marks {BEGIN} and {END} around the figures")
     plots = draw(results, document.parent)
     pictures = [f"![time and memory against {file.stem.partition('-')[2]}]({file.name})" for file in plots]
-    document.write_text("\n".join([before + BEGIN, markdown(results), *pictures, "", END + after]))
+    with atomic_writer(document) as stream:
+        stream.write("\n".join([before + BEGIN, markdown(results), *pictures, "", END + after]).encode())
+
+
+def read(source: Path) -> dict[str, Any]:
+    """A run as `metaspec bench --json` wrote it.
+
+    Raises:
+        InvalidArgumentError: It is not there, or something else.
+    """
+    try:
+        run = json.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidArgumentError(f"{source}: expected what `metaspec bench --json FILE` writes; {error}") from error
+    lacking = [name for name in KEYS if not isinstance(run, dict) or name not in run]
+    if lacking:
+        raise InvalidArgumentError(
+            f"{source}: expected what `metaspec bench --json FILE` writes; it has no {', '.join(lacking)}"
+        )
+    return run
 
 
 def joined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -66,10 +90,9 @@ def joined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def markdown(results: dict[str, Any]) -> str:
     """The tables, a heading for each workload; series are for plots."""
-    machine = results["machine"]
     versions = {name: version for found in results["versions"].values() for name, version in found.items()}
     lines = [
-        f"{machine['processor']}, {machine['cores']} cores; Python {machine['python']}, "
+        f"{processor(results)}; Python {results['machine']['python']}, "
         + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
         + f"; {results['dtype']}.",
         "",
@@ -91,10 +114,13 @@ def markdown(results: dict[str, Any]) -> str:
 
 def main() -> None:
     """Take files of `metaspec bench --json` and a document."""
-    *sources, document = sys.argv[1:]
-    if not sources:
-        raise SystemExit(__doc__)
-    write(joined([json.loads(Path(source).read_text()) for source in sources]), Path(document))
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    *sources, document = map(Path, sys.argv[1:])
+    try:
+        write(joined([read(source) for source in sources]), document)
+    except MetaspecError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

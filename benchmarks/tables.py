@@ -101,6 +101,12 @@ def mebibytes(count: int | None) -> str:
     return "–" if count is None else f"{count / 2**20:.3g}"
 
 
+def processor(results: Json) -> str:
+    """Where a run took place: the processor and how many cores of it."""
+    machine = results["machine"]
+    return f"{machine['processor']}, {machine['cores']} core{'' if machine['cores'] == 1 else 's'}"
+
+
 HEADINGS = ("", "form", "time", "±", "of ours", "of limit", "MiB", "first")
 
 

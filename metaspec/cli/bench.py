@@ -77,7 +77,7 @@ def _names(given: list[str] | None) -> list[str]:
 
 
 def _print(console: Console, results: dict[str, Any], say: Callable[[str], None]) -> None:
-    from metaspec.benchmarks.tables import HEADINGS, LEGEND, cells, rows
+    from metaspec.benchmarks.tables import HEADINGS, LEGEND, cells, processor, rows
 
     for case in results["cases"]:
         table = Table(title=case["id"], title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -93,8 +93,7 @@ def _print(console: Console, results: dict[str, Any], say: Callable[[str], None]
             if row.problem is not None:
                 say(f"{row.framework}, {row.form}: {row.problem}")
     say(f"\n{LEGEND}\n")
-    machine = results["machine"]
-    say(f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, {results['dtype']}")
+    say(f"{processor(results)}, Python {results['machine']['python']}, {results['dtype']}")
     for framework, versions in results["versions"].items():
         say(f"{framework}: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
         for form, why in results["missing"][framework].items():

@@ -195,6 +195,7 @@ def test_document_gets_tables_and_plots(tmp_path):
     page.write_text(f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n")
     document.write(some_results(), page)
     text = page.read_text()
+    assert "\nP, 2 cores; Python 3, numpy 2; float32.\n" in text
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
@@ -210,6 +211,40 @@ def test_document_gets_tables_and_plots(tmp_path):
     page.write_text("no place")
     with pytest.raises(InvalidArgumentError, match="expected the marks"):
         document.write(some_results(), page)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (None, r"No such file"),
+        ('{"metaspec": ', r"Expecting value"),
+        ("[]", r"it has no metaspec, dtype, machine"),
+        ('{"records": []}', r"it has no metaspec, dtype, machine, versions, missing, cases$"),
+    ],
+    ids=["missing", "truncated", "list", "foreign"],
+)
+def test_document_refuses_what_is_no_run(source, said, tmp_path, monkeypatch):
+    file, page = tmp_path / "bench.json", tmp_path / "page.md"
+    if source is not None:
+        file.write_text(source)
+    page.write_text(f"{document.BEGIN}\nold\n{document.END}\n")
+    monkeypatch.setattr(sys, "argv", ["document", str(file), str(page)])
+    with pytest.raises(
+        SystemExit, match=rf"^error: {file}: expected what `metaspec bench --json FILE` writes; .*{said}"
+    ):
+        document.main()
+    assert "old" in page.read_text()
+
+
+def test_document_refuses_what_is_no_document(tmp_path, monkeypatch):
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps(some_results()))
+    monkeypatch.setattr(sys, "argv", ["document", str(file), str(tmp_path / "page.md")])
+    with pytest.raises(SystemExit, match=r"page.md: expected a Markdown document that can be read"):
+        document.main()
+    monkeypatch.setattr(sys, "argv", ["document"])
+    with pytest.raises(SystemExit, match=r"bench.json \[more.json"):
+        document.main()
 
 
 def test_several_runs_are_joined():

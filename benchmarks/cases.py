@@ -14,6 +14,8 @@ from metaspec.task import Task, Tree
 
 DTYPE = "float32"
 LONG = 16  # inner steps: straight code of more is left to no compiler of machine code, which takes half an hour for it
+FEW = 8  # tasks up to which a compiler is given each of them in turn, in straight code
+MANY = 100  # tasks beyond which a loop over them in Python is not worth the wait
 WAYS, QUERIES, SIDE = 5, 75, 28
 
 

@@ -36,7 +36,11 @@ def row(backend: str, case: Case, sizes: tuple[int, ...]) -> str:
     takes = chosen_chunk(ms.get_backend(backend), ms.asarray(case.params(), backend=backend), case.tasks)
     sizes = tuple(sorted({*sizes, takes}))
     forms = [ours.chunked(backend, waiting(backend), size) for size in sizes]
-    rounds = [record.rounds for record in measure(backend, forms, case, truth(case), SECONDS)]
+    records = list(measure(backend, forms, case, truth(case), SECONDS))
+    failed = [f"{record.form}: {record.problem}" for record in records if record.problem is not None]
+    if failed:
+        return f"| {backend} | {case.id} | {'; '.join(failed)} | {takes} | |"
+    rounds = [record.rounds for record in records]
     times = [median(times) for times in rounds]
     fastest = rounds[times.index(min(times))]
     over = median(a / b for a, b in zip(rounds[sizes.index(takes)], fastest, strict=False))

@@ -14,7 +14,7 @@ from metaspec.benchmarks.tables import HEADINGS, LEGEND, cells, processor, rows
 from metaspec.errors import InvalidArgumentError, MetaspecError
 from metaspec.files import atomic_writer
 
-KEYS = ("metaspec", "dtype", "machine", "versions", "missing", "cases", "records")
+KEYS = ("metaspec", "source", "dtype", "machine", "versions", "missing", "cases", "records")
 BEGIN, END = "<!-- bench -->", "<!-- end of bench -->"
 TITLES = {
     "W1": "Sinusoid network",
@@ -27,7 +27,7 @@ TITLES = {
 
 
 def write(results: dict[str, Any], document: Path) -> None:
-    """Put the tables and plots of a run into the document.
+    """Put the tables and plots of a run into the document, and the run itself beside it.
 
     Raises:
         InvalidArgumentError: It has no place for them.
@@ -42,6 +42,8 @@ def write(results: dict[str, Any], document: Path) -> None:
         raise InvalidArgumentError(f"{document}: expected the marks {BEGIN} and {END} around the figures")
     plots = draw(results, document.parent)
     pictures = [f"![time and memory against {file.stem.partition('-')[2]}]({file.name})" for file in plots]
+    with atomic_writer(document.with_suffix(".json")) as stream:
+        stream.write(json.dumps(results).encode() + b"\n")
     with atomic_writer(document) as stream:
         stream.write("\n".join([before + BEGIN, markdown(results), *pictures, "", END + after]).encode())
 
@@ -72,7 +74,7 @@ def joined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     one = dict(runs[0])
     for other in runs[1:]:
-        for name in ("metaspec", "dtype", "machine"):
+        for name in ("metaspec", "source", "dtype", "machine"):
             if other[name] != one[name]:
                 raise InvalidArgumentError(f"runs of different {name} in one document: {one[name]} and {other[name]}")
         differing = [k for k, v in other["versions"].items() if one["versions"].get(k, v) != v]

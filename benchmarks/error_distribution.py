@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from metaspec.conformance.errors import TOLERANCE
+
 DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- soak -->", "<!-- end of soak -->"
-TOLERANCE = 16.0
 COLOURS = {"numpy": "#4477aa", "torch": "#ee6677", "jax": "#228833", "tensorflow": "#ccbb44"}
 TOGETHER = 3  # bins of the soak in one of the plot
 SHOWN = 3.0  # of the histograms; the tails are in the lower row
@@ -84,4 +85,6 @@ def _plot(found: dict[str, Any], figure: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])

@@ -5,9 +5,9 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from metaspec.benchmarks.cases import Case
+from metaspec.benchmarks.cases import DTYPE, Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.benchmarks.memory import peak_bytes
 from metaspec.benchmarks.truth import Truth
@@ -16,6 +16,7 @@ TURN_SECONDS = 0.03  # seconds that a form gets at a time; at least one call
 LEAST, MOST = 5, 40  # rounds
 SLOW = 1.0  # seconds of a call from which on there are no more rounds than the least
 VERY_SLOW = 10.0  # from which on there is one: noise is no longer what it is about
+LOOKS = 6  # calls of which memory is looked at; of slow ones one
 
 
 @dataclass
@@ -59,7 +60,8 @@ class Turn(NamedTuple):
 def measure(framework: str, forms: list[Form], case: Case, truth: Truth, seconds: float) -> Iterator[Record]:
     """A record for each form that applies to the case.
 
-    Every form is built, called and held against the truth first; then all take turns, in every round each.
+    Every form is built, called and held against the truth first; then all take turns, in every round each. The last
+    result is held against the truth too: compilers may give another program after some calls.
 
     Args:
         framework: For the records.
@@ -85,7 +87,10 @@ def measure(framework: str, forms: list[Form], case: Case, truth: Truth, seconds
     usable = [turn for turn in running if turn.record.problem is None]
     _take_turns(usable, seconds)
     for turn in usable:
-        turn.record.peak = peak_bytes(turn.built.run)
+        turn.record.peak = peak_bytes(turn.built.run, 1 if turn.warm >= SLOW else LOOKS)
+        turn.record.problem = _problem(turn.built, turn.built.run(), truth) if turn.warm < VERY_SLOW else None
+        if turn.record.problem is not None:
+            turn.record.rounds.clear()
     yield from records
 
 
@@ -94,12 +99,19 @@ def _checked(record: Record, built: Built, truth: Truth) -> float:
     start = time.perf_counter()
     found = built.run()
     record.first = time.perf_counter() - start
-    if built.arrays is not None:
-        wrong = truth.problem(built.arrays(found))
-        record.problem = None if wrong is None else f"wrong: {wrong}"
+    record.problem = _problem(built, found, truth)
     start = time.perf_counter()
     built.run()
     return time.perf_counter() - start
+
+
+def _problem(built: Built, found: Any, truth: Truth) -> str | None:
+    if built.arrays is None:
+        return None
+    leaves = built.arrays(found)
+    others = sorted({str(leaf.dtype) for leaf in leaves.values()} - {DTYPE})
+    wrong = f"{', '.join(others)}, expected {DTYPE}" if others else truth.problem(leaves)
+    return None if wrong is None else f"wrong: {wrong}"
 
 
 def _take_turns(running: list[Turn], seconds: float) -> None:
@@ -111,7 +123,7 @@ def _take_turns(running: list[Turn], seconds: float) -> None:
                 continue
             run, calls = turn.built.run, max(1, round(TURN_SECONDS / max(turn.warm, 1e-6)))
             calls = calls if seconds else 1
-            if calls > 1:
+            if calls > 1 or (number == 0 and turn.warm < SLOW):
                 run()  # what the form before it left in the caches is not its own affair
             times = []
             for _ in range(calls):

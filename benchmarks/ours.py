@@ -4,19 +4,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 import metaspec as ms
 from metaspec.api import Tier
 from metaspec.batching import chosen_chunk, over_tasks
-from metaspec.benchmarks.cases import LONG, Case
+from metaspec.benchmarks.cases import LONG, MANY, Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.chain import CHECKPOINTS
-from metaspec.protocol import Backend
 from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import add_scaled
 
 GRADIENTS = 4
+PARTS = ("support", "query")
 
 Wait = Callable[[Any], Any]
 """Returns its argument once it is computed."""
@@ -38,14 +36,27 @@ def forms(backend: str, wait: Wait = lambda x: x, *, native: bool = False) -> li
             if mode != "none"
         ),
         Form("metaspec, eager", "metaspec", partial(_eager, backend, wait)),
-        Form("gradient, support", "limit", partial(_gradient, backend, wait, "support")),
-        Form("gradient, query", "limit", partial(_gradient, backend, wait, "query")),
+        *_gradients(backend, wait, "default"),
     ]
     if native:
-        found.append(
-            Form("metaspec, native", "metaspec", partial(_compiled, backend, wait, "none", "native"), slow=True)
-        )
+        compiled = partial(_compiled, backend, wait, "none", "native")
+        found += [Form("metaspec, native", "metaspec", compiled, slow=True), *_gradients(backend, wait, "native")]
     return found
+
+
+def _gradients(backend: str, wait: Wait, tier: Tier) -> list[Form]:
+    """Of both parts, as many tasks at once as metaspec takes and one at a time: the faster is the limit."""
+    ends = "" if tier == "default" else f", {tier}"
+    return [
+        Form(
+            f"gradient, {part}{', one at a time' if alone else ''}{ends}",
+            "limit",
+            partial(_gradient, backend, wait, part, tier, alone),
+            slow=tier == "native",
+        )
+        for part in PARTS
+        for alone in (False, True)
+    ]
 
 
 def chunked(backend: str, wait: Wait, chunk: int) -> Form:
@@ -87,24 +98,27 @@ def _built(backend: str, wait: Wait, case: Case, step: Callable[..., Any]) -> Bu
     )
 
 
-def _gradient(backend: str, wait: Wait, part: str, case: Case) -> Built | None:
-    """The gradient of each task at parameters of its own, several after one another, so that a call costs nothing."""
-    B = ms.get_backend(backend)
-    chunk = chosen_chunk(B, ms.asarray(case.params(), backend=backend), case.tasks)
-    own = {name: np.repeat(leaf[None], case.tasks, axis=0) for name, leaf in case.params().items()}
-    data = {"params": own, "batch": getattr(case.batch(), part)}
-    params, data = ms.asarray((case.params(), data), backend=backend)
+def _gradient(backend: str, wait: Wait, part: str, tier: Tier, alone: bool, case: Case) -> Built | None:
+    """The gradient of each task at parameters of its own, several after one another, so that a call costs nothing.
 
-    def one(B: Backend, task: Task) -> MetaGradient:
-        theta, batch = task.support["params"], task.support["batch"]
+    They are steps of descent from where all tasks start: parameters stay in the caches, as they do in adaptation.
+    """
+    B = ms.get_backend(backend)
+    params, data = ms.asarray((case.params(), getattr(case.batch(), part)), backend=backend)
+    chunk = chosen_chunk(B, params, case.tasks)
+    if alone and (chunk == 1 or case.tasks > MANY):
+        return None
+
+    def one(params: Tree, task: Task) -> MetaGradient:
+        theta = params
         for _ in range(GRADIENTS):
-            value, gradient = B.value_and_grad(case.network.loss)(theta, batch)
+            value, gradient = B.value_and_grad(case.network.loss)(theta, task.support)
             theta = add_scaled(B, theta, -case.lr, gradient)
         return MetaGradient(theta, value, None, None)  # type: ignore[arg-type]
 
     def all_of_them(params: Tree, data: Tree) -> Any:
-        r = over_tasks(B, partial(one, B), params, Task(data, None), case.tasks, chunk)
+        r = over_tasks(B, partial(one, params), params, Task(data, None), case.tasks, 1 if alone else chunk)
         return r.delta, r.query_loss
 
-    step = ms.compile(all_of_them)
+    step = ms.compile(all_of_them, tier=tier)
     return Built(lambda: wait(step(params, data)), None, work=GRADIENTS)

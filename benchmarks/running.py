@@ -4,12 +4,15 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import metaspec
 from metaspec.benchmarks.cases import DTYPE, Case
 from metaspec.benchmarks.measuring import Record
 from metaspec.benchmarks.messages import Job
+from metaspec.benchmarks.source import digest
 from metaspec.benchmarks.truth import Truth, truth
 from metaspec.conformance.process import Process, WorkerDiedError
 
@@ -25,6 +28,7 @@ class Results:
 
     Attributes:
         machine: Processor, cores, system, Python.
+        source: Which code was timed.
         versions: Of each framework and its rivals.
         missing: Rivals that are not installed.
         cases: Those that were measured.
@@ -32,6 +36,7 @@ class Results:
     """
 
     machine: dict[str, Any]
+    source: str = field(default_factory=digest)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     missing: dict[str, dict[str, str]] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
@@ -54,6 +59,7 @@ class Results:
         ]
         return {
             "metaspec": metaspec.__version__,
+            "source": self.source,
             "dtype": DTYPE,
             "machine": self.machine,
             "versions": self.versions,
@@ -85,28 +91,29 @@ def run(
     results = Results(machine(), cases=list(cases))
     once = list({case.id: case for case in cases}.values())  # what two workloads have is measured once
     truths: dict[str, Truth] = {}
-    for framework in frameworks:
-        process: Process | None = None
-        for number, case in enumerate(once, 1):
-            try:
-                if process is None:
-                    process = Process(framework, processors(), module=MODULE)
-                    ready: Any = process.hello()
-                    results.versions[framework], results.missing[framework] = ready.versions, ready.missing
-                if case.id not in truths:
-                    truths[case.id] = truth(case)
-                records: list[Record] = process.ask(Job(case, truths[case.id], seconds, quick), TIMEOUT)
-                say(f"{framework} {number}/{len(once)}: {case.id}")
-            except WorkerDiedError as error:
-                records = [Record(case.id, framework, "process", "metaspec", problem=str(error))]
-                say(f"{framework} {number}/{len(once)}: {case.id}: {error}")
-                if process is not None:
-                    process.close()
-                process = None
-            results.records += records
-            keep(results)
-        if process is not None:
-            process.close()
+    with TemporaryDirectory() as stored:  # empty, so that a first call compiles
+        for framework in frameworks:
+            process: Process | None = None
+            for number, case in enumerate(once, 1):
+                try:
+                    if process is None:
+                        process = Process(framework, processors(), module=MODULE, compilations=Path(stored))
+                        ready: Any = process.hello()
+                        results.versions[framework], results.missing[framework] = ready.versions, ready.missing
+                    if case.id not in truths:
+                        truths[case.id] = truth(case)
+                    records: list[Record] = process.ask(Job(case, truths[case.id], seconds, quick), TIMEOUT)
+                    say(f"{framework} {number}/{len(once)}: {case.id}")
+                except WorkerDiedError as error:
+                    records = [Record(case.id, framework, "process", "process", problem=str(error))]
+                    say(f"{framework} {number}/{len(once)}: {case.id}: {error}")
+                    if process is not None:
+                        process.close()
+                    process = None
+                results.records += records
+                keep(results)
+            if process is not None:
+                process.close()
     order = {case.id: number for number, case in enumerate(cases)}
     results.records.sort(key=lambda record: order[record.case])
     return results

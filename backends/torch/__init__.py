@@ -13,5 +13,6 @@ registration = Registration(
     capabilities=dict.fromkeys(("jvp", "hvp", "vmap", "compile"), NATIVE),
     models={"torch.nn": "metaspec.backends.torch.models:from_module"},
     optimizers={"torch.optim": "metaspec.backends.torch.optimizers:TorchOptimizer"},
+    shared_compilations={"TORCHINDUCTOR_CACHE_DIR": "{folder}/inductor"},
     auditing="metaspec.backends.torch.auditing:TorchModels",
 )

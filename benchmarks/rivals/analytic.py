@@ -1,4 +1,4 @@
-"""Hand-derived NumPy for perceptrons: the gradient and the R-operator (Pearlmutter 1994), all tasks in one batch.
+"""Hand-derived NumPy for perceptrons: the gradient and the R-operator (Pearlmutter 1994), batched over tasks.
 
 z_i = h_i W_i + b_i,  h_{i+1} = relu(z_i);   d_i the loss's derivative in z_i, R{.} the derivative along a direction V
 grad W_i = h_i' d_i,                 R{grad W_i} = R{h_i}' d_i + h_i' R{d_i}
@@ -7,6 +7,7 @@ d_{i-1} = (d_i W_i') [z_{i-1} > 0],  R{d_{i-1}} = (R{d_i} W_i' + d_i V_i') [z_{i
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 from metaspec.benchmarks.cases import Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.nn import MLP
+
+SMALL, LEAST = 1 << 20, 4  # bytes of parameters, and tasks, of a small batch
 
 Params = list[Any]  # W_0, b_0, W_1, b_1, ..., each with a leading axis over tasks; biases [T, 1, F]
 
@@ -31,22 +34,29 @@ class Kept:
 
 
 def forms() -> list[Form]:
-    """The one form."""
-    return [Form("NumPy, hand-derived, batched", "hand-written", _build)]
+    """All tasks in one batch, and in batches whose parameters fit the caches."""
+    return [
+        Form("NumPy, hand-derived, batched", "hand-written", partial(_build, False)),
+        Form("NumPy, hand-derived, in small batches", "hand-written", partial(_build, True)),
+    ]
 
 
-def _build(case: Case) -> Built | None:
-    if not isinstance(case.network, MLP):
+def _build(small: bool, case: Case) -> Built | None:
+    together = max(LEAST, SMALL // (4 * case.parameters)) if small else case.tasks
+    if not isinstance(case.network, MLP) or (small and together >= case.tasks):
         return None
     layers = range(len(case.network.sizes) - 1)
     start = case.params()
     flat: Params = [leaf for i in layers for leaf in (start[f"w{i}"][None], start[f"b{i}"][None, None])]
-    support, query = case.batch()
+    parts = [
+        tuple({name: leaf[i : i + together] for name, leaf in part.items()} for part in case.batch())
+        for i in range(0, case.tasks, together)
+    ]
     loss = _cross_entropy if case.network.classifier else _squares
     lr = np.float32(case.lr)
 
-    def maml() -> tuple[Params, Any]:
-        theta, path = [np.repeat(leaf, case.tasks, axis=0) for leaf in flat], []
+    def maml(support: Any, query: Any) -> tuple[Params, Any]:
+        theta, path = [np.repeat(leaf, len(support["x"]), axis=0) for leaf in flat], []
         for _ in range(case.steps):
             gradient, kept = _gradient(theta, support, loss)
             path.append(kept)
@@ -55,11 +65,11 @@ def _build(case: Case) -> Built | None:
         while path:
             product = _product(path.pop(), v)
             v = [a - lr * b for a, b in zip(v, product, strict=True)]
-        return [leaf.mean(axis=0) for leaf in v], last.losses.mean()
+        return v, last.losses
 
-    def imaml() -> tuple[Params, Any]:
+    def imaml(support: Any, query: Any) -> tuple[Params, Any]:
         strength = np.float32(case.regularization)
-        theta = [np.repeat(leaf, case.tasks, axis=0) for leaf in flat]
+        theta = [np.repeat(leaf, len(support["x"]), axis=0) for leaf in flat]
         for _ in range(case.steps):
             gradient, _ = _gradient(theta, support, loss)
             theta = [p - lr * (g + strength * (p - p0)) for p, g, p0 in zip(theta, gradient, flat, strict=True)]
@@ -70,7 +80,19 @@ def _build(case: Case) -> Built | None:
             return [a + h / strength for a, h in zip(v, _product(kept, v), strict=True)]
 
         x = _conjugate_gradients(matvec, b, case.solver_steps or 0)
-        return [leaf.mean(axis=0) for leaf in x], last.losses.mean()
+        return x, last.losses
+
+    algorithm = maml if case.solver_steps is None else imaml
+
+    def run() -> tuple[Params, Any]:
+        sums: Params = []
+        total = np.float32(0)
+        for support, query in parts:
+            gradient, losses = algorithm(support, query)
+            here = [leaf.sum(axis=0) for leaf in gradient]
+            sums = [a + b for a, b in zip(sums, here, strict=True)] if sums else here
+            total += losses.sum()
+        return [leaf / np.float32(case.tasks) for leaf in sums], total / np.float32(case.tasks)
 
     def arrays(found: Any) -> dict[str, Any]:
         values = found[0]
@@ -78,7 +100,7 @@ def _build(case: Case) -> Built | None:
             name: leaf for i in layers for name, leaf in ((f"w{i}", values[2 * i]), (f"b{i}", values[2 * i + 1][0]))
         }
 
-    return Built(maml if case.solver_steps is None else imaml, arrays)
+    return Built(run, arrays)
 
 
 def _gradient(params: Params, batch: Any, loss: Callable[..., Any]) -> tuple[Params, Kept]:

@@ -1,4 +1,4 @@
-"""Hand-written JAX: jit(vmap(grad)) through the unrolled loop, a map over tasks; iMAML, and jaxopt's."""
+"""Hand-written JAX: jit(grad) through the unrolled loop, over tasks in every way there is; iMAML, and jaxopt's."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,30 +7,35 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from metaspec.benchmarks.cases import Case
+from metaspec.benchmarks.cases import FEW, LONG, MANY, Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.nn import MLP, ConvNet
 
 OverTasks = Callable[[Callable[..., Any], Any], Any]
-LONG = 16  # inner steps beyond which the loop is a scan, as its documentation recommends where compiling takes long
+TOGETHER = 25  # tasks at a time of a map in batches
 
 
 def forms() -> list[Form]:
-    """Both ways over tasks, each compiled; jaxopt's implicit differentiation likewise."""
+    """Every way over tasks that suits the case; jaxopt's implicit differentiation likewise."""
     jaxopt = (("jaxopt", "jaxopt"),)
     return [
         Form("jax, jit(vmap(grad))", "hand-written", partial(_build, _vmap, _one)),
         Form("jax, jit(map(grad))", "hand-written", partial(_build, _map, _one)),
+        Form(f"jax, jit(map(grad)), {TOGETHER} at a time", "hand-written", partial(_build, _batches, _one)),
+        Form("jax, jit(grad) of the tasks in turn", "hand-written", partial(_build, _straight, _one)),
+        Form("jax, loop over jit(grad)", "hand-written", partial(_loop, _one)),
         Form("jaxopt, implicit, vmap", "library", partial(_build, _vmap, _jaxopt), jaxopt),
         Form("jaxopt, implicit, map", "library", partial(_build, _map, _jaxopt), jaxopt),
+        Form("jaxopt, implicit, loop over jit", "library", partial(_loop, _jaxopt), jaxopt),
     ]
 
 
 def _build(over_tasks: OverTasks, method: Callable[[Case, Any], Any], case: Case) -> Built | None:
-    loss = _perceptron(case.network) if isinstance(case.network, MLP) else _convolutional(case.network)
-    one = method(case, loss)
-    if one is None:
+    one = method(case, _loss(case))
+    if one is None or (over_tasks is _straight and case.tasks > FEW) or (over_tasks is _batches and case.tasks <= MANY):
         return None
+    if over_tasks is _vmap and method is _jaxopt and isinstance(case.network, ConvNet):
+        return None  # the solver that jaxopt calls fails under vmap where there are convolutions
     params, tasks = jax.tree.map(jnp.asarray, (case.params(), case.batch()))
 
     @jax.jit
@@ -49,11 +54,40 @@ def _map(f: Callable[..., Any], tasks: Any) -> Any:
     return jax.lax.map(f, tasks)
 
 
+def _batches(f: Callable[..., Any], tasks: Any) -> Any:
+    return jax.lax.map(f, tasks, batch_size=TOGETHER)
+
+
+def _straight(f: Callable[..., Any], tasks: Any) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(f, _apart(tasks)))
+
+
+def _apart(tasks: Any) -> list[Any]:
+    count = len(jax.tree.leaves(tasks)[0])
+    return [jax.tree.map(lambda leaf, t=t: leaf[t], tasks) for t in range(count)]
+
+
+def _loop(method: Callable[[Case, Any], Any], case: Case) -> Built | None:
+    """A compiled function of one task, called for each of them."""
+    found = method(case, _loss(case))
+    if found is None or case.tasks > MANY:
+        return None
+    params, tasks = jax.tree.map(jnp.asarray, (case.params(), tuple(case.batch())))
+    one, each = jax.jit(found), _apart(tasks)
+    mean = jax.jit(lambda rows: jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *rows))
+
+    def run() -> Any:
+        value, gradient = mean([one(params, *task) for task in each])
+        return jax.block_until_ready((gradient, value))
+
+    return Built(run, lambda found: jax.device_get(found[0]))
+
+
 def _descend(case: Case, gradient: Callable[[Any], Any], theta: Any) -> Any:
     def step(theta: Any, _: Any = None) -> tuple[Any, None]:
         return jax.tree.map(lambda p, g: p - case.lr * g, theta, gradient(theta)), None
 
-    if case.steps > LONG:
+    if case.steps > LONG:  # as JAX's documentation recommends where compiling takes long
         return jax.lax.scan(step, theta, None, length=case.steps)[0]
     for _ in range(case.steps):
         theta, _ = step(theta)
@@ -78,13 +112,33 @@ def _imaml(case: Case, loss: Any) -> Any:
 
         theta = _descend(case, jax.grad(proximal), params)
         value, b = jax.value_and_grad(loss)(theta, query)
-        _, product = jax.linearize(
-            jax.grad(proximal), theta
-        )  # H + lambda I: the same steps for A x = b and c A x = c b
-        scaled = jax.tree.map(lambda leaf: case.regularization * leaf, b)
-        return value, jax.scipy.sparse.linalg.cg(product, scaled, tol=0.0, maxiter=case.solver_steps)[0]
+        _, transposed = jax.vjp(lambda theta: jax.grad(loss)(theta, support), theta)  # H is symmetric
+
+        def matvec(v: Any) -> Any:
+            return jax.tree.map(lambda a, h: a + h / case.regularization, v, transposed(v)[0])
+
+        return value, _conjugate_gradients(matvec, b, case.solver_steps or 0)
 
     return solved
+
+
+def _conjugate_gradients(matvec: Callable[[Any], Any], b: Any, steps: int) -> Any:
+    """One product for each step; `jax.scipy.sparse.linalg.cg` takes another for its start, which is zero."""
+
+    def step(_: Any, state: Any) -> Any:
+        x, r, p, square = state
+        Ap = matvec(p)
+        alpha = square / _dot(p, Ap)
+        x = jax.tree.map(lambda a, c: a + alpha * c, x, p)
+        r = jax.tree.map(lambda a, c: a - alpha * c, r, Ap)
+        after = _dot(r, r)
+        return x, r, jax.tree.map(lambda a, c: a + (after / square) * c, r, p), after
+
+    return jax.lax.fori_loop(0, steps, step, (jax.tree.map(jnp.zeros_like, b), b, b, _dot(b, b)))[0]
+
+
+def _dot(x: Any, y: Any) -> Any:
+    return sum(jnp.sum(a * b) for a, b in zip(*map(jax.tree.leaves, (x, y)), strict=True))
 
 
 def _jaxopt(case: Case, loss: Any) -> Any:
@@ -110,6 +164,10 @@ def _jaxopt(case: Case, loss: Any) -> Any:
         return loss(solver.run(jax.lax.stop_gradient(params), params, support).params, query)
 
     return jax.value_and_grad(query_loss)
+
+
+def _loss(case: Case) -> Callable[[Any, Any], Any]:
+    return _perceptron(case.network) if isinstance(case.network, MLP) else _convolutional(case.network)
 
 
 def _perceptron(network: MLP) -> Callable[[Any, Any], Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from metaspec.benchmarks.cases import Case
+from metaspec.benchmarks.cases import FEW, LONG, MANY, Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.nn import MLP, ConvNet
 
@@ -16,6 +16,8 @@ def forms() -> list[Form]:
     return [
         Form("tf.function + XLA, vectorized_map", "hand-written", partial(_build, _vectorized, True)),
         Form("tf.function + XLA, map_fn", "hand-written", partial(_build, _mapped, True)),
+        Form("tf.function + XLA, the tasks in turn", "hand-written", partial(_build, _straight, True)),
+        Form("tensorflow, loop over tf.function + XLA", "hand-written", _loop),
         Form("tf.function, vectorized_map", "hand-written", partial(_build, _vectorized, False)),
         Form("tf.function, map_fn", "hand-written", partial(_build, _mapped, False)),
         Form("tensorflow, eager nested tapes", "hand-written", _eager),
@@ -23,10 +25,10 @@ def forms() -> list[Form]:
 
 
 def _build(over_tasks: Callable[..., Any], xla: bool, case: Case) -> Built | None:
-    if case.steps > 16:
-        return None  # straight code: tapes cannot go through a loop under XLA
     if isinstance(case.network, ConvNet) and over_tasks is _vectorized:
         return None  # filters of each task's own cannot be vectorized
+    if over_tasks is _straight and case.tasks > FEW:
+        return None
     one, params, tasks = _one(case), *_tensors(case)
 
     def mean(params: Any, tasks: Any) -> Any:
@@ -46,18 +48,32 @@ def _mapped(f: Callable[..., Any], tasks: Any, like: Any) -> Any:
     return tf.map_fn(f, tasks, fn_output_signature=kinds, parallel_iterations=2)
 
 
+def _straight(f: Callable[..., Any], tasks: Any, like: Any) -> Any:
+    return tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *map(f, _apart(tasks)))
+
+
+def _apart(tasks: Any) -> list[Any]:
+    count = len(tf.nest.flatten(tasks)[0])
+    return [tf.nest.map_structure(lambda leaf, t=t: leaf[t], tasks) for t in range(count)]
+
+
+def _loop(case: Case) -> Built | None:
+    """A compiled function of one task, called for each of them."""
+    return None if case.tasks > MANY else _each(case, tf.function(_one(case), jit_compile=True))
+
+
 def _eager(case: Case) -> Built | None:
-    if case.steps > 16 or case.tasks > 100:
-        return None
-    one, params, (support, query) = _one(case), *_tensors(case)
+    return None if case.steps > LONG or case.tasks > MANY else _each(case, _one(case))
+
+
+def _each(case: Case, one: Callable[..., Any]) -> Built:
+    params, tasks = _tensors(case)
+    each = _apart(tasks)
 
     def run() -> Any:
-        rows = [
-            one(params, *({name: leaf[t] for name, leaf in part.items()} for part in (support, query)))
-            for t in range(case.tasks)
-        ]
+        rows = [one(params, *task) for task in each]
         mean = {name: tf.add_n([row[0][name] for row in rows]) / case.tasks for name in params}
-        return mean, tf.add_n([row[1] for row in rows]) / case.tasks
+        return finished((mean, tf.add_n([row[1] for row in rows]) / case.tasks))
 
     return Built(run, lambda found: {name: leaf.numpy() for name, leaf in found[0].items()})
 
@@ -81,15 +97,22 @@ def _one(case: Case) -> Callable[..., Any]:
             value = loss(theta, batch)
         return tape.gradient(value, theta), value
 
+    def descended(theta: Any, batch: Any) -> Any:
+        def step(i: Any, theta: Any) -> Any:
+            g, _ = gradient(theta, batch)
+            return i + 1, {name: leaf - case.lr * g[name] for name, leaf in theta.items()}
+
+        if case.steps > LONG:  # straight code compiles for minutes; of a loop XLA must know the rounds
+            return tf.while_loop(lambda i, theta: i < case.steps, step, (0, theta), maximum_iterations=case.steps)[1]
+        for i in range(case.steps):
+            _, theta = step(i, theta)
+        return theta
+
     def maml(params: Any, support: Any, query: Any) -> Any:
         theta = {name: tf.identity(leaf) for name, leaf in params.items()}
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            adapted = theta
-            for _ in range(case.steps):
-                g, _ = gradient(adapted, support)
-                adapted = {name: leaf - case.lr * g[name] for name, leaf in adapted.items()}
-            value = loss(adapted, query)
+            value = loss(descended(theta, support), query)
         return tape.gradient(value, theta), value
 
     def imaml(params: Any, support: Any, query: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.func import functional_call, grad_and_value, vjp, vmap
 
-from metaspec.benchmarks.cases import LONG, Case
+from metaspec.benchmarks.cases import LONG, MANY, Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.benchmarks.rivals.torch_model import Model, model
 
@@ -93,7 +93,7 @@ def _dot(x: Any, y: Any) -> Any:
 
 
 def _loop(case: Case) -> Built | None:
-    if case.solver_steps is not None or case.tasks > 100:
+    if case.solver_steps is not None or case.tasks > MANY:
         return None
     m = model(case)
     loss = _loss(m)

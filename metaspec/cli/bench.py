@@ -1,6 +1,8 @@
 """`metaspec bench`."""
 
 import json
+import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,10 +52,12 @@ def bench(
     from metaspec.conformance.targets import resolved
     from metaspec.files import atomic_writer
 
-    cases = selected(_names(workload), quick=quick)
-    frameworks = resolved(_names(framework))
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise InvalidArgumentError(f"--json: there is no folder {json_file.absolute().parent}")
+    cases = selected(_names("--workload", workload), quick=quick)
+    frameworks = resolved(_names("--framework", framework))
+    if seconds is not None and not math.isfinite(seconds):
+        raise InvalidArgumentError(f"--seconds: expected a number of seconds, got {seconds}")
+    if json_file is not None:
+        _check_place(json_file)
     console = Console()
 
     def say(text: str) -> None:
@@ -68,12 +72,31 @@ def bench(
 
     results = run(cases, frameworks, seconds=each, quick=quick, say=say, keep=keep).as_json()
     _print(console, results, say)
-    failed = [record for record in results["records"] if record["kind"] == "metaspec" and record["problem"]]
+    failed = [
+        record for record in results["records"] if record["kind"] in ("metaspec", "process") and record["problem"]
+    ]
     raise typer.Exit(1 if failed else 0)
 
 
-def _names(given: list[str] | None) -> list[str]:
-    return [name for text in given or [] for name in text.split(",")]
+def _names(option: str, given: list[str] | None) -> list[str]:
+    names = [name.strip() for text in given or [] for name in text.split(",")]
+    for name in names:
+        if not name:
+            raise InvalidArgumentError(f"{option}: expected names joined by commas, got {','.join(given or [])!r}")
+        if names.count(name) > 1:
+            raise InvalidArgumentError(f"{option}: {name!r} is given twice")
+    return names
+
+
+def _check_place(file: Path) -> None:
+    """Before hours of measuring, not after."""
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise InvalidArgumentError(f"--json: there is no folder {folder}")
+    if file.is_dir():
+        raise InvalidArgumentError(f"--json: expected a file, {file} is a folder")
+    if not os.access(folder, os.W_OK):
+        raise InvalidArgumentError(f"--json: cannot write in {folder}")
 
 
 def _print(console: Console, results: dict[str, Any], say: Callable[[str], None]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from metaspec.benchmarks import cases, document, frameworks, running, tables
+from metaspec.benchmarks import cases, document, frameworks, ours, running, source, tables
 from metaspec.benchmarks.cases import Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.benchmarks.measuring import measure
@@ -22,13 +23,16 @@ TINY = Case("W1", MLP((1, 5, 5, 1)), tasks=3, steps=2, lr=0.01)
 TINY_CLASSIFIER = Case("W3", MLP((784, 6, 5), classifier=True), tasks=2, steps=2, lr=0.1)
 TINY_CONV = Case("W2", ConvNet(5, filters=3), tasks=2, steps=1, lr=0.1)
 IMPLICIT = replace(TINY, workload="imaml", steps=1, solver_steps=2)
+IMPLICIT_CLASSIFIER = replace(TINY_CLASSIFIER, workload="imaml", steps=1, solver_steps=2)
+IMPLICIT_CONV = replace(TINY_CONV, workload="imaml", solver_steps=2)
+CASES = (TINY, TINY_CLASSIFIER, TINY_CONV, IMPLICIT, IMPLICIT_CLASSIFIER, IMPLICIT_CONV)
 NEEDED = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
 COMPILED = [pytest.param(name, marks=pytest.mark.soak) for name in ("jax", "tensorflow")]  # half a minute each
 
 
 @pytest.fixture(scope="module")
 def truths():
-    return {case.id: truth(case) for case in (TINY, TINY_CLASSIFIER, TINY_CONV, IMPLICIT)}
+    return {case.id: truth(case) for case in CASES}
 
 
 @pytest.mark.parametrize("framework", ["numpy", "torch", *COMPILED])
@@ -50,13 +54,13 @@ def test_every_form_gives_the_same_and_gets_a_time(framework, truths):
         assert any(record.kind in ("library", "hand-written") and record.rounds for record in records.values())
 
 
-@pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("framework", ["numpy", "torch", *COMPILED])
 def test_rivals_have_the_same_networks(framework, truths):
-    """Layouts, paddings and losses of the hand-written ones, on a classifier and on pictures."""
+    """Layouts, paddings and losses of the hand-written ones, on a classifier and on pictures, and all solver steps."""
     if framework in NEEDED:
         pytest.importorskip(NEEDED[framework])
     compared = 0
-    for case in (TINY_CLASSIFIER, TINY_CONV):
+    for case in (TINY_CLASSIFIER, TINY_CONV, IMPLICIT_CLASSIFIER, IMPLICIT_CONV):
         for form in frameworks.forms(framework):
             built = None
             if form.kind in ("library", "hand-written") and not form.slow and form.missing() is None:
@@ -74,15 +78,42 @@ def of_constant(value):
 def test_what_is_wrong_is_not_timed(truths):
     right = truths[TINY.id]
     for leaf, expected in right.leaves.items():
-        off = {**right.leaves, leaf: expected * (1 + 3 * right.tolerances[leaf])}
-        near = {**right.leaves, leaf: expected * (1 + right.tolerances[leaf] / 3)}
+        off = in_float32({**right.leaves, leaf: expected * (1 + 3 * right.tolerances[leaf])})
+        near = in_float32({**right.leaves, leaf: expected * (1 + right.tolerances[leaf] / 3)})
         (wrong,) = measure("numpy", [of_constant(off)], TINY, right, 0)
         assert wrong.problem.startswith(f"wrong: {leaf} is off by")
         assert wrong.rounds == []
         (fine,) = measure("numpy", [of_constant(near)], TINY, right, 0)
         assert fine.problem is None
-    (short,) = measure("numpy", [of_constant({"w0": right.leaves["w0"]})], TINY, right, 0)
+    (short,) = measure("numpy", [of_constant(in_float32({"w0": right.leaves["w0"]}))], TINY, right, 0)
     assert "expected ['b0'" in short.problem
+    (wide,) = measure("numpy", [of_constant(right.leaves)], TINY, right, 0)
+    assert wide.problem == "wrong: float64, expected float32"
+
+
+def test_the_last_result_counts_too(truths):
+    right = truths[TINY.id]
+    good = in_float32(right.leaves)
+    answers = iter([good] * 3)
+    turning = Form(
+        "turning",
+        "library",
+        lambda case: Built(lambda: next(answers, {name: 2 * leaf for name, leaf in good.items()}), lambda found: found),
+    )
+    (record,) = measure("numpy", [turning], TINY, right, 0)
+    assert record.problem.startswith("wrong: ")
+    assert record.rounds == []
+
+
+def in_float32(leaves):
+    return {name: np.asarray(leaf, "float32") for name, leaf in leaves.items()}
+
+
+def test_a_solver_step_less_is_beyond_the_tolerance(truths):
+    """What shows that rivals take the steps that they are asked for: on large cases the last ones change little."""
+    for case in (IMPLICIT, IMPLICIT_CLASSIFIER, IMPLICIT_CONV):
+        fewer = truth(replace(case, solver_steps=case.solver_steps - 1))
+        assert truths[case.id].problem(fewer.leaves) is not None
 
 
 def test_a_rival_that_fails_or_is_missing_is_a_line():
@@ -119,6 +150,71 @@ def test_kept_tolerances_are_those_of_the_cases():
     assert kept[cheap.id] == pytest.approx(found, rel=1.0)  # random signs; libraries' sums differ in order
     for name, kept_of in kept.items():
         assert max(kept_of.values()) < 0.3, name  # of which kinks are the most; FO-MAML is off by 0.9 and more
+
+
+def test_the_limit_is_made_of_the_fastest_gradients():
+    results = some_results()
+    slow = next(record for record in results["records"] if record["form"] == "gradient, support")
+    fast = slow | {"form": "gradient, support, one at a time", "rounds": [0.0002], "median": 0.0002}
+    results["records"].append(fast)
+    ours, *_ = tables.rows(results, results["cases"][0])
+    assert ours.of_limit == pytest.approx(0.003 / (3 * 0.0002 + 0.0015))
+
+
+def test_gradients_of_the_limit_are_steps_of_descent():
+    """Of each task, from where all start: the mean of where they end is what descent written out gives."""
+    import metaspec as ms
+
+    params, batch = TINY.params("float64"), TINY.batch("float64")
+    B = ms.get_backend("numpy")
+    expected = dict.fromkeys(params, 0.0)
+    for t in range(TINY.tasks):
+        theta = dict(params)
+        for _ in range(ours.GRADIENTS):
+            _, g = B.value_and_grad(TINY.network.loss)(theta, {name: x[t] for name, x in batch.support.items()})
+            theta = {name: p - TINY.lr * g[name] for name, p in theta.items()}
+        expected = {name: total + theta[name] / TINY.tasks for name, total in expected.items()}
+    named = {form.name: form for form in ours.forms("numpy")}
+    for name in ("gradient, support", "gradient, support, one at a time"):
+        found, _ = named[name].build(TINY).run()
+        for leaf, value in expected.items():
+            np.testing.assert_allclose(found[leaf], value, rtol=0, atol=1e-5 * np.abs(value).max())
+
+
+def test_the_source_is_what_is_timed(tmp_path, monkeypatch):
+    import metaspec.benchmarks
+
+    before = source.digest()
+    assert source.digest() == before
+    folder = tmp_path / "benchmarks"
+    shutil.copytree(metaspec.benchmarks.__path__[0], folder)
+    monkeypatch.setattr(metaspec.benchmarks, "__path__", [str(folder)])
+    assert source.digest() == before
+    (folder / "tables.py").write_text("")
+    assert source.digest() == before
+    (folder / "cases.py").write_text("")
+    assert source.digest() != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seconds", "inf"], "--seconds: expected a number of seconds, got inf"),
+        (["--workload", "W1,"], "--workload: expected names joined by commas, got 'W1,'"),
+        (["--workload", "W1,W1"], "--workload: 'W1' is given twice"),
+        (["--framework", "numpy,"], "--framework: expected names joined by commas, got 'numpy,'"),
+        (["--json", "."], "--json: expected a file, . is a folder"),
+        (["--json", "no/such/run.json"], "--json: there is no folder"),
+    ],
+)
+def test_command_refuses(arguments, said, capsys, monkeypatch):
+    from metaspec.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["metaspec", "bench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_cases_are_chosen_by_workload():
@@ -167,6 +263,7 @@ def some_results(seconds=(0.002, 0.004)):
         ]
     return {
         "metaspec": "1",
+        "source": "s",
         "dtype": "float32",
         "machine": {"processor": "P", "cores": 2, "python": "3"},
         "versions": {"numpy": {"numpy": "2"}},
@@ -194,6 +291,7 @@ def test_document_gets_tables_and_plots(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n")
     document.write(some_results(), page)
+    assert json.loads((tmp_path / "page.json").read_text()) == some_results()
     text = page.read_text()
     assert "\nP, 2 cores; Python 3, numpy 2; float32.\n" in text
     assert text.startswith("before\n")
@@ -218,8 +316,8 @@ def test_document_gets_tables_and_plots(tmp_path):
     [
         (None, r"No such file"),
         ('{"metaspec": ', r"Expecting value"),
-        ("[]", r"it has no metaspec, dtype, machine"),
-        ('{"records": []}', r"it has no metaspec, dtype, machine, versions, missing, cases$"),
+        ("[]", r"it has no metaspec, source, dtype, machine"),
+        ('{"records": []}', r"it has no metaspec, source, dtype, machine, versions, missing, cases$"),
     ],
     ids=["missing", "truncated", "list", "foreign"],
 )
@@ -263,6 +361,8 @@ def test_several_runs_are_joined():
     second["machine"] = second["machine"] | {"cores": 1}
     with pytest.raises(InvalidArgumentError, match="runs of different machine"):
         document.joined([first, second])
+    with pytest.raises(InvalidArgumentError, match="runs of different source in one document: s and t"):
+        document.joined([some_results(), some_results() | {"source": "t"}])
     second = some_results() | {"versions": {"numpy": {"numpy": "3"}}}
     with pytest.raises(InvalidArgumentError, match="runs of different versions in one document: numpy"):
         document.joined([first, second])

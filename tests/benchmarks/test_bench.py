@@ -1,22 +1,19 @@
 """The benchmark at tiny sizes: not how long things take, but what is told and what is refused."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from metaspec.benchmarks import cases, document, frameworks, ours, running, source, tables
+from metaspec.benchmarks import cases, document, frameworks, ours, running, source
 from metaspec.benchmarks.cases import Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.benchmarks.measuring import measure
 from metaspec.benchmarks.memory import peak_bytes
 from metaspec.benchmarks.truth import KEPT, Truth, tolerances, truth
-from metaspec.errors import InvalidArgumentError, LibraryMissingError
+from metaspec.errors import InvalidArgumentError
 from metaspec.nn import MLP, ConvNet
 
 TINY = Case("W1", MLP((1, 5, 5, 1)), tasks=3, steps=2, lr=0.01)
@@ -152,15 +149,6 @@ def test_kept_tolerances_are_those_of_the_cases():
         assert max(kept_of.values()) < 0.3, name  # of which kinks are the most; FO-MAML is off by 0.9 and more
 
 
-def test_the_limit_is_made_of_the_fastest_gradients():
-    results = some_results()
-    slow = next(record for record in results["records"] if record["form"] == "gradient, support")
-    fast = slow | {"form": "gradient, support, one at a time", "rounds": [0.0002], "median": 0.0002}
-    results["records"].append(fast)
-    ours, *_ = tables.rows(results, results["cases"][0])
-    assert ours.of_limit == pytest.approx(0.003 / (3 * 0.0002 + 0.0015))
-
-
 def test_gradients_of_the_limit_are_steps_of_descent():
     """Of each task, from where all start: the mean of where they end is what descent written out gives."""
     import metaspec as ms
@@ -196,27 +184,6 @@ def test_the_source_is_what_is_timed(tmp_path, monkeypatch):
     assert source.digest() != before
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--seconds", "inf"], "--seconds: expected a number of seconds, got inf"),
-        (["--workload", "W1,"], "--workload: expected names joined by commas, got 'W1,'"),
-        (["--workload", "W1,W1"], "--workload: 'W1' is given twice"),
-        (["--framework", "numpy,"], "--framework: expected names joined by commas, got 'numpy,'"),
-        (["--json", "."], "--json: expected a file, . is a folder"),
-        (["--json", "no/such/run.json"], "--json: there is no folder"),
-    ],
-)
-def test_command_refuses(arguments, said, capsys, monkeypatch):
-    from metaspec.cli import main
-
-    monkeypatch.setattr(sys, "argv", ["metaspec", "bench", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert said in " ".join(capsys.readouterr().err.split())
-
-
 def test_cases_are_chosen_by_workload():
     assert {case.workload for case in cases.selected(["W1", "imaml"], quick=False)} == {"W1", "imaml"}
     assert {case.workload for case in cases.selected([], quick=False)} == set(cases.WORKLOADS)
@@ -232,140 +199,6 @@ def test_memory_is_that_of_the_call():
         pytest.skip("the system does not tell the most memory of a stretch of time")
     assert peak_bytes(lambda: np.ones(size // 8)) >= 0.9 * size
     assert peak_bytes(lambda: None) < size / 8
-
-
-def some_results(seconds=(0.002, 0.004)):
-    case = {
-        "id": "a case",
-        "workload": "W1",
-        "x_axis": "steps",
-        "network": "MLP",
-        "parameters": 10,
-        "tasks": 2,
-        "steps": 1,
-        "solver_steps": None,
-    }
-    longer = case | {"id": "another", "steps": 2}
-
-    def record(case, form, kind, rounds, problem=None):
-        median = float(np.median(rounds)) if rounds else None
-        one = {"case": case["id"], "framework": "numpy", "form": form, "kind": kind, "problem": problem}
-        return one | {"first": 0.5, "rounds": rounds, "peak": 1 << 20, "median": median}
-
-    records = []
-    for number, one in enumerate((case, longer)):
-        records += [
-            record(one, "metaspec", "metaspec", [t * (number + 1) for t in seconds]),
-            record(one, "rival", "library", [4 * t * (number + 1) for t in seconds]),
-            record(one, "gone", "library", [], "not installed: gone"),
-            record(one, "gradient, support", "limit", [0.0005]),
-            record(one, "gradient, query", "limit", [0.0015]),
-        ]
-    return {
-        "metaspec": "1",
-        "source": "s",
-        "dtype": "float32",
-        "machine": {"processor": "P", "cores": 2, "python": "3"},
-        "versions": {"numpy": {"numpy": "2"}},
-        "missing": {"numpy": {}},
-        "cases": [case, longer],
-        "records": records,
-    }
-
-
-def test_rows_hold_ratios_and_the_limit():
-    results = some_results()
-    ours, rival, gone = tables.rows(results, results["cases"][0])
-    assert (ours.of_ours, rival.of_ours) == (1, 4)
-    assert ours.of_limit == pytest.approx(0.003 / (3 * 0.0005 + 0.0015))
-    assert gone.problem == "not installed: gone"
-    assert gone.time is None
-    assert [tables.duration(t) for t in (None, 2.5, 0.0123, 4.2e-5)] == ["–", "2.5 s", "12.3 ms", "42 µs"]
-    solved = dict(results["cases"][0], solver_steps=5)
-    (first, *_) = tables.rows(results, solved)
-    assert first.of_limit == pytest.approx(0.003 / ((1 + 1 + 10) * 0.0005 + 0.0015))
-
-
-def test_document_gets_tables_and_plots(tmp_path):
-    pytest.importorskip("matplotlib")
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n")
-    document.write(some_results(), page)
-    assert json.loads((tmp_path / "page.json").read_text()) == some_results()
-    text = page.read_text()
-    assert "\nP, 2 cores; Python 3, numpy 2; float32.\n" in text
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
-    assert "| numpy | rival | 12 ms |" in text
-    assert "numpy, gone: not installed: gone" in text
-    assert "![time and memory against steps](performance-steps.svg)" in text
-    svg = (tmp_path / "performance-steps.svg").read_text()
-    assert "numpy: ms a call" in svg
-    assert ">rival<" in svg
-    assert "inner steps K" in svg
-    document.write(some_results(), page)
-    assert (tmp_path / "performance-steps.svg").read_text() == svg
-    page.write_text("no place")
-    with pytest.raises(InvalidArgumentError, match="expected the marks"):
-        document.write(some_results(), page)
-
-
-@pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        (None, r"No such file"),
-        ('{"metaspec": ', r"Expecting value"),
-        ("[]", r"it has no metaspec, source, dtype, machine"),
-        ('{"records": []}', r"it has no metaspec, source, dtype, machine, versions, missing, cases$"),
-    ],
-    ids=["missing", "truncated", "list", "foreign"],
-)
-def test_document_refuses_what_is_no_run(source, said, tmp_path, monkeypatch):
-    file, page = tmp_path / "bench.json", tmp_path / "page.md"
-    if source is not None:
-        file.write_text(source)
-    page.write_text(f"{document.BEGIN}\nold\n{document.END}\n")
-    monkeypatch.setattr(sys, "argv", ["document", str(file), str(page)])
-    with pytest.raises(
-        SystemExit, match=rf"^error: {file}: expected what `metaspec bench --json FILE` writes; .*{said}"
-    ):
-        document.main()
-    assert "old" in page.read_text()
-
-
-def test_document_refuses_what_is_no_document(tmp_path, monkeypatch):
-    file = tmp_path / "bench.json"
-    file.write_text(json.dumps(some_results()))
-    monkeypatch.setattr(sys, "argv", ["document", str(file), str(tmp_path / "page.md")])
-    with pytest.raises(SystemExit, match=r"page.md: expected a Markdown document that can be read"):
-        document.main()
-    monkeypatch.setattr(sys, "argv", ["document"])
-    with pytest.raises(SystemExit, match=r"bench.json \[more.json"):
-        document.main()
-
-
-def test_several_runs_are_joined():
-    first, second = some_results(), some_results()
-    second["cases"] = [*second["cases"][1:], second["cases"][0] | {"id": "third"}]
-    second["records"] = [r | {"first": 9.0} for r in second["records"] if r["case"] == "another"]
-    second["records"] += [second["records"][0] | {"case": "third", "framework": "jax"}]
-    second["versions"] = {"jax": {"jax": "1"}}
-    both = document.joined([first, second])
-    assert [case["id"] for case in both["cases"]] == [*(case["id"] for case in first["cases"]), "third"]
-    assert len(both["records"]) == len(first["records"]) + 1
-    assert {r["first"] for r in both["records"] if r["case"] == "another"} == {9.0}
-    assert {r["first"] for r in both["records"] if r["case"] == first["cases"][0]["id"]} == {0.5}
-    assert set(both["versions"]) == {"numpy", "jax"}
-    assert document.joined([first])["records"] == first["records"]
-    second["machine"] = second["machine"] | {"cores": 1}
-    with pytest.raises(InvalidArgumentError, match="runs of different machine"):
-        document.joined([first, second])
-    with pytest.raises(InvalidArgumentError, match="runs of different source in one document: s and t"):
-        document.joined([some_results(), some_results() | {"source": "t"}])
-    second = some_results() | {"versions": {"numpy": {"numpy": "3"}}}
-    with pytest.raises(InvalidArgumentError, match="runs of different versions in one document: numpy"):
-        document.joined([first, second])
 
 
 def test_what_two_workloads_have_is_measured_once_and_told_in_both():
@@ -394,27 +227,3 @@ def test_figures_are_kept_as_they_come(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         running.run([TINY, IMPLICIT, TINY], ["numpy"], seconds=0, quick=True, say=lambda text: None, keep=keep)
     assert 0 < kept[0] < kept[1]
-
-
-def test_plots_say_what_to_install(tmp_path, monkeypatch):
-    from metaspec.benchmarks import plots
-
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(LibraryMissingError, match=r"pip install 'metaspec\[plots\]'"):
-        plots.draw(some_results(), tmp_path)
-
-
-def test_command(tmp_path):
-    file = tmp_path / "bench.json"
-    arguments = ["bench", "--quick", "--workload", "W1", "--framework", "numpy", "--seconds", "0", "--json", str(file)]
-    command = [sys.executable, "-c", "from metaspec.cli import main; main()", *arguments]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    for word in ("numpy 1/1: MLP 1-40-40-1, 25 tasks, K = 5", "hand-derived", "of limit", "numpy: numpy "):
-        assert word in done.stdout
-    figures = json.loads(file.read_text())
-    assert {record["form"] for record in figures["records"]} >= {"metaspec", "metaspec, eager", "gradient, query"}
-    assert all(record["median"] > 0 for record in figures["records"] if record["problem"] is None)
-    assert figures["versions"]["numpy"]["numpy"] == np.__version__

@@ -27,7 +27,7 @@ class Record:
         case: Its id.
         framework: Whose process.
         form: Its name.
-        kind: As in `Form`.
+        kind: As in `Form`; "process" where the process ended, and with it all forms of the case.
         problem: Why there are no times; None where there are.
         first: Seconds of the first call, which traces and compiles.
         rounds: Median seconds of a call, for each round.

@@ -34,7 +34,7 @@ class Form:
         kind: Whose code it is. "limit": no meta-gradient, a time to hold others against.
         build: Makes it ready; None where it does not apply to the case.
         needs: Distributions that must be installed, with the module that each is imported as.
-        slow: It compiles for longer than a quick run should last.
+        slow: It compiles for longer than a quick run, or the many cases of the series, should last.
     """
 
     name: str

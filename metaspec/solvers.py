@@ -1,21 +1,23 @@
 """Solvers of A x = b, A symmetric, known by its products, b and x trees of arrays.
 
-The conjugate gradients here differ from the textbook's in three points:
+The conjugate gradients here differ from the textbook's in four points:
 1. No branch depends on a value. A step that must not be taken is taken with length zero, so the same lines run eagerly,
    compiled, batched over tasks and differentiated; only the products that follow a stop are saved where values show.
 2. The number of steps is fixed unless a tolerance is asked for. A stop by tolerance falls on different steps in
    different frameworks (81 % of 200 float32 systems of condition 1e3), and then results cannot be compared.
 3. The right-hand side is scaled to entries of at most one, so that squares of small float32 gradients do not vanish.
+4. A small tree is joined into one vector. Its leaves cost more as operations of their own than as arithmetic.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple, Protocol
 
 from metaspec.chain import repeat
 from metaspec.checks import checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.protocol import Backend
+from metaspec.protocol import Backend, bytes_of
 from metaspec.task import Array, Solution, SolveStatus, Tree
 from metaspec.trees import (
     add_scaled,
@@ -25,11 +27,14 @@ from metaspec.trees import (
     like,
     max_abs,
     norm,
+    ravel,
     scale,
     subtract,
     tree_map,
     zeros_like,
 )
+
+JOINED_BYTES = 32 << 10  # measured: docs/performance.md
 
 Matvec = Callable[[Tree], Tree]
 
@@ -83,11 +88,26 @@ class ConjugateGradient:
         Raises:
             InvalidArgumentError: A diagonal whose tree is not like b.
         """
+        preconditioned = _preconditioned(B, self.preconditioner)
+        if not _joinable(B, b):
+            return self._iterate(B, matvec, b, x0, preconditioned)
+        vector, unravel = ravel(B, b)
+
+        def joined(f: Callable[[Tree], Tree]) -> Callable[[Array], Array]:
+            return lambda v: _vector(B, f(unravel(v)), b)
+
+        start = None if x0 is None else _vector(B, x0, b)
+        solution = self._iterate(B, joined(matvec), vector, start, joined(preconditioned))
+        return solution._replace(x=unravel(solution.x))
+
+    def _iterate(
+        self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None, preconditioned: Callable[[Tree], Tree]
+    ) -> Solution:
         xp = B.xp
         size = max_abs(B, b)
         size = xp.where(size > 0, size, xp.ones_like(size))
         b = divide(B, b, size)
-        damped, preconditioned = _damped(B, matvec, self.damping), _preconditioned(B, self.preconditioner)
+        damped = _damped(B, matvec, self.damping)
         x = zeros_like(B, b) if x0 is None else divide(B, x0, size)
         r = b if x0 is None else subtract(B, b, damped(x))
         p, rr, bb = preconditioned(r), dot(B, r, r), dot(B, b, b)
@@ -158,7 +178,7 @@ class DenseSolve:
             InvalidArgumentError: b has more than `max_size` entries.
         """
         xp = B.xp
-        vector, unravel = _ravel(B, b)
+        vector, unravel = ravel(B, b)
         (n,) = vector.shape
         if n > self.max_size:
             raise InvalidArgumentError(
@@ -168,7 +188,7 @@ class DenseSolve:
         damped = _damped(B, matvec, self.damping)
         positions = xp.cumulative_sum(xp.ones_like(vector))  # made from b, so on its device
         unit = xp.astype(positions[:, None] == positions[None, :], vector.dtype)
-        rows = B.vmap(lambda e: _ravel(B, damped(unravel(e)))[0])(unit)
+        rows = B.vmap(lambda e: ravel(B, damped(unravel(e)))[0])(unit)
         x = unravel(_dense_solution(B, rows, vector))
         residual = norm(B, subtract(B, b, damped(x)))
         size = norm(B, b)
@@ -191,6 +211,32 @@ def _dense_solution(B: Backend, matrix: Array, b: Array) -> Array:
         if not B.is_concrete(matrix):
             raise
         return b * float("nan")
+
+
+def _joinable(B: Backend, b: Tree) -> bool:
+    leaves = B.tree_flatten(b)[0]
+    dtypes = {B.dtype_name(leaf) for leaf in leaves}
+    if len(leaves) == 1 or len(dtypes) != 1:
+        return False
+    return sum(prod(leaf.shape) for leaf in leaves) * bytes_of(*dtypes) <= JOINED_BYTES
+
+
+def _vector(B: Backend, x: Tree, like: Tree) -> Array:
+    """What a product, a preconditioner or a start gave, joined as b is.
+
+    Raises:
+        InvalidArgumentError: It is no tree like b.
+    """
+
+    def checked(expected: Array, leaf: Array) -> Array:
+        if tuple(leaf.shape) != tuple(expected.shape):
+            raise InvalidArgumentError(
+                f"linear_solve: products, preconditioner and start must be trees like b, here with a leaf of shape "
+                f"{tuple(expected.shape)}; got {tuple(leaf.shape)}"
+            )
+        return leaf
+
+    return ravel(B, tree_map(B, checked, like, x))[0]
 
 
 def _damped(B: Backend, matvec: Matvec, damping: float) -> Matvec:
@@ -219,28 +265,3 @@ def _status(B: Backend, finite: Array, positive: Array, reached: Array) -> Array
 
     curved = xp.where(positive, code(SolveStatus.STEP_LIMIT), code(SolveStatus.NEGATIVE_CURVATURE))
     return xp.where(finite, xp.where(reached, code(SolveStatus.CONVERGED), curved), code(SolveStatus.NON_FINITE))
-
-
-def _ravel(B: Backend, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
-    xp = B.xp
-    leaves = B.tree_flatten(tree)[0]
-    sizes = [_size(leaf) for leaf in leaves]
-    starts = [sum(sizes[:i]) for i in range(len(sizes))]
-
-    def unravel(vector: Array) -> Tree:
-        parts = iter(zip(starts, sizes, strict=True))
-
-        def part(leaf: Array) -> Array:
-            start, size = next(parts)
-            return xp.astype(xp.reshape(vector[start : start + size], leaf.shape), leaf.dtype, copy=False)
-
-        return tree_map(B, part, tree)
-
-    return xp.concat([xp.reshape(leaf, (_size(leaf),)) for leaf in leaves]), unravel
-
-
-def _size(leaf: Array) -> int:
-    size = 1
-    for n in leaf.shape:
-        size *= n
-    return size

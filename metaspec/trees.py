@@ -5,6 +5,7 @@ Every function takes the backend `B` first. A scalar coefficient never changes a
 
 from collections.abc import Callable
 from functools import reduce
+from math import prod
 from typing import Any
 
 from metaspec.errors import InvalidArgumentError
@@ -106,3 +107,22 @@ def sum0(B: Backend, x: Tree) -> Tree:
 def concatenate(B: Backend, x: Tree, y: Tree) -> Tree:
     """The leaves of x and y joined along axis 0."""
     return tree_map(B, lambda a, b: B.xp.concat([a, b], axis=0), x, y)
+
+
+def ravel(B: Backend, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
+    """All entries in one vector, leaf after leaf, and the function that makes such a tree of such a vector."""
+    xp = B.xp
+    leaves = B.tree_flatten(tree)[0]
+    sizes = [prod(leaf.shape) for leaf in leaves]
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+
+    def unravel(vector: Array) -> Tree:
+        parts = iter(zip(starts, sizes, strict=True))
+
+        def part(leaf: Array) -> Array:
+            start, size = next(parts)
+            return xp.astype(xp.reshape(vector[start : start + size], leaf.shape), leaf.dtype, copy=False)
+
+        return tree_map(B, part, tree)
+
+    return xp.concat([xp.reshape(leaf, (prod(leaf.shape),)) for leaf in leaves]), unravel

@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 
 import metaspec as ms
+from metaspec import solvers
 
 from .problems import on
 
 N = 6
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["joined", "leaf by leaf"])
+def joined(request, monkeypatch):
+    """Small trees are solved for as one vector, large ones leaf by leaf: the same in all that can be seen."""
+    if not request.param:
+        monkeypatch.setattr(solvers, "JOINED_BYTES", 0)
+    return request.param
 
 
 def system(seed=0, condition=10.0):
@@ -185,3 +194,26 @@ def test_a_preconditioner_unlike_the_system_is_refused_and_one_that_is_not_posit
         x, status, steps, residual = solve(B, a, c, ms.ConjugateGradient(3, preconditioner={"u": -u, "v": -v}))
     assert (status, steps, residual) == (ms.SolveStatus.NEGATIVE_CURVATURE, 0, 1.0)
     assert (x == 0).all()
+
+
+def test_a_product_of_other_shapes_is_refused(B, joined):
+    """Of as many entries too, which would be taken for others in one vector."""
+    if not joined:
+        return
+    with on(B, np.ones((2, 3))) as b:
+        for wrong in (
+            lambda x: {"u": B.xp.permute_dims(x["u"], (1, 0)), "v": x["v"]},
+            lambda x: {"u": x["u"], "v": x["v"][:1]},
+        ):
+            with pytest.raises(ms.errors.InvalidArgumentError, match="products, preconditioner and start must be"):
+                B.linear_solve(wrong, {"u": b, "v": b}, ms.ConjugateGradient(2))
+
+
+def test_leaves_of_several_dtypes_keep_theirs(B):
+    _, b = system()
+    with on(B, b) as right, B.precision("float64"):
+        tree = {"u": right[:2], "v": B.asarray(b[2:], dtype="float32")}
+        s = B.linear_solve(lambda x: {name: 2.0 * leaf for name, leaf in x.items()}, tree, ms.ConjugateGradient(2))
+    assert [B.dtype_name(s.x[name]) for name in "uv"] == ["float64", "float32"]
+    np.testing.assert_allclose(B.to_numpy(s.x["u"]), b[:2] / 2, rtol=1e-6)
+    np.testing.assert_allclose(B.to_numpy(s.x["v"]), b[2:] / 2, rtol=1e-6)

@@ -1,9 +1,10 @@
-"""What PyTorch's compiled functions replay: fewer operations than were recorded, and the same bits."""
+"""What PyTorch's compiled functions replay: fewer operations than were recorded, and the same results."""
 
 import pytest
 
 import metaspec as ms
 from metaspec.benchmarks.cases import SINUSOID
+from metaspec.conformance.errors import ROUNDOFF, TOLERANCE, relative_error
 from metaspec.data import Sinusoid
 
 torch = pytest.importorskip("torch")
@@ -73,7 +74,8 @@ def test_a_meta_gradient_loses_half_of_its_operations():
     recorded = compiling.recorded(flat, leaves)
     assert len(operations(recorded)) < 0.5 * len(operations(all_of_it))
     for found, wanted in zip(recorded(*leaves), all_of_it(*leaves), strict=True):
-        assert torch.equal(found, wanted)
+        # Matrix products of other strides are rounded otherwise on some processors.
+        assert relative_error(found.numpy(), wanted.numpy()) <= 2 * TOLERANCE * ROUNDOFF["float32"]
 
 
 def test_chance_is_not_taken_for_repetition():

@@ -5,12 +5,22 @@ python -m metaspec.benchmarks.document bench.json [more.json ...] docs/performan
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from metaspec.benchmarks.plots import draw
-from metaspec.benchmarks.tables import HEADINGS, LEGEND, cells, processor, rows
+from metaspec.benchmarks.plots import AXES, draw
+from metaspec.benchmarks.tables import (
+    HEADINGS,
+    LEGEND,
+    SUMMARY,
+    SUMMARY_LEGEND,
+    cells,
+    processor,
+    rows,
+    series,
+    summary,
+)
 from metaspec.errors import InvalidArgumentError, MetaspecError
 from metaspec.files import atomic_writer
 
@@ -101,17 +111,36 @@ def markdown(results: dict[str, Any]) -> str:
         LEGEND,
         "",
     ]
+    lines += _in_short(results)
     for workload, title in TITLES.items():
         cases = [case for case in results["cases"] if case["workload"] == workload]
         if cases:
             lines += [f"### {title}", ""]
         for case in cases:
             lines += [f"{case['id']} ({case['parameters']:,} parameters):", ""]
-            lines += ["| " + " | ".join(HEADINGS) + " |", "| --- | --- |" + " ---: |" * (len(HEADINGS) - 2)]
             found = list(rows(results, case))
-            lines += ["| " + " | ".join(cells(row)) + " |" for row in found if row.problem is None] + [""]
+            lines += [*_table(HEADINGS, [cells(row) for row in found if row.problem is None]), ""]
             lines += [f"{row.framework}, {row.form}: {row.problem}\n" for row in found if row.problem is not None]
     return "\n".join(lines)
+
+
+def _in_short(results: dict[str, Any]) -> list[str]:
+    cases = [case for case in results["cases"] if case["workload"] in TITLES]
+    lines = ["### In short", "", SUMMARY_LEGEND, ""]
+    for framework in results["versions"]:
+        found = [cells for case in cases for cells in summary(results, framework, case)]
+        if found:
+            lines += [f"{framework}:", "", *_table(SUMMARY, found), ""]
+    for axis, each in (("steps", "inner step"), ("tasks", "task"), ("parameters", "thousand parameters")):
+        headings, found = series(results, axis)
+        if found:
+            lines += [f"Time for each {each}, against {AXES[axis]}:", "", *_table(headings, found), ""]
+    return lines
+
+
+def _table(headings: Sequence[str], found: Iterable[Sequence[str]]) -> list[str]:
+    ruled = "| --- | --- |" + " ---: |" * (len(headings) - 2)
+    return ["| " + " | ".join(headings) + " |", ruled, *("| " + " | ".join(line) + " |" for line in found)]
 
 
 def main() -> None:

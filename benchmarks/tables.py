@@ -86,6 +86,60 @@ def _fastest(here: dict[str, Json], gradient: str) -> float | None:
     return min(found, default=None)
 
 
+SUMMARY = ("computation", "metaspec", "time", "of limit", "by hand", "fastest by hand", "libraries")
+SUMMARY_LEGEND = (
+    "By hand, libraries: how many times as long as this form of metaspec the fastest hand-written form and the fastest "
+    "form of each library take, round by round: above 1 metaspec is ahead, below 1 it is behind."
+)
+
+
+def summary(results: Json, framework: str, case: Json) -> Iterator[tuple[str, ...]]:
+    """Cells under SUMMARY: compiled metaspec beside the best that others have for the case."""
+    found = _timed(results, framework, case)
+    limit = _limit(case, {record["form"]: record for record in found})
+    by_hand = _fastest_first(found, "hand-written")[:1]
+    libraries = {record["form"].partition(",")[0]: record for record in reversed(_fastest_first(found, "library"))}
+    for form, name in (("metaspec", "compiled"), ("metaspec, native", "native code")):
+        for ours in (record["rounds"] for record in found if record["form"] == form):
+            beside = [f"{library} {ratio(_paired(record['rounds'], ours))}" for library, record in libraries.items()]
+            yield (
+                case["id"],
+                name,
+                duration(median(ours)),
+                ratio(median(ours) / limit if limit else None),
+                ratio(_paired(by_hand[0]["rounds"], ours) if by_hand else None),
+                by_hand[0]["form"] if by_hand else "–",
+                ", ".join(beside) or "–",
+            )
+
+
+def series(results: Json, axis: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and lines: time for each step, task or thousand parameters, compiled and of the best by hand."""
+    cases = sorted((case for case in results["cases"] if case["x_axis"] == axis), key=lambda case: case[axis])
+    lines = []
+    for framework in results["versions"]:
+        lists: dict[str, list[str]] = {"metaspec": [], "fastest by hand": []}
+        for case in cases:
+            found = _timed(results, framework, case)
+            ours = [record for record in found if record["form"] == "metaspec"]
+            for best, times in zip((ours, _fastest_first(found, "hand-written")), lists.values(), strict=True):
+                share = (1000 if axis == "parameters" else 1) / case[axis]
+                times.append(duration(median(best[0]["rounds"]) * share if best else None))
+        lines += [(framework, form, *times) for form, times in lists.items() if set(times) - {"–"}]
+    return ("", axis, *(f"{case[axis]:,}" for case in cases)), lines
+
+
+def _timed(results: Json, framework: str, case: Json) -> list[Json]:
+    here = (case["id"], framework)
+    return [
+        record for record in results["records"] if (record["case"], record["framework"]) == here and record["rounds"]
+    ]
+
+
+def _fastest_first(records: list[Json], kind: str) -> list[Json]:
+    return sorted((record for record in records if record["kind"] == kind), key=lambda record: median(record["rounds"]))
+
+
 def duration(seconds: float | None) -> str:
     """Three digits, in the unit that fits."""
     if seconds is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from metaspec.benchmarks import cases, document, frameworks, ours, running, source
+from metaspec.benchmarks import cases, document, frameworks, messages, ours, running, source
 from metaspec.benchmarks.cases import Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.benchmarks.measuring import measure
@@ -213,6 +213,40 @@ def test_what_two_workloads_have_is_measured_once_and_told_in_both():
     assert document.joined(apart)["cases"] == results["cases"]
     assert "### Sinusoid network" in document.markdown(results)
     assert "### Long inner loops" in document.markdown(results)
+
+
+def test_what_two_workloads_have_is_measured_as_the_first_has_it(monkeypatch):
+    """The series leave out what compiles for long, W1 does not."""
+    asked = []
+
+    class Worker:
+        def __init__(self, *args, **options):
+            pass
+
+        def hello(self):
+            return messages.Ready({}, {})
+
+        def ask(self, job, timeout):
+            asked.append((job.case.workload, job.case.steps))
+            return []
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(running, "Process", Worker)
+    in_series = [replace(TINY, workload="series", x_axis="steps", steps=steps) for steps in (1, 2)]
+    running.run([TINY, *in_series], ["numpy"], seconds=0, quick=False, say=lambda text: None)
+    assert sorted(asked) == [("W1", 2), ("series", 1)]
+
+
+def test_series_leave_out_what_compiles_for_long():
+    pytest.importorskip("torch")
+    in_series = replace(TINY, workload="series", x_axis="steps", steps=1)
+    results = running.run([in_series], ["torch"], seconds=0, quick=False, say=lambda text: None)
+    assert "metaspec" in {record.form for record in results.records}
+    assert not {record.form for record in results.records} & {
+        form.name for form in frameworks.forms("torch") if form.slow
+    }
 
 
 def test_figures_are_kept_as_they_come(monkeypatch):

@@ -71,6 +71,42 @@ def test_rows_hold_ratios_and_the_limit():
     assert first.of_limit == pytest.approx(0.003 / ((1 + 1 + 10) * 0.0005 + 0.0015))
 
 
+def test_the_summary_holds_each_form_against_the_best_of_the_others():
+    results = some_results()
+    case = results["cases"][0]
+    rival = next(record for record in results["records"] if record["form"] == "rival")
+    slower = rival | {"form": "rival, slower", "rounds": [0.1, 0.1]}
+    by_hand = rival | {"kind": "hand-written", "form": "by hand", "rounds": [0.001, 0.006]}
+    native = rival | {"kind": "metaspec", "form": "metaspec, native", "rounds": [0.001, 0.002]}
+    results["records"] = [slower, *results["records"], by_hand | {"form": "slow", "rounds": [1.0]}, by_hand, native]
+    assert list(tables.summary(results, "numpy", case)) == [
+        (
+            "a case",
+            "compiled",
+            "3 ms",
+            "1.00",
+            "1.00",
+            "by hand",
+            "rival 4.00",
+        ),  # (1/2 + 6/4) / 2; limit: 3 x 0.5 + 1.5
+        ("a case", "native code", "1.5 ms", "0.50", "2.00", "by hand", "rival 8.00"),
+    ]
+    assert list(tables.summary(some_results(), "numpy", case)) == [
+        ("a case", "compiled", "3 ms", "1.00", "–", "–", "rival 4.00")
+    ]
+    assert list(tables.summary(results, "torch", case)) == []
+
+
+def test_series_are_times_for_each_unit():
+    results = some_results()
+    headings, lines = tables.series(results, "steps")
+    assert headings == ("", "steps", "1", "2")
+    assert lines == [("numpy", "metaspec", "3 ms", "3 ms")]
+    results["cases"][1]["x_axis"] = "parameters"
+    assert tables.series(results, "parameters") == (("", "parameters", "10"), [("numpy", "metaspec", "600 ms")])
+    assert tables.series(results, "tasks")[1] == []
+
+
 def test_document_gets_tables_and_plots(tmp_path):
     pytest.importorskip("matplotlib")
     page = tmp_path / "page.md"
@@ -83,6 +119,8 @@ def test_document_gets_tables_and_plots(tmp_path):
     assert text.endswith("after\n")
     assert "old" not in text
     assert "| numpy | rival | 12 ms |" in text
+    assert "| a case | compiled | 3 ms | 1.00 | – | – | rival 4.00 |" in text
+    assert "| numpy | metaspec | 3 ms | 3 ms |" in text
     assert "numpy, gone: not installed: gone" in text
     assert "![time and memory against steps](performance-steps.svg)" in text
     svg = (tmp_path / "performance-steps.svg").read_text()

@@ -15,7 +15,7 @@ from metaspec.benchmarks.truth import Truth
 TURN_SECONDS = 0.03  # seconds that a form gets at a time; at least one call
 LEAST, MOST = 5, 40  # rounds
 SLOW = 1.0  # seconds of a call from which on there are no more rounds than the least
-VERY_SLOW = 10.0  # from which on there is one: noise is no longer what it is about
+VERY_SLOW = 10.0  # from which on the second call is the one round: noise is no longer what it is about
 LOOKS = 6  # calls of which memory is looked at; of slow ones one
 
 
@@ -117,6 +117,9 @@ def _problem(built: Built, found: Any, truth: Truth) -> str | None:
 def _take_turns(running: list[Turn], seconds: float) -> None:
     rounds = [_rounds(turn.warm, seconds) for turn in running]
     gc.collect()
+    for turn, limit in zip(running, rounds, strict=True):
+        if limit == 0:
+            turn.record.rounds.append(turn.warm / turn.built.work)
     for number in range(max(rounds, default=0)):
         for turn, limit in zip(running, rounds, strict=True):
             if number >= limit:
@@ -134,7 +137,9 @@ def _take_turns(running: list[Turn], seconds: float) -> None:
 
 
 def _rounds(warm: float, seconds: float) -> int:
-    if seconds == 0 or warm >= VERY_SLOW:
+    if warm >= VERY_SLOW:
+        return 0
+    if seconds == 0:
         return 1
     if warm >= SLOW:
         return LEAST

@@ -7,7 +7,7 @@ from typing import Any
 import metaspec as ms
 from metaspec.api import Tier
 from metaspec.batching import chosen_chunk, over_tasks
-from metaspec.benchmarks.cases import LONG, MANY, Case
+from metaspec.benchmarks.cases import FEW, LONG, MANY, Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.chain import CHECKPOINTS
 from metaspec.task import MetaGradient, Task, Tree
@@ -106,7 +106,7 @@ def _gradient(backend: str, wait: Wait, part: str, tier: Tier, alone: bool, case
     B = ms.get_backend(backend)
     params, data = ms.asarray((case.params(), getattr(case.batch(), part)), backend=backend)
     chunk = chosen_chunk(B, params, case.tasks)
-    if alone and (chunk == 1 or case.tasks > MANY):
+    if alone and (chunk == 1 or case.tasks > (MANY if tier == "default" else FEW)):
         return None
 
     def one(params: Tree, task: Task) -> MetaGradient:

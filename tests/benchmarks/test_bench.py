@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from metaspec.benchmarks import cases, document, frameworks, messages, ours, running, source
+from metaspec.benchmarks import cases, document, frameworks, measuring, messages, ours, running, source
 from metaspec.benchmarks.cases import Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.benchmarks.measuring import measure
@@ -167,6 +167,31 @@ def test_gradients_of_the_limit_are_steps_of_descent():
         found, _ = named[name].build(TINY).run()
         for leaf, value in expected.items():
             np.testing.assert_allclose(found[leaf], value, rtol=0, atol=1e-5 * np.abs(value).max())
+
+
+def test_gradients_of_many_tasks_in_straight_code_are_left_to_no_compiler():
+    for tasks, native in ((cases.FEW, True), (cases.FEW + 1, False)):
+        case = replace(TINY, tasks=tasks)
+        built = {form.name for form in ours.forms("numpy", native=True) if form.kind == "limit" and form.build(case)}
+        assert "gradient, support, one at a time" in built
+        assert "gradient, support, native" in built
+        assert ("gradient, support, one at a time, native" in built) is native
+
+
+def test_of_very_slow_forms_the_second_call_is_the_figure(truths, monkeypatch):
+    monkeypatch.setattr(measuring, "SLOW", 0.0)
+    monkeypatch.setattr(measuring, "VERY_SLOW", 0.0)
+    right, calls = in_float32(truths[TINY.id].leaves), []
+
+    def run():
+        calls.append(len(calls))
+        return right
+
+    form = Form("slow", "library", lambda case: Built(run, lambda found: found, work=1))
+    (record,) = measuring.measure("numpy", [form], TINY, truths[TINY.id], 5.0)
+    assert record.problem is None
+    assert len(record.rounds) == 1
+    assert len(calls) == 3  # the first, the timed one, and one for its memory
 
 
 def test_the_source_is_what_is_timed(tmp_path, monkeypatch):

@@ -85,12 +85,17 @@ def measure(framework: str, forms: list[Form], case: Case, truth: Truth, seconds
                 record.problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
         records.append(record)
     usable = [turn for turn in running if turn.record.problem is None]
-    _take_turns(usable, seconds)
-    for turn in usable:
-        turn.record.peak = peak_bytes(turn.built.run, 1 if turn.warm >= SLOW else LOOKS)
-        turn.record.problem = _problem(turn.built, turn.built.run(), truth) if turn.warm < VERY_SLOW else None
-        if turn.record.problem is not None:
-            turn.record.rounds.clear()
+    gc.collect()
+    gc.freeze()  # recordings of other forms are millions of objects: no affair of the form whose turn it is
+    try:
+        _take_turns(usable, seconds)
+        for turn in usable:
+            turn.record.peak = peak_bytes(turn.built.run, 1 if turn.warm >= SLOW else LOOKS)
+            turn.record.problem = _problem(turn.built, turn.built.run(), truth) if turn.warm < VERY_SLOW else None
+            if turn.record.problem is not None:
+                turn.record.rounds.clear()
+    finally:
+        gc.unfreeze()
     yield from records
 
 
@@ -116,7 +121,6 @@ def _problem(built: Built, found: Any, truth: Truth) -> str | None:
 
 def _take_turns(running: list[Turn], seconds: float) -> None:
     rounds = [_rounds(turn.warm, seconds) for turn in running]
-    gc.collect()
     for turn, limit in zip(running, rounds, strict=True):
         if limit == 0:
             turn.record.rounds.append(turn.warm / turn.built.work)

@@ -97,8 +97,9 @@ def summary(results: Json, framework: str, case: Json) -> Iterator[tuple[str, ..
     """Cells under SUMMARY: compiled metaspec beside the best that others have for the case."""
     found = _timed(results, framework, case)
     limit = _limit(case, {record["form"]: record for record in found})
-    by_hand = _fastest_first(found, "hand-written")[:1]
-    libraries = {record["form"].partition(",")[0]: record for record in reversed(_fastest_first(found, "library"))}
+    compiled = next((record["rounds"] for record in found if record["form"] == "metaspec"), None)
+    by_hand = _fastest_first(found, "hand-written", compiled)[:1]
+    libraries = {r["form"].partition(",")[0]: r for r in reversed(_fastest_first(found, "library", compiled))}
     for form, name in (("metaspec", "compiled"), ("metaspec, native", "native code")):
         for ours in (record["rounds"] for record in found if record["form"] == form):
             beside = [f"{library} {ratio(_paired(record['rounds'], ours))}" for library, record in libraries.items()]
@@ -122,7 +123,8 @@ def series(results: Json, axis: str) -> tuple[tuple[str, ...], list[tuple[str, .
         for case in cases:
             found = _timed(results, framework, case)
             ours = [record for record in found if record["form"] == "metaspec"]
-            for best, times in zip((ours, _fastest_first(found, "hand-written")), lists.values(), strict=True):
+            by_hand = _fastest_first(found, "hand-written", ours[0]["rounds"] if ours else None)
+            for best, times in zip((ours, by_hand), lists.values(), strict=True):
                 share = (1000 if axis == "parameters" else 1) / case[axis]
                 times.append(duration(median(best[0]["rounds"]) * share if best else None))
         lines += [(framework, form, *times) for form, times in lists.items() if set(times) - {"–"}]
@@ -136,8 +138,14 @@ def _timed(results: Json, framework: str, case: Json) -> list[Json]:
     ]
 
 
-def _fastest_first(records: list[Json], kind: str) -> list[Json]:
-    return sorted((record for record in records if record["kind"] == kind), key=lambda record: median(record["rounds"]))
+def _fastest_first(records: list[Json], kind: str, beside: list[float] | None) -> list[Json]:
+    """By the time beside what ran in the same rounds: slow forms have fewer of them, and machines have phases."""
+
+    def time(record: Json) -> float:
+        rounds: list[float] = record["rounds"]
+        return (_paired(rounds, beside) if beside else None) or median(rounds)
+
+    return sorted((record for record in records if record["kind"] == kind), key=time)
 
 
 def duration(seconds: float | None) -> str:

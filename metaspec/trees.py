@@ -125,4 +125,4 @@ def ravel(B: Backend, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
 
         return tree_map(B, part, tree)
 
-    return xp.concat([xp.reshape(leaf, (prod(leaf.shape),)) for leaf in leaves]), unravel
+    return xp.concat([xp.reshape(leaf, (size,)) for leaf, size in zip(leaves, sizes, strict=True)]), unravel

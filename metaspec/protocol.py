@@ -31,6 +31,8 @@ class Backend(ABC):
     name: ClassVar[str]
     linear_trees: ClassVar[bool] = False
     """Whether the products of `linearize_grad` are trees of arrays themselves, so that a `scan` can carry them."""
+    joined_bytes: ClassVar[int] = 0
+    """Trees up to this size are best joined into one vector where a solver does arithmetic on them, step after step."""
 
     # --- required -----------------------------------------------------------------------------------------------------
 

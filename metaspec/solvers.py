@@ -6,7 +6,8 @@ The conjugate gradients here differ from the textbook's in four points:
 2. The number of steps is fixed unless a tolerance is asked for. A stop by tolerance falls on different steps in
    different frameworks (81 % of 200 float32 systems of condition 1e3), and then results cannot be compared.
 3. The right-hand side is scaled to entries of at most one, so that squares of small float32 gradients do not vanish.
-4. A small tree is joined into one vector. Its leaves cost more as operations of their own than as arithmetic.
+4. A small tree is joined into one vector where its leaves cost more as operations of their own than as arithmetic:
+   `Backend.joined_bytes`.
 """
 
 from collections.abc import Callable
@@ -33,8 +34,6 @@ from metaspec.trees import (
     tree_map,
     zeros_like,
 )
-
-JOINED_BYTES = 32 << 10  # measured: docs/performance.md
 
 Matvec = Callable[[Tree], Tree]
 
@@ -86,32 +85,41 @@ class ConjugateGradient:
         """See the class and `Backend.linear_solve`.
 
         Raises:
-            InvalidArgumentError: A diagonal whose tree is not like b.
+            InvalidArgumentError: A product, a preconditioner's result or a start that is no tree like b.
         """
+        join, split = _joining(B, b)
+
+        def joined(f: Callable[[Tree], Tree]) -> Callable[[Tree], Tree]:
+            return lambda v: join(_like(B, f(split(v)), b))
+
         preconditioned = _preconditioned(B, self.preconditioner)
-        if not _joinable(B, b):
-            return self._iterate(B, matvec, b, x0, preconditioned)
-        vector, unravel = ravel(B, b)
+        solution = self._iterate(
+            B,
+            joined(matvec),
+            join(b),
+            None if x0 is None else join(_like(B, x0, b)),
+            None if preconditioned is None else joined(preconditioned),
+        )
+        return solution._replace(x=split(solution.x))
 
-        def joined(f: Callable[[Tree], Tree]) -> Callable[[Array], Array]:
-            return lambda v: _vector(B, f(unravel(v)), b)
-
-        start = None if x0 is None else _vector(B, x0, b)
-        solution = self._iterate(B, joined(matvec), vector, start, joined(preconditioned))
-        return solution._replace(x=unravel(solution.x))
-
-    def _iterate(
-        self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None, preconditioned: Callable[[Tree], Tree]
-    ) -> Solution:
+    def _iterate(self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None, preconditioned: Matvec | None) -> Solution:
         xp = B.xp
+
+        def direction(r: Tree, rr: Array) -> tuple[Tree, Array]:
+            """M^-1 r and <r, M^-1 r>."""
+            if preconditioned is None:
+                return r, rr
+            z = preconditioned(r)
+            return z, dot(B, r, z)
+
         size = max_abs(B, b)
         size = xp.where(size > 0, size, xp.ones_like(size))
         b = divide(B, b, size)
         damped = _damped(B, matvec, self.damping)
         x = zeros_like(B, b) if x0 is None else divide(B, x0, size)
         r = b if x0 is None else subtract(B, b, damped(x))
-        p, rr, bb = preconditioned(r), dot(B, r, r), dot(B, b, b)
-        rz = rr if self.preconditioner is None else dot(B, r, p)
+        rr, bb = dot(B, r, r), dot(B, b, b)
+        p, rz = direction(r, rr)
         # Without a tolerance the recurrence goes on until further steps are far below roundoff.
         threshold = (self.tol if self.tol is not None else 0.01 * xp.finfo(rr.dtype).eps) ** 2 * bb
         finite = xp.isfinite(rr)
@@ -127,8 +135,8 @@ class ConjugateGradient:
             alpha = _ratio(B, going, rz, pAp)
             x = add_scaled(B, x, alpha, p)
             r = add_scaled(B, r, -alpha, Ap)
-            z, rr = preconditioned(r), dot(B, r, r)
-            rz_next = rr if self.preconditioner is None else dot(B, r, z)
+            rr = dot(B, r, r)
+            z, rz_next = direction(r, rr)
             p = add_scaled(B, z, _ratio(B, going, rz_next, rz), p)
             taken = taken + xp.astype(going, taken.dtype)
             return _State(x, r, p, rr, rz_next, finite, positive, going & (rr > threshold), taken)
@@ -213,16 +221,18 @@ def _dense_solution(B: Backend, matrix: Array, b: Array) -> Array:
         return b * float("nan")
 
 
-def _joinable(B: Backend, b: Tree) -> bool:
+def _joining(B: Backend, b: Tree) -> tuple[Callable[[Tree], Tree], Callable[[Tree], Tree]]:
+    """From trees like b to what the iteration works on, and back: a vector where `joined_bytes` has room for b."""
     leaves = B.tree_flatten(b)[0]
     dtypes = {B.dtype_name(leaf) for leaf in leaves}
-    if len(leaves) == 1 or len(dtypes) != 1:
-        return False
-    return sum(prod(leaf.shape) for leaf in leaves) * bytes_of(*dtypes) <= JOINED_BYTES
+    several = len(leaves) > 1 and len(dtypes) == 1
+    if not several or sum(prod(leaf.shape) for leaf in leaves) * bytes_of(*dtypes) > B.joined_bytes:
+        return lambda tree: tree, lambda tree: tree
+    return lambda tree: ravel(B, tree)[0], ravel(B, b)[1]
 
 
-def _vector(B: Backend, x: Tree, like: Tree) -> Array:
-    """What a product, a preconditioner or a start gave, joined as b is.
+def _like(B: Backend, x: Tree, b: Tree) -> Tree:
+    """What a product, a preconditioner or a start gave.
 
     Raises:
         InvalidArgumentError: It is no tree like b.
@@ -236,16 +246,16 @@ def _vector(B: Backend, x: Tree, like: Tree) -> Array:
             )
         return leaf
 
-    return ravel(B, tree_map(B, checked, like, x))[0]
+    return tree_map(B, checked, b, x)
 
 
 def _damped(B: Backend, matvec: Matvec, damping: float) -> Matvec:
     return matvec if damping == 0 else lambda x: add_scaled(B, matvec(x), damping, x)
 
 
-def _preconditioned(B: Backend, preconditioner: Any) -> Callable[[Tree], Tree]:
+def _preconditioned(B: Backend, preconditioner: Any) -> Callable[[Tree], Tree] | None:
     if preconditioner is None:
-        return lambda r: r
+        return None
     if not is_tree_of_arrays(B, preconditioner):
         function: Callable[[Tree], Tree] = preconditioner
         return function

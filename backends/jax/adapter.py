@@ -16,6 +16,7 @@ from metaspec.tracecache import TraceCache
 
 BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
 EAGER_BYTES = 32 << 20  # outside of jit an operation's call costs far more than what it computes
+JOINED_BYTES = 32 << 10  # likewise
 # Up to this many steps a loop that keeps what the walk back needs is compiled as straight code, which runs faster and
 # compiles slower. A loop that keeps its last state alone is the faster form: straight, conjugate gradients took three
 # times as long.
@@ -27,6 +28,7 @@ class JaxBackend(Backend):
 
     name = "jax"
     linear_trees = True
+    joined_bytes = JOINED_BYTES
 
     @property
     def xp(self) -> Any:

@@ -17,6 +17,7 @@ from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
 BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
+JOINED_BYTES = 32 << 10  # likewise
 ARRAYS = (tf.Tensor, tf.Variable)
 UNROLL = 10  # up to this many steps a loop is compiled as straight code, which runs faster and compiles slower
 UNROLL_SOLVE = 40  # a vectorised linearisation asks for shapes, which XLA does not know in a loop that it enters
@@ -26,6 +27,7 @@ class TensorFlowBackend(Backend):
     """Arrays are tensors; variables, Keras's too, are read when they come in."""
 
     name = "tensorflow"
+    joined_bytes = JOINED_BYTES
 
     @property
     def xp(self) -> Any:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec import solvers
 
 from .problems import on
 
@@ -12,11 +11,9 @@ N = 6
 
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["joined", "leaf by leaf"])
-def joined(request, monkeypatch):
+def joined(request, monkeypatch, B):
     """Small trees are solved for as one vector, large ones leaf by leaf: the same in all that can be seen."""
-    if not request.param:
-        monkeypatch.setattr(solvers, "JOINED_BYTES", 0)
-    return request.param
+    monkeypatch.setattr(B, "joined_bytes", 1024 if request.param else 0)
 
 
 def system(seed=0, condition=10.0):
@@ -196,10 +193,8 @@ def test_a_preconditioner_unlike_the_system_is_refused_and_one_that_is_not_posit
     assert (x == 0).all()
 
 
-def test_a_product_of_other_shapes_is_refused(B, joined):
-    """Of as many entries too, which would be taken for others in one vector."""
-    if not joined:
-        return
+def test_a_product_of_other_shapes_is_refused(B):
+    """Of as many entries too, which would be taken for others in one vector; of fewer, which would broadcast."""
     with on(B, np.ones((2, 3))) as b:
         for wrong in (
             lambda x: {"u": B.xp.permute_dims(x["u"], (1, 0)), "v": x["v"]},

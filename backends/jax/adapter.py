@@ -15,8 +15,8 @@ from metaspec.task import Array, Tree
 from metaspec.tracecache import TraceCache
 
 BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
-EAGER_BYTES = 32 << 20  # outside of jit an operation's call costs far more than what it computes
 JOINED_BYTES = 32 << 10  # likewise
+EAGER_BYTES = 32 << 20  # outside of jit an operation's call costs far more than what it computes
 # Up to this many steps a loop that keeps what the walk back needs is compiled as straight code, which runs faster and
 # compiles slower. A loop that keeps its last state alone is the faster form: straight, conjugate gradients took three
 # times as long.

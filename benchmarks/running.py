@@ -94,26 +94,28 @@ def run(
     with TemporaryDirectory() as stored:  # empty, so that a first call compiles
         for framework in frameworks:
             process: Process | None = None
-            for number, case in enumerate(once, 1):
-                try:
-                    if process is None:
-                        process = Process(framework, processors(), module=MODULE, compilations=Path(stored))
-                        ready: Any = process.hello()
-                        results.versions[framework], results.missing[framework] = ready.versions, ready.missing
-                    if case.id not in truths:
-                        truths[case.id] = truth(case)
-                    records: list[Record] = process.ask(Job(case, truths[case.id], seconds, quick), TIMEOUT)
-                    say(f"{framework} {number}/{len(once)}: {case.id}")
-                except WorkerDiedError as error:
-                    records = [Record(case.id, framework, "process", "process", problem=str(error))]
-                    say(f"{framework} {number}/{len(once)}: {case.id}: {error}")
-                    if process is not None:
-                        process.close()
-                    process = None
-                results.records += records
-                keep(results)
-            if process is not None:
-                process.close()
+            try:
+                for number, case in enumerate(once, 1):
+                    try:
+                        if process is None:
+                            process = Process(framework, processors(), module=MODULE, compilations=Path(stored))
+                            ready: Any = process.hello()
+                            results.versions[framework], results.missing[framework] = ready.versions, ready.missing
+                        if case.id not in truths:
+                            truths[case.id] = truth(case)
+                        records: list[Record] = process.ask(Job(case, truths[case.id], seconds, quick), TIMEOUT)
+                        say(f"{framework} {number}/{len(once)}: {case.id}")
+                    except WorkerDiedError as error:
+                        records = [Record(case.id, framework, "process", "process", problem=str(error))]
+                        say(f"{framework} {number}/{len(once)}: {case.id}: {error}")
+                        if process is not None:
+                            process.close()
+                        process = None
+                    results.records += records
+                    keep(results)
+            finally:
+                if process is not None:
+                    process.close()
     order = {case.id: number for number, case in enumerate(cases)}
     results.records.sort(key=lambda record: order[record.case])
     return results

@@ -5,10 +5,13 @@ A command is added by a module in this package that has `register(app: typer.Typ
 
 import os
 import pkgutil
+import signal
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -51,25 +54,49 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console that has no "±" must not lose a result
+    with _endings() as received:
+        try:
+            build()()
+        except (MetaspecError, OSError) as error:  # OSError: a file or folder that the user named
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(USAGE) from None
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            _leave(received)
+        except SystemExit as ending:
+            if ending.code != INTERRUPTED:
+                raise
+            _leave(received)
+
+
+@contextmanager
+def _endings() -> Iterator[list[int]]:
+    """SIGTERM and SIGHUP as Ctrl-C: what was trained is kept, workers are ended. Yields the signals that have come.
+
+    One that is ignored, as `nohup` has it, stays so.
+    """
+    received: list[int] = []
+
+    def end(number: int, frame: Any) -> NoReturn:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    taken = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
     try:
-        build()()
-    except (MetaspecError, OSError) as error:  # OSError: a file or folder that the user named
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(USAGE) from None
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        _leave()
-    except SystemExit as ending:
-        if ending.code != INTERRUPTED:
-            raise
-        _leave()
+        yield received
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
-def _leave() -> NoReturn:
+def _leave(received: Sequence[int]) -> NoReturn:
     """End at once: a compiler interrupted at work can crash in the interpreter's orderly end."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(INTERRUPTED)
+    os._exit(128 + received[0] if received else INTERRUPTED)
 
 
 def _version(wanted: bool) -> None:

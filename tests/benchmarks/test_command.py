@@ -2,13 +2,17 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from metaspec.cli import main
+from tests.processes import alive, awaited_children
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,22 @@ def test_command_refuses(arguments, said, capsys, monkeypatch):
         main()
     assert ended.value.code == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the system does not say what a process started")
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+def test_interrupt_ends_the_worker(sent):
+    arguments = ["bench", "--workload", "k64", "--framework", "numpy", "--seconds", "1000"]
+    command = [sys.executable, "-c", "from metaspec.cli import main; main()", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started = awaited_children(process.pid)
+    assert started
+    time.sleep(3)  # it is at work: before, it would end by itself
+    process.send_signal(getattr(signal, sent))
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + getattr(signal, sent)
+    assert "Traceback" not in errors
+    assert not any(map(alive, started))
 
 
 def test_command(tmp_path):

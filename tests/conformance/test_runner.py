@@ -1,6 +1,5 @@
 """The whole way through worker processes: faults are named, a dead worker is a result, nothing is left behind."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from metaspec.conformance.certification import matching
 from metaspec.conformance.process import Process
 from metaspec.conformance.runner import run
 from metaspec.conformance.scenarios import certified
+from tests.processes import alive, awaited_children
 
 COMMAND = [sys.executable, "-c", "from metaspec.cli import main; main()", "verify"]
 FEW = matching("least-squares/*/steps-3")
@@ -60,26 +60,19 @@ def test_worker_that_cannot_start_is_reported():
     assert report.broken == (("no_such_module:Backend", "ModuleNotFoundError: No module named 'no_such_module'"),)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_interrupt_ends_the_workers(tmp_path):
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the system does not say what a process started")
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_interrupt_ends_the_workers(sent):
     arguments = ["seeded_faults:worker_hang", "--scenario", "least-squares/reptile*"]
     process = subprocess.Popen(COMMAND + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not _children(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    children = _children(process.pid)
-    assert children
+    started = awaited_children(process.pid)
+    assert started
     time.sleep(1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, sent))
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 128 + getattr(signal, sent)
     assert "Traceback" not in errors
-    assert not any(Path(f"/proc/{child}").exists() for child in children)
-
-
-def _children(pid):
-    tasks = Path(f"/proc/{pid}/task")
-    return [child for task in tasks.glob("*/children") for child in task.read_text().split()]
+    assert not any(map(alive, started))
 
 
 def test_a_folder_named_like_the_package_does_not_take_its_place(tmp_path, monkeypatch):

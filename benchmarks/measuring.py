@@ -4,6 +4,7 @@ import gc
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -80,27 +81,34 @@ def measure(framework: str, forms: list[Form], case: Case, truth: Truth, seconds
                 built = form.build(case)
                 if built is None:
                     continue
-                running.append(Turn(record, built, _checked(record, built, truth)))
+                running.append(Turn(record, built, checked(record, built, truth)))
             except Exception as error:  # a rival's failure is a line of the table
                 record.problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
         records.append(record)
     usable = [turn for turn in running if turn.record.problem is None]
-    gc.collect()
-    gc.freeze()  # recordings of other forms are millions of objects: no affair of the form whose turn it is
-    try:
-        _take_turns(usable, seconds)
+    with garbage_left_alone():
+        take_turns(usable, seconds)
         for turn in usable:
             turn.record.peak = peak_bytes(turn.built.run, 1 if turn.warm >= SLOW else LOOKS)
             turn.record.problem = _problem(turn.built, turn.built.run(), truth) if turn.warm < VERY_SLOW else None
             if turn.record.problem is not None:
                 turn.record.rounds.clear()
-    finally:
-        gc.unfreeze()
     yield from records
 
 
-def _checked(record: Record, built: Built, truth: Truth) -> float:
-    """Seconds of a warm call."""
+@contextmanager
+def garbage_left_alone() -> Iterator[None]:
+    """Recordings of other forms are millions of objects: no affair of the form whose turn it is."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def checked(record: Record, built: Built, truth: Truth) -> float:
+    """Seconds of a warm call; `record` gets those of the first one, and what is wrong with its result."""
     start = time.perf_counter()
     found = built.run()
     record.first = time.perf_counter() - start
@@ -119,7 +127,8 @@ def _problem(built: Built, found: Any, truth: Truth) -> str | None:
     return None if wrong is None else f"wrong: {wrong}"
 
 
-def _take_turns(running: list[Turn], seconds: float) -> None:
+def take_turns(running: list[Turn], seconds: float) -> None:
+    """Rounds in which each form has its turn; `seconds` as in `measure`."""
     rounds = [_rounds(turn.warm, seconds) for turn in running]
     for turn, limit in zip(running, rounds, strict=True):
         if limit == 0:

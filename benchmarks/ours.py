@@ -29,7 +29,7 @@ def forms(backend: str, wait: Wait = lambda x: x, *, native: bool = False) -> li
         native: Whether `tier="native"` is another form here.
     """
     found = [
-        Form("metaspec", "metaspec", partial(_compiled, backend, wait, "none", "default")),
+        compiled(backend, wait),
         *(
             Form(f"metaspec, {mode}", "metaspec", partial(_compiled, backend, wait, mode, "default"))
             for mode in CHECKPOINTS
@@ -39,8 +39,8 @@ def forms(backend: str, wait: Wait = lambda x: x, *, native: bool = False) -> li
         *_gradients(backend, wait, "default"),
     ]
     if native:
-        compiled = partial(_compiled, backend, wait, "none", "native")
-        found += [Form("metaspec, native", "metaspec", compiled, slow=True), *_gradients(backend, wait, "native")]
+        build = partial(_compiled, backend, wait, "none", "native")
+        found += [Form("metaspec, native", "metaspec", build, slow=True), *_gradients(backend, wait, "native")]
     return found
 
 
@@ -60,6 +60,11 @@ def _gradients(backend: str, wait: Wait, tier: Tier) -> list[Form]:
         for part in PARTS
         for alone in ((False, True) if tier == "default" else (False,))
     ]
+
+
+def compiled(backend: str, wait: Wait) -> Form:
+    """As users have it by default."""
+    return Form("metaspec", "metaspec", partial(_compiled, backend, wait, "none", "default"))
 
 
 def chunked(backend: str, wait: Wait, chunk: int) -> Form:

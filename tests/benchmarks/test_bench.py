@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from metaspec.benchmarks import cases, document, frameworks, measuring, messages, ours, running, source
+from metaspec.benchmarks import cases, document, frameworks, linearity, measuring, messages, ours, running, source
 from metaspec.benchmarks.cases import Case
 from metaspec.benchmarks.forms import Built, Form
 from metaspec.benchmarks.measuring import measure
@@ -277,6 +277,36 @@ def test_what_two_workloads_have_is_measured_as_the_first_has_it(monkeypatch):
     in_series = [replace(TINY, workload="series", x_axis="steps", steps=steps) for steps in (1, 2)]
     running.run([TINY, *in_series], ["numpy"], seconds=0, quick=False, say=lambda text: None)
     assert sorted(asked) == [("W1", 2), ("series", 1)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "shown"), [((1, 4, 16), "1: 1.00, 4: 1.00, 16: 1.00"), ((1, 4, 32), "1: 1.98, 4: 1.98, 32: 1.00")]
+)
+def test_time_is_told_for_each_gradient(monkeypatch, steps, shown):
+    """Calls that take 4, 13 and 49 ms take 1 for each of 3K + 1 gradients with 1, 4 and 16 steps, but not with 32."""
+
+    def timed(turns, seconds):
+        for turn, milliseconds in zip(turns, (4, 13, 49), strict=True):
+            turn.record.rounds += [1e-3 * milliseconds, 2e-3 * milliseconds, 1e-3 * milliseconds]
+
+    monkeypatch.setattr(linearity, "take_turns", timed)
+    cases = [replace(TINY, steps=k, x_axis="steps") for k in steps]
+    assert linearity.row("numpy", "steps", cases, 0) == f"| numpy | steps | {shown} | 49 |"
+
+
+def test_time_is_told_of_every_size_of_the_series(capsys, monkeypatch):
+    monkeypatch.setattr(
+        linearity,
+        "FULL",
+        tuple(
+            replace(TINY, workload="series", x_axis=axis, tasks=n) for axis in ("tasks", "parameters") for n in (2, 3)
+        ),
+    )
+    linearity.main("numpy", 0)
+    tasks, parameters = capsys.readouterr().out.splitlines()
+    assert tasks.startswith("| numpy | tasks | 2: ")
+    assert ", 3: 1.00 | " in tasks
+    assert parameters.startswith(f"| numpy | parameters | {TINY.parameters}: ")
 
 
 def test_series_leave_out_what_compiles_for_long():

@@ -1,6 +1,6 @@
 """How many tasks at once are best, beside what metaspec takes by itself: the table in docs/performance.md.
 
-for b in numpy torch jax tensorflow; do python -m metaspec.benchmarks.chunks $b; done
+for b in numpy torch jax tensorflow; do OMP_NUM_THREADS=1 taskset -c 0 python -m metaspec.benchmarks.chunks $b; done
 """
 
 import os
@@ -14,6 +14,7 @@ from metaspec.benchmarks.cases import CONV, FULL, SINUSOID, WIDE, Case
 from metaspec.benchmarks.frameworks import waiting
 from metaspec.benchmarks.measuring import measure
 from metaspec.benchmarks.truth import truth
+from metaspec.errors import MetaspecError
 
 SIZES = {SINUSOID: (1, 5, 9, 13, 25), CONV: (1, 2, 4), WIDE: (1, 2, 4, 8, 32)}
 STEPS = {SINUSOID: 5, CONV: 1, WIDE: 5}
@@ -52,4 +53,7 @@ if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if len(sys.argv) != 2:
         sys.exit("usage: python -m metaspec.benchmarks.chunks BACKEND")
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except MetaspecError as error:
+        sys.exit(f"error: {error}")

@@ -1,6 +1,6 @@
 """Whether time is linear in inner steps, tasks and parameters: the table in docs/performance.md.
 
-for b in numpy torch jax tensorflow; do python -m metaspec.benchmarks.linearity $b; done
+for b in numpy torch jax tensorflow; do OMP_NUM_THREADS=1 taskset -c 0 python -m metaspec.benchmarks.linearity $b; done
 
 Cases of all sizes take turns in one process, as a machine's speed changes in the minutes between two of them.
 """
@@ -14,6 +14,7 @@ from metaspec.benchmarks.cases import FULL, Case
 from metaspec.benchmarks.frameworks import waiting
 from metaspec.benchmarks.measuring import Record, Turn, checked, garbage_left_alone, take_turns
 from metaspec.benchmarks.truth import truth
+from metaspec.errors import MetaspecError
 
 SECONDS = 4.0
 
@@ -54,4 +55,7 @@ if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if len(sys.argv) != 2:
         sys.exit("usage: python -m metaspec.benchmarks.linearity BACKEND")
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except MetaspecError as error:
+        sys.exit(f"error: {error}")

@@ -9,7 +9,7 @@ from metaspec.arrays import computing, plain_leaves, wide_format
 from metaspec.batching import chosen_chunk, over_tasks
 from metaspec.checks import check_choice, checked_integer
 from metaspec.choice import active, chosen_backend, resolve
-from metaspec.errors import InvalidTypeError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.protocol import Backend
 from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import mean0, tree_map
@@ -193,8 +193,9 @@ def compile(
 
     Args:
         f: A pure function of trees of arrays, such as a closure over `batch_meta_gradient`. It is traced: it must not
-            look at the values of its arguments. Arguments by position; a leaf that is no array (a number, a string) is
-            a constant of the trace, and each new value of it a new trace: pass as an array what changes often.
+            look at the values of its arguments. Arguments by position; a leaf that is no array (a number, a string,
+            an object, told from others by what it pickles to) is a constant of the trace, and each new value of it a
+            new trace: pass as an array what changes often. What f closes over must not change either.
         tier: "default": what takes seconds to compile. "native": machine code from the framework's best compiler,
             however long that takes. They differ in PyTorch, whose default replays the recorded operations: native code
             (torch.compile's, with a C++ compiler) is faster, after a minute or so of compiling, of which the logger
@@ -208,7 +209,8 @@ def compile(
         values (NonFiniteError) are not raised inside: look at `diagnostics.finite`.
 
     Raises:
-        InvalidArgumentError, InvalidTypeError: f is no function, an unknown tier, a position that is none.
+        InvalidArgumentError, InvalidTypeError: f is no function, an unknown tier, a position that is none; at a call, f
+            looks at the values of its arguments (NumPy, PyTorch; JAX and TensorFlow raise errors of their own).
 
     Example:
         >>> step = ms.compile(lambda params, tasks: ms.batch_meta_gradient(algo, loss, params, tasks))
@@ -223,6 +225,10 @@ def compile(
     recent: Backend | None = None  # its own flattening is the fastest, and shows whether all leaves are arrays of it
 
     def look(args: Tree) -> tuple[Backend, str | None]:
+        if donated and max(donated) >= len(args):
+            raise InvalidArgumentError(
+                f"compile: donate={tuple(donate)} names argument {max(donated)}, counted from 0; there are {len(args)}"
+            )
         B = resolve(backend, plain_leaves(args), "arguments")
         check_foreign(B, args, "arguments")
         if B not in compiled:

@@ -1,5 +1,6 @@
 """For adapters whose framework traces flat functions of arrays: `compile` over trees, one trace per signature."""
 
+import pickle
 from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Any
@@ -11,6 +12,7 @@ from metaspec.task import Array, Tree
 FlatFunction = Callable[..., Any]
 
 
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
 MOST = 128  # traces of one function; the oldest goes first
 _TRACING = RLock()  # frameworks' tracers are not made for several threads
 
@@ -26,6 +28,7 @@ class TraceCache:
         trace: (flat f, example arrays) -> the traced flat function. It must have run flat f when it returns: only then
             is the structure of the result known.
         signature: Array -> what a trace depends on, hashable.
+        ambient: () -> what it depends on beside its arguments, hashable: settings of the framework.
     """
 
     def __init__(
@@ -34,8 +37,9 @@ class TraceCache:
         f: Callable[..., Tree],
         trace: Callable[[FlatFunction, Sequence[Array]], FlatFunction],
         signature: Callable[[Array], Any],
+        ambient: Callable[[], Any] = lambda: None,
     ) -> None:
-        self._backend, self._f, self._trace, self._signature = backend, f, trace, signature
+        self._backend, self._f, self._trace, self._signature, self._ambient = backend, f, trace, signature, ambient
         self._traces: dict[Any, tuple[FlatFunction, Any]] = {}
 
     def __call__(self, *args: Tree) -> Tree:
@@ -47,7 +51,8 @@ class TraceCache:
             return self._f(*args)
         key = (
             structure,
-            *(self._signature(x) if flag else (type(x), repr(x)) for x, flag in zip(leaves, flags, strict=True)),
+            self._ambient(),
+            *(self._signature(x) if flag else _constant(x) for x, flag in zip(leaves, flags, strict=True)),
         )
         with _TRACING:
             if key not in self._traces:
@@ -71,3 +76,29 @@ class TraceCache:
                 "returns; call what it makes once with the examples"
             )
         return program, out[0]
+
+
+def _constant(x: Any) -> Any:
+    """What tells a leaf that is no array from others, all that is in it included.
+
+    What cannot be pickled (a lambda, an open file) is itself alone, and kept: another would get its address.
+    """
+    if type(x) in PLAIN:
+        return type(x), repr(x)  # 0.0 and -0.0 are equal, NaN is not equal to itself
+    try:
+        return type(x), pickle.dumps(x)
+    except Exception:
+        return type(x), _Itself(x)
+
+
+class _Itself:
+    """Equal to another of the same object alone."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self.x is other.x
+
+    def __hash__(self) -> int:
+        return id(self.x)

@@ -157,16 +157,22 @@ class TorchBackend(Backend):
         return BATCH_BYTES if all(leaf.device.type == "cpu" for leaf in self.tree_flatten(params)[0]) else None
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        return TraceCache(self, f, replayed, _layout)
+        return TraceCache(self, f, replayed, _layout, _ambient)
 
     def compile_as(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
         if not native:
             return self.compile(f)
-        return TraceCache(self, f, compiled_natively, _layout)
+        return TraceCache(self, f, compiled_natively, _layout, _ambient)
 
     def _map(self, f: Callable[[Any], Any], tree: Tree) -> Tree:
         leaves, structure = self.tree_flatten(tree)
         return self.tree_unflatten(structure, [f(leaf) for leaf in leaves])
+
+
+def _ambient() -> Any:
+    """The settings that decide the dtypes of what a function makes."""
+    autocast = [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")]
+    return torch.get_default_dtype(), *autocast
 
 
 def _layout(x: Array) -> Any:

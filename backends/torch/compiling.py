@@ -3,52 +3,61 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch._guards import TracingContext, tracing
-from torch._subclasses import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.fx import GraphModule, Interpreter
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.passes.split_module import split_module
 
 from metaspec.backends.torch.simplifying import simplify
-from metaspec.errors import MutationError
+from metaspec.errors import InvalidTypeError, MutationError
 from metaspec.task import Array
 
 LOG = logging.getLogger("metaspec")
+VALUES = (
+    "compile: the function looks at the values of its arguments, or makes a tensor whose shape depends on them ({}); a "
+    "recording would keep those of the first call. Choose with torch.where(condition, a, b) in place of `if`, write "
+    "torch.where(mask, x, 0) in place of x[mask], and keep arithmetic in tensors in place of .item(), .tolist() and "
+    ".numpy(); or leave the function uncompiled"
+)
+NOT_OF_STAND_INS = (".numpy() is not supported for tensor subclasses", "trying to get value out of a tracing tensor")
 PIECE = 500  # operations in one TorchScript program: the time to make one grows with their square
 
 
 def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
     """The operations that `flat` performs, without the transforms and the Python between them.
 
-    It needs no compiler and a second or two.
+    It needs no compiler and a second or two. `flat` runs on stand-ins without values, so that it can look at none.
 
     Raises:
         MutationError: `flat` wrote to its arguments.
+        InvalidTypeError: `flat` looked at values of its arguments, or made a tensor whose shape depends on them.
     """
-    examples = [_copied(x.detach()) for x in arrays]  # one tensor given twice would become one input
-    with _shapes_noted_at_once():
-        graph = make_fx(flat)(*examples)
+    mode = FakeTensorMode(
+        allow_non_fake_inputs=True
+    )  # one, in the context: `make_fx` would make one for each operation
+    with torch.inference_mode(False), tracing(TracingContext(mode)):
+        with mode:  # one tensor given twice would become one input, so each has a stand-in of its own
+            examples = [torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device) for x in arrays]
+        try:
+            graph = make_fx(flat)(*examples)
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            raise InvalidTypeError(VALUES.format(error)) from error
+        except RuntimeError as error:
+            if not any(words in str(error) for words in NOT_OF_STAND_INS):
+                raise
+            raise InvalidTypeError(VALUES.format(str(error).splitlines()[0])) from error
     if any(x._version for x in examples):
         raise MutationError("compile: the function changes its arguments in place; write x + 1, not x += 1")
     simplify(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
-
-
-@contextmanager
-def _shapes_noted_at_once() -> Iterator[None]:
-    """One mode in which the shape of every operation is noted.
-
-    Without it `make_fx` makes a mode for each, with a stack trace in words, which is half of the time of a recording.
-    """
-    with tracing(TracingContext(FakeTensorMode())):
-        yield
 
 
 def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
@@ -60,7 +69,10 @@ def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[...,
     with torch.no_grad(), suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # where it is gone one day Python's does the same
         if all(x.device.type == "cpu" for x in arrays):
-            return torch.no_grad()(_scripted(graph, tuple(x.detach() for x in arrays)))
+            examples = tuple(x.detach() for x in arrays)
+            program = _scripted(graph, examples)
+            program(*examples)  # some fail only when they are called: x * True
+            return torch.no_grad()(program)
     return torch.no_grad()(graph)
 
 
@@ -107,12 +119,6 @@ def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Call
         native = _inductor.compile(graph, list(arrays))
     LOG.warning("compile: done in %.0f s", time.perf_counter() - start)
     return torch.no_grad()(native)
-
-
-def _copied(x: Array) -> Array:
-    """A copy with the same strides, which `clone` gives to dense tensors alone."""
-    reach = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True)) if x.numel() else 0
-    return x.as_strided((reach,), (1,)).clone().as_strided(x.shape, x.stride(), 0)
 
 
 def _has_cpp_compiler() -> bool:

@@ -87,3 +87,9 @@ def test_donated_arguments_give_their_memory_to_results():
 def test_wishes_are_checked(wish, message):
     with pytest.raises(ms.errors.MetaspecError, match=message):
         ms.compile(descent, **wish)
+
+
+def test_donating_an_argument_that_is_none():
+    f = ms.compile(lambda a, b: a + b, donate=(2,))
+    with pytest.raises(ms.errors.InvalidArgumentError, match=r"donate=\(2,\) names argument 2.*there are 2"):
+        f(np.ones(2), np.ones(2))

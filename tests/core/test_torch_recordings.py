@@ -6,6 +6,7 @@ import metaspec as ms
 from metaspec.benchmarks.cases import SINUSOID
 from metaspec.conformance.errors import ROUNDOFF, TOLERANCE, relative_error
 from metaspec.data import Sinusoid
+from metaspec.errors import InvalidTypeError
 
 torch = pytest.importorskip("torch")
 
@@ -153,3 +154,57 @@ def test_shapes_are_noted_in_one_mode(monkeypatch):
     shapes = [node.meta["val"].shape for node in graph.graph.nodes if node.op == "call_function"]
     assert shapes == [(3,)] * 50
     assert len(made) == 1
+
+
+LOOKING = {
+    "item": lambda x: x * x.sum().item(),
+    "if": lambda x: x if x.sum() > 0 else -x,
+    "tolist": lambda x: x * sum(x.tolist()),
+    "numpy": lambda x: x * float(x.numpy().sum()),
+    "mask": lambda x: x[x > 0].sum() / x[x > 0].shape[0],
+    "nonzero": lambda x: torch.nonzero(x > 0).sum(),
+    "unique": lambda x: x * torch.unique(x).numel(),
+    "slice": lambda x: x[: x.argmax()],
+}
+
+
+@pytest.mark.parametrize("name", LOOKING)
+def test_a_function_that_looks_at_values_is_refused(name):
+    """A recording would give the first call's at every later one."""
+    with pytest.raises(InvalidTypeError, match="compile: the function looks at the values of its arguments"):
+        ms.compile(LOOKING[name])(numbers(5))
+
+
+def test_values_that_belong_to_no_argument_may_be_looked_at():
+    kept, x = numbers(3), numbers(3)
+    one_hot = torch.nn.functional.one_hot
+    f = ms.compile(lambda x: x * sum(kept.tolist()) + x[torch.tensor(1)] + one_hot((x > 0).long(), 2).sum())
+    assert torch.equal(f(x), x * sum(kept.tolist()) + x[1] + 3)
+
+
+@pytest.mark.parametrize("number", [True, False, 2, 1.5])
+def test_arithmetic_with_what_python_has(number):
+    x = numbers(3)
+    f = ms.compile(lambda x, number: x * number + number)
+    assert torch.equal(f(x, number), x * number + number)
+
+
+def test_in_inference_mode_and_on_what_was_made_in_it():
+    x = numbers(3)
+    with torch.inference_mode():
+        made = x * 1
+        assert torch.equal(ms.compile(torch.sin)(x), x.sin())
+    assert torch.equal(ms.compile(torch.sin)(made), x.sin())
+
+
+def test_settings_that_decide_dtypes_are_recorded_anew():
+    x = numbers(3, 3)
+    f = ms.compile(lambda x: (x @ x, torch.ones(2)))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert f(x)[0].dtype == torch.bfloat16
+    assert [leaf.dtype for leaf in f(x)] == [torch.float32, torch.float32]
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert f(x)[1].dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -38,9 +38,8 @@ def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
         MutationError: `flat` wrote to its arguments.
         InvalidTypeError: `flat` looked at values of its arguments, or made a tensor whose shape depends on them.
     """
-    mode = FakeTensorMode(
-        allow_non_fake_inputs=True
-    )  # one, in the context: `make_fx` would make one for each operation
+    # `make_fx` would make a mode for each operation, and one that takes no tensor of those that f closes over.
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
     with torch.inference_mode(False), tracing(TracingContext(mode)):
         with mode:  # one tensor given twice would become one input, so each has a stand-in of its own
             examples = [torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device) for x in arrays]

@@ -1,7 +1,20 @@
-"""What a command under test started."""
+"""The command line as a process of its own, and what it started."""
 
+import sys
 import time
 from pathlib import Path
+
+# What `nohup` or a shell's `&` had ignored around the tests would be ignored by the command, too.
+_HEEDING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for name in ("SIGTERM", "SIGHUP"):
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+from metaspec.cli import main
+main()
+"""
+HEEDING_SIGNALS = [sys.executable, "-c", _HEEDING]
 
 
 def children(pid: int) -> list[str]:

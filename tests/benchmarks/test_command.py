@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from metaspec.cli import main
-from tests.processes import alive, awaited_children
+from tests.processes import HEEDING_SIGNALS, alive, awaited_children
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,7 @@ def test_command_refuses(arguments, said, capsys, monkeypatch):
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
 def test_interrupt_ends_the_worker(sent):
     arguments = ["bench", "--workload", "k64", "--framework", "numpy", "--seconds", "1000"]
-    command = [sys.executable, "-c", "from metaspec.cli import main; main()", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(HEEDING_SIGNALS + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     started = awaited_children(process.pid)
     assert started
     time.sleep(3)  # it is at work: before, it would end by itself

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from metaspec.cli.app import build
+from tests.processes import HEEDING_SIGNALS
 
 from ..data.helpers import OMNIGLOT, needs_omniglot
 
@@ -158,7 +159,7 @@ def test_refusals(tmp_path, args, message):
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_was_trained(tmp_path, sent):
-    command = [*COMMAND, "sinusoid", "--steps", "1000000", "--out", "run"]
+    command = [*HEEDING_SIGNALS, "train", "sinusoid", "--steps", "1000000", "--out", "run"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     metrics = Path(tmp_path / "run" / "metrics.jsonl")
     deadline = time.monotonic() + 60

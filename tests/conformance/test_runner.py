@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from metaspec.conformance.certification import matching
 from metaspec.conformance.process import Process
 from metaspec.conformance.runner import run
 from metaspec.conformance.scenarios import certified
-from tests.processes import alive, awaited_children
+from tests.processes import HEEDING_SIGNALS, alive, awaited_children
 
-COMMAND = [sys.executable, "-c", "from metaspec.cli import main; main()", "verify"]
 FEW = matching("least-squares/*/steps-3")
 
 
@@ -63,8 +61,8 @@ def test_worker_that_cannot_start_is_reported():
 @pytest.mark.skipif(not Path("/proc").exists(), reason="the system does not say what a process started")
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_interrupt_ends_the_workers(sent):
-    arguments = ["seeded_faults:worker_hang", "--scenario", "least-squares/reptile*"]
-    process = subprocess.Popen(COMMAND + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    arguments = ["verify", "seeded_faults:worker_hang", "--scenario", "least-squares/reptile*"]
+    process = subprocess.Popen(HEEDING_SIGNALS + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     started = awaited_children(process.pid)
     assert started
     time.sleep(1)

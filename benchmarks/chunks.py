@@ -3,8 +3,6 @@
 for b in numpy torch jax tensorflow; do OMP_NUM_THREADS=1 taskset -c 0 python -m metaspec.benchmarks.chunks $b; done
 """
 
-import os
-import sys
 from statistics import median
 
 import metaspec as ms
@@ -13,8 +11,8 @@ from metaspec.benchmarks import ours
 from metaspec.benchmarks.cases import CONV, FULL, SINUSOID, WIDE, Case
 from metaspec.benchmarks.frameworks import waiting
 from metaspec.benchmarks.measuring import measure
+from metaspec.benchmarks.one_backend import run
 from metaspec.benchmarks.truth import truth
-from metaspec.errors import MetaspecError
 
 SIZES = {SINUSOID: (1, 5, 9, 13, 25), CONV: (1, 2, 4), WIDE: (1, 2, 4, 8, 32)}
 STEPS = {SINUSOID: 5, CONV: 1, WIDE: 5}
@@ -50,10 +48,4 @@ def row(backend: str, case: Case, sizes: tuple[int, ...]) -> str:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m metaspec.benchmarks.chunks BACKEND")
-    try:
-        main(sys.argv[1])
-    except MetaspecError as error:
-        sys.exit(f"error: {error}")
+    run("chunks", main)

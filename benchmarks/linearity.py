@@ -5,16 +5,14 @@ for b in numpy torch jax tensorflow; do OMP_NUM_THREADS=1 taskset -c 0 python -m
 Cases of all sizes take turns in one process, as a machine's speed changes in the minutes between two of them.
 """
 
-import os
-import sys
 from statistics import median
 
 from metaspec.benchmarks import ours
 from metaspec.benchmarks.cases import FULL, Case
 from metaspec.benchmarks.frameworks import waiting
 from metaspec.benchmarks.measuring import Record, Turn, checked, garbage_left_alone, take_turns
+from metaspec.benchmarks.one_backend import run
 from metaspec.benchmarks.truth import truth
-from metaspec.errors import MetaspecError
 
 SECONDS = 4.0
 
@@ -52,10 +50,4 @@ def work(axis: str, case: Case) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m metaspec.benchmarks.linearity BACKEND")
-    try:
-        main(sys.argv[1])
-    except MetaspecError as error:
-        sys.exit(f"error: {error}")
+    run("linearity", main)

@@ -38,7 +38,7 @@ def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
         MutationError: `flat` wrote to its arguments.
         InvalidTypeError: `flat` looked at values of its arguments, or made a tensor whose shape depends on them.
     """
-    # `make_fx` would make a mode for each operation, and one that takes no tensor of those that f closes over.
+    # In the context, as `make_fx` would make another for each tensor that follows from no argument.
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with torch.inference_mode(False), tracing(TracingContext(mode)):
         with mode:  # one tensor given twice would become one input, so each has a stand-in of its own

@@ -303,10 +303,12 @@ def test_time_is_told_of_every_size_of_the_series(capsys, monkeypatch):
         ),
     )
     linearity.main("numpy", 0)
-    tasks, parameters = capsys.readouterr().out.splitlines()
-    assert tasks.startswith("| numpy | tasks | 2: ")
-    assert ", 3: 1.00 | " in tasks
-    assert parameters.startswith(f"| numpy | parameters | {TINY.parameters}: ")
+    tasks, parameters = (
+        [cell.split(":")[0].strip() for cell in line.split("|")[3].split(",")]
+        for line in capsys.readouterr().out.splitlines()
+    )
+    assert tasks == ["2", "3"]
+    assert parameters == 2 * [str(TINY.parameters)]
 
 
 def test_series_leave_out_what_compiles_for_long():

@@ -198,8 +198,8 @@ def compile(
             new trace: pass as an array what changes often. What f closes over must not change either.
         tier: "default": what takes seconds to compile. "native": machine code from the framework's best compiler,
             however long that takes. They differ in PyTorch, whose default replays the recorded operations: native code
-            (torch.compile's, with a C++ compiler) is faster, after a minute or so of compiling, of which the logger
-            "metaspec" tells; PyTorch keeps it on disk for the next process.
+            (torch.compile's, with a C++ compiler) is faster, after seconds to minutes of compiling, of which the
+            logger "metaspec" tells; PyTorch keeps it on disk for the next process.
         donate: Positions of arguments whose memory the results may use: parameters that a training step replaces, say.
             They must not be read after the call. JAX makes use of it; elsewhere it has no effect.
         backend: Name or instance; by default as chosen at each call, else the framework of the arguments.

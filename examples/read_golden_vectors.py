@@ -1,4 +1,4 @@
-"""Check MAML and FO-MAML in plain floats; the argument is conformance/golden/vectors/tanh_network.json of metaspec."""
+"""Check MAML and FO-MAML in plain floats against tanh_network.json, one of metaspec's golden vectors (the argument)."""
 
 import cmath
 import json

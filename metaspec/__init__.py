@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 from metaspec import errors
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.api import adapt, batch_meta_gradient, compile, meta_gradient
-from metaspec.arrays import array_namespace, asarray
-from metaspec.capabilities import Capability
-from metaspec.choice import backend_context, get_backend, set_backend
+from metaspec.backend.arrays import array_namespace, asarray
+from metaspec.backend.bound_modules import install as _install_facades
+from metaspec.backend.capabilities import Capability
+from metaspec.backend.protocol import Backend
+from metaspec.backend.registry import BackendStatus, Registration, list_backends
+from metaspec.backend.selection import backend_context, get_backend, set_backend
 from metaspec.errors import MetaspecError
-from metaspec.facade import install as _install_facades
-from metaspec.inner import GradientDescent
-from metaspec.models import Model, from_model
-from metaspec.protocol import Backend
-from metaspec.registry import BackendStatus, Registration, list_backends
-from metaspec.solvers import ConjugateGradient, DenseSolve
+from metaspec.inner.gradient_descent import GradientDescent
+from metaspec.losses.models import Model, from_model
+from metaspec.solvers.conjugate_gradient import ConjugateGradient, DenseSolve
 from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task
 
 if TYPE_CHECKING:
     from metaspec import data, nn, training
-    from metaspec.conformance.audit import assert_computes, audit
-    from metaspec.conformance.compare import compare
     from metaspec.training import meta_test, meta_train
+    from metaspec_conformance.audit import assert_computes, audit
+    from metaspec_conformance.compare import compare
 
 __version__ = "0.1.0"
 
@@ -72,9 +72,9 @@ __all__ = [
 ]
 
 _LAZY = {  # imported on first use, so that `import metaspec` stays light
-    "assert_computes": "metaspec.conformance.audit",
-    "audit": "metaspec.conformance.audit",
-    "compare": "metaspec.conformance.compare",
+    "assert_computes": "metaspec_conformance.audit",
+    "audit": "metaspec_conformance.audit",
+    "compare": "metaspec_conformance.compare",
     "data": "metaspec.data",
     "nn": "metaspec.nn",
     "training": "metaspec.training",

@@ -4,16 +4,13 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Literal
 
-from metaspec.algorithm import Algorithm
-from metaspec.arrays import computing, plain_leaves, wide_format
-from metaspec.batching import chosen_chunk, over_tasks
-from metaspec.checks import check_choice, checked_integer
-from metaspec.choice import active, chosen_backend, resolve
-from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.protocol import Backend
-from metaspec.task import MetaGradient, Task, Tree
-from metaspec.trees import mean0, tree_map
-from metaspec.validation import (
+from metaspec.algorithms.base import Algorithm
+from metaspec.algorithms.batching import chosen_chunk, over_tasks
+from metaspec.backend.arrays import computing, plain_leaves, wide_format
+from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import active, chosen_backend, resolve
+from metaspec.checks.arguments import check_choice, checked_integer
+from metaspec.checks.inputs import (
     check_adapted,
     check_algorithm,
     check_data,
@@ -25,6 +22,9 @@ from metaspec.validation import (
     check_task,
     lift_loss,
 )
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.task import MetaGradient, Task, Tree
+from metaspec.trees import mean0, tree_map
 
 UserLoss = Callable[[Tree, Tree], Any]
 Tier = Literal["default", "native"]

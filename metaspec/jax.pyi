@@ -1,7 +1,7 @@
 from typing import Any
 
 from metaspec import *
-from metaspec.protocol import Backend
+from metaspec.backend.protocol import Backend
 
 backend: Backend
 xp: Any

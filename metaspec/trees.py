@@ -8,8 +8,8 @@ from functools import reduce
 from math import prod
 from typing import Any
 
+from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError
-from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
 
 

@@ -11,8 +11,8 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 import metaspec as ms  # noqa: E402
-from metaspec.backends.tensorflow import namespace as xp  # noqa: E402
 from metaspec.nn import MLP  # noqa: E402
+from metaspec_tensorflow import namespace as xp  # noqa: E402
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(0.2, 0.9, size=(3, 4))

@@ -10,7 +10,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from metaspec.backends.tensorflow import namespace as xp  # noqa: E402
+from metaspec_tensorflow import namespace as xp  # noqa: E402
 
 RNG = np.random.default_rng(7)
 M = RNG.normal(size=(3, 4))

@@ -11,8 +11,8 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from metaspec.backends.tensorflow import namespace as xp  # noqa: E402
 from metaspec.errors import InvalidArgumentError, InvalidTypeError  # noqa: E402
+from metaspec_tensorflow import namespace as xp  # noqa: E402
 
 M = np.random.default_rng(7).normal(size=(3, 4))
 

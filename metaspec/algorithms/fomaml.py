@@ -6,9 +6,9 @@ delta = grad l_query(theta_K)
 
 from dataclasses import dataclass
 
-from metaspec.algorithm import Loss, gradient_on, query_gradient, result
-from metaspec.inner import InnerOptimizer, check_inner, descend
-from metaspec.protocol import Backend
+from metaspec.algorithms.base import Loss, gradient_on, query_gradient, result
+from metaspec.backend.protocol import Backend
+from metaspec.inner.gradient_descent import InnerOptimizer, check_inner, descend
 from metaspec.task import MetaGradient, Task, Tree
 
 

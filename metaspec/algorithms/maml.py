@@ -11,11 +11,11 @@ H_k is the Hessian of l_support at theta_k. Read from the right, the product is 
 from dataclasses import dataclass
 from typing import Any
 
-from metaspec.algorithm import Loss, gradient_on, query_gradient, result
-from metaspec.chain import CHECKPOINTS, Checkpoint, Link, there_and_back
-from metaspec.checks import check_choice
-from metaspec.inner import InnerOptimizer, check_inner, descend
-from metaspec.protocol import Backend
+from metaspec.algorithms.adjoint import CHECKPOINTS, Checkpoint, Link, there_and_back
+from metaspec.algorithms.base import Loss, gradient_on, query_gradient, result
+from metaspec.backend.protocol import Backend
+from metaspec.checks.arguments import check_choice
+from metaspec.inner.gradient_descent import InnerOptimizer, check_inner, descend
 from metaspec.task import Array, MetaGradient, Task, Tree
 
 

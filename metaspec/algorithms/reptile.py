@@ -8,10 +8,10 @@ With K = 1 this is lr times the gradient of joint training. At meta-test the inn
 
 from dataclasses import dataclass
 
-from metaspec.algorithm import Loss, gradient_on, is_empty, result
+from metaspec.algorithms.base import Loss, gradient_on, is_empty, result
+from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError
-from metaspec.inner import InnerOptimizer, check_inner, descend
-from metaspec.protocol import Backend
+from metaspec.inner.gradient_descent import InnerOptimizer, check_inner, descend
 from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import concatenate, subtract
 

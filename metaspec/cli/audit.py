@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from metaspec.conformance.audit import audit as audited
 from metaspec.errors import InvalidArgumentError
+from metaspec_conformance.audit import audit as audited
 
 
 def register(app: typer.Typer) -> None:

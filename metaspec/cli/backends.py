@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from metaspec.backend.registry import BackendStatus, list_backends
 from metaspec.errors import InvalidArgumentError
-from metaspec.registry import BackendStatus, list_backends
 
 
 def register(app: typer.Typer) -> None:

@@ -47,10 +47,10 @@ def bench(
     ] = None,
 ) -> None:
     """Time metaspec beside others."""
-    from metaspec.benchmarks.cases import selected
-    from metaspec.benchmarks.running import run
-    from metaspec.conformance.targets import resolved
     from metaspec.files import atomic_writer
+    from metaspec_benchmarks.cases import selected
+    from metaspec_benchmarks.suite import run
+    from metaspec_conformance.workers.targets import resolved
 
     cases = selected(_names("--workload", workload), quick=quick)
     frameworks = resolved(_names("--framework", framework))
@@ -100,7 +100,7 @@ def _check_place(file: Path) -> None:
 
 
 def _print(console: Console, results: dict[str, Any], say: Callable[[str], None]) -> None:
-    from metaspec.benchmarks.tables import HEADINGS, LEGEND, cells, processor, rows
+    from metaspec_benchmarks.result_tables import HEADINGS, LEGEND, cells, processor, rows
 
     for case in results["cases"]:
         table = Table(title=case["id"], title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))

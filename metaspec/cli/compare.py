@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
-from metaspec.cli._files import check_writable
-from metaspec.conformance.compare import Comparison, SideReport, compare
-from metaspec.conformance.compare.page import page_of
+from metaspec.cli._output_files import check_writable
 from metaspec.errors import InvalidArgumentError
-from metaspec.inner import GradientDescent
-from metaspec.pages import write
-from metaspec.solvers import ConjugateGradient
+from metaspec.html import write
+from metaspec.inner.gradient_descent import GradientDescent
+from metaspec.solvers.conjugate_gradient import ConjugateGradient
+from metaspec_conformance.compare import Comparison, SideReport, compare
+from metaspec_conformance.compare.comparison_page import page_of
 
 ALGORITHMS = {"maml": MAML, "fomaml": FOMAML, "reptile": Reptile}
 WIDEST = 24  # characters of a leaf's name in the table

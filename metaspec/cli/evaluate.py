@@ -8,17 +8,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from metaspec.choice import get_backend
+from metaspec.backend.selection import get_backend
 from metaspec.cli import tables
-from metaspec.cli._files import check_writable
+from metaspec.cli._output_files import check_writable
 from metaspec.cli.train import judged
 from metaspec.errors import InvalidArgumentError
+from metaspec.experiments.run_folder import RunFolder, versions
+from metaspec.experiments.setup import experiment_of
 from metaspec.files import atomic_writer
 from metaspec.training import load_checkpoint
 from metaspec.training.checkpoints import newest_first
 from metaspec.training.metrics import strict
-from metaspec.training.runfolder import RunFolder, versions
-from metaspec.training.setup import experiment_of
 
 WHICH = ("best", "last")
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 import metaspec
-from metaspec.conformance.kit.skeleton import Skeleton
+from metaspec.backend.registry import registered_names
 from metaspec.errors import BackendConflictError, InvalidArgumentError
-from metaspec.registry import registered_names
+from metaspec_conformance.pytest_plugin.skeleton import Skeleton
 
 
 def register(app: typer.Typer) -> None:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from metaspec.cli._files import check_writable
-from metaspec.pages import write
-from metaspec.training.report import of_runs
+from metaspec.cli._output_files import check_writable
+from metaspec.experiments.runs_page import of_runs
+from metaspec.html import write
 
 
 def register(app: typer.Typer) -> None:

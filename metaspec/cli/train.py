@@ -11,10 +11,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from metaspec.choice import chosen_backend, get_backend
+from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import chosen_backend, get_backend
 from metaspec.cli import tables
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
-from metaspec.protocol import Backend
+from metaspec.experiments.config import FIELDS, KINDS, Config, effective, read_toml
+from metaspec.experiments.display import Display
+from metaspec.experiments.illustration import illustrate
+from metaspec.experiments.presets import Experiment
+from metaspec.experiments.run_folder import METRICS, PICTURES, RunFolder
+from metaspec.experiments.setup import algorithm_of, experiment_of, optimizer_of
 from metaspec.training import (
     Checkpoints,
     DivergedError,
@@ -30,13 +36,7 @@ from metaspec.training import (
     meta_train,
 )
 from metaspec.training.checkpoints import newest_first
-from metaspec.training.config import FIELDS, KINDS, Config, effective, read_toml
-from metaspec.training.display import Display
-from metaspec.training.illustrate import illustrate
 from metaspec.training.metrics import check_tensorboard
-from metaspec.training.presets import Experiment
-from metaspec.training.runfolder import METRICS, PICTURES, RunFolder
-from metaspec.training.setup import algorithm_of, experiment_of, optimizer_of
 
 DIVERGED = 1
 INTERRUPTED = 130

@@ -12,21 +12,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from metaspec.cli._files import check_writable
 from metaspec.cli._kinks import print_kinks
-from metaspec.conformance import report as reporting
-from metaspec.conformance.certification import certification, matching
-from metaspec.conformance.drawn import examples as drawn
-from metaspec.conformance.errors import ROUNDOFF, tolerance
-from metaspec.conformance.failures import grouped, place
-from metaspec.conformance.judge import Outcome
-from metaspec.conformance.kinks.measuring import Found, measure_all
-from metaspec.conformance.page import page_of, programs_of
-from metaspec.conformance.runner import Progress as OnProgress
-from metaspec.conformance.runner import Report, run
-from metaspec.conformance.targets import resolved
+from metaspec.cli._output_files import check_writable
 from metaspec.errors import InvalidArgumentError, MetaspecError
-from metaspec.pages import write
+from metaspec.html import write
+from metaspec_conformance.generators import examples as drawn
+from metaspec_conformance.judging.certification import certification, matching
+from metaspec_conformance.judging.error_model import ROUNDOFF, tolerance
+from metaspec_conformance.judging.failures import grouped, place
+from metaspec_conformance.judging.verdicts import Outcome
+from metaspec_conformance.kinks.measuring import Found, measure_all
+from metaspec_conformance.reports import verify_report
+from metaspec_conformance.reports.verify_page import page_of, programs_of
+from metaspec_conformance.workers.runner import Progress as OnProgress
+from metaspec_conformance.workers.runner import Report, run
+from metaspec_conformance.workers.targets import resolved
 
 DTYPES = ("float32", "float64")
 NAMED = 8  # of the failures that say the same
@@ -95,7 +95,7 @@ def verify(
     for program in drawn.counterexamples(report.failures, seed, timeout):
         _say(console, f"\n# --- a program that shows it ---\n{program}")
     if json_file is not None:
-        json_file.write_text(json.dumps(reporting.as_json(report, seconds), indent=2) + "\n")
+        json_file.write_text(json.dumps(verify_report.as_json(report, seconds), indent=2) + "\n")
     if html_file is not None:
         write(html_file, page_of(report, seconds, programs_of(report, checks), _measured_kinks(report, workers)))
     for target, message in report.broken:
@@ -140,8 +140,8 @@ def _print(console: Console, report: Report, seconds: float) -> None:
         console.print(_table(report))
     for target, versions in report.versions.items():
         _say(console, f"{target}: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
-    _say(console, reporting.statement())
-    for oracle, count in reporting.oracles(report).items():
+    _say(console, verify_report.statement())
+    for oracle, count in verify_report.oracles(report).items():
         _say(console, f"  {count} scenarios against {oracle}")
     for target, message in report.broken:
         _say(console, f"FAILED {target}: {message}")
@@ -164,7 +164,7 @@ def _table(report: Report) -> Table:
         table.add_column(heading, no_wrap=True)
     for heading in ("checks", "failed", "error", "room", "digits"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in reporting.rows(report):
+    for row in verify_report.rows(report):
         worst = "-" if row.worst is None else f"{row.worst:.3g}"
         headroom = "-" if row.headroom is None else f"{row.headroom:.1f}"
         digits = "-" if row.digits is None else f"{row.digits:.1f}"

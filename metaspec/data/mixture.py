@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaspec.checks import checked_number
+from metaspec.checks.arguments import checked_number
 from metaspec.data._check import check_choice, check_float_dtype, check_int, check_range
 from metaspec.data._random import STREAMS, uniforms
 from metaspec.data.source import batch_indices, block_indices, divided, only, task_indices

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from metaspec.choice import chosen_backend, get_backend
+from metaspec.backend.protocol import Backend
+from metaspec.backend.registry import owner_of
+from metaspec.backend.selection import chosen_backend, get_backend
 from metaspec.errors import BackendNotChosenError, InvalidArgumentError, InvalidTypeError
-from metaspec.protocol import Backend
-from metaspec.registry import owner_of
 from metaspec.task import Array
 
 

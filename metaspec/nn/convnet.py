@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from metaspec.checks import checked_number
+from metaspec.checks.arguments import checked_number
 from metaspec.nn._backend import backend_of
 from metaspec.nn.activations import relu
 from metaspec.nn.convolution import conv2d

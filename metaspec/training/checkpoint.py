@@ -17,13 +17,13 @@ import numpy
 import safetensors.numpy
 
 import metaspec
-from metaspec.arrays import asarray, computing
+from metaspec.backend.arrays import asarray, computing
+from metaspec.backend.protocol import Backend
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.files import atomic_folder, atomic_writer
-from metaspec.protocol import Backend
 from metaspec.task import Tree
 from metaspec.training.errors import CheckpointError
-from metaspec.training.evaluate import Report
+from metaspec.training.evaluation import Report
 from metaspec.training.run import Best, Judged, Run, StepRecord
 
 FORMAT = "metaspec checkpoint"

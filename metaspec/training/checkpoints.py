@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metaspec.arrays import plain_leaves
-from metaspec.checks import checked_integer
-from metaspec.choice import resolve
+from metaspec.backend.arrays import plain_leaves
+from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import resolve
+from metaspec.checks.arguments import checked_integer
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.files import checked_path, discard_folder
-from metaspec.protocol import Backend
 from metaspec.task import Tree
 from metaspec.training import checkpoint
 from metaspec.training.errors import CheckpointError
@@ -123,7 +123,7 @@ def load_checkpoint(
     Raises:
         CheckpointError: Damaged, foreign, or of another model or optimiser; the message names the file and the reason.
     """
-    from metaspec.training.native import optimizer_for
+    from metaspec.training.framework_optimizers import optimizer_for
 
     B, path = resolve(backend, plain_leaves(params)), checked_path(path, "load_checkpoint: path")
     stored = Checkpoints(path).newest() if any(newest_first(path)) else checkpoint.read(path)

@@ -7,8 +7,8 @@ from functools import partial
 from inspect import ismethod
 from typing import Any
 
-from metaspec.choice import get_backend
-from metaspec.registry import owner_of
+from metaspec.backend.registry import owner_of
+from metaspec.backend.selection import get_backend
 
 
 def described(x: Any) -> Any:

@@ -4,23 +4,23 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
-from metaspec.algorithm import Algorithm
-from metaspec.arrays import plain_leaves
-from metaspec.checks import checked_integer
-from metaspec.choice import resolve
+from metaspec.algorithms.base import Algorithm
+from metaspec.backend.arrays import plain_leaves
+from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import resolve
+from metaspec.checks.arguments import checked_integer
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import InvalidTypeError, NonFiniteError
 from metaspec.files import sole_user, sweep
-from metaspec.protocol import Backend
 from metaspec.task import Tree
 from metaspec.training.checkpoints import Checkpoints
 from metaspec.training.describe import described
 from metaspec.training.errors import DivergedError
-from metaspec.training.evaluate import Evaluation, evaluator
-from metaspec.training.journey import Journey
-from metaspec.training.native import optimizer_for
+from metaspec.training.evaluation import Evaluation, evaluator
+from metaspec.training.framework_optimizers import optimizer_for
 from metaspec.training.optimizers import Adam
 from metaspec.training.run import Run
+from metaspec.training.state import Journey
 from metaspec.training.steps import Progress, training_steps
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from metaspec.checks import checked_number
-from metaspec.protocol import Backend
+from metaspec.backend.protocol import Backend
+from metaspec.checks.arguments import checked_number
 from metaspec.task import Array, Tree
 from metaspec.training.schedules import Schedule, schedule_of
 from metaspec.trees import norm, scale, tree_map, zeros_like

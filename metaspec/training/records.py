@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from metaspec.errors import InvalidArgumentError
-from metaspec.training.config import Config
-from metaspec.training.evaluate import Report
+from metaspec.experiments.config import Config
+from metaspec.experiments.run_folder import METRICS, PICTURES, RUN, RunFolder
+from metaspec.training.evaluation import Report
 from metaspec.training.run import Judged, StepRecord
-from metaspec.training.runfolder import METRICS, PICTURES, RUN, RunFolder
 
 NAN = float("nan")
 

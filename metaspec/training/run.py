@@ -5,7 +5,7 @@ from math import isnan
 from typing import NamedTuple
 
 from metaspec.task import Tree
-from metaspec.training.evaluate import Report
+from metaspec.training.evaluation import Report
 
 
 class StepRecord(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from metaspec.checks import checked_integer, checked_number
+from metaspec.checks.arguments import checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 
 Schedule = Callable[[int], float]

@@ -8,16 +8,16 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from metaspec.algorithm import Algorithm
+from metaspec.algorithms.base import Algorithm
 from metaspec.api import batch_meta_gradient
-from metaspec.arrays import WIDE, asarray, computing, plain_leaves, uploaded
-from metaspec.checks import checked_integer, checked_number
-from metaspec.choice import backend_context, resolve
+from metaspec.backend.arrays import WIDE, asarray, computing, plain_leaves, uploaded
+from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import backend_context, resolve
+from metaspec.checks.arguments import checked_integer, checked_number
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import NonFiniteError
-from metaspec.protocol import Backend
 from metaspec.task import Task, Tree
-from metaspec.training.native import optimizer_for
+from metaspec.training.framework_optimizers import optimizer_for
 from metaspec.training.optimizers import POSITIVE, Optimizer, clip_by_global_norm
 from metaspec.training.prefetch import upcoming
 from metaspec.training.run import StepRecord

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import metaspec as ms
-from metaspec.conformance.audit import Problem, supervising
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec_conformance.audit import Problem, supervising
 from tests.audit.code import bad, styles
 
 CODE = Path(__file__).parent / "code"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from metaspec.conformance.audit.hypothesis import steps_kept
-from metaspec.conformance.audit.rules import Rule
+from metaspec_conformance.audit.hypothesis import steps_kept
+from metaspec_conformance.audit.rules import Rule
 
 STEP = 2.0**-20
 RULES = [

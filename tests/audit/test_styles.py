@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import metaspec as ms
 from metaspec.cli.app import build
-from metaspec.conformance.audit import Problem
+from metaspec_conformance.audit import Problem
 from tests.audit.code import styles
 
 CODE = Path(__file__).parent / "code"

@@ -8,14 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from metaspec.benchmarks import cases, document, frameworks, linearity, measuring, messages, ours, running, source
-from metaspec.benchmarks.cases import Case
-from metaspec.benchmarks.forms import Built, Form
-from metaspec.benchmarks.measuring import measure
-from metaspec.benchmarks.memory import peak_bytes
-from metaspec.benchmarks.truth import KEPT, Truth, tolerances, truth
 from metaspec.errors import InvalidArgumentError
 from metaspec.nn import MLP, ConvNet
+from metaspec_benchmarks import case_messages as messages
+from metaspec_benchmarks import cases, document, frameworks, linearity, measuring, ours, source
+from metaspec_benchmarks import suite as running
+from metaspec_benchmarks.cases import Case
+from metaspec_benchmarks.forms import Built, Form
+from metaspec_benchmarks.measuring import measure
+from metaspec_benchmarks.memory import peak_bytes
+from metaspec_benchmarks.reference_results import KEPT, Truth, tolerances, truth
 
 TINY = Case("W1", MLP((1, 5, 5, 1)), tasks=3, steps=2, lr=0.01)
 TINY_CLASSIFIER = Case("W3", MLP((784, 6, 5), classifier=True), tasks=2, steps=2, lr=0.1)
@@ -210,13 +212,13 @@ def test_of_very_slow_forms_the_second_call_is_the_figure(truths, monkeypatch):
 
 
 def test_the_source_is_what_is_timed(tmp_path, monkeypatch):
-    import metaspec.benchmarks
+    import metaspec_benchmarks
 
     before = source.digest()
     assert source.digest() == before
     folder = tmp_path / "benchmarks"
-    shutil.copytree(metaspec.benchmarks.__path__[0], folder)
-    monkeypatch.setattr(metaspec.benchmarks, "__path__", [str(folder)])
+    shutil.copytree(metaspec_benchmarks.__path__[0], folder)
+    monkeypatch.setattr(metaspec_benchmarks, "__path__", [str(folder)])
     assert source.digest() == before
     (folder / "tables.py").write_text("")
     assert source.digest() == before

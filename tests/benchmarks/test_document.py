@@ -6,8 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from metaspec.benchmarks import document, plots, tables
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
+from metaspec_benchmarks import document
+from metaspec_benchmarks import result_plots as plots
+from metaspec_benchmarks import result_tables as tables
 
 
 def some_results(seconds=(0.002, 0.004)):

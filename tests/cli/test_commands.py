@@ -82,7 +82,8 @@ def test_verify_leaves_no_file_when_it_is_refused(tmp_path):
 
 def test_verify_of_a_backend_that_is_not_installed(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import metaspec.registry as r\nr.Registration.installed = property(lambda self: self.name == 'numpy')\n"
+        "from metaspec.backend.registry import Registration\n"
+        "Registration.installed = property(lambda self: self.name == 'numpy')\n"
     )
     other = next(status.name for status in list_backends() if status.name != "numpy")
     done = metaspec("verify", other, PYTHONPATH=str(tmp_path))

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import metaspec
+from metaspec.backend.protocol import Backend
 from metaspec.cli.new_adapter import new_adapter
-from metaspec.conformance.kit.skeleton import Skeleton
-from metaspec.conformance.unwritten import REQUIRED, unwritten
 from metaspec.errors import BackendConflictError, InvalidArgumentError
-from metaspec.protocol import Backend
+from metaspec_conformance.pytest_plugin.skeleton import Skeleton
+from metaspec_conformance.workers.unwritten import REQUIRED, unwritten
 from tests.helpers import installed
 
 

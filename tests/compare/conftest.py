@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from metaspec.conformance.compare import team
-from metaspec.conformance.compare.worker import Work, perform, prepare
+from metaspec_conformance.compare import team
+from metaspec_conformance.compare.side_worker import Work, perform, prepare
 
 
 class Here:

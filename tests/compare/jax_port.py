@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from metaspec.conformance.compare import Leaf
+from metaspec_conformance.compare import Leaf
 from tests.compare.data import batch
 
 mapping = {

@@ -13,11 +13,11 @@ import typer
 from typer.testing import CliRunner
 
 import metaspec as ms
+from metaspec.backend.registry import Registration
 from metaspec.cli import compare as command_line
-from metaspec.conformance.compare import ComparisonError, Leaf, SideReport, compare
-from metaspec.conformance.compare.page import page_of
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.registry import Registration
+from metaspec_conformance.compare import ComparisonError, Leaf, SideReport, compare
+from metaspec_conformance.compare.comparison_page import page_of
 from tests.compare import models
 
 ROOT = Path(__file__).parents[2]

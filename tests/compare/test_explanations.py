@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec.conformance.compare import Comparison, compare
-from metaspec.conformance.compare.explaining import describe
-from metaspec.conformance.compare.explaining.case import Case
+from metaspec_conformance.compare import Comparison, compare
+from metaspec_conformance.compare.explaining import describe
+from metaspec_conformance.compare.explaining.case import Case
 from tests.compare import models
 
 pytestmark = pytest.mark.usefixtures("here")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from metaspec import choice
+from metaspec.backend import selection as choice
 
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:

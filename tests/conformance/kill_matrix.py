@@ -15,7 +15,7 @@ import killing
 from justified import JUSTIFIED
 from seeded_faults import FAULTS, SEEN, Fault
 
-from metaspec.conformance.evidence import Check
+from metaspec_conformance.judging.evidence import Check
 
 FILE = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
 COMMAND = "python tests/conformance/kill_matrix.py --write docs/kill-matrix.md"

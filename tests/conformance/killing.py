@@ -16,13 +16,13 @@ import pytest
 from seeded_faults import Fault
 from seeded_faults.fault import VARIABLE
 
-from metaspec.choice import get_backend
-from metaspec.conformance.certification import certification
-from metaspec.conformance.evidence import Check, Evidence, evidence
-from metaspec.conformance.judge import Outcome, judge
-from metaspec.conformance.laws.lawful import Lawful
-from metaspec.conformance.worker import perform
-from metaspec.protocol import Backend
+from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import get_backend
+from metaspec_conformance.judging.certification import certification
+from metaspec_conformance.judging.evidence import Check, Evidence, evidence
+from metaspec_conformance.judging.verdicts import Outcome, judge
+from metaspec_conformance.laws.law_check import Lawful
+from metaspec_conformance.workers.check_worker import perform
 
 SOURCE, TRAINING, INTERFACE = "task source", "training", "interface"
 IN_CHILDREN = "backend-of-the-environment"  # all that this law looks at happens in other processes

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from metaspec.backends.torch.adapter import TorchBackend
+from metaspec_torch.adapter import TorchBackend
 
 
 class NativeTorch(TorchBackend):

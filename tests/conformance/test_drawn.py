@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metaspec.conformance.drawn.examples import counterexamples, examples
-from metaspec.conformance.drawn.shrinking import shrink
-from metaspec.conformance.drawn.snippets import snippet
-from metaspec.conformance.errors import Measured
-from metaspec.conformance.judge import Outcome, judge
-from metaspec.conformance.reference import reference
-from metaspec.conformance.runner import run
-from metaspec.conformance.soak import groups
-from metaspec.conformance.soak.tally import BINS, PER_UNIT, Tally
-from metaspec.solvers import ConjugateGradient
+from metaspec.solvers.conjugate_gradient import ConjugateGradient
+from metaspec_conformance.generators.examples import counterexamples, examples
+from metaspec_conformance.generators.shrinking import shrink
+from metaspec_conformance.generators.snippets import snippet
+from metaspec_conformance.judging.error_model import Measured
+from metaspec_conformance.judging.verdicts import Outcome, judge
+from metaspec_conformance.scenarios.reference import reference
+from metaspec_conformance.soak import groups
+from metaspec_conformance.soak.tally import BINS, PER_UNIT, Tally
+from metaspec_conformance.workers.runner import run
 
 HERE = str(Path(__file__).parent)
-SOAK = [sys.executable, "-m", "metaspec.conformance.soak"]
+SOAK = [sys.executable, "-m", "metaspec_conformance.soak"]
 
 
 @pytest.fixture(autouse=True)

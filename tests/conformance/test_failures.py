@@ -7,12 +7,12 @@ import pytest
 from rich.console import Console
 
 from metaspec.cli import verify
-from metaspec.conformance.certification import certification
-from metaspec.conformance.errors import Measured
-from metaspec.conformance.failures import grouped, place
-from metaspec.conformance.judge import Outcome
-from metaspec.conformance.laws import Lawful
-from metaspec.conformance.runner import Report
+from metaspec_conformance.judging.certification import certification
+from metaspec_conformance.judging.error_model import Measured
+from metaspec_conformance.judging.failures import grouped, place
+from metaspec_conformance.judging.verdicts import Outcome
+from metaspec_conformance.laws import Lawful
+from metaspec_conformance.workers.runner import Report
 
 
 def failed(scenario, message, backend="mine", algorithm="MAML", worst=None):

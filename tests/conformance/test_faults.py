@@ -11,7 +11,7 @@ import pytest
 import seeded_faults as faults
 from seeded_faults.fault import Fault
 
-from metaspec.conformance.runner import run
+from metaspec_conformance.workers.runner import run
 
 SOUND = Fault("sound", "adapter", "nothing is wrong", (), lambda patch: None)
 FAR, NEAR = 100.0, 1e-3  # in tolerances: what a fault that shows is beyond, what one that does not apply is within

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from metaspec.conformance.golden import PLACE, __main__, load, parse
-from metaspec.conformance.golden.catalogue import catalogue
-from metaspec.conformance.golden.certify import certified
-from metaspec.conformance.golden.compare import measure
-from metaspec.conformance.golden.files import texts
+from metaspec_conformance.golden import PLACE, __main__, load, parse
+from metaspec_conformance.golden.certify import certified
+from metaspec_conformance.golden.files import texts
+from metaspec_conformance.golden.vector_check import measure
+from metaspec_conformance.golden.vector_list import catalogue
 
 VECTORS = load()
 CHEAP = [i for i in catalogue() if i.algorithm.name == "FOMAML" or i.loss in ("rosenbrock", "logistic")]

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 import metaspec as ms
-from metaspec.backends.numpy.adapter import NumpyBackend
-from metaspec.conformance.certification import certification
-from metaspec.conformance.kinks.catalogue import KINKS
-from metaspec.conformance.kinks.document import columns, document, heading
-from metaspec.conformance.kinks.measuring import Found, as_json, declared, departures, in_words, measure
-from metaspec.conformance.kit.cases import Case
-from metaspec.conformance.kit.running import Running
-from metaspec.conformance.laws import Lawful
-from metaspec.conformance.plain import tree_map
+from metaspec_conformance.judging.certification import certification
+from metaspec_conformance.judging.numpy_trees import tree_map
+from metaspec_conformance.kinks.catalogue import KINKS
+from metaspec_conformance.kinks.document import columns, document, heading
+from metaspec_conformance.kinks.measuring import Found, as_json, declared, departures, in_words, measure
+from metaspec_conformance.laws import Lawful
+from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.pytest_plugin.running import Running
+from metaspec_numpy.adapter import NumpyBackend
 
 PAGE = (Path(__file__).parents[2] / "docs" / "kinks.md").read_text()
 BY_NAME = {kink.name: kink for kink in KINKS}

@@ -8,23 +8,23 @@ from typing import Any
 
 import pytest
 
-from metaspec.backends.numpy.adapter import NumpyBackend
-from metaspec.conformance.certification import certification
-from metaspec.conformance.kit import cases as kit_cases
-from metaspec.conformance.kit.cases import Case, cases
-from metaspec.conformance.kit.expected import checked, read, reason_of, unknown
-from metaspec.conformance.kit.running import Running
-from metaspec.conformance.kit.verdict import conclude
-from metaspec.conformance.laws.members import ORDER
-from metaspec.conformance.serving import _possible
+from metaspec.backend.registry import Registration
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.registry import Registration
 from metaspec.trees import tree_map
+from metaspec_conformance.judging.certification import certification
+from metaspec_conformance.laws.members import ORDER
+from metaspec_conformance.pytest_plugin import cases as kit_cases
+from metaspec_conformance.pytest_plugin.cases import Case, cases
+from metaspec_conformance.pytest_plugin.expected import checked, read, reason_of, unknown
+from metaspec_conformance.pytest_plugin.running import Running
+from metaspec_conformance.pytest_plugin.verdict import conclude
+from metaspec_conformance.workers.work_queue import _possible
+from metaspec_numpy.adapter import NumpyBackend
 from tests.helpers import with_path
 
 MODULE = """
 import os, time
-from metaspec.backends.numpy.adapter import NumpyBackend
+from metaspec_numpy.adapter import NumpyBackend
 from metaspec.trees import tree_map
 
 
@@ -84,7 +84,7 @@ class Halved(NumpyBackend):
 
 def test_importing_the_plugin_loads_nothing_heavy():
     code = (
-        "import sys, metaspec.conformance.kit.plugin;"
+        "import sys, metaspec_conformance.pytest_plugin.plugin;"
         "print({'numpy', 'torch', 'jax', 'tensorflow', 'hypothesis', 'mpmath'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -229,7 +229,7 @@ def test_wrong_options_are_usage_errors(tmp_path, arguments, words):
 
 
 TESTS = """
-from metaspec.conformance.kit import BackendConformance
+from metaspec_conformance.pytest_plugin import BackendConformance
 import mine
 
 

@@ -9,12 +9,12 @@ import pytest
 import seeded_faults as faults
 from justified import JUSTIFIED
 
-from metaspec.backends.numpy.adapter import NumpyBackend
-from metaspec.conformance.certification import formats
-from metaspec.conformance.evidence import evidence
-from metaspec.conformance.judge import judge
-from metaspec.conformance.worker import perform
-from metaspec.registry import registrations
+from metaspec.backend.registry import registrations
+from metaspec_conformance.judging.certification import formats
+from metaspec_conformance.judging.evidence import evidence
+from metaspec_conformance.judging.verdicts import judge
+from metaspec_conformance.workers.check_worker import perform
+from metaspec_numpy.adapter import NumpyBackend
 
 DTYPES = registrations()["numpy"].dtypes
 MATRIX = {row.fault: row for row in kill_matrix.read(kill_matrix.FILE.read_text(encoding="utf-8"))}

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metaspec import protocol
-from metaspec.backends.numpy import registration as numpy_registration
-from metaspec.backends.numpy.adapter import NumpyBackend
-from metaspec.backends.numpy.tracer import Box
-from metaspec.capabilities import MEMBERS, NATIVE, Capability
-from metaspec.conformance.certification import certification
-from metaspec.conformance.kit.cases import Case
-from metaspec.conformance.kit.running import Running
-from metaspec.conformance.laws import capabilities
-from metaspec.conformance.laws.members import ORDER
-from metaspec.protocol import Backend
-from metaspec.registry import Registration, registrations
+from metaspec.backend import protocol
+from metaspec.backend.capabilities import MEMBERS, NATIVE, Capability
+from metaspec.backend.protocol import Backend
+from metaspec.backend.registry import Registration, registrations
 from metaspec.trees import tree_map
+from metaspec_conformance.judging.certification import certification
+from metaspec_conformance.laws import capabilities
+from metaspec_conformance.laws.members import ORDER
+from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.pytest_plugin.running import Running
+from metaspec_numpy import registration as numpy_registration
+from metaspec_numpy.adapter import NumpyBackend
+from metaspec_numpy.tracer import Box
 
 CHECKS = {check.id: check for check in certification()}
 

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from metaspec.choice import backend_context
-from metaspec.conformance import errors, problems
-from metaspec.conformance.losses import LOSSES
-from metaspec.conformance.oracles import checked, dense, extended, quadratic
-from metaspec.conformance.plain import leaves, ravel
-from metaspec.conformance.problems import rate
-from metaspec.conformance.reference import reference
-from metaspec.conformance.scenarios import certified
+from metaspec.backend.selection import backend_context
 from metaspec.task import Task
+from metaspec_conformance.judging import error_model
+from metaspec_conformance.judging.numpy_trees import leaves, ravel
+from metaspec_conformance.oracles import checked, dense, extended, quadratic
+from metaspec_conformance.scenarios import datasets
+from metaspec_conformance.scenarios.certified import certified
+from metaspec_conformance.scenarios.datasets import rate
+from metaspec_conformance.scenarios.portable_losses import LOSSES
+from metaspec_conformance.scenarios.reference import reference
 
 QUADRATICS = [s for s in certified() if s.oracle == "quadratic"]
 OTHERS = [s for s in certified() if s.oracle == "extended"]
@@ -22,7 +23,7 @@ def test_backpropagation_agrees_with_the_closed_form(scenario):
     by_rules, by_formula = (oracle.compute(scenario, scenario.tasks[0]) for oracle in (extended, quadratic))
     for name, tree in by_formula.items():
         for a, b in zip(leaves(by_rules[name]), leaves(tree), strict=True):
-            assert errors.relative_error(a, b) < 1e-15
+            assert error_model.relative_error(a, b) < 1e-15
 
 
 def test_closed_form_by_hand():
@@ -38,14 +39,16 @@ def test_closed_form_by_hand():
 def test_dense_solve():
     rng = np.random.default_rng(0)
     A, x = rng.normal(size=(2, 9, 9)).astype(np.longdouble)[0], rng.normal(size=9).astype(np.longdouble)
-    assert errors.relative_error(dense.solve(A, np.sum(A * x, axis=1)), x) < 1e-15
+    assert error_model.relative_error(dense.solve(A, np.sum(A * x, axis=1)), x) < 1e-15
 
 
 def test_conjugate_gradients_end_after_as_many_steps_as_unknowns():
     rng = np.random.default_rng(1)
     M = rng.normal(size=(6, 6)).astype(np.longdouble)
     A, b = np.sum(M[:, :, None] * M[:, None, :], axis=0) + np.eye(6), rng.normal(size=6).astype(np.longdouble)
-    found = [errors.relative_error(dense.conjugate_gradients(A, b, k, lambda x: x), dense.solve(A, b)) for k in (5, 6)]
+    found = [
+        error_model.relative_error(dense.conjugate_gradients(A, b, k, lambda x: x), dense.solve(A, b)) for k in (5, 6)
+    ]
     assert found[1] < 1e-14 < found[0]
 
 
@@ -78,7 +81,7 @@ def test_curvature_along_the_path_is_within_the_bound(scenario):
 
 
 def _largest(B, loss, params, batch):
-    from metaspec.conformance.plain import unravel
+    from metaspec_conformance.judging.numpy_trees import unravel
 
     _, product = B.linearize_grad(loss)(params, batch)
     unit = np.eye(sum(leaf.size for leaf in leaves(params)))
@@ -93,10 +96,10 @@ def test_rate_is_a_short_number_within_the_bound():
 
 def test_errors_are_measured_by_leaf_and_against_exact_zeros():
     r = np.array([3, 4], np.longdouble)
-    assert errors.relative_error(np.array([3, 4.5]), r) == pytest.approx(0.1)
-    assert errors.relative_error(np.zeros(2), 0 * r) == 0
-    assert errors.relative_error(np.array([0, 1e-30]), 0 * r) == np.inf
-    assert errors.relative_error(np.array([np.nan, 4]), r) == np.inf
+    assert error_model.relative_error(np.array([3, 4.5]), r) == pytest.approx(0.1)
+    assert error_model.relative_error(np.zeros(2), 0 * r) == 0
+    assert error_model.relative_error(np.array([0, 1e-30]), 0 * r) == np.inf
+    assert error_model.relative_error(np.array([np.nan, 4]), r) == np.inf
 
 
 def test_cancellation_is_seen_as_amplification():
@@ -108,12 +111,12 @@ def test_cancellation_is_seen_as_amplification():
 
 
 def test_platform_without_extended_precision_widens_and_says_so(monkeypatch):
-    from metaspec.conformance import report
+    from metaspec_conformance.reports import verify_report as report
 
     assert "64 bits" not in report.statement() or "no wider" not in report.statement()
-    monkeypatch.setattr(errors, "EXTENDED_ROUNDOFF", 2.0**-53)
-    assert errors.tolerance("float64") == 32
-    assert errors.tolerance("float32") == 16
+    monkeypatch.setattr(error_model, "EXTENDED_ROUNDOFF", 2.0**-53)
+    assert error_model.tolerance("float64") == 32
+    assert error_model.tolerance("float32") == 16
     assert "no wider than float64 on this platform; tolerance float32 16, float64 32" in report.statement()
 
 
@@ -127,4 +130,4 @@ def test_a_tracer_that_raises_does_not_stop_the_making_of_scenarios(monkeypatch)
     def raising(params, batch):
         raise ValueError("a rule is broken")
 
-    assert problems.curvature(raising, {"w": np.ones(2)}, (Task(np.ones(2), np.ones(2)),)) == 1.0
+    assert datasets.curvature(raising, {"w": np.ones(2)}, (Task(np.ones(2), np.ones(2)),)) == 1.0

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from metaspec.conformance import serving
-from metaspec.conformance.certification import matching
-from metaspec.conformance.process import Process
-from metaspec.conformance.runner import run
-from metaspec.conformance.scenarios import certified
+from metaspec_conformance.judging.certification import matching
+from metaspec_conformance.scenarios.certified import certified
+from metaspec_conformance.workers import work_queue as serving
+from metaspec_conformance.workers.runner import run
+from metaspec_conformance.workers.worker_process import Process
 from tests.processes import HEEDING_SIGNALS, alive, awaited_children
 
 FEW = matching("least-squares/*/steps-3")

@@ -12,21 +12,21 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import metaspec as ms
-from metaspec.choice import backend_context
-from metaspec.conformance import strategies
-from metaspec.conformance.drawn import models, programs, structures
-from metaspec.conformance.drawn.choices import at_random, replay
-from metaspec.conformance.drawn.examples import examples
-from metaspec.conformance.drawn.families import FAMILIES, draw_problem
-from metaspec.conformance.drawn.structures import draw_scenario, draw_structure
-from metaspec.conformance.judge import judge
-from metaspec.conformance.losses import loss_of
-from metaspec.conformance.oracles.checked import reference_error
-from metaspec.conformance.plain import cast, leaves, ravel, tree_map, unravel
-from metaspec.conformance.reference import reference
-from metaspec.conformance.scenario import Scenario
-from metaspec.conformance.worker import perform
+from metaspec.backend.selection import backend_context
 from metaspec.errors import InvalidArgumentError
+from metaspec_conformance import strategies
+from metaspec_conformance.generators import models, programs, structures
+from metaspec_conformance.generators.choices import at_random, replay
+from metaspec_conformance.generators.examples import examples
+from metaspec_conformance.generators.families import FAMILIES, draw_problem
+from metaspec_conformance.generators.structures import draw_scenario, draw_structure
+from metaspec_conformance.judging.numpy_trees import cast, leaves, ravel, tree_map, unravel
+from metaspec_conformance.judging.verdicts import judge
+from metaspec_conformance.oracles.checked import reference_error
+from metaspec_conformance.scenarios.portable_losses import loss_of
+from metaspec_conformance.scenarios.reference import reference
+from metaspec_conformance.scenarios.scenario import Scenario
+from metaspec_conformance.workers.check_worker import perform
 
 ROOT = Path(__file__).parents[2]
 
@@ -220,10 +220,10 @@ def test_the_document_s_example_accepts_what_is_right_and_rejects_what_is_not():
 def test_without_hypothesis_the_strategies_say_what_to_install_and_examples_are_drawn_all_the_same():
     program = (
         "import sys; sys.modules['hypothesis'] = None\n"
-        "from metaspec.conformance.drawn.examples import examples\n"
+        "from metaspec_conformance.generators.examples import examples\n"
         "assert len(examples(2, 0)) == 2\n"
-        "import metaspec.conformance.strategies\n"
+        "import metaspec_conformance.strategies\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert "metaspec.conformance.strategies needs hypothesis; run: pip install hypothesis" in done.stderr
+    assert "metaspec_conformance.strategies needs hypothesis; run: pip install hypothesis" in done.stderr

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from metaspec.conformance.laws import LAWS
+from metaspec_conformance.laws import LAWS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "theory.md").read_text(encoding="utf-8")
 EQUATION = re.compile(

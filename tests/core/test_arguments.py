@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec import choice, errors, nn, registry
-from metaspec.tracecache import MOST, TraceCache
+from metaspec import errors, nn
+from metaspec.backend import registry
+from metaspec.backend import selection as choice
+from metaspec.backend.trace_cache import MOST, TraceCache
 
 INNER = ms.GradientDescent(0.1, 1)
 W = {"w": np.ones(2)}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec.backends.numpy.adapter import NumpyBackend
-from metaspec.protocol import Backend, LoopKind, is_floating
+from metaspec.backend.protocol import Backend, LoopKind, is_floating
+from metaspec_numpy.adapter import NumpyBackend
 
 from .problems import mlp, mlp_loss
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec.chain import Link, there_and_back
+from metaspec.algorithms.adjoint import Link, there_and_back
 
 from .problems import mlp, mlp_loss, on
 
@@ -64,7 +64,7 @@ def test_every_mode_computes_and_keeps_what_the_cost_model_says(checkpoint, step
 
 
 def test_recording_does_not_undo_recomputation():
-    from metaspec.backends.numpy import tracer
+    from metaspec_numpy import tracer
 
     params, task = mlp()
     counts = {}

@@ -3,7 +3,9 @@
 import pytest
 
 import metaspec as ms
-from metaspec import data, errors, pages, pictures, training
+from metaspec import data, errors, training
+from metaspec import html as pages
+from metaspec import plots as pictures
 
 
 @pytest.mark.parametrize("wrong", [None, 5, ["runs"]])

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec import choice, errors, registry
+from metaspec import errors
+from metaspec.backend import registry
+from metaspec.backend import selection as choice
 
 from .problems import mlp, mlp_loss
 

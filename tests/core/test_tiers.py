@@ -54,7 +54,7 @@ def test_native_code_of_torch_computes_the_same_and_says_that_it_takes_long(capl
 
 def test_without_a_compiler_torch_replays_and_says_so(monkeypatch, caplog):
     params, task = on_torch()
-    from metaspec.backends.torch import compiling
+    from metaspec_torch import compiling
 
     monkeypatch.setattr(compiling, "_has_cpp_compiler", lambda: False)
     found = ms.compile(descent, tier="native")(params, task)

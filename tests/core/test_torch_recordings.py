@@ -3,18 +3,18 @@
 import pytest
 
 import metaspec as ms
-from metaspec.benchmarks.cases import SINUSOID
-from metaspec.conformance.errors import ROUNDOFF, TOLERANCE, relative_error
 from metaspec.data import Sinusoid
 from metaspec.errors import InvalidTypeError
+from metaspec_benchmarks.cases import SINUSOID
+from metaspec_conformance.judging.error_model import ROUNDOFF, TOLERANCE, relative_error
 
 torch = pytest.importorskip("torch")
 
 from torch._subclasses import FakeTensorMode  # noqa: E402
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
-from metaspec.backends.torch import compiling  # noqa: E402
-from metaspec.backends.torch.simplifying import simplify  # noqa: E402
+from metaspec_torch import compiling  # noqa: E402
+from metaspec_torch.simplifying import simplify  # noqa: E402
 
 
 def numbers(*shape):

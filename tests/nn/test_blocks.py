@@ -94,7 +94,7 @@ def test_sequences_of_logits(B: ms.Backend) -> None:
 @pytest.mark.parametrize("block", ALL, ids=lambda block: block.name)
 def test_nothing_beyond_the_standard_is_used(block: Block) -> None:
     strict = pytest.importorskip("array_api_strict")
-    B = importlib.import_module("metaspec.backends.numpy.adapter").NumpyBackend(strict)
+    B = importlib.import_module("metaspec_numpy.adapter").NumpyBackend(strict)
     with ms.backend_context(B):
         xs = arrays(B, block.inputs(), "float64")
         close(B.to_numpy(block.f(*xs)), block.truth(*block.inputs()), 32 * EPS["float64"], "value")

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaspec.backends.numpy import tracer
-from metaspec.backends.numpy.tracer.functions.einsum import einsum
-from metaspec.backends.numpy.tracer.rules.elementwise import balance
-from metaspec.backends.numpy.tracer.rules.indexing import place, scatter_add
-from metaspec.backends.numpy.tracer.rules.structure import broadcast_to, permute, sum_p
+from metaspec_numpy import tracer
+from metaspec_numpy.tracer.functions.einsum import einsum
+from metaspec_numpy.tracer.rules.elementwise import balance
+from metaspec_numpy.tracer.rules.indexing import place, scatter_add
+from metaspec_numpy.tracer.rules.structure import broadcast_to, permute, sum_p
 
 
 class Case(NamedTuple):

@@ -8,10 +8,10 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from metaspec.backends.numpy import tracer
-from metaspec.backends.numpy.tracer.functions import contractions, linalg, shaping
-from metaspec.backends.numpy.tracer.functions.einsum import einsum
-from metaspec.backends.numpy.tracer.functions.indexing import getitem
+from metaspec_numpy import tracer
+from metaspec_numpy.tracer.functions import contractions, linalg, shaping
+from metaspec_numpy.tracer.functions.einsum import einsum
+from metaspec_numpy.tracer.functions.indexing import getitem
 
 from .checks import as_tuple, close
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metaspec.backends.numpy.tracer.rules import extended
+from metaspec_numpy.tracer.rules import extended
 
 RNG = np.random.default_rng(3)
 EPS = float(np.finfo(np.longdouble).eps)

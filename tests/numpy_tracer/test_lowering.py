@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from metaspec.backends.numpy import tracer
+from metaspec_numpy import tracer
 
 from .checks import close
 

@@ -6,8 +6,8 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from metaspec.backends.numpy import tracer
-from metaspec.backends.numpy.tracer.core import Box, Trace
+from metaspec_numpy import tracer
+from metaspec_numpy.tracer.core import Box, Trace
 
 XP = tracer.namespace(np)
 STRICT = tracer.namespace(array_api_strict)

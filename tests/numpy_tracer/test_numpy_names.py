@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaspec.backends.numpy import tracer
-from metaspec.backends.numpy.tracer.numpy_names import FUNCTIONS, UFUNCS
 from metaspec.errors import MutationError
+from metaspec_numpy import tracer
+from metaspec_numpy.tracer.numpy_names import FUNCTIONS, UFUNCS
 
 from .checks import as_tuple, close, difference
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metaspec.backends.numpy import tracer
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec_numpy import tracer
 
 from .checks import as_tuple, close
 

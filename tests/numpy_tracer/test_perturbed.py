@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metaspec.backends.numpy import tracer
-from metaspec.backends.numpy.tracer.rounding import perturbed
+from metaspec_numpy import tracer
+from metaspec_numpy.tracer.rounding import perturbed
 
 XP = tracer.namespace(np)
 X, Y = np.asarray([1.0, -2.0, 3.0]), np.asarray([0.5, 4.0, -1.0])

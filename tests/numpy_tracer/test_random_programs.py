@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaspec.backends.numpy import tracer
+from metaspec_numpy import tracer
 
 from .checks import close
 

@@ -6,8 +6,8 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from metaspec.backends.numpy import tracer
-from metaspec.backends.numpy.tracer.recording import computed_anew, recording
+from metaspec_numpy import tracer
+from metaspec_numpy.tracer.recording import computed_anew, recording
 
 from .checks import close, difference, names
 

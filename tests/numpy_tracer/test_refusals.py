@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metaspec.backends.numpy import tracer
-from metaspec.backends.numpy.tracer.functions import shaping
-from metaspec.backends.numpy.tracer.functions.einsum import einsum
 from metaspec.errors import InvalidArgumentError, UnsupportedError
+from metaspec_numpy import tracer
+from metaspec_numpy.tracer.functions import shaping
+from metaspec_numpy.tracer.functions.einsum import einsum
 
 XP = tracer.namespace(np)
 X = np.ones((2, 3, 4))

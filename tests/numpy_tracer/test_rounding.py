@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from metaspec import get_backend
-from metaspec.backends.numpy.tracer import PRIMITIVES
-from metaspec.backends.numpy.tracer.rounding import EXACT
+from metaspec_numpy.tracer import PRIMITIVES
+from metaspec_numpy.tracer.rounding import EXACT
 
 B = get_backend("numpy")
 E = 2.0**-20

@@ -6,7 +6,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from metaspec.backends.numpy import tracer
+from metaspec_numpy import tracer
 
 from .cases import CASES, NO_DERIVATIVE, Case, sample
 from .checks import as_tuple, close, difference, dot

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metaspec.backends.numpy import tracer
+from metaspec_numpy import tracer
 
 from .checks import close, names
 

@@ -7,14 +7,14 @@ from typing import Any
 import typer
 from typer.testing import CliRunner
 
-from metaspec.backends.numpy import adapter
 from metaspec.cli import verify
-from metaspec.conformance.certification import matching
-from metaspec.conformance.kinks.measuring import measure
-from metaspec.conformance.kit.cases import Case
-from metaspec.conformance.kit.running import Running
-from metaspec.conformance.page import page_of, programs_of
-from metaspec.conformance.runner import Report
+from metaspec_conformance.judging.certification import matching
+from metaspec_conformance.kinks.measuring import measure
+from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.pytest_plugin.running import Running
+from metaspec_conformance.reports.verify_page import page_of, programs_of
+from metaspec_conformance.workers.runner import Report
+from metaspec_numpy import adapter
 
 CHECKS = (
     *matching("least-squares/maml/steps-1"),

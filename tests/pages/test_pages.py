@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pytest
 
-from metaspec.pages import (
+from metaspec.html import (
     Cell,
     Section,
     Series,
@@ -29,10 +29,10 @@ from metaspec.pages import (
     verdict,
     write,
 )
-from metaspec.pages.scales import scale
+from metaspec.html.scales import scale
 
 NASTY = '<script>alert("x & y")</script>'
-STYLE = files("metaspec.pages").joinpath("style.css").read_text()
+STYLE = files("metaspec.html").joinpath("style.css").read_text()
 
 
 class Tree(HTMLParser):

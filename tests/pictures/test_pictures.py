@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec import data, nn, pictures
+from metaspec import data, nn
+from metaspec import plots as pictures
 from metaspec.data import FewShot, FunctionMixture, LabelledImages, Sinusoid
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
 from metaspec.training import Estimate, Judged, Report, StepRecord
@@ -125,7 +126,7 @@ def test_nothing_of_the_process_is_touched():
 import sys, matplotlib
 settings = lambda: {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
 before = settings()
-from metaspec import pictures
+from metaspec import plots as pictures
 pictures.svg(pictures.curves([pictures.Curve("a", [1, 2], [3.0, 2.0], [0.5, 0.25])], y="loss"))
 assert settings() == before
 assert "matplotlib.pyplot" not in sys.modules

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from metaspec.benchmarks.results import backends, document, omniglot, sinusoid, steps
-from metaspec.benchmarks.results.store import Store
 from metaspec.errors import InvalidArgumentError
+from metaspec_benchmarks.results import backends, document, omniglot, sinusoid, steps
+from metaspec_benchmarks.results.store import Store
 
 from ..data.helpers import OMNIGLOT, needs_omniglot
 
@@ -56,7 +56,7 @@ def test_curves_are_parted_at_the_first_step_that_differs_so_much(tmp_path):
 
 
 def test_the_losses_of_a_backend_come_from_a_process_of_its_own():
-    command = [sys.executable, "-m", "metaspec.benchmarks.results.backends", "numpy", "float64", "2"]
+    command = [sys.executable, "-m", "metaspec_benchmarks.results.backends", "numpy", "float64", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert json.loads(done.stdout)["query_loss"] == backends.losses("numpy", "float64", 2)
 

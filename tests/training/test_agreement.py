@@ -8,9 +8,9 @@ import pytest
 import metaspec as ms
 from metaspec.data import LabelledImages
 from metaspec.data.fewshot import FewShot
+from metaspec.experiments.presets import ALGORITHMS, SETTINGS, sinusoid
 from metaspec.nn import ConvNet, sinusoid_mlp
 from metaspec.training import SGD, training_steps
-from metaspec.training.presets import ALGORITHMS, SETTINGS, sinusoid
 
 from ..conftest import INSTALLED
 from ..core.problems import error, to_numpy

@@ -28,7 +28,7 @@ from metaspec.training import (
     meta_train,
     save_checkpoint,
 )
-from metaspec.training.evaluate import evaluator
+from metaspec.training.evaluation import evaluator
 
 from ..conftest import INSTALLED
 from ..core.problems import ROUNDOFF

@@ -3,9 +3,10 @@
 import pytest
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.training import SGD, Adam, AdamW, Cosine, presets
-from metaspec.training.config import Config, effective, read_toml
-from metaspec.training.setup import algorithm_of, optimizer_of
+from metaspec.experiments import presets
+from metaspec.experiments.config import Config, effective, read_toml
+from metaspec.experiments.setup import algorithm_of, optimizer_of
+from metaspec.training import SGD, Adam, AdamW, Cosine
 
 
 def test_what_is_said_wins_over_the_experiments_defaults():

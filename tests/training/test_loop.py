@@ -15,6 +15,7 @@ from rich.console import Console
 import metaspec as ms
 from metaspec import errors
 from metaspec.data import Sinusoid
+from metaspec.experiments.display import Display
 from metaspec.nn import MLP, tanh
 from metaspec.training import (
     SGD,
@@ -32,7 +33,6 @@ from metaspec.training import (
     meta_train,
     training_steps,
 )
-from metaspec.training.display import Display
 from metaspec.training.prefetch import prefetched
 
 NET = MLP((1, 4, 1), activation=tanh)

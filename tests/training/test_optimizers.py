@@ -24,7 +24,7 @@ from metaspec.training import (
     meta_train,
     optimizers,
 )
-from metaspec.training.native import optimizer_for
+from metaspec.training.framework_optimizers import optimizer_for
 
 from ..conftest import INSTALLED
 from ..core.problems import ROUNDOFF, error, to_numpy
@@ -153,7 +153,7 @@ def test_classes_of_torch_optim(name):
 def test_a_class_of_torch_optim_on_our_schedule():
     import torch
 
-    from metaspec.backends.torch.optimizers import TorchOptimizer
+    from metaspec_torch.optimizers import TorchOptimizer
 
     B, schedule = ms.get_backend("torch"), Linear(0.1, 0.0, 4)
     start, *deltas = trajectory()
@@ -290,7 +290,7 @@ def test_native_optimizers_are_found_without_importing_a_framework():
     code = (
         "import sys, metaspec as ms\n"
         "from metaspec.training import Adam\n"
-        "from metaspec.training.native import optimizer_for\n"
+        "from metaspec.training.framework_optimizers import optimizer_for\n"
         "optimizer_for(ms.get_backend('numpy'), Adam())\n"
         "assert not {'torch', 'jax', 'tensorflow', 'keras', 'optax'} & set(sys.modules)\n"
     )

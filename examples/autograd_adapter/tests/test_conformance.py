@@ -1,6 +1,6 @@
 """The conformance suite of metaspec, a test for each check and format."""
 
-from metaspec.conformance.kit import BackendConformance
+from metaspec_conformance.pytest_plugin import BackendConformance
 
 
 class TestAutograd(BackendConformance):

@@ -25,7 +25,7 @@ def problem_of(name: str) -> Any:
     """A problem of the user's own, with a net that has buffers or is random."""
     import torch
 
-    from metaspec.conformance.audit import Problem
+    from metaspec_conformance.audit import Problem
     from tests.audit.blind.code import torch_modules
 
     def tasks(seed: int) -> list[ms.Task]:

@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import metaspec as ms
-from metaspec import chain, inner, validation
-from metaspec.algorithm import query_gradient, result
+from metaspec.algorithms import adjoint as chain
+from metaspec.algorithms.base import query_gradient, result
+from metaspec.checks import inputs as validation
+from metaspec.inner import gradient_descent as inner
 from metaspec.trees import concatenate, scale, subtract, tree_map, zeros_like
 
 from .fault import Patch, fault, method, rebind

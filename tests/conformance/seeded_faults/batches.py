@@ -23,7 +23,7 @@ def around(patch: Patch, change: Callable[..., Any]) -> None:
 
 
 def _backend(options: Any, params: Any) -> Any:
-    from metaspec.choice import resolve
+    from metaspec.backend.selection import resolve
 
     return resolve(options.get("backend"), api.plain_leaves(params))
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy
 
-from metaspec import registry
-from metaspec.backends.numpy.adapter import NumpyBackend
-from metaspec.capabilities import NATIVE, Capability
+from metaspec.backend import registry
+from metaspec.backend.capabilities import NATIVE, Capability
+from metaspec_numpy.adapter import NumpyBackend
 
 from .derivatives import adapter
 from .fault import Patch, fault, member, rebind

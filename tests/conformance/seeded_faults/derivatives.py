@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from metaspec.backends.numpy.tracer.core import Box
 from metaspec.trees import add_scaled, scale, subtract, tree_map
+from metaspec_numpy.tracer.core import Box
 
 from .fault import Patch, fault, member
 

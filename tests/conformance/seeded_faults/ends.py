@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 import metaspec as ms
-from metaspec.backends.numpy.adapter import NumpyBackend
-from metaspec.protocol import Backend
+from metaspec.backend.protocol import Backend
 from metaspec.trees import tree_map
+from metaspec_numpy.adapter import NumpyBackend
 
 from .fault import Patch
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from metaspec.backends.numpy.adapter import NumpyBackend
-from metaspec.protocol import Backend
+from metaspec.backend.protocol import Backend
+from metaspec_numpy.adapter import NumpyBackend
 
 VARIABLE = "METASPEC_SEEDED_FAULT"  # names the fault for the processes that a check starts
 

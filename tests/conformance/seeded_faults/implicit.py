@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import metaspec as ms
-from metaspec.algorithm import query_gradient, result
+from metaspec.algorithms.base import query_gradient, result
 from metaspec.trees import add_scaled, norm, scale, subtract
 
 from .algorithms import algorithm, changed

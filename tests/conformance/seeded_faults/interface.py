@@ -3,7 +3,11 @@
 from typing import Any
 
 import metaspec as ms
-from metaspec import algorithm, api, checks, choice, validation
+from metaspec import api
+from metaspec.algorithms import base as algorithm
+from metaspec.backend import selection as choice
+from metaspec.checks import arguments as checks
+from metaspec.checks import inputs as validation
 from metaspec.trees import tree_map
 
 from .fault import Patch, fault, member, method, rebind

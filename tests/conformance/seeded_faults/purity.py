@@ -188,7 +188,7 @@ def setting_left_after_an_error(patch: Patch) -> None:
 def bits_of_the_process(patch: Patch) -> None:
     """The last bit of a gradient depends on what the process was started for."""
     started = getattr(sys.modules["__main__"].__spec__, "name", "")
-    factor = 1.0 + (started == "metaspec.conformance.worker") * 2.0**-52
+    factor = 1.0 + (started == "metaspec_conformance.workers.check_worker") * 2.0**-52
     gradients(patch, lambda B, x, gradient: tree_map(B, lambda g: g * factor, gradient))
 
 

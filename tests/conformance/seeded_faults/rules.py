@@ -3,8 +3,8 @@
 from typing import Any
 
 from metaspec import nn
-from metaspec.backends.numpy.tracer import PRIMITIVES
-from metaspec.backends.numpy.tracer.rules.structure import matrix_transpose
+from metaspec_numpy.tracer import PRIMITIVES
+from metaspec_numpy.tracer.rules.structure import matrix_transpose
 
 from .fault import Patch, fault, rebind
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy
 
-from metaspec.arrays import asarray
+from metaspec.backend.arrays import asarray
 from metaspec.task import Task
-from metaspec.training import SGD, Adam, AdamW, Run, checkpoint, evaluate, optimizers, steps
+from metaspec.training import SGD, Adam, AdamW, Run, checkpoint, optimizers, steps
+from metaspec.training import evaluation as evaluate
 from metaspec.trees import scale, tree_map
 
 from .fault import Patch, fault, method, rebind

@@ -5,10 +5,10 @@ from typing import Any
 import numpy
 import optree
 
-from metaspec.backends.numpy.adapter import NumpyBackend
-from metaspec.backends.numpy.tracer import PRIMITIVES
-from metaspec.protocol import NAMESPACE
+from metaspec.backend.protocol import NAMESPACE
 from metaspec.trees import tree_map
+from metaspec_numpy.adapter import NumpyBackend
+from metaspec_numpy.tracer import PRIMITIVES
 
 from .derivatives import adapter, concrete, gradients, products
 from .fault import Patch, fault, member
@@ -278,7 +278,7 @@ def _remembered(patch: Patch, signature: Any, again: Any = None) -> None:
 @fault(adapter)
 def one_solver_for_all(patch: Patch) -> None:
     """`linear_solve` uses ten steps of conjugate gradients, whatever solver was asked for."""
-    from metaspec.solvers import ConjugateGradient
+    from metaspec.solvers.conjugate_gradient import ConjugateGradient
 
     def make(original: Any) -> Any:
         return lambda self, matvec, b, solver, *rest, **named: original(

@@ -11,8 +11,8 @@ from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.tracer import getval, isbox, new_box, trace_stack
 from autograd.util import toposort
 
+from metaspec.backend.protocol import Backend
 from metaspec.errors import DtypeNotHonouredError
-from metaspec.protocol import Backend
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map
 from metaspec_autograd import namespace as xp

@@ -1,0 +1,179 @@
+"""JAX behind the Backend protocol."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib import metadata
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy
+
+from metaspec.backend.protocol import Backend, LoopKind
+from metaspec.backend.trace_cache import TraceCache
+from metaspec.errors import DtypeNotHonouredError
+from metaspec.task import Array, Tree
+
+BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
+JOINED_BYTES = 32 << 10  # likewise
+EAGER_BYTES = 32 << 20  # outside of jit an operation's call costs far more than what it computes
+# Up to this many steps a loop that keeps what the walk back needs is compiled as straight code, which runs faster and
+# compiles slower. A loop that keeps its last state alone is the faster form: straight, conjugate gradients took three
+# times as long.
+UNROLL = 10
+
+
+class JaxBackend(Backend):
+    """Arrays are `jax.Array`s; trees are JAX's own, so modules of Flax and Equinox are trees."""
+
+    name = "jax"
+    linear_trees = True
+    joined_bytes = JOINED_BYTES
+
+    @property
+    def xp(self) -> Any:
+        return jnp
+
+    def versions(self) -> Mapping[str, str]:
+        return {"jax": jax.__version__, "jaxlib": metadata.version("jaxlib")}
+
+    def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
+        wanted = dtype or str(getattr(x, "dtype", ""))
+        if wanted in ("float128", "longdouble"):
+            raise DtypeNotHonouredError(f"asarray: JAX has no dtype {wanted!r}; its widest format is dtype='float64'")
+        if (wanted == "float64" or dtype in ("int64", "uint64", "complex128")) and not _x64():
+            narrow = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}[wanted]
+            raise DtypeNotHonouredError(
+                f"asarray: dtype {wanted} was asked for, JAX without x64 would give {narrow}; use "
+                f'dtype="{narrow}", or work within metaspec.get_backend("jax").precision("float64")'
+            )
+        try:
+            if isinstance(x, numpy.ndarray | numpy.generic):  # a copy, as JAX would share the memory
+                array = jax.device_put(numpy.array(x, dtype=None if dtype is None else jnp.dtype(dtype)))
+            else:
+                array = jnp.asarray(x, dtype=dtype)
+        except TypeError as error:
+            raise DtypeNotHonouredError(
+                f"asarray: JAX cannot make {dtype or type(x).__name__!r} of it: {error}"
+            ) from None
+        if dtype is not None and str(array.dtype) != dtype:
+            raise DtypeNotHonouredError(f"asarray: dtype {dtype} was asked for, JAX without x64 gives {array.dtype}")
+        return array if device is None else jax.device_put(array, device)
+
+    def upload(self, leaves: Sequence[Any]) -> list[Array]:
+        widest = 8 if _x64() else 4
+        if any(x.dtype.kind not in "biu" and x.dtype.itemsize > widest for x in leaves):
+            return super().upload(leaves)  # which says what is wrong
+        return _copies(list(leaves))
+
+    def is_array(self, x: Any) -> bool:
+        return isinstance(x, jax.Array)
+
+    def to_numpy(self, x: Array) -> Any:
+        return numpy.asarray(x)
+
+    def precision(self, dtype: str) -> AbstractContextManager[None]:
+        if dtype == "float64":
+            return nullcontext() if _x64() else jax.enable_x64(True)
+        return jax.default_matmul_precision("highest")
+
+    def settings(self) -> Mapping[str, Any]:
+        return {name: getattr(jax.config, name, value) for name, value in jax.config.values.items()}
+
+    def is_concrete(self, x: Array) -> bool:
+        return not isinstance(x, jax.core.Tracer)
+
+    def value_and_grad(self, f: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
+        return jax.value_and_grad(f, has_aux=has_aux)
+
+    def vjp(self, f: Callable[..., Tree], *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+        return jax.vjp(f, *primals)
+
+    def stop_gradient(self, tree: Tree) -> Tree:
+        return jax.lax.stop_gradient(tree)
+
+    def tree_flatten(self, tree: Tree) -> tuple[list[Any], Any]:
+        return jax.tree.flatten(tree)
+
+    def tree_unflatten(self, structure: Any, leaves: Sequence[Any]) -> Tree:
+        return jax.tree.unflatten(structure, leaves)
+
+    def tree_paths(self, tree: Tree) -> list[str]:
+        return [jax.tree_util.keystr(path) or "root" for path, _ in jax.tree.flatten_with_path(tree)[0]]
+
+    def jvp(self, f: Callable[..., Tree], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
+        return jax.jvp(f, tuple(primals), tuple(tangents))
+
+    def linearize_grad(self, f: Callable[..., Array]) -> Callable[..., tuple[Tree, Callable[[Tree], Tree]]]:
+        """Reverse over reverse, in a form that a `scan` can carry.
+
+        Forward over reverse leaves transposes of sums of matrix products, which XLA does not move into the products:
+        it took 1.7 times as long on layers of 256 units and 10 examples, and was never the faster one.
+        """
+
+        def linearize(x: Tree, *args: Any) -> tuple[Tree, Callable[[Tree], Tree]]:
+            gradient, pullback = jax.vjp(lambda x: jax.grad(f)(x, *args), x)
+            return gradient, jax.tree_util.Partial(_pulled, pullback)
+
+        return linearize
+
+    def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        return jax.vmap(f)
+
+    def batch_bytes(self, params: Tree) -> int | None:
+        if jax.default_backend() != "cpu":
+            return None
+        return EAGER_BYTES if self.unrolled() is None else BATCH_BYTES
+
+    def scan(
+        self,
+        f: Callable[[Tree, Any], tuple[Tree, Any]],
+        carry: Tree,
+        xs: Tree = None,
+        length: int | None = None,
+        reverse: bool = False,
+    ) -> tuple[Tree, Any]:
+        if self.unrolled() is None:
+            return super().scan(f, carry, xs, length, reverse)  # outside of jit it would be compiled at every call
+        return jax.lax.scan(f, carry, xs, length=length, reverse=reverse)
+
+    def unrolled(self, loop: LoopKind = "path") -> int | None:
+        if not isinstance(jnp.zeros(()), jax.core.Tracer):  # it is one within jit, not within vmap or grad
+            return None
+        return UNROLL if loop == "path" else 1
+
+    def checkpoint(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        return jax.checkpoint(f)
+
+    def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        return self.compile_as(f, native=False, donate=())
+
+    def compile_as(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
+        jitted = jax.jit(f, donate_argnums=tuple(donate))
+        arrays: set[type] = set()  # of concrete ones: asking is_array of each leaf would take longer than the call
+        constants = TraceCache(self, f, lambda flat, arrays: jax.jit(flat).lower(*arrays).compile(), lambda x: x.aval)
+
+        def compiled(*args: Tree) -> Tree:
+            leaves = jax.tree.leaves(args)
+            if set(map(type, leaves)) <= arrays:
+                return jitted(*args)
+            if not all(map(self.is_array, leaves)):
+                return constants(*args)
+            arrays.update(type(leaf) for leaf in leaves if self.is_concrete(leaf))
+            return jitted(*args)
+
+        return compiled
+
+
+def _pulled(pullback: Callable[[Tree], tuple[Tree, ...]], v: Tree) -> Tree:
+    return pullback(v)[0]
+
+
+@jax.jit
+def _copies(arrays: list[Any]) -> list[Array]:
+    """One call for all of them, a tenth of the time of `device_put`; compiled for each list of shapes."""
+    return [jnp.array(x, copy=True) for x in arrays]
+
+
+def _x64() -> bool:
+    return bool(jax.config.read("jax_enable_x64"))

@@ -1,0 +1,175 @@
+"""The array API's `linalg` extension, as far as it is real and has derivatives."""
+
+import math
+from typing import Any, NamedTuple
+
+from metaspec.errors import InvalidArgumentError, UnsupportedError
+from metaspec_numpy.tracer.core import Array, namespace_of
+from metaspec_numpy.tracer.functions import reductions
+from metaspec_numpy.tracer.functions.contractions import matmul, outer, tensordot, vecdot
+from metaspec_numpy.tracer.functions.shaping import broadcast_to, cut, expand_dims, moveaxis, reshape, squeeze, stack
+from metaspec_numpy.tracer.rules import linalg as rules
+from metaspec_numpy.tracer.rules.elementwise import absolute, power, square, where
+from metaspec_numpy.tracer.rules.structure import astype, matrix_transpose, normalize_axes, normalize_axis
+
+
+class SlogdetResult(NamedTuple):
+    """What `slogdet` returns."""
+
+    sign: Array
+    logabsdet: Array
+
+
+class EighResult(NamedTuple):
+    """What `eigh` returns."""
+
+    eigenvalues: Array
+    eigenvectors: Array
+
+
+class QRResult(NamedTuple):
+    """What `qr` returns."""
+
+    Q: Array
+    R: Array
+
+
+def _square(name: str, x: Array) -> Array:
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise InvalidArgumentError(f"linalg.{name} needs square matrices; the argument has shape {x.shape}")
+    return x
+
+
+def solve(a: Array, b: Array, /) -> Array:
+    """X with a @ X = b; b is one vector, or a stack of matrices."""
+    _square("solve", a)
+    if b.ndim == 1:
+        return squeeze(rules.solve_p(a, expand_dims(b, axis=1)), -1)
+    return rules.solve_p(a, b)
+
+
+def inv(x: Array, /) -> Array:
+    """The inverse of each matrix."""
+    return rules.inv_p(_square("inv", x))
+
+
+def det(x: Array, /) -> Array:
+    """The determinant of each matrix; its derivative needs the inverse."""
+    return rules.det_p(_square("det", x))
+
+
+def slogdet(x: Array, /) -> SlogdetResult:
+    """The sign of the determinant, and the logarithm of its absolute value."""
+    _square("slogdet", x)
+    return SlogdetResult(rules.signdet_p(x), rules.logabsdet_p(x))
+
+
+def cholesky(x: Array, /, *, upper: bool = False) -> Array:
+    """The triangular L with L @ L.mT = x, or its transpose."""
+    factor = rules.cholesky_p(_square("cholesky", x))
+    return matrix_transpose(factor) if upper else factor
+
+
+def eigh(x: Array, /) -> EighResult:
+    """Eigenvalues, increasing, and eigenvectors of symmetric matrices; derivatives need distinct eigenvalues."""
+    return EighResult(*rules.unpack_eigh(rules.eigh_p(_square("eigh", x))))
+
+
+def eigvalsh(x: Array, /) -> Array:
+    """The eigenvalues of symmetric matrices, increasing."""
+    return eigh(x).eigenvalues
+
+
+def qr(x: Array, /) -> QRResult:
+    """X = Q @ R with R upper triangular and its diagonal positive; for matrices of full rank, not wider than high."""
+    if x.ndim < 2 or x.shape[-1] > x.shape[-2]:
+        raise InvalidArgumentError(
+            f"linalg.qr needs matrices at least as high as wide; the argument has shape {x.shape}"
+        )
+    r = cholesky(matmul(matrix_transpose(x), x), upper=True)
+    return QRResult(matrix_transpose(solve(matrix_transpose(r), matrix_transpose(x))), r)
+
+
+def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Array:
+    """(sum |x|**ord) ** (1/ord); where it is 0, so are its derivatives."""
+    axes = normalize_axes(axis, x.ndim)
+    if ord == 2:
+        return reductions.safe_sqrt(reductions.sum(square(x), axis=axes, keepdims=keepdims))
+    if ord == math.inf:
+        return reductions.max(absolute(x), axis=axes, keepdims=keepdims)
+    if ord == -math.inf:
+        return reductions.min(absolute(x), axis=axes, keepdims=keepdims)
+    if ord == 0:
+        return reductions.sum(astype(x != 0, x.dtype), axis=axes, keepdims=keepdims)
+    zero = reductions.all(x == 0, axis=axes, keepdims=True)
+    total = reductions.sum(power(where(zero, 1.0, absolute(x)), ord), axis=axes, keepdims=True)
+    norm = where(zero, 0.0, power(total, 1.0 / ord))
+    return norm if keepdims else squeeze(norm, axes)
+
+
+def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
+    """The Frobenius norm, or the largest sum of absolute values of a column (1) or of a row (inf)."""
+    if ord == "fro":
+        return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
+    along = {1: -2, math.inf: -1}.get(ord)
+    if along is None:
+        raise UnsupportedError(f"linalg.matrix_norm: ord {ord!r} has no rule; 'fro', 1 and inf have")
+    return reductions.max(reductions.sum(absolute(x), axis=along, keepdims=True), axis=(-2, -1), keepdims=keepdims)
+
+
+def diagonal(x: Array, /, *, offset: int = 0) -> Array:
+    """The diagonal number `offset` of each matrix."""
+    n, m = x.shape[-2:]
+    right, down = max(offset, 0), max(-offset, 0)
+    start, columns = right + down * m, max(m - right, 0)
+    flat = reshape(x, (*x.shape[:-2], n * m))
+    stop = start + (m + 1) * columns - m  # after the last column, or with the last row
+    return cut(flat, x.ndim - 2, min(start, n * m), min(stop, n * m), m + 1)
+
+
+def trace(x: Array, /, *, offset: int = 0, dtype: Any = None) -> Array:
+    """The sum of the diagonal of each matrix."""
+    return reductions.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
+
+
+def matrix_power(x: Array, n: int, /) -> Array:
+    """The n-th power of each matrix, by squaring."""
+    _square("matrix_power", x)
+    if n < 0:
+        return matrix_power(inv(x), -n)
+    if n == 0:
+        return broadcast_to(namespace_of(x).eye(x.shape[-1], dtype=x.dtype), x.shape)
+    if n == 1:
+        return x
+    half = matrix_power(x, n // 2)
+    return matmul(matmul(half, half), x) if n % 2 else matmul(half, half)
+
+
+def cross(a: Array, b: Array, /, *, axis: int = -1) -> Array:
+    """The vector product in three dimensions."""
+    a, b = moveaxis(a, axis, 0), moveaxis(b, axis, 0)
+    rows = [a[(i + 1) % 3] * b[(i + 2) % 3] - a[(i + 2) % 3] * b[(i + 1) % 3] for i in range(3)]
+    return moveaxis(stack(rows), 0, normalize_axis(axis, rows[0].ndim + 1))
+
+
+FUNCTIONS = (
+    cholesky,
+    cross,
+    det,
+    diagonal,
+    eigh,
+    eigvalsh,
+    inv,
+    matmul,
+    matrix_norm,
+    matrix_power,
+    matrix_transpose,
+    outer,
+    qr,
+    slogdet,
+    solve,
+    tensordot,
+    trace,
+    vecdot,
+    vector_norm,
+)

@@ -1,0 +1,42 @@
+"""What goes in and out of the transformations: an array, or a tuple of arrays."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy
+
+from metaspec_numpy.tracer.core import Array, Box, namespace_of
+
+
+def as_array(x: Any) -> Array:
+    """Python and NumPy scalars become arrays of rank 0; arrays and boxes pass."""
+    if isinstance(x, Box) or (hasattr(x, "__array_namespace__") and not isinstance(x, numpy.generic)):
+        return x
+    return numpy.asarray(x)
+
+
+def as_arrays(xs: Iterable[Any]) -> list[Array]:
+    return [as_array(x) for x in xs]
+
+
+def as_result(x: Any) -> Array:
+    """An array that its receiver may write to, as far as NumPy has it so: no broadcast view."""
+    x = as_array(x)
+    return x.copy() if isinstance(x, numpy.ndarray) and not x.flags.writeable else x
+
+
+def map_outputs(f: Callable[[Array], Array], out: Any) -> Any:
+    """Applies `f` to the array, or to each array of the tuple or list, that a traced function returned."""
+    if isinstance(out, tuple | list):
+        return tuple(as_result(f(as_array(y))) for y in out)
+    return as_result(f(as_array(out)))
+
+
+def zeros_like(x: Array) -> Array:
+    """Raw zeros of the shape and dtype that `x` shows."""
+    return namespace_of(x).zeros(x.shape, dtype=x.dtype)
+
+
+def is_zero(x: Any) -> bool:
+    """Whether `x`, a tangent or cotangent, is known to be zero throughout, so that no work need be done for it."""
+    return x is None or (isinstance(x, numpy.ndarray) and not x.any())

@@ -1,0 +1,18 @@
+"""The adapter for PyTorch."""
+
+from metaspec.backend.capabilities import NATIVE
+from metaspec.backend.registry import Registration
+
+registration = Registration(
+    name="torch",
+    adapter="metaspec_torch.adapter:TorchBackend",
+    requires=("torch",),
+    arrays=("torch",),
+    install="pip install 'metaspec[torch]'",
+    dtypes=("float32", "float64"),
+    capabilities=dict.fromkeys(("jvp", "hvp", "vmap", "compile"), NATIVE),
+    models={"torch.nn": "metaspec_torch.models:from_module"},
+    optimizers={"torch.optim": "metaspec_torch.optimizers:TorchOptimizer"},
+    shared_compilations={"TORCHINDUCTOR_CACHE_DIR": "{folder}/inductor"},
+    auditing="metaspec_torch.auditing:TorchModels",
+)

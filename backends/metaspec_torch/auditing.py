@@ -1,0 +1,95 @@
+"""Modules, criteria and optimisers of PyTorch, for audits of code that works on them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch.func import functional_call
+from torch.nn import functional
+
+
+class TorchModels:
+    """See `metaspec_conformance.audit.native.NativeModels`."""
+
+    layout = (("w1", True), ("b1", False), ("w2", True), ("b2", False))
+
+    def network(self, weights: Mapping[str, Any], dtype: str) -> torch.nn.Module:
+        """Sequential(Linear, Tanh, Linear)."""
+        (a, b), c = weights["w1"].shape, weights["w2"].shape[1]
+        form = getattr(torch, dtype)
+        model = torch.nn.Sequential(
+            torch.nn.Linear(a, b, dtype=form), torch.nn.Tanh(), torch.nn.Linear(b, c, dtype=form)
+        )
+        placed = [weights[name].T if transposed else weights[name] for name, transposed in self.layout]
+        self.assign(model, dict(zip([name for name, _ in model.named_parameters()], placed, strict=True)))
+        return model
+
+    def parameters(self, model: torch.nn.Module) -> dict[str, Any]:
+        """Those that require a gradient."""
+        return {name: p.detach().cpu().numpy().copy() for name, p in model.named_parameters() if p.requires_grad}
+
+    def assign(self, model: torch.nn.Module, values: Mapping[str, Any]) -> None:
+        """Copied into the tensors."""
+        parameters = dict(model.named_parameters())
+        with torch.no_grad():
+            for name, value in values.items():
+                parameters[name].copy_(torch.tensor(value))
+
+    def gradients(self, model: torch.nn.Module) -> dict[str, Any] | None:
+        """`.grad`."""
+        found = {
+            name: None if p.grad is None else p.grad.detach().cpu().numpy().copy()
+            for name, p in model.named_parameters()
+            if p.requires_grad
+        }
+        return found if any(leaf is not None for leaf in found.values()) else None
+
+    def buffers(self, model: torch.nn.Module) -> dict[str, Any]:
+        """Buffers and what does not require a gradient."""
+        fixed = [(name, p) for name, p in model.named_parameters() if not p.requires_grad]
+        return {name: b.detach().cpu().numpy().copy() for name, b in [*model.named_buffers(), *fixed]}
+
+    def criterion(self, kind: str) -> Callable[[Any, Any], Any]:
+        """(prediction, target) -> mean."""
+        return functional.mse_loss if kind == "regression" else functional.cross_entropy
+
+    def loss(self, kind: str) -> Callable[[Any, Any], Any]:
+        """Of the model's prediction from batch.x, against batch.y."""
+        criterion = self.criterion(kind)
+        return lambda model, batch: criterion(model(batch[0]), batch[1])
+
+    def optimizer(self, model: torch.nn.Module, lr: float) -> Any:
+        """SGD."""
+        return torch.optim.SGD(model.parameters(), lr=lr)
+
+    def functional(
+        self, model: torch.nn.Module, loss: Callable[[Any, Any], Any]
+    ) -> Callable[[Mapping[str, Any], Any], Any]:
+        """By `functional_call`, buffers as they are at the start."""
+        scored = _Scored(model, loss)
+        held = {f"model.{name}": b.clone() for name, b in model.named_buffers()}
+
+        def value(params: Mapping[str, Any], batch: Any) -> Any:
+            named = {f"model.{name}": p for name, p in params.items()}
+            return functional_call(scored, {**named, **{name: b.clone() for name, b in held.items()}}, (batch,))
+
+        return value
+
+    def targets(self, y: Any) -> Any:
+        """int64."""
+        return y.long()
+
+    def random_state(self) -> bytes:
+        """Of the default generator."""
+        return bytes(torch.get_rng_state().numpy().tobytes())
+
+
+class _Scored(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
+    """The model with the loss as its forward pass."""
+
+    def __init__(self, model: torch.nn.Module, loss: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self.model, self.score = model, loss
+
+    def forward(self, batch: Any) -> Any:
+        return self.score(self.model, batch)

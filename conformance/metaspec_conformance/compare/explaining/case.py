@@ -1,0 +1,97 @@
+"""What an explanation is tested on, and what testing it gave."""
+
+from dataclasses import dataclass
+
+from metaspec_conformance.compare.comparison_messages import Variant
+from metaspec_conformance.compare.comparison_verdicts import Cell, Cells
+from metaspec_conformance.compare.context import Bench
+
+
+@dataclass(frozen=True)
+class Case:
+    """A side that parts from what it is held against.
+
+    Attributes:
+        bench: To compute with.
+        side: Its name.
+        own: The side's variant.
+        other: The yardstick's.
+        cells: How the two compare.
+        stage: Where they part.
+        leaf: The leaf that is furthest off there.
+    """
+
+    bench: Bench
+    side: str
+    own: Variant
+    other: Variant
+    cells: Cells
+    stage: str
+    leaf: str
+
+    @property
+    def cell(self) -> Cell:
+        """The cell where they part."""
+        return self.cells[self.stage][self.leaf]
+
+    @property
+    def same_data(self) -> bool:
+        """Whether both have the same task."""
+        return self.own.task is self.other.task
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An explanation and the changes that take its cause away: it is right if then the two agree.
+
+    Attributes:
+        kind: E.g. "kink".
+        sentence: What the difference is.
+        test: What is done to find out.
+        trials: Pairs of variants (own, other); all have to agree.
+        final: Whether it cannot be one of several causes.
+        settled: Where the test is another one and has been made: whether it confirmed the explanation.
+    """
+
+    kind: str
+    sentence: str
+    test: str
+    trials: tuple[tuple[Variant, Variant], ...] = ()
+    final: bool = False
+    settled: bool | None = None
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An explanation that was tested.
+
+    Attributes:
+        kind: E.g. "kink".
+        test: What was done.
+        outcome: What that gave.
+        helped: Whether it is, or is part of, the explanation.
+    """
+
+    kind: str
+    test: str
+    outcome: str
+    helped: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a difference was found to be.
+
+    Attributes:
+        kind: E.g. "kink".
+        sentence: What it is.
+        test: What was done to find out.
+        outcome: What that gave.
+        confirmed: Whether, its cause (and the causes listed before it) taken away, everything agrees.
+    """
+
+    kind: str
+    sentence: str
+    test: str
+    outcome: str
+    confirmed: bool

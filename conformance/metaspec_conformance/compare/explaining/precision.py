@@ -1,0 +1,82 @@
+"""Explanations in the format: float32 that loses more than its share, or digits that were never there."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from metaspec_conformance.compare.comparison_messages import Variant
+from metaspec_conformance.compare.comparison_verdicts import Cells, flattened
+from metaspec_conformance.compare.explaining.case import Case, Proposal
+from metaspec_conformance.compare.stages import GRADIENT, LOSS
+from metaspec_conformance.judging.error_model import ROUNDOFF
+
+NARROW = {"float32": 2.0**-24, "float16 or TF32": 2.0**-11, "bfloat16": 2.0**-8}
+POINTS = 17
+SAME = 64.0  # errors in units of roundoff that are so close are of one kind
+
+
+def rounding(case: Case) -> Iterator[Proposal]:
+    """Both in the other format: what is rounding grows and shrinks with the format's roundoff, what is not stays."""
+    other_format = "float32" if case.own.dtype == "float64" else "float64"
+    cells = case.bench.cells(case.side, replace(case.own, dtype=other_format), replace(case.other, dtype=other_format))
+    here, there = _worst(case.cells), _worst(cells)
+    apart = case.cell.relative, cells[case.stage][case.leaf].relative
+    yield Proposal(
+        "dtype",
+        f"rounding: {case.side} loses more digits than the problem's own sensitivity costs (sums or differences that "
+        f"cancel); the difference is {apart[0]:.1g} in {case.own.dtype} and {apart[1]:.1g} in {other_format}",
+        f"everything in {other_format}: does the difference follow the format's roundoff",
+        final=True,
+        settled=1 / SAME < here / there < SAME if 0 < there < math.inf and here < math.inf else False,
+    )
+
+
+def narrow_format(case: Case) -> Iterator[Proposal]:
+    """Whether the side agrees to a narrower format's digits and its values are as rough as that format's."""
+    roundoff = ROUNDOFF[case.own.dtype]
+    worst = _worst(case.cells)
+    for name, narrow in NARROW.items():
+        if narrow <= roundoff or not worst * roundoff / narrow <= 1:
+            continue
+        own = _roughness(case, case.side, case.own, narrow)
+        other = _roughness(case, case.bench.against, case.other, narrow)
+        yield Proposal(
+            "dtype",
+            f"{case.side} computes something in {name}: it agrees to that format's digits, and between points that are "
+            f"{4 * narrow:.0e} apart its values are rough by {own:.0e} (those of {case.bench.rival} by {other:.0e})",
+            f"values at {POINTS} points that lie {4 * narrow:.0e} apart: smooth, or rough like {name}",
+            final=True,
+            settled=own > narrow / 64 and other < own / 64,
+        )
+        return
+
+
+def _roughness(case: Case, side: str, variant: Variant, narrow: float) -> float:
+    """Second differences of the loss and of its gradient along a line of tiny steps, relative to their size.
+
+    Of a smooth function they are of the order of the step squared, of rounded values of that of the rounding.
+    """
+    rng = np.random.default_rng(7)
+    steps = {name: 4 * narrow * _size(x) * rng.normal(size=np.shape(x)) for name, x in variant.params.items()}
+    points = [
+        replace(variant, params={name: x + j * steps[name] for name, x in variant.params.items()}, until="gradient")
+        for j in range(POINTS)
+    ]
+    found = case.bench.values(side, points)
+    rough = []
+    for stage in (LOSS, GRADIENT):
+        values = np.stack([flattened(stages[stage]) for stages in found])
+        size = float(np.sqrt(np.mean(values[0] ** 2)))
+        second = values[2:] - 2 * values[1:-1] + values[:-2]
+        rough.append(float(np.sqrt(np.mean(second**2) / 6)) / size if size else 0.0)
+    return max(rough)
+
+
+def _worst(cells: Cells) -> float:
+    return max(cell.error / cell.tolerance for leaves in cells.values() for cell in leaves.values())
+
+
+def _size(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(x)))) or 1.0 if np.size(x) else 0.0

@@ -1,0 +1,97 @@
+"""The worker processes of a comparison, and what they have answered."""
+
+import hashlib
+import pickle
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from metaspec.errors import MetaspecError
+from metaspec_conformance.compare.comparison_messages import Answer, Ready, Side, Stages, Variant
+from metaspec_conformance.workers.worker_process import STARTUP, Process, WorkerDiedError
+
+MODULE = "metaspec_conformance.compare.side_worker"
+AT_A_TIME = 2
+
+
+class ComparisonError(MetaspecError, RuntimeError):
+    """A side could not be computed; the message says which, and what went wrong in the user's code."""
+
+
+class Team:
+    """One process per side.
+
+    Args:
+        sides: Whom to start; at most two are busy at a time.
+        timeout: Seconds for one request.
+    """
+
+    def __init__(self, sides: Sequence[Side], timeout: float) -> None:
+        self._timeout = timeout
+        self._pool = ThreadPoolExecutor(AT_A_TIME)
+        self._processes = {side.name: Process(side.backend, module=MODULE) for side in sides}
+        self._sides = tuple(sides)
+        self._known: dict[tuple[str, bytes], Answer] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._processes.values():
+            process.kill()
+        self._pool.shutdown()
+        for process in self._processes.values():
+            process.close()
+
+    def ready(self) -> dict[str, Ready]:
+        """What each side has; a side that died says so in `error`."""
+
+        def start(side: Side) -> Ready:
+            try:
+                found: Ready = self._processes[side.name].ask(side, STARTUP)
+                return found
+            except WorkerDiedError as death:
+                return Ready(error=str(death))
+
+        return dict(zip([side.name for side in self._sides], self._pool.map(start, self._sides), strict=True))
+
+    def ask(self, requests: Sequence[tuple[str, Variant]]) -> list[Answer]:
+        """The answers in the order of the requests (side, variant); what was asked before is remembered."""
+        keys = [(name, hashlib.sha256(pickle.dumps(variant)).digest()) for name, variant in requests]
+        todo: dict[str, dict[bytes, Variant]] = {}
+        for (name, key), (_, variant) in zip(keys, requests, strict=True):
+            if (name, key) not in self._known:
+                todo.setdefault(name, {})[key] = variant
+        for name, answers in self._pool.map(self._work, todo.items()):
+            self._known.update({(name, key): answer for key, answer in zip(todo[name], answers, strict=True)})
+        return [self._known[key] for key in keys]
+
+    def stages(self, requests: Sequence[tuple[str, Variant]]) -> list[Stages]:
+        """As `ask`.
+
+        Raises:
+            ComparisonError: One of them has no answer.
+        """
+        answers = self.ask(requests)
+        for (name, _), answer in zip(requests, answers, strict=True):
+            if answer.error:
+                raise ComparisonError(f"{name}: {answer.error}")
+        return [answer.stages for answer in answers]
+
+    def afresh(self, name: str, variant: Variant) -> Stages:
+        """One side's answer, computed again."""
+        answer = self._work((name, {b"": variant}))[1][0]
+        if answer.error:
+            raise ComparisonError(f"{name}: {answer.error}")
+        return answer.stages
+
+    def _work(self, request: tuple[str, dict[bytes, Variant]]) -> tuple[str, list[Answer]]:
+        name, variants = request
+        try:
+            answers: list[Answer] = self._processes[name].ask(list(variants.values()), self._timeout * len(variants))
+        except WorkerDiedError as death:
+            answers = [Answer({}, str(death), died=True)] * len(variants)
+        return name, answers

@@ -1,0 +1,91 @@
+"""A backend held against a golden vector, through metaspec's public functions."""
+
+from typing import Any
+
+import numpy as np
+
+import metaspec as ms
+from metaspec_conformance.golden.portable import LOSSES
+from metaspec_conformance.golden.records import Algorithm, Array, Arrays, Vector
+from metaspec_conformance.judging import error_model
+from metaspec_conformance.judging.error_model import Measured
+
+LONGDOUBLE = "longdouble"  # NumPy's; other backends have no such format
+
+
+def measure(vector: Vector, backend: str, dtype: str) -> list[Measured]:
+    """How far each leaf of the result is from the expected one, in units of roundoff times the vector's amplification.
+
+    Args:
+        vector: From `load()`.
+        backend: Name of an installed backend.
+        dtype: "float32", "float64", or "longdouble" for NumPy's extended precision.
+
+    Raises:
+        ValueError: A leaf of the result has another shape or format than it must have.
+    """
+    found = _result(vector, backend, dtype)
+    return [
+        _measured(name, found[name], wanted, vector.amplification.named()[name], dtype)
+        for name, wanted in vector.expected.named().items()
+    ]
+
+
+def roundoff(dtype: str) -> float:
+    """The unit roundoff of the format."""
+    return error_model.EXTENDED_ROUNDOFF if dtype == LONGDOUBLE else error_model.ROUNDOFF[dtype]
+
+
+def _result(vector: Vector, backend: str, dtype: str) -> dict[str, Any]:
+    inputs = vector.inputs
+    B = ms.get_backend(backend)
+    with B.working(None if dtype == LONGDOUBLE else dtype):
+        params = _trees(B, inputs.params, dtype)
+        tasks = [
+            ms.Task(_trees(B, task.support, dtype), None if task.query is None else _trees(B, task.query, dtype))
+            for task in inputs.tasks
+        ]
+        algorithm = _algorithm(B, inputs.algorithm, dtype)
+        r = ms.batch_meta_gradient(algorithm, LOSSES[inputs.loss], params, tasks, backend=B)
+        found = {f"delta/{name}": B.to_numpy(r.delta[name]) for name in inputs.params}
+        for name in inputs.params:
+            stacked = B.to_numpy(r.adapted[name])
+            found |= {f"adapted/{i}/{name}": leaf for i, leaf in enumerate(stacked)}
+        return found | {"query_loss": B.to_numpy(r.query_loss)}
+
+
+def _algorithm(B: ms.Backend, algorithm: Algorithm, dtype: str) -> Any:
+    lr = float(algorithm.lr) if isinstance(algorithm.lr, str) else _trees(B, algorithm.lr, dtype)
+    inner = ms.GradientDescent(lr, algorithm.steps)
+    if algorithm.name != "IMAML":
+        return {"MAML": ms.MAML, "FOMAML": ms.FOMAML, "Reptile": ms.Reptile}[algorithm.name](inner)
+    assert algorithm.solver is not None
+    assert algorithm.regularization is not None
+    damping = float(algorithm.solver.damping)
+    solver: Any = ms.DenseSolve(damping=damping)
+    if algorithm.solver.name == "cg":
+        assert algorithm.solver.steps is not None
+        solver = ms.ConjugateGradient(algorithm.solver.steps, damping=damping)
+    return ms.IMAML(inner, float(algorithm.regularization), solver)
+
+
+def _trees(B: ms.Backend, arrays: Arrays, dtype: str) -> dict[str, Any]:
+    return {name: B.asarray(as_numpy(leaf, dtype)) for name, leaf in arrays.items()}
+
+
+def as_numpy(array: Array, dtype: str) -> Any:
+    """The array in the format; every string is rounded to it once."""
+    if array.values and isinstance(array.values[0], int):
+        return np.array(array.values, np.int32).reshape(array.shape)
+    kind = np.dtype(dtype).type
+    return np.array([kind(x) for x in array.values], dtype).reshape(array.shape)
+
+
+def _measured(name: str, found: Any, wanted: Array, amplification: Array, dtype: str) -> Measured:
+    truth = as_numpy(wanted, LONGDOUBLE)
+    if found.dtype.name != np.dtype(dtype).name or found.shape != truth.shape:
+        raise ValueError(f"{name}: expected {dtype} of shape {truth.shape}, got {found.dtype} {found.shape}")
+    amplified = float(amplification.values[0])
+    relative = error_model.relative_error(found, truth)
+    tolerance = 2 * error_model.TOLERANCE if dtype == LONGDOUBLE else error_model.tolerance(dtype)
+    return Measured(name, relative / (roundoff(dtype) * amplified), tolerance, amplified, relative)

@@ -1,0 +1,94 @@
+"""A run's findings as rows and as plain data for JSON."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import metaspec
+from metaspec_conformance.judging import error_model
+from metaspec_conformance.judging.verdicts import Outcome
+from metaspec_conformance.workers.runner import Report
+
+
+@dataclass(frozen=True)
+class Row:
+    """One backend, algorithm and format.
+
+    `worst` is the largest error in units of roundoff times amplification, `digits` the fewest decimal digits that
+    agree, `seconds` the time in the worker; `headroom` is how many times larger than the error the tolerance is, at
+    the least. None where no scenario could be measured.
+    """
+
+    backend: str
+    algorithm: str
+    dtype: str
+    scenarios: int
+    failures: int
+    worst: float | None
+    digits: float | None
+    seconds: float
+    headroom: float | None
+
+
+def rows(report: Report) -> list[Row]:
+    """Sorted by backend, algorithm, format."""
+    order = {name: i for i, name in enumerate(("MAML", "FOMAML", "Reptile", "IMAML"))}
+    groups: dict[tuple[str, str, str], list[Outcome]] = {}
+    for outcome in report.outcomes:
+        groups.setdefault((outcome.backend, outcome.algorithm, outcome.dtype), []).append(outcome)
+    keys = sorted(groups, key=lambda key: (key[0], order.get(key[1], len(order)), key[1], key[2]))
+    return [_row(key, groups[key]) for key in keys]
+
+
+def _row(key: tuple[str, str, str], outcomes: list[Outcome]) -> Row:
+    worst = [outcome.worst.error for outcome in outcomes if outcome.worst is not None]
+    digits = [outcome.digits for outcome in outcomes if outcome.digits is not None]
+    failures = sum(not outcome.passed for outcome in outcomes)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    measured = [outcome.worst for outcome in outcomes if outcome.worst is not None and outcome.worst.error > 0]
+    headroom = min((leaf.tolerance / leaf.error for leaf in measured), default=None)
+    return Row(*key, len(outcomes), failures, max(worst, default=None), min(digits, default=None), seconds, headroom)
+
+
+def oracles(report: Report) -> dict[str, int]:
+    """How many scenarios each oracle was the reference of."""
+    named = {outcome.scenario: outcome.oracle for outcome in report.outcomes}
+    return {oracle: list(named.values()).count(oracle) for oracle in sorted(set(named.values()))}
+
+
+def statement() -> str:
+    """What the reference is computed with, and what follows from it."""
+    bits = round(-math.log2(error_model.EXTENDED_ROUNDOFF))
+    limits = {dtype: error_model.tolerance(dtype) for dtype in ("float32", "float64")}
+    text = f"reference in numpy.longdouble ({bits} bits)"
+    if len(set(limits.values())) == 1:
+        return f"{text}; tolerance {error_model.TOLERANCE:g} roundoffs x amplification"
+    return f"{text}, no wider than float64 on this platform; tolerance " + ", ".join(
+        f"{dtype} {limit:g}" for dtype, limit in limits.items()
+    )
+
+
+def as_json(report: Report, seconds: float) -> dict[str, Any]:
+    """Everything, for `--json`."""
+    return {
+        "metaspec": metaspec.__version__,
+        "passed": report.passed,
+        "seconds": round(seconds, 3),
+        "statement": statement(),
+        "oracles": oracles(report),
+        "versions": report.versions,
+        "rows": [_finite(vars(row)) for row in rows(report)],
+        "broken": [{"backend": backend, "message": message} for backend, message in report.broken],
+        "failures": [_outcome(outcome) for outcome in report.failures],
+        "outcomes": [_outcome(outcome) for outcome in report.outcomes],
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    plain = vars(outcome) | {"passed": outcome.passed}
+    return _finite(plain | {"worst": None if outcome.worst is None else _finite(vars(outcome.worst))})
+
+
+def _finite(plain: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: it becomes a string."""
+    return {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in plain.items()}

@@ -1,0 +1,128 @@
+"""One backend in a process of its own: `python -m metaspec_conformance.workers.check_worker TARGET`.
+
+It reads jobs (check, dtype) from standard input and writes a Result for each to standard output, as messages of
+`channel`. TARGET is a backend's name, or module:attribute of a Backend, a Backend class or a function that makes one.
+"""
+
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+import metaspec as ms
+from metaspec.backend.protocol import Backend
+from metaspec.backend.registry import registrations
+from metaspec_conformance.judging.evidence import Check
+from metaspec_conformance.judging.numpy_trees import leaves, tree_map
+from metaspec_conformance.laws.law_check import Lawful, claims
+from metaspec_conformance.scenarios.portable_losses import loss_of
+from metaspec_conformance.scenarios.scenario import Scenario
+from metaspec_conformance.workers.channel import receive, send
+from metaspec_conformance.workers.loading import load
+from metaspec_conformance.workers.messages import Hello, Result
+from metaspec_conformance.workers.unwritten import unwritten
+
+Compute = Callable[[Any, Any], Any]
+"""(params, tasks) -> what the public function returns."""
+
+
+def perform(
+    B: Backend,
+    check: Check,
+    dtype: str,
+    target: str | None = None,
+    prepared: Callable[[Scenario], Compute] | None = None,
+) -> Result:
+    """Compute one scenario, or a law's claims.
+
+    Args:
+        B: The backend.
+        check: What to compute.
+        dtype: In which format.
+        target: What names the backend to a worker.
+        prepared: scenario -> the function of its parameters and tasks, where it is at hand; else it is made.
+    """
+    start = time.perf_counter()
+    try:
+        if isinstance(check, Lawful):
+            made = tuple(claims(B, check, dtype, target))
+            return Result({}, time.perf_counter() - start, claims=made)
+        with B.precision(dtype):
+            trees = _trees(B, check, dtype, prepared)
+    except Exception as error:
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        return Result({}, time.perf_counter() - start, message[:600])
+    return Result(trees, time.perf_counter() - start)
+
+
+def _trees(
+    B: Backend, scenario: Scenario, dtype: str, prepared: Callable[[Scenario], Compute] | None
+) -> dict[str, Any]:
+    def convert(tree: Any) -> Any:
+        return ms.asarray(tree, dtype=dtype, backend=B)
+
+    params = convert(scenario.params)
+    before = _plain(B, params)
+    tasks = scenario.tasks[0] if scenario.form in ("task", "adapt") else list(scenario.tasks)
+    if scenario.form == "stacked":
+        tasks = tree_map(lambda *rows: np.stack(rows), *scenario.tasks)
+    tasks = [convert(task) for task in tasks] if isinstance(tasks, list) else convert(tasks)
+    compute = function(B, scenario, convert) if prepared is None else prepared(scenario)
+    returned = (ms.compile(compute, backend=B) if scenario.compiled else compute)(params, tasks)
+    if any(a.tobytes() != b.tobytes() for a, b in zip(leaves(before), leaves(_plain(B, params)), strict=True)):
+        raise ms.errors.MutationError("the meta-parameters were changed by the computation")
+    if scenario.form == "adapt":
+        return {"adapted": _plain(B, returned)}
+    names = ("delta", "adapted", "query_loss")
+    return {name: _plain(B, getattr(returned, name)) for name in names}
+
+
+def function(B: Backend, scenario: Scenario, convert: Callable[[Any], Any]) -> Compute:
+    """The public function that a scenario is about, its loss and algorithm given; `convert` makes arrays of rates."""
+    loss = loss_of(scenario.loss)
+    algo: Any = scenario.algorithm
+    if not isinstance(algo.inner.lr, float):
+        algo = replace(algo, inner=replace(algo.inner, lr=convert(algo.inner.lr)))
+    if scenario.form == "adapt":
+        return lambda params, task: ms.adapt(algo, loss, params, task.support, backend=B)
+    f = ms.meta_gradient if scenario.form == "task" else ms.batch_meta_gradient
+    return lambda params, tasks: f(algo, loss, params, tasks, backend=B)
+
+
+def _plain(B: Backend, tree: Any) -> Any:
+    return tree_map(lambda leaf: np.array(B.to_numpy(leaf)) if B.is_array(leaf) else repr(leaf), tree)
+
+
+def main(target: str) -> None:
+    """Serve jobs until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner ends us
+    jobs, results = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a framework prints must not get between the messages
+    sys.path.append(os.getcwd())  # for module:attribute, after everything that is installed
+    try:
+        backend = load(target)
+        registered = registrations().get(backend.name)
+        dtypes = registered.dtypes if registered else ("float32", "float64")
+        missing = unwritten(backend)
+        hello = Hello({} if "versions" in missing else dict(backend.versions()), dtypes, unwritten=missing)
+    except Exception as error:
+        send(results, Hello({}, (), f"{type(error).__name__}: {error}"))
+        return
+    send(results, hello)
+    gc.freeze()  # a framework is a million objects that stay; looking through them again takes TensorFlow's checks 15 %
+    while True:
+        try:
+            check, dtype = receive(jobs)
+        except EOFError:
+            return
+        send(results, perform(backend, check, dtype, target))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,129 @@
+"""Runs checks (scenarios, laws) on backends, each in its own process, and holds the results against the evidence."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+
+from metaspec_conformance.judging.evidence import Check, Evidence, evidence
+from metaspec_conformance.judging.verdicts import Outcome, judge
+from metaspec_conformance.workers.work_queue import Answered, Line, Started, serve
+
+TIMEOUT = 120.0  # seconds for one check; the slowest compilation takes a few
+REFERENCE = "reference"
+
+Progress = Callable[[str, int, int], None]
+"""(target, checks done, checks in all)."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a run found.
+
+    Attributes:
+        outcomes: One per backend, check and format, in the order in which these were given.
+        versions: Of each backend that started, what its numbers depend on.
+        broken: Failures of a backend, or of the reference, as a whole: (backend, message).
+    """
+
+    outcomes: tuple[Outcome, ...]
+    versions: dict[str, dict[str, str]]
+    broken: tuple[tuple[str, str], ...]
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """The outcomes that did not pass."""
+        return tuple(outcome for outcome in self.outcomes if not outcome.passed)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something ran and all of it passed."""
+        return bool(self.outcomes) and not self.failures and not self.broken
+
+
+def run(
+    targets: Sequence[str],
+    checks: Sequence[Check],
+    dtypes: Sequence[str] | None = None,
+    *,
+    workers: int = 2,
+    timeout: float = TIMEOUT,
+    progress: Progress = lambda target, done, total: None,
+) -> Report:
+    """Certify backends.
+
+    Args:
+        targets: Backend names, or module:attribute of a Backend (see `worker.load`).
+        checks: What to run.
+        dtypes: The formats; None is each check's own.
+        workers: How many processes run at a time: one a backend, and the last backends share those that are free.
+        timeout: Seconds for one check.
+        progress: Called after each check.
+
+    Returns:
+        Report. Worker processes are ended on the way out, after a KeyboardInterrupt too.
+    """
+    jobs = [(check, dtype) for check in checks for dtype in check.dtypes if dtypes is None or dtype in dtypes]
+    with TemporaryDirectory(prefix="metaspec-") as compilations:
+        line = Line(deque(targets), Path(compilations))
+        threads = [Thread(target=serve, args=(line, jobs, timeout)) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        try:
+            report = _collect(line, len(targets), progress)
+        finally:
+            line.end()
+            for thread in threads:
+                thread.join()
+    place = {check.id: i for i, check in enumerate(checks)}
+    found = sorted(report.outcomes, key=lambda o: (targets.index(o.backend), place[o.scenario], o.dtype))
+    return replace(report, outcomes=tuple(found))
+
+
+def _collect(line: Line, targets: int, progress: Progress) -> Report:
+    outcomes: list[Outcome] = []
+    versions: dict[str, dict[str, str]] = {}
+    broken: list[tuple[str, str]] = []
+    totals: dict[str, int] = {}
+    done: dict[str, int] = {}
+    known = _References()
+    while targets:
+        event = line.events.get()
+        if isinstance(event, Started):
+            versions[event.target], totals[event.target], done[event.target] = event.hello.versions, event.jobs, 0
+        elif isinstance(event, Answered):
+            outcomes.append(_judged(event, known))
+            done[event.target] += 1
+            progress(event.target, done[event.target], totals[event.target])
+        else:
+            targets -= 1
+            if event.problem:
+                broken.append((event.target, event.problem))
+    return Report(tuple(outcomes), versions, (*broken, *((REFERENCE, problem) for problem in known.problems)))
+
+
+@dataclass
+class _References:
+    """Evidence by check, each computed once; `problems` says which cannot be trusted."""
+
+    problems: list[str] = field(default_factory=list)
+    found: dict[str, Evidence | None] = field(default_factory=dict)
+
+    def of(self, check: Check) -> Evidence | None:
+        if check.id not in self.found:
+            try:
+                self.found[check.id], problem = evidence(check)
+            except Exception as error:
+                self.found[check.id], problem = None, f"{type(error).__name__}: {error}"
+            self.problems += [f"{check.id}: {problem.removeprefix(f'{check.id}: ')}"] if problem else []
+        return self.found[check.id]
+
+
+def _judged(event: Answered, references: _References) -> Outcome:
+    truth = references.of(event.check)
+    if truth is not None:
+        return judge(event.target, event.check, event.dtype, truth, event.result)
+    name = event.check.algorithm_name
+    return Outcome(event.target, name, event.check.id, event.dtype, "none", None, "no reference could be computed")

@@ -1,0 +1,62 @@
+"""What an algorithm is: a way to adapt to a task, and the meta-update that the adapted parameters give."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from metaspec.backend.protocol import Backend
+from metaspec.errors import InvalidArgumentError
+from metaspec.inner.gradient_descent import InnerOptimizer
+from metaspec.task import Array, Diagnostics, MetaGradient, Task, Tree
+from metaspec.trees import all_finite
+
+Loss = Callable[[Tree, Tree], tuple[Array, Any]]
+"""Inside the algorithms a loss returns (value, aux); the public functions lift the user's loss to this form."""
+
+
+class Algorithm(Protocol):
+    """A meta-learning algorithm: a frozen dataclass with an inner optimiser and these three functions.
+
+    They are pure and know no backend but `B`. `params`, `task` and the loss are checked before they are called.
+    """
+
+    @property
+    def inner(self) -> InnerOptimizer:
+        """The inner optimiser."""
+
+    def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
+        """The task parameters that the inner loop reaches from `params` on `batch`."""
+
+    def inner_batch(self, B: Backend, task: Task) -> Tree:
+        """What of a training task the inner loop sees."""
+
+    def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
+        """The task's meta-update and what belongs to it."""
+
+
+def gradient_on(B: Backend, loss: Loss, batch: Tree) -> Callable[[Tree], Tree]:
+    """theta -> grad loss(theta, batch)."""
+    value_and_grad = B.value_and_grad(loss, has_aux=True)
+    return lambda theta: value_and_grad(theta, batch)[1]
+
+
+def query_gradient(B: Backend, loss: Loss, theta: Tree, task: Task) -> tuple[Array, Any, Tree]:
+    """l_query(theta), the loss's aux, and grad l_query(theta).
+
+    Raises:
+        InvalidArgumentError: The query set is empty, so there is no such gradient.
+    """
+    if is_empty(B, task.query):
+        raise InvalidArgumentError("task.query is empty: only Reptile is defined without a query set")
+    (value, aux), gradient = B.value_and_grad(loss, has_aux=True)(theta, task.query)
+    return value, aux, gradient
+
+
+def is_empty(B: Backend, batch: Tree) -> bool:
+    """Whether the batch has no leaf (None, an empty tree) or only leaves of zero examples."""
+    return all(0 in getattr(leaf, "shape", ()) for leaf in B.tree_flatten(batch)[0])
+
+
+def result(B: Backend, delta: Tree, adapted: Tree, query_loss: Array, aux: Any, **diagnostics: Array) -> MetaGradient:
+    """The parts as a MetaGradient."""
+    finite = all_finite(B, delta, adapted)
+    return MetaGradient(delta, query_loss, adapted, Diagnostics(finite, query_loss, **diagnostics), aux)

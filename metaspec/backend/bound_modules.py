@@ -1,0 +1,54 @@
+"""`import metaspec.torch as ms`: the public names, bound to one backend at import time.
+
+The module is made by name for every registered adapter, a third party's too.
+"""
+
+import inspect
+import sys
+from collections.abc import Sequence
+from functools import partial, update_wrapper
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from metaspec.backend.registry import registered_names
+from metaspec.backend.selection import get_backend
+
+PACKAGE = "metaspec"
+
+
+class FacadeFinder(MetaPathFinder, Loader):
+    """Finds `metaspec.NAME` where NAME is a registered backend and no module of metaspec has that name."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+        """The specification of the facade, or None."""
+        package, _, name = fullname.rpartition(".")
+        return ModuleSpec(fullname, self) if package == PACKAGE and name in registered_names() else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Fill the facade."""
+        name = module.__name__.rpartition(".")[2]
+        backend = get_backend(name)
+        package = sys.modules[PACKAGE]
+        exported: list[str] = list(package.__all__)
+        for public in exported:
+            setattr(module, public, _bound(getattr(package, public), name))
+        vars(module).update(backend=backend, xp=backend.xp, __all__=[*exported, "backend", "xp"])
+        module.__doc__ = f"metaspec, with every function bound to the backend {name!r}."
+
+
+def _bound(member: Any, backend: str) -> Any:
+    """Functions that take `backend` as an option; in those that choose a backend it is the point, and stays free."""
+    if not inspect.isfunction(member):
+        return member
+    option = inspect.signature(member).parameters.get("backend")
+    if option is not None and option.kind is inspect.Parameter.KEYWORD_ONLY:
+        return update_wrapper(partial(member, backend=backend), member)
+    return member
+
+
+def install() -> None:
+    """Let the import system find facades; once."""
+    if not any(isinstance(finder, FacadeFinder) for finder in sys.meta_path):
+        sys.meta_path.append(FacadeFinder())

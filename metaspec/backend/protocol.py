@@ -1,0 +1,284 @@
+"""The Backend protocol: what an algorithm may ask of a framework.
+
+Required members are few. Derived members are written once, here, from the required ones; an adapter overrides one only
+where the framework's own is measurably better. Optional members have a fallback that is right and slow.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, Literal
+
+import optree
+
+from metaspec.backend.capabilities import MEMBERS, Capability
+from metaspec.backend.registry import owner_of, registrations
+from metaspec.errors import UnsupportedError
+from metaspec.task import Array, Solution, Tree
+
+NAMESPACE = "metaspec"
+
+LoopKind = Literal["path", "state", "solve"]
+
+
+class Backend(ABC):
+    """One framework, seen through the operations that gradient-based meta-learning is made of.
+
+    Functions handed to a backend take and return trees of arrays. All derivatives are with respect to the first
+    argument (`vjp`: to all), have its structure and dtypes, and nest to any order.
+    """
+
+    name: ClassVar[str]
+    linear_trees: ClassVar[bool] = False
+    """Whether the products of `linearize_grad` are trees of arrays themselves, so that a `scan` can carry them."""
+    joined_bytes: ClassVar[int] = 0
+    """Trees up to this size are best joined into one vector where a solver does arithmetic on them, step after step."""
+
+    # --- required -----------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def xp(self) -> Any:
+        """Array-API namespace over this backend's arrays and tracers."""
+
+    @abstractmethod
+    def versions(self) -> Mapping[str, str]:
+        """Versions of the framework and of what its numbers depend on."""
+
+    @abstractmethod
+    def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
+        """An array of this backend; another framework's arrays come in through NumPy.
+
+        Raises:
+            DtypeNotHonouredError: The backend would give another dtype than the one asked for.
+        """
+
+    @abstractmethod
+    def to_numpy(self, x: Array) -> Any:
+        """A NumPy array with the values and dtype of `x`, detached from any derivative."""
+
+    @abstractmethod
+    def precision(self, dtype: str) -> AbstractContextManager[None]:
+        """Within it, `dtype` is computed as its format says: float64 is available, float32 has all of its digits."""
+
+    @abstractmethod
+    def is_concrete(self, x: Array) -> bool:
+        """Whether `x` has values that Python may look at: False for tracers, symbolic and batched arrays."""
+
+    @abstractmethod
+    def value_and_grad(self, f: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
+        """(x, *args) -> (f(x, *args), df/dx), with `has_aux` ((value, aux), df/dx). A leaf without use gets zeros."""
+
+    @abstractmethod
+    def vjp(self, f: Callable[..., Tree], *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+        """f(*primals) and its pull-back u -> u . J, which may be called again and may be differentiated."""
+
+    @abstractmethod
+    def stop_gradient(self, tree: Tree) -> Tree:
+        """The same values, with derivatives of every order zero."""
+
+    # --- given: trees, arrays -----------------------------------------------------------------------------------------
+
+    def tree_flatten(self, tree: Tree) -> tuple[list[Any], Any]:
+        """Leaves in a fixed order (dictionaries by sorted key, None is an empty subtree) and the structure."""
+        leaves, structure = optree.tree_flatten(tree, namespace=NAMESPACE)
+        return leaves, structure
+
+    def tree_unflatten(self, structure: Any, leaves: Sequence[Any]) -> Tree:
+        """The inverse of `tree_flatten`."""
+        return optree.tree_unflatten(structure, leaves)
+
+    def tree_paths(self, tree: Tree) -> list[str]:
+        """A readable name of each leaf, in the order of `tree_flatten`."""
+        return [accessor.codify("") or "root" for accessor in optree.tree_accessors(tree, namespace=NAMESPACE)]
+
+    def tree_stack(self, trees: Sequence[Tree]) -> Tree:
+        """Trees of one structure as one tree with a new leading axis; None of nothing."""
+        if not trees:
+            return None
+        columns = zip(*(self.tree_flatten(tree)[0] for tree in trees), strict=True)
+        return self.tree_unflatten(self.tree_flatten(trees[0])[1], [self.xp.stack(column) for column in columns])
+
+    def upload(self, leaves: Sequence[Any]) -> list[Array]:
+        """NumPy arrays as this backend's, together: of use where their shapes come again at every step."""
+        return [self.asarray(leaf) for leaf in leaves]
+
+    def is_array(self, x: Any) -> bool:
+        """Whether `x` is an array or tracer of this backend."""
+        return owner_of(x) == self.name
+
+    def dtype_name(self, x: Array) -> str:
+        """The dtype as a string: "float32", "float64", "int64" ..."""
+        return str(x.dtype).rpartition(".")[2]
+
+    def detach(self, tree: Tree) -> Tree:
+        """The same values outside of any recording that the framework keeps on arrays; the identity where none is."""
+        return tree
+
+    def working(self, wide: str | None) -> AbstractContextManager[None]:
+        """Entered around every computation; `wide` is its widest dtype beyond float32, which must be honoured.
+
+        At float32 and below the user's own choice of fast matrix products stands.
+        """
+        return nullcontext() if wide is None else self.precision(wide)
+
+    def lend(self, tree: Tree) -> Tree:
+        """The tree for a loss to read: containers of its own; leaves that refuse to be written to, where they can."""
+        leaves, structure = self.tree_flatten(tree)
+        return self.tree_unflatten(structure, leaves)
+
+    def mutation_mark(self, tree: Tree) -> Any:
+        """Something that changes when a leaf is altered in place; a constant where arrays cannot be."""
+        return None
+
+    def settings(self) -> Mapping[str, Any]:
+        """The framework's process-wide settings that numbers depend on, by name; metaspec changes none of them."""
+        return {}
+
+    @property
+    def capabilities(self) -> Mapping[str, Capability]:
+        """How each derived and optional member is provided: as registered, else what the class overrides is native."""
+        registered = registrations().get(self.name)
+        if registered is not None:
+            return registered.all_capabilities
+        own = {m: getattr(type(self), m) is not getattr(Backend, m) for m in MEMBERS}
+        return {m: Capability("native" if overridden else "derived") for m, overridden in own.items()}
+
+    # --- derived ------------------------------------------------------------------------------------------------------
+
+    def grad(self, f: Callable[..., Array]) -> Callable[..., Tree]:
+        """(x, *args) -> df/dx."""
+        value_and_grad = self.value_and_grad(f)
+        return lambda *args: value_and_grad(*args)[1]
+
+    def jvp(self, f: Callable[..., Tree], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
+        """f(*primals) and its push-forward J . t: the pull-back of the pull-back, which is linear in its cotangent."""
+        value, pullback = self.vjp(f, *primals)
+        _, push = self.vjp(pullback, value)
+        return value, push(tuple(tangents))[0]
+
+    def hvp(self, f: Callable[..., Array]) -> Callable[..., Tree]:
+        """(x, v, *args) -> H v, H the Hessian of f in x. Forward over reverse where `jvp` is native."""
+
+        def product(x: Tree, v: Tree, *args: Any) -> Tree:
+            def gradient(x: Tree) -> Tree:
+                return self.grad(f)(x, *args)
+
+            if self.capabilities["jvp"].level == "native":
+                return self.jvp(gradient, (x,), (v,))[1]
+            _, pullback = self.vjp(gradient, x)
+            return pullback(v)[0]
+
+        return product
+
+    def linearize_grad(self, f: Callable[..., Array]) -> Callable[..., tuple[Tree, Callable[[Tree], Tree]]]:
+        """(x, *args) -> (df/dx, v -> H v); the products share what the gradient computed. H is symmetric: v H = H v."""
+
+        def linearize(x: Tree, *args: Any) -> tuple[Tree, Callable[[Tree], Tree]]:
+            gradient, pullback = self.vjp(lambda x: self.grad(f)(x, *args), x)
+            return gradient, lambda v: pullback(v)[0]
+
+        return linearize
+
+    def linear_solve(self, matvec: Callable[[Tree], Tree], b: Tree, solver: Any, x0: Tree | None = None) -> Solution:
+        """x with A x = b, A symmetric and given by its products, by a solver of metaspec.solvers.conjugate_gradient."""
+        solution: Solution = solver.solve(self, matvec, b, x0)
+        return solution
+
+    # --- optional -----------------------------------------------------------------------------------------------------
+
+    def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        """f with every leaf of every argument and result batched along axis 0. Fallback: loop and stack."""
+
+        def mapped(*args: Tree) -> Tree:
+            leaves, structure = self.tree_flatten(args)
+            count = leaves[0].shape[0]
+            return self.tree_stack(
+                [f(*self.tree_unflatten(structure, [leaf[i, ...] for leaf in leaves])) for i in range(count)]
+            )
+
+        return mapped
+
+    def batch_bytes(self, params: Tree) -> int | None:
+        """How many bytes of parameters, all tasks of a chunk together, are best computed at once where `params` are.
+
+        None, the fallback: any number. See metaspec.algorithms.batching.
+        """
+        return None
+
+    def scan(
+        self,
+        f: Callable[[Tree, Any], tuple[Tree, Any]],
+        carry: Tree,
+        xs: Tree = None,
+        length: int | None = None,
+        reverse: bool = False,
+    ) -> tuple[Tree, Any]:
+        """(carry, x_k) -> (carry, y_k) along axis 0 of `xs`, or `length` times with x = None; the y stacked.
+
+        With `reverse` from the last k to the first; y_k stays at place k. Fallback: a Python loop.
+        """
+        leaves, structure = self.tree_flatten(xs)
+        steps = range(leaves[0].shape[0] if leaves else length or 0)
+        ys = []
+        for k in reversed(steps) if reverse else steps:
+            carry, y = f(carry, self.tree_unflatten(structure, [leaf[k, ...] for leaf in leaves]))
+            ys.append(y)
+        return carry, self.tree_stack(ys[::-1] if reverse else ys)
+
+    def unrolled(self, loop: LoopKind = "path") -> int | None:
+        """Up to how many steps a loop is written out here; None, the fallback, is any number, as befits eager code.
+
+        Under a compiler every copy of a body costs compile time, and straight code loses what it means to recompute.
+
+        Args:
+            loop: "path": something of every step is kept, for the walk back. "state": the last state alone. "solve":
+                likewise, and the body calls a linearisation that was made outside.
+        """
+        return None
+
+    def checkpoint(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        """f whose intermediate values are computed again when it is differentiated. Fallback: f, which keeps them."""
+        return f
+
+    def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        """f made fast for repeated calls with equal shapes. Fallback: f."""
+        return f
+
+    def compile_as(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
+        """`compile` with the caller's wishes, each followed where the framework knows of such a thing. Fallback: none.
+
+        Args:
+            f: As for `compile`.
+            native: Machine code from the framework's best compiler, however long it takes.
+            donate: Positions of arguments whose memory may be used for results; the caller reads them no more.
+        """
+        return self.compile(f)
+
+    # --- for adapters -------------------------------------------------------------------------------------------------
+
+    def unsupported(self, member: str) -> UnsupportedError:
+        """The error for a member that is declared unsupported: `def scan(...): raise self.unsupported("scan")`."""
+        return UnsupportedError(f"backend {self.name!r} has no {member}: {self.capabilities[member].reason}")
+
+    def flat_function(self, f: Callable[..., Tree], structure: Any) -> tuple[Callable[..., tuple[Any, ...]], list[Any]]:
+        """f as a function of the leaves of its arguments, and a list that holds its result's structure once it ran."""
+        out: list[Any] = []
+
+        def flat(*leaves: Any) -> tuple[Any, ...]:
+            results, results_structure = self.tree_flatten(f(*self.tree_unflatten(structure, leaves)))
+            out[:] = [results_structure]
+            return tuple(results)
+
+        return flat, out
+
+
+def bytes_of(dtype: str) -> int:
+    """Bytes of an entry: the digits of the format's name, or 16 where it has none (longdouble)."""
+    digits = "".join(filter(str.isdigit, dtype))
+    return int(digits) // 8 if digits else 16
+
+
+def is_floating(dtype: str) -> bool:
+    """Whether a dtype name is that of a real floating format."""
+    return dtype.startswith(("float", "bfloat", "longdouble"))

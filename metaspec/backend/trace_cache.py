@@ -1,0 +1,104 @@
+"""For adapters whose framework traces flat functions of arrays: `compile` over trees, one trace per signature."""
+
+import pickle
+from collections.abc import Callable, Sequence
+from threading import RLock
+from typing import Any
+
+from metaspec.backend.protocol import Backend
+from metaspec.errors import InvalidTypeError
+from metaspec.task import Array, Tree
+
+FlatFunction = Callable[..., Any]
+
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+MOST = 128  # traces of one function; the oldest goes first
+_TRACING = RLock()  # frameworks' tracers are not made for several threads
+
+
+class TraceCache:
+    """A function of trees that is traced once for each structure, shapes and dtypes of its arguments.
+
+    Leaves that are no arrays are constants of the trace. Under a transformation the function itself is called.
+
+    Args:
+        backend: Whose arrays the function takes.
+        f: The function.
+        trace: (flat f, example arrays) -> the traced flat function. It must have run flat f when it returns: only then
+            is the structure of the result known.
+        signature: Array -> what a trace depends on, hashable.
+        ambient: () -> what it depends on beside its arguments, hashable: settings of the framework.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        f: Callable[..., Tree],
+        trace: Callable[[FlatFunction, Sequence[Array]], FlatFunction],
+        signature: Callable[[Array], Any],
+        ambient: Callable[[], Any] = lambda: None,
+    ) -> None:
+        self._backend, self._f, self._trace, self._signature, self._ambient = backend, f, trace, signature, ambient
+        self._traces: dict[Any, tuple[FlatFunction, Any]] = {}
+
+    def __call__(self, *args: Tree) -> Tree:
+        B = self._backend
+        leaves, structure = B.tree_flatten(args)
+        flags = [B.is_array(leaf) for leaf in leaves]
+        arrays = [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag]
+        if not all(B.is_concrete(array) for array in arrays):
+            return self._f(*args)
+        key = (
+            structure,
+            self._ambient(),
+            *(self._signature(x) if flag else _constant(x) for x, flag in zip(leaves, flags, strict=True)),
+        )
+        with _TRACING:
+            if key not in self._traces:
+                while len(self._traces) >= MOST:
+                    del self._traces[next(iter(self._traces))]
+                self._traces[key] = self._traced(leaves, flags, structure)
+            program, out = self._traces[key]
+        return B.tree_unflatten(out, program(*arrays))
+
+    def _traced(self, leaves: Sequence[Any], flags: Sequence[bool], structure: Any) -> tuple[FlatFunction, Any]:
+        flat, out = self._backend.flat_function(self._f, structure)
+
+        def of_arrays(*arrays: Array) -> Sequence[Array]:
+            given = iter(arrays)
+            return flat(*(next(given) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)))
+
+        program = self._trace(of_arrays, [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag])
+        if not out:
+            raise InvalidTypeError(
+                f"TraceCache of backend {self._backend.name!r}: trace must run the function that it is given before it "
+                "returns; call what it makes once with the examples"
+            )
+        return program, out[0]
+
+
+def _constant(x: Any) -> Any:
+    """What tells a leaf that is no array from others, all that is in it included.
+
+    What cannot be pickled (a lambda, an open file) is itself alone, and kept: another would get its address.
+    """
+    if type(x) in PLAIN:
+        return type(x), repr(x)  # 0.0 and -0.0 are equal, NaN is not equal to itself
+    try:
+        return type(x), pickle.dumps(x)
+    except Exception:
+        return type(x), _Itself(x)
+
+
+class _Itself:
+    """Equal to another of the same object alone."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self.x is other.x
+
+    def __hash__(self) -> int:
+        return id(self.x)

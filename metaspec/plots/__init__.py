@@ -1,0 +1,18 @@
+"""Pictures of what training comes to, as matplotlib figures; needs `metaspec[plots]`.
+
+Figures are made by matplotlib's objects alone: no window, no global figure, no setting of the process is touched.
+
+Example:
+    >>> from metaspec import data, nn, pictures
+    >>> network = nn.MLP((1, 40, 40, 1))
+    >>> algo = ms.MAML(ms.GradientDescent(0.01, 1))
+    >>> figure = pictures.adaptation_curves(algo, network, params, data.Sinusoid(stream="test"), backend="numpy")
+    >>> pictures.save(figure, "adaptation.svg")
+"""
+
+from metaspec.plots.adaptation import adaptation_curves
+from metaspec.plots.drawing import save, svg
+from metaspec.plots.episodes import episode_grid
+from metaspec.plots.learning import Curve, accuracy_of, curves, losses_of
+
+__all__ = ["Curve", "accuracy_of", "adaptation_curves", "curves", "episode_grid", "losses_of", "save", "svg"]

@@ -1,0 +1,187 @@
+"""Meta-testing: adaptation to held-out tasks, judged on their query sets, with intervals over tasks."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, NamedTuple
+
+import numpy
+
+from metaspec.algorithms.base import Algorithm
+from metaspec.api import adapt, compile
+from metaspec.backend.arrays import asarray, computing, plain_leaves
+from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import resolve
+from metaspec.checks.arguments import checked_integer
+from metaspec.data.source import TaskSource, check_source
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.task import Task, Tree
+
+NORMAL_95 = 1.959963984540054
+
+
+class Estimate(NamedTuple):
+    """A mean over tasks and the half-width of its 95 % confidence interval (normal approximation)."""
+
+    mean: float
+    half_width: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4g} ± {self.half_width:.2g}"
+
+    def percent(self) -> "Estimate":
+        """The same in per cent."""
+        return Estimate(100 * self.mean, 100 * self.half_width)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `meta_test` returns, on the query sets of `tasks` tasks, before and after adaptation to the support sets.
+
+    Attributes:
+        tasks: Number of tasks.
+        loss_before: At the meta-parameters.
+        loss_after: At the adapted parameters.
+        metric_before: The metric at the meta-parameters; None without one.
+        metric_after: The metric at the adapted parameters; None without one.
+    """
+
+    tasks: int
+    loss_before: Estimate
+    loss_after: Estimate
+    metric_before: Estimate | None = None
+    metric_after: Estimate | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: every estimate as {"mean": ..., "half_width": ...}."""
+        return {name: value._asdict() if isinstance(value, Estimate) else value for name, value in vars(self).items()}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "Report":
+        """The inverse of `as_dict`."""
+        read: dict[str, Any] = {k: Estimate(**v) if isinstance(v, Mapping) else v for k, v in values.items()}
+        return Report(**read)
+
+
+def loss_after(report: Report) -> float:
+    """The mean query loss after adaptation."""
+    return report.loss_after.mean
+
+
+def error_after(report: Report) -> float:
+    """1 - the mean of the metric after adaptation: the goal where the metric is an accuracy."""
+    if report.metric_after is None:
+        raise InvalidArgumentError("Evaluation: goal=error_after needs a metric, such as the network's accuracy")
+    return 1.0 - report.metric_after.mean
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `meta_train` judges its parameters on while it trains, and what follows from it.
+
+    Attributes:
+        source: Held-out tasks; always its first ones, so that figures can be compared.
+        every: Outer steps between two evaluations, >= 1.
+        tasks: As in `meta_test`.
+        tasks_per_batch: As in `meta_test`.
+        metric: As in `meta_test`.
+        goal: Report -> the figure that is to become small; the evaluation with the smallest is the best.
+        patience: Stop after so many evaluations in a row that were no better than the best; None never stops.
+        algo: Adapts in the evaluations, with more inner steps perhaps; None is the training's own.
+    """
+
+    source: TaskSource
+    every: int = 500
+    tasks: int = 100
+    tasks_per_batch: int = 25
+    metric: Callable[[Tree, Tree], Any] | None = None
+    goal: Callable[[Report], float] = loss_after
+    patience: int | None = None
+    algo: Algorithm | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("every", "tasks", "tasks_per_batch", *(("patience",) if self.patience is not None else ())):
+            object.__setattr__(self, name, checked_integer(getattr(self, name), f"Evaluation: {name}", least=1))
+        check_source(self.source, "Evaluation: source")
+        _check_metric(self.metric, "Evaluation: metric")
+        if not callable(self.goal):
+            raise InvalidTypeError(
+                f"Evaluation: goal must be a function of a Report, such as error_after, got {self.goal!r}"
+            )
+
+
+def meta_test(
+    algo: Algorithm,
+    loss: Callable[[Tree, Tree], Any],
+    params: Tree,
+    task_source: TaskSource,
+    *,
+    tasks: int = 100,
+    tasks_per_batch: int = 25,
+    metric: Callable[[Tree, Tree], Any] | None = None,
+    backend: str | Backend | None = None,
+) -> Report:
+    """Adapt to each of `tasks` tasks of a source (its first ones) and judge on their query sets.
+
+    Args:
+        algo: The algorithm; its `adapt` is used (GradientDescent may well take more steps here than in training).
+        loss: As in `meta_gradient`.
+        params: The meta-parameters; NumPy arrays are converted to the chosen backend.
+        task_source: Gives `batch(step, size)` of held-out tasks.
+        tasks: Number of tasks; rounded up to whole batches.
+        tasks_per_batch: Tasks per compiled call.
+        metric: (params, batch) -> scalar, e.g. the accuracy; judged like the loss.
+        backend: As in `meta_train`.
+
+    Returns:
+        Report.
+
+    Raises:
+        MetaspecError: As `adapt`.
+    """
+    B = resolve(backend, plain_leaves(params))
+    check_source(task_source, "meta_test: task_source")
+    _check_metric(metric, "meta_test: metric")
+    size = checked_integer(tasks_per_batch, "meta_test: tasks_per_batch", least=1)
+    return evaluator(B, algo, loss, metric)(
+        params, task_source, checked_integer(tasks, "meta_test: tasks", least=1), size
+    )
+
+
+def evaluator(
+    B: Backend, algo: Algorithm, loss: Callable[[Tree, Tree], Any], metric: Callable[[Tree, Tree], Any] | None
+) -> Callable[[Tree, TaskSource, int, int], Report]:
+    """`meta_test` as a function of (params, source, tasks, tasks per batch) that is compiled once for many calls."""
+    measures = [loss] if metric is None else [loss, metric]
+
+    def judge(params: Tree, batch: Task) -> Tree:
+        def per_task(task: Task) -> Tree:
+            adapted = adapt(algo, loss, params, task.support, backend=B)
+            return [[measure(p, task.query) for p in (params, adapted)] for measure in measures]
+
+        return B.vmap(per_task)(batch)
+
+    judged = compile(judge, backend=B)
+
+    def test(params: Tree, source: TaskSource, tasks: int, size: int) -> Report:
+        batches = ceil(tasks / size)
+        with computing(B, params):
+            params = asarray(params, backend=B)
+            rows = [judged(params, asarray(source.batch(i, size), backend=B)) for i in range(batches)]
+            columns = [
+                _estimate([B.to_numpy(row[m][when]) for row in rows]) for m in range(len(measures)) for when in (0, 1)
+            ]
+        return Report(batches * size, *columns)
+
+    return test
+
+
+def _check_metric(metric: Any, argument: str) -> None:
+    if metric is not None and not callable(metric):
+        raise InvalidTypeError(f"{argument} must be a function (params, batch) -> scalar or None, got {metric!r}")
+
+
+def _estimate(values: list[Any]) -> Estimate:
+    sample = numpy.concatenate(values).astype("float64")
+    spread = float(sample.std(ddof=1)) if len(sample) > 1 else float("nan")
+    return Estimate(float(sample.mean()), NORMAL_95 * spread / len(sample) ** 0.5)

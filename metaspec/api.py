@@ -73,13 +73,13 @@ def meta_gradient(
     check_algorithm(algo)
     B, params = _enter(backend, params)
     check_task(B, task)
-    task = B.detach(task)
+    task = B.guard.detach(task)
     _check_inner(B, algo, params)
     lifted = lift_loss(B, loss, has_aux)
     with computing(B, params):
         r = algo.meta_gradient(B, lifted, params, task)
         check_finite(B, algo, lifted, params, task, r)
-    return B.detach(r)
+    return B.guard.detach(r)
 
 
 def batch_meta_gradient(
@@ -128,9 +128,9 @@ def batch_meta_gradient(
         if isinstance(tasks, Task):
             check_task(B, tasks)
             count = check_stacked(B, tasks)
-            stacked = B.detach(tasks)
+            stacked = B.guard.detach(tasks)
         else:
-            sequence = [B.detach(task) for task in check_sequence(tasks)]
+            sequence = [B.guard.detach(task) for task in check_sequence(tasks)]
             for task in sequence:
                 check_task(B, task)
             if not _of_one_size(B, sequence):
@@ -138,12 +138,12 @@ def batch_meta_gradient(
                 for i, (task, row) in enumerate(zip(sequence, rows, strict=True)):
                     check_finite(B, algo, lifted, params, task, row, origin=f"task {i}: ")
                 auxes = [row.aux for row in rows]
-                joined = B.detach(B.tree_stack([row._replace(aux=None) for row in rows]))
+                joined = B.guard.detach(B.tree_stack([row._replace(aux=None) for row in rows]))
                 return _mean(B, joined)._replace(aux=auxes if has_aux else None)
             stacked, count = B.tree_stack(sequence), len(sequence)
         r = over_tasks(B, per_task, params, stacked, count, chunk or chosen_chunk(B, params, count))
         check_finite(B, algo, lifted, params, stacked, r)
-        return B.detach(r)
+        return B.guard.detach(r)
 
 
 def adapt(
@@ -176,10 +176,10 @@ def adapt(
     check_data(B, support, "support")
     _check_inner(B, algo, params)
     with computing(B, params):
-        lifted, support = lift_loss(B, loss, has_aux), B.detach(support)
+        lifted, support = lift_loss(B, loss, has_aux), B.guard.detach(support)
         theta = algo.adapt(B, lifted, params, support)
         check_adapted(B, algo, lifted, params, support, theta)
-        return B.detach(theta)
+        return B.guard.detach(theta)
 
 
 def compile(
@@ -233,7 +233,9 @@ def compile(
         check_foreign(B, args, "arguments")
         if B not in compiled:
             as_asked = tier != "default" or donated
-            compiled[B] = B.compile_as(f, native=tier == "native", donate=donated) if as_asked else B.compile(f)
+            compiled[B] = (
+                B.tuning.compile_with(f, native=tier == "native", donate=donated) if as_asked else B.compile(f)
+            )
         return B, wide_format(B, args)
 
     @wraps(f)
@@ -248,8 +250,8 @@ def compile(
         B, wide = found
         token = active.set(B)
         try:
-            with B.working(wide):
-                return compiled[B](*B.detach(args))
+            with B.guard.compute_context(wide):
+                return compiled[B](*B.guard.detach(args))
         finally:
             active.reset(token)
 
@@ -265,7 +267,7 @@ def _kinds(B: Backend, args: Tree) -> Any:
 def _enter(backend: str | Backend | None, params: Tree) -> tuple[Backend, Tree]:
     B = resolve(backend, plain_leaves(params))
     check_params(B, params)
-    return B, B.detach(params)
+    return B, B.guard.detach(params)
 
 
 def _check_inner(B: Backend, algo: Algorithm, params: Tree) -> None:

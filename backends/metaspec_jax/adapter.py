@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy
 
-from metaspec.backend.protocol import Backend, LoopKind
+from metaspec.backend.guard import Guard
+from metaspec.backend.protocol import Backend
 from metaspec.backend.trace_cache import TraceCache
+from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 
@@ -23,12 +25,60 @@ EAGER_BYTES = 32 << 20  # outside of jit an operation's call costs far more than
 UNROLL = 10
 
 
+class JaxTuning(Tuning):
+    """Loops are written out only where JAX traces; small trees are joined for solvers."""
+
+    products_are_trees = True
+    joined_bytes = JOINED_BYTES
+
+    def batch_bytes(self, params: Tree) -> int | None:
+        if jax.default_backend() != "cpu":
+            return None
+        return EAGER_BYTES if self.unroll_limit() is None else BATCH_BYTES
+
+    def unroll_limit(self, loop: LoopKind = "path") -> int | None:
+        if not isinstance(jnp.zeros(()), jax.core.Tracer):  # it is one within jit, not within vmap or grad
+            return None
+        return UNROLL if loop == "path" else 1
+
+    def from_numpy_many(self, arrays: Sequence[Any]) -> list[Array]:
+        widest = 8 if _x64() else 4
+        if any(x.dtype.kind not in "biu" and x.dtype.itemsize > widest for x in arrays):
+            return super().from_numpy_many(arrays)  # which says what is wrong
+        return _copies(list(arrays))
+
+    def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
+        jitted = jax.jit(f, donate_argnums=tuple(donate))
+        kinds: set[type] = set()  # of concrete ones: asking is_array of each leaf would take longer than the call
+        constants = TraceCache(
+            self.backend, f, lambda flat, arrays: jax.jit(flat).lower(*arrays).compile(), lambda x: x.aval
+        )
+
+        def compiled(*args: Tree) -> Tree:
+            leaves = jax.tree.leaves(args)
+            if set(map(type, leaves)) <= kinds:
+                return jitted(*args)
+            if not all(map(self.backend.is_array, leaves)):
+                return constants(*args)
+            kinds.update(type(leaf) for leaf in leaves if self.backend.is_concrete(leaf))
+            return jitted(*args)
+
+        return compiled
+
+
+class JaxGuard(Guard):
+    """JAX's configuration, which metaspec reads and never writes."""
+
+    def settings(self) -> Mapping[str, Any]:
+        return {name: getattr(jax.config, name, value) for name, value in jax.config.values.items()}
+
+
 class JaxBackend(Backend):
     """Arrays are `jax.Array`s; trees are JAX's own, so modules of Flax and Equinox are trees."""
 
     name = "jax"
-    linear_trees = True
-    joined_bytes = JOINED_BYTES
+    tuning_type = JaxTuning
+    guard_type = JaxGuard
 
     @property
     def xp(self) -> Any:
@@ -60,12 +110,6 @@ class JaxBackend(Backend):
             raise DtypeNotHonouredError(f"asarray: dtype {dtype} was asked for, JAX without x64 gives {array.dtype}")
         return array if device is None else jax.device_put(array, device)
 
-    def upload(self, leaves: Sequence[Any]) -> list[Array]:
-        widest = 8 if _x64() else 4
-        if any(x.dtype.kind not in "biu" and x.dtype.itemsize > widest for x in leaves):
-            return super().upload(leaves)  # which says what is wrong
-        return _copies(list(leaves))
-
     def is_array(self, x: Any) -> bool:
         return isinstance(x, jax.Array)
 
@@ -76,9 +120,6 @@ class JaxBackend(Backend):
         if dtype == "float64":
             return nullcontext() if _x64() else jax.enable_x64(True)
         return jax.default_matmul_precision("highest")
-
-    def settings(self) -> Mapping[str, Any]:
-        return {name: getattr(jax.config, name, value) for name, value in jax.config.values.items()}
 
     def is_concrete(self, x: Array) -> bool:
         return not isinstance(x, jax.core.Tracer)
@@ -120,11 +161,6 @@ class JaxBackend(Backend):
     def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return jax.vmap(f)
 
-    def batch_bytes(self, params: Tree) -> int | None:
-        if jax.default_backend() != "cpu":
-            return None
-        return EAGER_BYTES if self.unrolled() is None else BATCH_BYTES
-
     def scan(
         self,
         f: Callable[[Tree, Any], tuple[Tree, Any]],
@@ -133,36 +169,15 @@ class JaxBackend(Backend):
         length: int | None = None,
         reverse: bool = False,
     ) -> tuple[Tree, Any]:
-        if self.unrolled() is None:
+        if self.tuning.unroll_limit() is None:
             return super().scan(f, carry, xs, length, reverse)  # outside of jit it would be compiled at every call
         return jax.lax.scan(f, carry, xs, length=length, reverse=reverse)
-
-    def unrolled(self, loop: LoopKind = "path") -> int | None:
-        if not isinstance(jnp.zeros(()), jax.core.Tracer):  # it is one within jit, not within vmap or grad
-            return None
-        return UNROLL if loop == "path" else 1
 
     def checkpoint(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return jax.checkpoint(f)
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        return self.compile_as(f, native=False, donate=())
-
-    def compile_as(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
-        jitted = jax.jit(f, donate_argnums=tuple(donate))
-        arrays: set[type] = set()  # of concrete ones: asking is_array of each leaf would take longer than the call
-        constants = TraceCache(self, f, lambda flat, arrays: jax.jit(flat).lower(*arrays).compile(), lambda x: x.aval)
-
-        def compiled(*args: Tree) -> Tree:
-            leaves = jax.tree.leaves(args)
-            if set(map(type, leaves)) <= arrays:
-                return jitted(*args)
-            if not all(map(self.is_array, leaves)):
-                return constants(*args)
-            arrays.update(type(leaf) for leaf in leaves if self.is_concrete(leaf))
-            return jitted(*args)
-
-        return compiled
+        return self.tuning.compile_with(f, native=False, donate=())
 
 
 def _pulled(pullback: Callable[[Tree], tuple[Tree, ...]], v: Tree) -> Tree:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy
 
-from metaspec.backend.protocol import Backend, LoopKind
+from metaspec.backend.guard import Guard
+from metaspec.backend.protocol import Backend
 from metaspec.backend.trace_cache import TraceCache
+from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 from metaspec_numpy import tracer
@@ -23,6 +25,27 @@ def _name(kind: Any, dtype: Any) -> str:  # by kind first: dtypes of two namespa
     return str(dtype).rpartition(".")[2]
 
 
+class NumpyTuning(Tuning):
+    """Chunks of tasks that fit a processor's cache."""
+
+    def batch_bytes(self, params: Tree) -> int | None:
+        return BATCH_BYTES
+
+    def unroll_limit(self, loop: LoopKind = "path") -> int | None:
+        return maxsize if tracer.recording() else None
+
+
+class NumpyGuard(Guard):
+    """Views that refuse to be written to; floating-point warnings off, as in every other framework."""
+
+    def compute_context(self, wide: str | None) -> AbstractContextManager[None]:
+        return numpy.errstate(all="ignore")  # as in every other framework; what is not finite is found in the result
+
+    def read_only_view(self, tree: Tree) -> Tree:
+        leaves, structure = self.backend.tree_flatten(tree)
+        return self.backend.tree_unflatten(structure, [_read_only(leaf) for leaf in leaves])
+
+
 class NumpyBackend(Backend):
     """Arrays of one array-API namespace; on `numpy.longdouble` the high-precision reference.
 
@@ -31,6 +54,8 @@ class NumpyBackend(Backend):
     """
 
     name = "numpy"
+    tuning_type = NumpyTuning
+    guard_type = NumpyGuard
 
     def __init__(self, namespace: Any = numpy) -> None:
         self._raw = namespace
@@ -64,9 +89,6 @@ class NumpyBackend(Backend):
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def working(self, wide: str | None) -> AbstractContextManager[None]:
-        return numpy.errstate(all="ignore")  # as in every other framework; what is not finite is found in the result
-
     def is_concrete(self, x: Array) -> bool:
         return tracer.is_concrete(x)
 
@@ -99,10 +121,6 @@ class NumpyBackend(Backend):
         leaves, structure = self.tree_flatten(tree)
         return self.tree_unflatten(structure, [tracer.stop_gradient(leaf) for leaf in leaves])
 
-    def lend(self, tree: Tree) -> Tree:
-        leaves, structure = self.tree_flatten(tree)
-        return self.tree_unflatten(structure, [_read_only(leaf) for leaf in leaves])
-
     def jvp(self, f: Callable[..., Tree], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
         leaves, structure = self.tree_flatten(tuple(primals))
         flat, out = self.flat_function(f, structure)
@@ -129,9 +147,6 @@ class NumpyBackend(Backend):
 
         return rounded
 
-    def batch_bytes(self, params: Tree) -> int | None:
-        return BATCH_BYTES
-
     def scan(
         self,
         f: Callable[[Tree, Any], tuple[Tree, Any]],
@@ -145,9 +160,6 @@ class NumpyBackend(Backend):
                 return f(carry, x)
 
         return super().scan(apart, carry, xs, length, reverse)
-
-    def unrolled(self, loop: LoopKind = "path") -> int | None:
-        return maxsize if tracer.recording() else None
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return TraceCache(

@@ -10,8 +10,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from metaspec.backend.protocol import Backend, LoopKind
+from metaspec.backend.guard import Guard
+from metaspec.backend.protocol import Backend
 from metaspec.backend.trace_cache import TraceCache
+from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec.errors import DtypeNotHonouredError, MetaspecError
 from metaspec.task import Array, Tree
 from metaspec_tensorflow import namespace
@@ -23,11 +25,57 @@ UNROLL = 10  # up to this many steps a loop is compiled as straight code, which 
 UNROLL_SOLVE = 40  # a vectorised linearisation asks for shapes, which XLA does not know in a loop that it enters
 
 
+class TensorFlowTuning(Tuning):
+    """Loops are written out up to a length; small trees are joined for solvers."""
+
+    joined_bytes = JOINED_BYTES
+
+    def batch_bytes(self, params: Tree) -> int | None:
+        return None if tf.config.list_logical_devices("GPU") else BATCH_BYTES
+
+    def unroll_limit(self, loop: LoopKind = "path") -> int | None:
+        if tf.executing_eagerly():
+            return None
+        return UNROLL_SOLVE if loop == "solve" else UNROLL
+
+    def from_numpy_many(self, arrays: Sequence[Any]) -> list[Array]:
+        return [self.backend.asarray(x) if x.dtype.itemsize > 8 else tf.constant(x) for x in arrays]
+
+
+class TensorFlowGuard(Guard):
+    """Variables are read when they come in; settings are read and never written."""
+
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+            "interop threads": tf.config.threading.get_inter_op_parallelism_threads(),
+            "jit": tf.config.optimizer.get_jit(),
+            "graph optimizer": tf.config.optimizer.get_experimental_options(),
+            "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+            "eager": tf.executing_eagerly(),
+            "functions run eagerly": tf.config.functions_run_eagerly(),
+            "soft device placement": tf.config.get_soft_device_placement(),
+            "synchronous": tf.config.experimental.get_synchronous_execution(),
+            "numpy behaviour": "astype" in vars(tf.Tensor),
+        }
+
+    def detach(self, tree: Tree) -> Tree:
+        leaves, structure = self.backend.tree_flatten(tree)
+        if all(isinstance(leaf, tf.Tensor) for leaf in leaves):
+            return tree
+        read = [
+            leaf if isinstance(leaf, tf.Tensor) or not self.backend.is_array(leaf) else tf.convert_to_tensor(leaf)
+            for leaf in leaves
+        ]
+        return self.backend.tree_unflatten(structure, read)
+
+
 class TensorFlowBackend(Backend):
     """Arrays are tensors; variables, Keras's too, are read when they come in."""
 
     name = "tensorflow"
-    joined_bytes = JOINED_BYTES
+    tuning_type = TensorFlowTuning
+    guard_type = TensorFlowGuard
 
     @property
     def xp(self) -> Any:
@@ -56,9 +104,6 @@ class TensorFlowBackend(Backend):
                     ) from None
             return tf.cast(x, dtype)
 
-    def upload(self, leaves: Sequence[Any]) -> list[Array]:
-        return [self.asarray(x) if x.dtype.itemsize > 8 else tf.constant(x) for x in leaves]
-
     def is_array(self, x: Any) -> bool:
         return isinstance(x, ARRAYS) or (hasattr(x, "__tf_tensor__") and super().is_array(x))
 
@@ -67,20 +112,6 @@ class TensorFlowBackend(Backend):
 
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         return _without_tf32() if dtype == "float32" and tf.config.list_physical_devices("GPU") else nullcontext()
-
-    def settings(self) -> Mapping[str, Any]:
-        return {
-            "threads": tf.config.threading.get_intra_op_parallelism_threads(),
-            "interop threads": tf.config.threading.get_inter_op_parallelism_threads(),
-            "jit": tf.config.optimizer.get_jit(),
-            "graph optimizer": tf.config.optimizer.get_experimental_options(),
-            "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
-            "eager": tf.executing_eagerly(),
-            "functions run eagerly": tf.config.functions_run_eagerly(),
-            "soft device placement": tf.config.get_soft_device_placement(),
-            "synchronous": tf.config.experimental.get_synchronous_execution(),
-            "numpy behaviour": "astype" in vars(tf.Tensor),
-        }
 
     def is_concrete(self, x: Array) -> bool:
         return tf.executing_eagerly() and not tf.is_symbolic_tensor(x)
@@ -115,16 +146,6 @@ class TensorFlowBackend(Backend):
         leaves, structure = self.tree_flatten(tree)
         return self.tree_unflatten(structure, [tf.stop_gradient(leaf) for leaf in leaves])
 
-    def detach(self, tree: Tree) -> Tree:
-        leaves, structure = self.tree_flatten(tree)
-        if all(isinstance(leaf, tf.Tensor) for leaf in leaves):
-            return tree
-        read = [
-            leaf if isinstance(leaf, tf.Tensor) or not self.is_array(leaf) else tf.convert_to_tensor(leaf)
-            for leaf in leaves
-        ]
-        return self.tree_unflatten(structure, read)
-
     def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         loop = super().vmap(f)
 
@@ -152,9 +173,6 @@ class TensorFlowBackend(Backend):
 
         return mapped
 
-    def batch_bytes(self, params: Tree) -> int | None:
-        return None if tf.config.list_logical_devices("GPU") else BATCH_BYTES
-
     def scan(
         self,
         f: Callable[[Tree, Any], tuple[Tree, Any]],
@@ -165,7 +183,7 @@ class TensorFlowBackend(Backend):
     ) -> tuple[Tree, Any]:
         rows, rows_structure = self.tree_flatten(xs)
         steps = rows[0].shape[0] if rows else length or 0
-        if self.unrolled() is None or steps == 0:
+        if self.tuning.unroll_limit() is None or steps == 0:
             return super().scan(f, carry, xs, length, reverse)
         start, structure = self._fresh(carry)
 
@@ -186,11 +204,6 @@ class TensorFlowBackend(Backend):
             lambda i, *_: i < steps, body, (tf.constant(0), start, ys), maximum_iterations=steps
         )
         return self.tree_unflatten(structure, leaves), self.tree_unflatten(out, ys)
-
-    def unrolled(self, loop: LoopKind = "path") -> int | None:
-        if tf.executing_eagerly():
-            return None
-        return UNROLL_SOLVE if loop == "solve" else UNROLL
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         def trace(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:

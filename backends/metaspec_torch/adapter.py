@@ -9,19 +9,68 @@ import torch
 from torch._C import _functorch
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
 from metaspec.backend.trace_cache import TraceCache
+from metaspec.backend.tuning import Tuning
 from metaspec.errors import DtypeNotHonouredError, MutationError
 from metaspec.task import Array, Tree
+from metaspec.trees import tree_map
 from metaspec_torch.compiling import compiled_natively, replayed
 
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
+
+
+class TorchTuning(Tuning):
+    """Chunks of tasks that fit a processor's cache; native code on request."""
+
+    def batch_bytes(self, params: Tree) -> int | None:
+        return BATCH_BYTES if all(leaf.device.type == "cpu" for leaf in self.backend.tree_flatten(params)[0]) else None
+
+    def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
+        if not native:
+            return self.backend.compile(f)
+        return TraceCache(self.backend, f, compiled_natively, _layout, _ambient)
+
+
+class TorchGuard(Guard):
+    """Tensors are detached from autograd's recording; in-place writes are seen by their version counters."""
+
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "default dtype": torch.get_default_dtype(),
+            "default device": torch.get_default_device(),
+            "threads": torch.get_num_threads(),
+            "interop threads": torch.get_num_interop_threads(),
+            "gradients": torch.is_grad_enabled(),
+            "inference mode": torch.is_inference_mode_enabled(),
+            "anomaly detection": torch.is_anomaly_enabled(),
+            "autocast": [torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")],
+            "matrix products": torch.get_float32_matmul_precision(),
+            "tf32": (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32),
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "benchmark": torch.backends.cudnn.benchmark,
+            "random state": torch.get_rng_state().numpy().tobytes(),
+        }
+
+    def detach(self, tree: Tree) -> Tree:
+        return tree_map(
+            self.backend,
+            lambda x: x.detach() if isinstance(x, torch.Tensor) and x.requires_grad and not _wrapped(x) else x,
+            tree,
+        )
+
+    def version_counter(self, tree: Tree) -> Any:
+        leaves = self.backend.tree_flatten(tree)[0]
+        return [x._version for x in leaves if isinstance(x, torch.Tensor) and not x.is_inference()]
 
 
 class TorchBackend(Backend):
     """Arrays are tensors. Results carry no autograd graph: differentiate through a meta-gradient with `torch.func`."""
 
     name = "torch"
+    tuning_type = TorchTuning
+    guard_type = TorchGuard
 
     @property
     def xp(self) -> Any:
@@ -51,23 +100,6 @@ class TorchBackend(Backend):
 
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         return _without_tf32() if dtype == "float32" and torch.cuda.is_available() else nullcontext()
-
-    def settings(self) -> Mapping[str, Any]:
-        return {
-            "default dtype": torch.get_default_dtype(),
-            "default device": torch.get_default_device(),
-            "threads": torch.get_num_threads(),
-            "interop threads": torch.get_num_interop_threads(),
-            "gradients": torch.is_grad_enabled(),
-            "inference mode": torch.is_inference_mode_enabled(),
-            "anomaly detection": torch.is_anomaly_enabled(),
-            "autocast": [torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")],
-            "matrix products": torch.get_float32_matmul_precision(),
-            "tf32": (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32),
-            "deterministic": torch.are_deterministic_algorithms_enabled(),
-            "benchmark": torch.backends.cudnn.benchmark,
-            "random state": torch.get_rng_state().numpy().tobytes(),
-        }
 
     def is_concrete(self, x: Array) -> bool:
         return not _wrapped(x) and not torch.compiler.is_compiling() and get_proxy_mode() is None
@@ -123,16 +155,7 @@ class TorchBackend(Backend):
         return value, pullback, self.tree_unflatten(aux_structure, aux)
 
     def stop_gradient(self, tree: Tree) -> Tree:
-        return self._map(torch.Tensor.detach, tree)
-
-    def detach(self, tree: Tree) -> Tree:
-        return self._map(
-            lambda x: x.detach() if isinstance(x, torch.Tensor) and x.requires_grad and not _wrapped(x) else x, tree
-        )
-
-    def mutation_mark(self, tree: Tree) -> Any:
-        leaves = self.tree_flatten(tree)[0]
-        return [x._version for x in leaves if isinstance(x, torch.Tensor) and not x.is_inference()]
+        return tree_map(self, torch.Tensor.detach, tree)
 
     def jvp(self, f: Callable[..., Tree], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
         leaves, structure = self.tree_flatten(tuple(primals))
@@ -153,20 +176,8 @@ class TorchBackend(Backend):
 
         return mapped
 
-    def batch_bytes(self, params: Tree) -> int | None:
-        return BATCH_BYTES if all(leaf.device.type == "cpu" for leaf in self.tree_flatten(params)[0]) else None
-
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return TraceCache(self, f, replayed, _layout, _ambient)
-
-    def compile_as(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
-        if not native:
-            return self.compile(f)
-        return TraceCache(self, f, compiled_natively, _layout, _ambient)
-
-    def _map(self, f: Callable[[Any], Any], tree: Tree) -> Tree:
-        leaves, structure = self.tree_flatten(tree)
-        return self.tree_unflatten(structure, [f(leaf) for leaf in leaves])
 
 
 def _ambient() -> Any:

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import Any, Literal
 
-from metaspec.backend.protocol import Backend, LoopKind
+from metaspec.backend.protocol import Backend
+from metaspec.backend.tuning import LoopKind
 from metaspec.task import Tree
 
 Checkpoint = Literal["none", "recompute", "sqrt"]
@@ -84,7 +85,7 @@ def repeat(
 
 
 def _written_out(B: Backend, times: int, loop: LoopKind) -> bool:
-    limit = B.unrolled(loop)
+    limit = B.tuning.unroll_limit(loop)
     return limit is None or times <= limit
 
 
@@ -96,7 +97,7 @@ def _walk(B: Backend, link: Link, x: Tree, steps: int, turn: Turn, lengths: tupl
     last = steps - count * n
     if count == 0:
         return _walk(B, link, x, steps, turn, tuple(inner))
-    if B.unrolled() is None:
+    if B.tuning.unroll_limit() is None:
         starts = list[Tree]()
         for _ in range(count):
             starts.append(x)
@@ -127,7 +128,7 @@ def _kept(B: Backend, link: Link, x: Tree, steps: int, turn: Turn) -> tuple[Tree
         while products:
             v = link.pull(v, products.pop())
         return v, known
-    if not B.linear_trees:
+    if not B.tuning.products_are_trees:
         return _walk(B, link, x, steps, turn, (1,))
     x, products = B.scan(lambda x, _: link.linearize(x), x, None, length=steps)
     v, known = turn(x)

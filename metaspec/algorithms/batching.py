@@ -3,7 +3,7 @@
 Tasks computed at once share the cost of every call; but each has parameters of its own, and with them gradients,
 tangents and cotangents, which must fit the processor's caches together. So there is a best number of bytes of
 parameters at a time, which depends on the framework and the device and hardly on anything else:
-`Backend.batch_bytes`, measured.
+`Tuning.batch_bytes`, measured.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from metaspec.trees import add, divide, mean0, sum0, tree_map, zeros_like
 
 def chosen_chunk(B: Backend, params: Tree, count: int) -> int:
     """Tasks at a time: as many as `batch_bytes` has room for, in chunks of one size as far as possible."""
-    room = B.batch_bytes(params)
+    room = B.tuning.batch_bytes(params)
     if room is None:
         return count
     size = sum(prod(leaf.shape) * bytes_of(B.dtype_name(leaf)) for leaf in B.tree_flatten(params)[0])

@@ -74,7 +74,7 @@ def uploaded(B: Backend, tree: Tree) -> Tree:
     """`asarray` for what comes anew at every step in the same shapes: faster where all leaves are NumPy's."""
     leaves, structure = B.tree_flatten(tree)
     if all(owner_of(leaf) == "numpy" for leaf in leaves):
-        return B.tree_unflatten(structure, B.upload(leaves))
+        return B.tree_unflatten(structure, B.tuning.from_numpy_many(leaves))
     return asarray(tree, backend=B)
 
 
@@ -97,7 +97,7 @@ def _converted(B: Backend, leaf: Any, dtype: str | None, device: Any) -> Array:
 @contextmanager
 def computing(B: Backend, tree: Tree) -> Iterator[None]:
     """The context in which B computes on `tree`: B is the backend at work, formats beyond float32 are honoured."""
-    with backend_context(B), B.working(wide_format(B, tree)):
+    with backend_context(B), B.guard.compute_context(wide_format(B, tree)):
         yield
 
 

@@ -6,19 +6,20 @@ where the framework's own is measurably better. Optional members have a fallback
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, Literal
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import Any, ClassVar
 
 import optree
 
 from metaspec.backend.capabilities import MEMBERS, Capability
+from metaspec.backend.guard import Guard
 from metaspec.backend.registry import owner_of, registrations
+from metaspec.backend.tuning import Tuning
 from metaspec.errors import UnsupportedError
 from metaspec.task import Array, Solution, Tree
 
 NAMESPACE = "metaspec"
-
-LoopKind = Literal["path", "state", "solve"]
 
 
 class Backend(ABC):
@@ -29,10 +30,8 @@ class Backend(ABC):
     """
 
     name: ClassVar[str]
-    linear_trees: ClassVar[bool] = False
-    """Whether the products of `linearize_grad` are trees of arrays themselves, so that a `scan` can carry them."""
-    joined_bytes: ClassVar[int] = 0
-    """Trees up to this size are best joined into one vector where a solver does arithmetic on them, step after step."""
+    tuning_type: ClassVar[type[Tuning]] = Tuning
+    guard_type: ClassVar[type[Guard]] = Guard
 
     # --- required -----------------------------------------------------------------------------------------------------
 
@@ -99,10 +98,6 @@ class Backend(ABC):
         columns = zip(*(self.tree_flatten(tree)[0] for tree in trees), strict=True)
         return self.tree_unflatten(self.tree_flatten(trees[0])[1], [self.xp.stack(column) for column in columns])
 
-    def upload(self, leaves: Sequence[Any]) -> list[Array]:
-        """NumPy arrays as this backend's, together: of use where their shapes come again at every step."""
-        return [self.asarray(leaf) for leaf in leaves]
-
     def is_array(self, x: Any) -> bool:
         """Whether `x` is an array or tracer of this backend."""
         return owner_of(x) == self.name
@@ -111,29 +106,15 @@ class Backend(ABC):
         """The dtype as a string: "float32", "float64", "int64" ..."""
         return str(x.dtype).rpartition(".")[2]
 
-    def detach(self, tree: Tree) -> Tree:
-        """The same values outside of any recording that the framework keeps on arrays; the identity where none is."""
-        return tree
+    @cached_property
+    def tuning(self) -> Tuning:
+        """What makes this backend fast."""
+        return self.tuning_type(self)
 
-    def working(self, wide: str | None) -> AbstractContextManager[None]:
-        """Entered around every computation; `wide` is its widest dtype beyond float32, which must be honoured.
-
-        At float32 and below the user's own choice of fast matrix products stands.
-        """
-        return nullcontext() if wide is None else self.precision(wide)
-
-    def lend(self, tree: Tree) -> Tree:
-        """The tree for a loss to read: containers of its own; leaves that refuse to be written to, where they can."""
-        leaves, structure = self.tree_flatten(tree)
-        return self.tree_unflatten(structure, leaves)
-
-    def mutation_mark(self, tree: Tree) -> Any:
-        """Something that changes when a leaf is altered in place; a constant where arrays cannot be."""
-        return None
-
-    def settings(self) -> Mapping[str, Any]:
-        """The framework's process-wide settings that numbers depend on, by name; metaspec changes none of them."""
-        return {}
+    @cached_property
+    def guard(self) -> Guard:
+        """What protects the user's arrays and settings."""
+        return self.guard_type(self)
 
     @property
     def capabilities(self) -> Mapping[str, Capability]:
@@ -199,13 +180,6 @@ class Backend(ABC):
 
         return mapped
 
-    def batch_bytes(self, params: Tree) -> int | None:
-        """How many bytes of parameters, all tasks of a chunk together, are best computed at once where `params` are.
-
-        None, the fallback: any number. See metaspec.algorithms.batching.
-        """
-        return None
-
     def scan(
         self,
         f: Callable[[Tree, Any], tuple[Tree, Any]],
@@ -226,17 +200,6 @@ class Backend(ABC):
             ys.append(y)
         return carry, self.tree_stack(ys[::-1] if reverse else ys)
 
-    def unrolled(self, loop: LoopKind = "path") -> int | None:
-        """Up to how many steps a loop is written out here; None, the fallback, is any number, as befits eager code.
-
-        Under a compiler every copy of a body costs compile time, and straight code loses what it means to recompute.
-
-        Args:
-            loop: "path": something of every step is kept, for the walk back. "state": the last state alone. "solve":
-                likewise, and the body calls a linearisation that was made outside.
-        """
-        return None
-
     def checkpoint(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         """f whose intermediate values are computed again when it is differentiated. Fallback: f, which keeps them."""
         return f
@@ -244,16 +207,6 @@ class Backend(ABC):
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         """f made fast for repeated calls with equal shapes. Fallback: f."""
         return f
-
-    def compile_as(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
-        """`compile` with the caller's wishes, each followed where the framework knows of such a thing. Fallback: none.
-
-        Args:
-            f: As for `compile`.
-            native: Machine code from the framework's best compiler, however long it takes.
-            donate: Positions of arguments whose memory may be used for results; the caller reads them no more.
-        """
-        return self.compile(f)
 
     # --- for adapters -------------------------------------------------------------------------------------------------
 

@@ -115,16 +115,16 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
         raise InvalidTypeError(f"loss: expected a function (params, batch) -> scalar, got {type(loss).__name__}")
 
     def lifted(params: Tree, batch: Tree) -> tuple[Any, Any]:
-        params, batch = B.lend((params, batch))
+        params, batch = B.guard.read_only_view((params, batch))
         leaves = B.tree_flatten((params, batch))[0]  # the loss may bind new values in its containers, as it likes
-        mark = B.mutation_mark(leaves)
+        mark = B.guard.version_counter(leaves)
         try:
             returned = loss(params, batch)
         except ValueError as error:
             if "read-only" not in str(error):
                 raise
             raise MutationError(MUTATED) from error
-        if B.mutation_mark(leaves) != mark:
+        if B.guard.version_counter(leaves) != mark:
             raise MutationError(MUTATED)
         value, aux = _split(returned) if has_aux else (returned, None)
         _check_value(B, value)

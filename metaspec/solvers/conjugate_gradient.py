@@ -7,7 +7,7 @@ The conjugate gradients here differ from the textbook's in four points:
    different frameworks (81 % of 200 float32 systems of condition 1e3), and then results cannot be compared.
 3. The right-hand side is scaled to entries of at most one, so that squares of small float32 gradients do not vanish.
 4. A small tree is joined into one vector where its leaves cost more as operations of their own than as arithmetic:
-   `Backend.joined_bytes`.
+   `Tuning.joined_bytes`.
 """
 
 from collections.abc import Callable
@@ -226,7 +226,7 @@ def _joining(B: Backend, b: Tree) -> tuple[Callable[[Tree], Tree], Callable[[Tre
     leaves = B.tree_flatten(b)[0]
     dtypes = {B.dtype_name(leaf) for leaf in leaves}
     several = len(leaves) > 1 and len(dtypes) == 1
-    if not several or sum(prod(leaf.shape) for leaf in leaves) * bytes_of(*dtypes) > B.joined_bytes:
+    if not several or sum(prod(leaf.shape) for leaf in leaves) * bytes_of(*dtypes) > B.tuning.joined_bytes:
         return lambda tree: tree, lambda tree: tree
     return lambda tree: ravel(B, tree)[0], ravel(B, b)[1]
 

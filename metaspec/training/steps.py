@@ -97,7 +97,7 @@ def training_steps(
         for step in count(first_step):
             start = time.perf_counter()
             batch = next(batches)
-            with backend_context(B), B.working(wide):
+            with backend_context(B), B.guard.compute_context(wide):
                 tasks, rate = uploaded(B, (batch, format(outer.rate(step))))
                 moved, state_after, query_loss, finite = take(params, state, rate, tasks)
                 value = float(B.to_numpy(query_loss))

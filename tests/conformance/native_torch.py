@@ -11,4 +11,4 @@ class NativeTorch(TorchBackend):
 
     def compile(self, f: Callable[..., Any]) -> Callable[..., Any]:
         """Inductor's code."""
-        return self.compile_as(f, native=True, donate=())
+        return self.tuning.compile_with(f, native=True, donate=())

@@ -71,5 +71,5 @@ def error(B, tree, expected) -> float:
 @contextmanager
 def on(B, tree, dtype="float64"):
     """The tree as arrays of B, within the precision that the dtype needs."""
-    with B.precision(dtype), B.working(dtype):
+    with B.precision(dtype), B.guard.compute_context(dtype):
         yield ms.asarray(tree, dtype=dtype, backend=B)

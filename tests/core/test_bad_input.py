@@ -204,9 +204,12 @@ def test_jax_uploads_no_float64_as_float32():
     pytest.importorskip("jax")
     B = ms.get_backend("jax")
     with pytest.raises(errors.DtypeNotHonouredError, match="float64 was asked for.*precision"):
-        B.upload([np.ones(2, "float32"), np.ones(2)])
+        B.tuning.from_numpy_many([np.ones(2, "float32"), np.ones(2)])
     with B.precision("float64"):
-        assert [B.dtype_name(x) for x in B.upload([np.ones(2, "float32"), np.ones(2)])] == ["float32", "float64"]
+        assert [B.dtype_name(x) for x in B.tuning.from_numpy_many([np.ones(2, "float32"), np.ones(2)])] == [
+            "float32",
+            "float64",
+        ]
 
 
 def test_no_format_beyond_float64(B):

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec.backend.protocol import Backend, LoopKind, is_floating
+from metaspec.backend.guard import Guard
+from metaspec.backend.protocol import Backend, is_floating
+from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec_numpy.adapter import NumpyBackend
 
 from .problems import mlp, mlp_loss
@@ -23,9 +25,9 @@ V = NUMPY.tree_unflatten(NUMPY.tree_flatten(X)[1], [RNG.normal(size=leaf.shape) 
 class Bare(NumpyBackend):
     """NumPy with every derived and optional member taken from the base class."""
 
-    jvp, vmap, compile, lend = Backend.jvp, Backend.vmap, Backend.compile, Backend.lend
+    jvp, vmap, compile, is_array = Backend.jvp, Backend.vmap, Backend.compile, Backend.is_array
     scan, checkpoint, hvp, linearize_grad = Backend.scan, Backend.checkpoint, Backend.hvp, Backend.linearize_grad
-    working, detach, is_array = Backend.working, Backend.detach, Backend.is_array
+    tuning_type, guard_type = Tuning, Guard
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,30 +119,36 @@ def test_loop_counts_what_it_is_given_not_its_length() -> None:
 def test_what_makes_nothing_faster_changes_nothing() -> None:
     assert BARE.checkpoint(f) is f
     assert BARE.compile(f) is f
-    assert BARE.detach(X) is X
-    assert BARE.mutation_mark(X) is None
+    assert BARE.guard.detach(X) is X
+    assert BARE.guard.version_counter(X) is None
 
 
 def test_only_wide_formats_ask_for_precision() -> None:
     backend = Bare()
-    with backend.working(None):
+    with backend.guard.compute_context(None):
         assert backend.entered == []
-    with backend.working("float64"):
+    with backend.guard.compute_context("float64"):
         assert backend.entered == ["float64"]
 
 
-def test_lent_containers_are_copies() -> None:
-    lent = BARE.lend(X)
-    assert lent is not X
-    assert lent["b"] is not X["b"]
-    same(lent, X, 0)
+def test_viewed_containers_are_copies() -> None:
+    viewed = BARE.guard.read_only_view(X)
+    assert viewed is not X
+    assert viewed["b"] is not X["b"]
+    same(viewed, X, 0)
+
+
+class Counting(Guard):
+    """Counts versions by looking at the values."""
+
+    def version_counter(self, tree: Any) -> Any:
+        return [leaf.tobytes() for leaf in self.backend.tree_flatten(tree)[0]]
 
 
 class Marked(Bare):
     """An adapter whose arrays can be written to, and which therefore looks at them before and after."""
 
-    def mutation_mark(self, tree: Any) -> Any:
-        return [leaf.tobytes() for leaf in self.tree_flatten(tree)[0]]
+    guard_type = Counting
 
     def is_array(self, x: Any) -> bool:
         return NumpyBackend.is_array(self, x)
@@ -186,11 +194,17 @@ def test_an_unsupported_member_says_why() -> None:
     assert str(error) == "backend 'numpy' has no scan: its loops have no derivative"
 
 
-class Looping(Bare):
-    """An adapter whose compiler wants loops in place of more than one copy of a step."""
+class OneCopy(Tuning):
+    """A compiler that wants loops in place of more than one copy of a step."""
 
-    def unrolled(self, loop: LoopKind = "path") -> int:
+    def unroll_limit(self, loop: LoopKind = "path") -> int:
         return 1
+
+
+class Looping(Bare):
+    """An adapter of such a compiler."""
+
+    tuning_type = OneCopy
 
     def is_array(self, x: Any) -> bool:
         return NumpyBackend.is_array(self, x)

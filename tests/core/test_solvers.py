@@ -13,7 +13,7 @@ N = 6
 @pytest.fixture(autouse=True, params=[True, False], ids=["joined", "leaf by leaf"])
 def joined(request, monkeypatch, B):
     """Small trees are solved for as one vector, large ones leaf by leaf: the same in all that can be seen."""
-    monkeypatch.setattr(B, "joined_bytes", 1024 if request.param else 0)
+    monkeypatch.setattr(B.tuning, "joined_bytes", 1024 if request.param else 0)
 
 
 def system(seed=0, condition=10.0):

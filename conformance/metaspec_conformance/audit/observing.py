@@ -107,7 +107,7 @@ def observe(
         values = _arguments(signature, given, B, models, dtype)
         model = values.get("model")
         before = _state(values, model, models, B)
-        settings, randomness = dict(B.settings()), _randomness(models)
+        settings, randomness = dict(B.guard.settings()), _randomness(models)
         start = time.perf_counter()
         try:
             returned, made = _called(f, signature, values)
@@ -121,7 +121,7 @@ def observe(
             found = Observed(Failure(error.code, str(error)))
         changed = tuple(name for name in ("params", "tasks") if _differ(before.get(name), after.get(name)))
         touched = [k for k, v in before.get("buffers", {}).items() if _differ([v], [after["buffers"].get(k)])]
-        set_anew = tuple(name for name, value in B.settings().items() if settings.get(name) != value)
+        set_anew = tuple(name for name, value in B.guard.settings().items() if settings.get(name) != value)
         return Observed(
             found.failure,
             found.result,

@@ -39,7 +39,7 @@ def roundoff(dtype: str) -> float:
 def _result(vector: Vector, backend: str, dtype: str) -> dict[str, Any]:
     inputs = vector.inputs
     B = ms.get_backend(backend)
-    with B.working(None if dtype == LONGDOUBLE else dtype):
+    with B.guard.compute_context(None if dtype == LONGDOUBLE else dtype):
         params = _trees(B, inputs.params, dtype)
         tasks = [
             ms.Task(_trees(B, task.support, dtype), None if task.query is None else _trees(B, task.query, dtype))

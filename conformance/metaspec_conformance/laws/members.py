@@ -89,7 +89,13 @@ def precision(at: Bench) -> Iterator[Claim]:
 )
 def precision_restores(at: Bench) -> Iterator[Claim]:
     def settings() -> tuple[Any, ...]:
-        return dict(at.B.settings()), np.geterr(), random.getstate(), at.B.dtype_name(at.B.asarray(1.0)), _product(at)
+        return (
+            dict(at.B.guard.settings()),
+            np.geterr(),
+            random.getstate(),
+            at.B.dtype_name(at.B.asarray(1.0)),
+            _product(at),
+        )
 
     before = settings()
     for dtype in ("float32", "float64", at.dtype):
@@ -134,7 +140,7 @@ def asarray(at: Bench) -> Iterator[Claim]:
         yield Holds(f"{what}: dtype_name", name == wanted.dtype.name, f"it is {name!r}, expected {wanted.dtype.name!r}")
         yield Holds(f"{what}: is_array", B.is_array(array) is True, "is_array(asarray(x)) is not True")
         yield Same(f"{what}: an array of the backend", B.asarray(array, dtype), wanted)
-    uploaded = B.upload([wanted for _, _, wanted in given.values()])
+    uploaded = B.tuning.from_numpy_many([wanted for _, _, wanted in given.values()])
     for (what, (_, _, wanted)), array in zip(given.items(), uploaded, strict=True):
         yield Same(f"{what}: upload", array, wanted)
         same = B.is_array(array) is True and B.dtype_name(array) == wanted.dtype.name

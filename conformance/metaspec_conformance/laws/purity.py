@@ -204,7 +204,7 @@ def settings_untouched(at: Bench) -> Iterator[Claim]:
 
 def _settings(at: Bench) -> dict[str, Any]:
     state: Any = np.random.get_state()  # noqa: NPY002  # the global one, which nobody may touch
-    return dict(deepcopy(at.B.settings())) | {
+    return dict(deepcopy(at.B.guard.settings())) | {
         "numpy.geterr": np.geterr(),
         "numpy.random": (state[1].tobytes(), *state[2:]),
         "numpy print options": repr(np.get_printoptions()),

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
-from metaspec_numpy.adapter import NumpyBackend
+from metaspec.backend.tuning import Tuning
+from metaspec_numpy.adapter import NumpyBackend, NumpyGuard, NumpyTuning
 
 VARIABLE = "METASPEC_SEEDED_FAULT"  # names the fault for the processes that a check starts
 
@@ -77,8 +79,8 @@ def rebind(patch: Patch, original: Any, replacement: Any) -> None:
 
 
 def member(patch: Patch, name: str, make: Callable[[Any], Any]) -> None:
-    """`make(original)` for a member of the NumPy backend, in the class where it is defined: native stays native."""
-    owner = NumpyBackend if name in vars(NumpyBackend) else Backend
+    """Patch a member of the NumPy backend, its guard or tuning by `make(original)`, in the class that defines it."""
+    owner = next(kind for kind in (NumpyBackend, NumpyGuard, NumpyTuning, Backend, Guard, Tuning) if name in vars(kind))
     patch(owner, name, make(vars(owner)[name]))
 
 

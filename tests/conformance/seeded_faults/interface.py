@@ -162,7 +162,7 @@ def integer_parameters_cast(patch: Patch) -> None:
         B = choice.resolve(backend, api.plain_leaves(params))
         wide = tree_map(B, lambda leaf: B.asarray(leaf, None if "float" in str(leaf.dtype) else "float64"), params)
         validation.check_params(B, wide)
-        return B, B.detach(wide)
+        return B, B.guard.detach(wide)
 
     patch(api, "_enter", enter)
 
@@ -213,6 +213,6 @@ def in_place_changes_unnoticed(patch: Patch) -> None:
     """A loss that writes in place is handed copies, and its error is never raised."""
 
     def make(original: Any) -> Any:
-        return lambda self, tree: tree_map(self, lambda x: x.copy() if hasattr(x, "copy") else x, tree)
+        return lambda self, tree: tree_map(self.backend, lambda x: x.copy() if hasattr(x, "copy") else x, tree)
 
-    member(patch, "lend", make)
+    member(patch, "read_only_view", make)

@@ -92,7 +92,7 @@ def batch_altered(patch: Patch) -> None:
 @fault(purity)
 def losses_may_write(patch: Patch) -> None:
     """A loss is given arrays that it can write into."""
-    member(patch, "lend", lambda original: lambda self, tree: tree)
+    member(patch, "read_only_view", lambda original: lambda self, tree: tree)
 
 
 @fault(purity)

@@ -1,4 +1,4 @@
-"""HIPS autograd behind the Backend protocol: the nine required members, `is_array` and `lend`."""
+"""HIPS autograd behind the Backend protocol: the nine required members, `is_array` and a guard."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,6 +11,7 @@ from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.tracer import getval, isbox, new_box, trace_stack
 from autograd.util import toposort
 
+from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
@@ -18,10 +19,21 @@ from metaspec.trees import tree_map
 from metaspec_autograd import namespace as xp
 
 
+class AutogradGuard(Guard):
+    """Views that refuse to be written to; what is not finite is found in the result."""
+
+    def compute_context(self, wide: str | None) -> AbstractContextManager[None]:
+        return numpy.errstate(all="ignore")
+
+    def read_only_view(self, tree: Tree) -> Tree:
+        return tree_map(self.backend, _read_only, tree)
+
+
 class AutogradBackend(Backend):
     """Arrays are NumPy's, so this backend is never guessed from the parameters: it must be chosen by name."""
 
     name = "autograd"
+    guard_type = AutogradGuard
 
     @property
     def xp(self) -> Any:
@@ -44,9 +56,6 @@ class AutogradBackend(Backend):
 
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         return nullcontext()
-
-    def working(self, wide: str | None) -> AbstractContextManager[None]:
-        return numpy.errstate(all="ignore")  # what is not finite is found in the result
 
     def is_concrete(self, x: Array) -> bool:
         return not isbox(x)
@@ -79,9 +88,6 @@ class AutogradBackend(Backend):
             return self.tree_unflatten(structure, grads)
 
         return self.tree_unflatten(out[0], values), pullback
-
-    def lend(self, tree: Tree) -> Tree:
-        return tree_map(self, _read_only, tree)
 
     def stop_gradient(self, tree: Tree) -> Tree:
         return tree_map(self, getval, tree)

@@ -1,0 +1,47 @@
+"""What protects a user's arrays and settings. Every default suits a framework whose arrays cannot be written to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from metaspec.task import Tree
+
+if TYPE_CHECKING:
+    from metaspec.backend.protocol import Backend
+
+
+class Guard:
+    """Protection of the user by one backend; an adapter subclasses it and names the subclass in `Backend.guard_type`.
+
+    Attributes:
+        backend: The backend that this object belongs to.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def detach(self, tree: Tree) -> Tree:
+        """Return the same values outside of any recording that the framework keeps on arrays."""
+        return tree
+
+    def compute_context(self, wide: str | None) -> AbstractContextManager[None]:
+        """Return the context of every computation; `wide`, its widest dtype beyond float32, is honoured within.
+
+        At float32 and below the user's own choice of fast matrix products stands.
+        """
+        return nullcontext() if wide is None else self.backend.precision(wide)
+
+    def read_only_view(self, tree: Tree) -> Tree:
+        """Return the tree in new containers, with leaves that refuse to be written to where the framework has such."""
+        leaves, structure = self.backend.tree_flatten(tree)
+        return self.backend.tree_unflatten(structure, leaves)
+
+    def version_counter(self, tree: Tree) -> Any:
+        """Return a value that changes when a leaf is written to in place; None where arrays cannot be."""
+        return None
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return the process-wide settings that numbers depend on, by name; metaspec changes none of them."""
+        return {}

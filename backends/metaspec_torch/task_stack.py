@@ -107,7 +107,7 @@ class TaskStack:
             return _elementwise(f, *args, **options)
         if f in REDUCTIONS and not any((*args[1:], *options.values())):
             stacked = args[0].stacked
-            return TaskStack(f(stacked.reshape(len(stacked), -1), 1))
+            return TaskStack(f(stacked, tuple(range(1, stacked.ndim))) if stacked.ndim > 1 else f(stacked[:, None], 1))
         return task_by_task(f, *args, **options)
 
 
@@ -131,7 +131,20 @@ def _with_axes(x: TaskStack, ndim: int) -> torch.Tensor:
 
 def _operator(name: str) -> Callable[..., Any]:
     f = getattr(torch.Tensor, name)
-    return lambda *args: _elementwise(f, *args)
+
+    def applied(x: TaskStack, *others: Any) -> Any:
+        stacked = x.stacked
+        if not others:
+            return TaskStack(f(stacked))
+        (other,) = others
+        if isinstance(other, TaskStack):  # the common cases first: algorithms are made of these
+            if other.stacked.ndim == stacked.ndim and other.stacked.dtype == stacked.dtype:
+                return TaskStack(f(stacked, other.stacked))
+        elif isinstance(other, int | float):
+            return TaskStack(f(stacked, other))
+        return _elementwise(f, x, other)
+
+    return applied
 
 
 for _name in OPERATORS:

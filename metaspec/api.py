@@ -1,10 +1,11 @@
 """The functions that a user calls. Each resolves the backend, checks what came in, and hands over to the algorithm."""
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Literal
 
-from metaspec.algorithms.base import Algorithm
+from metaspec.algorithms.adapted_vjp import adapted_vjp, adapted_vjp_over_tasks
+from metaspec.algorithms.base import Algorithm, Loss
 from metaspec.algorithms.batching import chosen_chunk, over_tasks
 from metaspec.backend.arrays import computing, plain_leaves, wide_format
 from metaspec.backend.protocol import Backend
@@ -24,7 +25,7 @@ from metaspec.checks.inputs import (
 )
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.task import MetaGradient, Task, Tree
-from metaspec.trees import mean0, tree_map
+from metaspec.trees import add, mean0, scale, tree_map, zeros_like
 
 UserLoss = Callable[[Tree, Tree], Any]
 Tier = Literal["default", "native"]
@@ -71,15 +72,21 @@ def meta_gradient(
         -2.88
     """
     check_algorithm(algo)
+    given = params
     B, params = _enter(backend, params)
     check_task(B, task)
-    task = B.guard.detach(task)
+    task = B.guard.private_copy(task)
     _check_inner(B, algo, params)
     lifted = lift_loss(B, loss, has_aux)
     with computing(B, params):
         r = algo.meta_gradient(B, lifted, params, task)
         check_finite(B, algo, lifted, params, task, r)
-    return B.guard.detach(r)
+
+    def pull_back_adapted(v: Tree) -> Tree:
+        with computing(B, params):
+            return adapted_vjp(B, algo, lifted, params, algo.inner_batch(B, task), v)
+
+    return _attached(B, B.guard.detach(r), given, pull_back_adapted)
 
 
 def batch_meta_gradient(
@@ -115,6 +122,7 @@ def batch_meta_gradient(
         MetaspecError: As `meta_gradient`.
     """
     check_algorithm(algo)
+    given = params
     B, params = _enter(backend, params)
     _check_inner(B, algo, params)
     lifted = lift_loss(B, loss, has_aux)
@@ -128,9 +136,9 @@ def batch_meta_gradient(
         if isinstance(tasks, Task):
             check_task(B, tasks)
             count = check_stacked(B, tasks)
-            stacked = B.guard.detach(tasks)
+            stacked = B.guard.private_copy(tasks)
         else:
-            sequence = [B.guard.detach(task) for task in check_sequence(tasks)]
+            sequence = [B.guard.private_copy(task) for task in check_sequence(tasks)]
             for task in sequence:
                 check_task(B, task)
             if not _of_one_size(B, sequence):
@@ -138,12 +146,19 @@ def batch_meta_gradient(
                 for i, (task, row) in enumerate(zip(sequence, rows, strict=True)):
                     check_finite(B, algo, lifted, params, task, row, origin=f"task {i}: ")
                 auxes = [row.aux for row in rows]
-                joined = B.guard.detach(B.tree_stack([row._replace(aux=None) for row in rows]))
-                return _mean(B, joined)._replace(aux=auxes if has_aux else None)
+                joined = B.guard.detach(_mean(B, B.tree_stack([row._replace(aux=None) for row in rows])))
+                joined = joined._replace(aux=auxes if has_aux else None)
+                return _attached(B, joined, given, partial(_pulled_back_in_turn, B, algo, lifted, params, sequence))
             stacked, count = B.tree_stack(sequence), len(sequence)
-        r = over_tasks(B, per_task, params, stacked, count, chunk or chosen_chunk(B, params, count))
+        chunk = chunk or chosen_chunk(B, params, count)
+        r = over_tasks(B, per_task, params, stacked, count, chunk)
         check_finite(B, algo, lifted, params, stacked, r)
-        return B.guard.detach(r)
+
+    def pull_back_adapted(v: Tree) -> Tree:
+        with computing(B, params):
+            return adapted_vjp_over_tasks(B, algo, lifted, params, stacked, v, count, chunk)
+
+    return _attached(B, B.guard.detach(r), given, pull_back_adapted)
 
 
 def adapt(
@@ -172,14 +187,20 @@ def adapt(
         MetaspecError: As `meta_gradient`.
     """
     check_algorithm(algo)
+    given = params
     B, params = _enter(backend, params)
     check_data(B, support, "support")
     _check_inner(B, algo, params)
+    lifted, support = lift_loss(B, loss, has_aux), B.guard.private_copy(support)
     with computing(B, params):
-        lifted, support = lift_loss(B, loss, has_aux), B.guard.detach(support)
         theta = algo.adapt(B, lifted, params, support)
         check_adapted(B, algo, lifted, params, support, theta)
-        return B.guard.detach(theta)
+
+    def pull_back(v: Tree) -> Tree:
+        with computing(B, params):
+            return adapted_vjp(B, algo, lifted, params, support, v)
+
+    return B.guard.attach(B.guard.detach(theta), given, pull_back)
 
 
 def compile(
@@ -267,7 +288,24 @@ def _kinds(B: Backend, args: Tree) -> Any:
 def _enter(backend: str | Backend | None, params: Tree) -> tuple[Backend, Tree]:
     B = resolve(backend, plain_leaves(params))
     check_params(B, params)
-    return B, B.guard.detach(params)
+    return B, B.guard.private_copy(params)
+
+
+def _attached(B: Backend, r: MetaGradient, params: Tree, pull_back_adapted: Callable[[Tree], Tree]) -> MetaGradient:
+    """The result with `query_loss` and `adapted` as a part of the framework's recording; `delta` stays out of it."""
+    return r._replace(
+        query_loss=B.guard.attach(r.query_loss, params, lambda v: scale(B, v, r.delta)),
+        adapted=B.guard.attach(r.adapted, params, pull_back_adapted),
+    )
+
+
+def _pulled_back_in_turn(B: Backend, algo: Algorithm, loss: Loss, params: Tree, tasks: Sequence[Task], v: Tree) -> Tree:
+    with computing(B, params):
+        total = zeros_like(B, params)
+        for i, task in enumerate(tasks):
+            row = tree_map(B, lambda leaf, i=i: leaf[i, ...], v)
+            total = add(B, total, adapted_vjp(B, algo, loss, params, algo.inner_batch(B, task), row))
+        return total
 
 
 def _check_inner(B: Backend, algo: Algorithm, params: Tree) -> None:

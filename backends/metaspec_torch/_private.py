@@ -1,8 +1,8 @@
-"""Every name that PyTorch does not document and this adapter uses; tests/torch/test_private_names.py has a canary each."""
+"""Every name that this adapter uses and PyTorch does not document; each has a canary in tests/torch."""
 
 import torch
 from torch._C import _functorch
-from torch._guards import TracingContext, tracing
+from torch._guards import TracingContext
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 

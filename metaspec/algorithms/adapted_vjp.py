@@ -1,8 +1,8 @@
 """The pull-back of adaptation: v -> v d theta_K / d phi, by the algorithm's own adjoint.
 
 The meta-gradient for the query loss <v, theta> is exactly this product, so an algorithm needs no second formula. MAML
-gives the chain (I - lr H_0) ... (I - lr H_{K-1}) v, iMAML the solution x of (I + H / lambda) x = v, FO-MAML, which takes
-every H as zero, v itself. Reptile's meta-update is no gradient; its inner loop is MAML's.
+gives the chain (I - lr H_0) ... (I - lr H_{K-1}) v, iMAML the solution x of (I + H / lambda) x = v, FO-MAML, which
+takes every H as zero, v itself. Reptile's meta-update is no gradient; its inner loop is MAML's.
 """
 
 from typing import Any, NamedTuple

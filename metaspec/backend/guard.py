@@ -27,7 +27,7 @@ class Guard:
         return tree
 
     def private_copy(self, tree: Tree) -> Tree:
-        """Return `detach(tree)`, copied where arrays can be written to: a loss that does so leaves the caller's alone."""
+        """Return `detach(tree)`, copied where arrays can be written to: a loss that does spares the caller's."""
         return self.detach(tree)
 
     def attach(self, value: Tree, params: Tree, pullback: Callable[[Tree], Tree]) -> Tree:

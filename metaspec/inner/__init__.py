@@ -1,0 +1,1 @@
+"""Inner rules: how a task's parameters are updated."""

@@ -4,25 +4,23 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Literal
 
-from metaspec.algorithms.base import Algorithm
+from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.algorithms.batching import chosen_chunk, over_tasks
+from metaspec.algorithms.diagnosis import check_adapted, check_finite
 from metaspec.backend.arrays import computing, plain_leaves, wide_format
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import active, chosen_backend, resolve
 from metaspec.checks.arguments import check_choice, checked_integer
 from metaspec.checks.inputs import (
-    check_adapted,
-    check_algorithm,
     check_data,
-    check_finite,
     check_foreign,
     check_params,
     check_sequence,
     check_stacked,
     check_task,
-    lift_loss,
 )
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.losses.lifting import lift_loss
 from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import mean0, tree_map
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from metaspec.training import Report
+from metaspec.training import EvaluationReport
 
 
-def of_reports(reports: Mapping[str, Report]) -> Table:
+def of_reports(reports: Mapping[str, EvaluationReport]) -> Table:
     """A row for the loss and one for the accuracy of each report, before and after adaptation."""
     tasks = " or ".join(str(n) for n in sorted({report.tasks for report in reports.values()}))
     table = Table(caption=f"query sets of {tasks} held-out tasks, mean and 95 % interval over tasks")

@@ -25,8 +25,8 @@ from metaspec.training import (
     Checkpoints,
     DivergedError,
     Evaluation,
+    EvaluationReport,
     JsonLines,
-    Report,
     Run,
     TensorBoard,
     error_after,
@@ -131,7 +131,9 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def judged(settled: Config, B: Backend, problem: Experiment, params: Any, inner_steps: int | None = None) -> Report:
+def judged(
+    settled: Config, B: Backend, problem: Experiment, params: Any, inner_steps: int | None = None
+) -> EvaluationReport:
     """The held-out tasks' verdict on parameters."""
     algo = algorithm_of(settled, inner_steps)
     return meta_test(
@@ -141,7 +143,7 @@ def judged(settled: Config, B: Backend, problem: Experiment, params: Any, inner_
 
 def _trained(
     console: Console, run: RunFolder, B: Backend, problem: Experiment, callbacks: list[Any]
-) -> tuple[dict[str, Report], Run]:
+) -> tuple[dict[str, EvaluationReport], Run]:
     settled = run.config
     params = problem.network.init(settled.seed, settled.dtype)
     reports = {"untrained": judged(settled, B, problem, params)}

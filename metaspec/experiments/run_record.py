@@ -9,14 +9,14 @@ from typing import Any
 from metaspec.errors import InvalidArgumentError
 from metaspec.experiments.config import Config
 from metaspec.experiments.run_folder import METRICS, PICTURES, RUN, RunFolder
-from metaspec.training.evaluation import Report
+from metaspec.training.evaluation import EvaluationReport
 from metaspec.training.run import Judged, StepRecord
 
 NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """What is kept of a run.
 
     Attributes:
@@ -35,12 +35,12 @@ class Record:
     versions: Mapping[str, str]
     history: tuple[StepRecord, ...] = field(repr=False)
     evaluations: tuple[Judged, ...] = field(repr=False)
-    results: Mapping[str, Report]
+    results: Mapping[str, EvaluationReport]
     pictures: Mapping[str, str] = field(repr=False)
     note: str | None
 
 
-def read(folder: Path) -> Record:
+def read(folder: Path) -> RunRecord:
     """The record of the run in a folder, finished or not.
 
     Raises:
@@ -51,11 +51,13 @@ def read(folder: Path) -> Record:
     history, evaluations = _metrics(folder / METRICS)
     try:
         versions = {str(name): str(version) for name, version in content.get("versions", {}).items()}
-        results = {name: Report.from_dict(_numbers(report)) for name, report in content.get("results", {}).items()}
+        results = {
+            name: EvaluationReport.from_dict(_numbers(report)) for name, report in content.get("results", {}).items()
+        }
     except (TypeError, AttributeError) as error:
         raise InvalidArgumentError(f"{folder / RUN}: its results are no figures of metaspec: {error}") from None
     pictures = {path.stem: _svg(path) for path in sorted((folder / PICTURES).glob("*.svg"))}
-    return Record(folder, config, versions, history, evaluations, results, pictures, content.get("diverged"))
+    return RunRecord(folder, config, versions, history, evaluations, results, pictures, content.get("diverged"))
 
 
 def _svg(file: Path) -> str:
@@ -73,7 +75,7 @@ def _metrics(file: Path) -> tuple[tuple[StepRecord, ...], tuple[Judged, ...]]:
         try:
             figures = _numbers(json.loads(line))
             if "evaluation" in figures:
-                report = Report.from_dict(figures["evaluation"])
+                report = EvaluationReport.from_dict(figures["evaluation"])
                 evaluations.append(Judged(figures["steps"], NAN, report))
             else:
                 history.append(StepRecord(figures["step"], float(figures["query_loss"]), NAN))

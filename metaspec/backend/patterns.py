@@ -64,7 +64,7 @@ def matching(B: Backend, tree: Tree, patterns: str | Sequence[str], argument: st
 
 @cache
 def _name(path: str) -> str:
-    """"['layers'][0].weight" -> "layers/0/weight"."""
+    """Return 'layers/0/weight' for "['layers'][0].weight"."""
     keys = re.findall(r"\[(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|([^\]]*))\]|\.([^.\[\]]+)", path)
     return "/".join(next(part for part in key if part) if any(key) else "" for key in keys) or path
 

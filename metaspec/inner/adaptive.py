@@ -20,7 +20,8 @@ class Adam:
     """Adam (Kingma, Ba 2015), AMSGrad (Reddi, Kale, Kumar 2018) and AdamW (Loshchilov, Hutter 2019).
 
         m_{k+1} = b1 m_k + (1 - b1) g_k,   v_{k+1} = b2 v_k + (1 - b2) g_k^2
-        theta_{k+1} = theta_k - lr (m_{k+1} / (1 - b1^{k+1})) / (sqrt(v_{k+1} / (1 - b2^{k+1})) + eps) - lr decay theta_k
+        d_k = (m_{k+1} / (1 - b1^{k+1})) / (sqrt(v_{k+1} / (1 - b2^{k+1})) + eps)
+        theta_{k+1} = theta_k - lr (d_k + decay theta_k)
 
     With `amsgrad` the largest v so far stands under the root. m_0 = v_0 = 0 for every task. It is the rule of
     `torch.optim.Adam`, and of `torch.optim.AdamW` with `decay`.
@@ -79,7 +80,9 @@ class Adam:
 
 @dataclass(frozen=True)
 class RMSProp:
-    """v_{k+1} = rho v_k + (1 - rho) g_k^2, theta_{k+1} = theta_k - lr g_k / (sqrt(v_{k+1}) + eps) (Tieleman, Hinton 2012).
+    """Steps divided by a root mean square of gradients (Tieleman, Hinton 2012).
+
+        v_{k+1} = rho v_k + (1 - rho) g_k^2,   theta_{k+1} = theta_k - lr g_k / (sqrt(v_{k+1}) + eps)
 
     v_0 = 0 for every task. It is the rule of `torch.optim.RMSprop`.
 

@@ -14,7 +14,7 @@ from metaspec.task import Array, Tree
 from metaspec.trees import like, tree_map
 
 Hyper = Mapping[str, Any]
-"""What a rule's inputs are at one step, by name: each a number, a scalar array, or a tree that broadcasts against theta."""
+"""A rule's inputs at one step, by name: each a number, a scalar array, or a tree that broadcasts against theta."""
 
 
 class InnerRule(Protocol):

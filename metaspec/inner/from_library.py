@@ -1,4 +1,4 @@
-"""Optimisers of other libraries as inner rules: optax's transformations on JAX, torchopt's functional ones on PyTorch."""
+"""Optimisers of other libraries as inner rules: optax's on JAX, torchopt's functional ones on PyTorch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ class FromTransformation:
     """theta_{k+1} = theta_k + updates, (updates, s_{k+1}) = transformation.update(g_k, s_k, theta_k).
 
     Attributes:
-        transformation: An object with `init(params) -> state` and `update(gradient, state, params) -> (updates, state)`:
-            `optax.adam(1e-2)` on JAX, `torchopt.adam(1e-2)` on PyTorch. It must be pure, and differentiable in the
+        transformation: An object with `init(params) -> state` and
+            `update(gradient, state, params) -> (updates, state)`: `optax.adam(1e-2)` on JAX, `torchopt.adam(1e-2)` on
+            PyTorch. It must be pure, and differentiable in the
             gradient; a root at zero has its library's derivative.
         steps: K >= 0.
 
@@ -36,9 +37,7 @@ class FromTransformation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", checked_integer(self.steps, "FromTransformation: steps", least=0))
-        check_members(
-            self.transformation, "FromTransformation: transformation", ("init", "update"), "optax.adam(1e-2)"
-        )
+        check_members(self.transformation, "FromTransformation: transformation", ("init", "update"), "optax.adam(1e-2)")
 
     @property
     def inputs(self) -> Mapping[str, Any]:

@@ -57,7 +57,9 @@ class Learned:
         value = checked_number(self.value, "Learned: value", expected, lambda x: x > 0 or not self.positive)
         object.__setattr__(self, "value", value)
         if not isinstance(self.per, Mapping) and self.per not in PER:
-            raise InvalidArgumentError(f"Learned: per must be one of {', '.join(PER)} or a dictionary, got {self.per!r}")
+            raise InvalidArgumentError(
+                f"Learned: per must be one of {', '.join(PER)} or a dictionary, got {self.per!r}"
+            )
         for name in ("per_step", "positive"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidTypeError(f"Learned: {name} must be True or False, got {getattr(self, name)!r}")
@@ -113,4 +115,3 @@ def row(B: Backend, x: Array, k: Any) -> Array:
     if isinstance(k, int):
         return x[k, ...]
     return B.xp.take(x, B.xp.reshape(k, (1,)), axis=0)[0, ...]
-

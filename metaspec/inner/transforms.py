@@ -77,7 +77,7 @@ def clip_by_value(rule: InnerRule, max_value: Any) -> Transformed:
 
 
 def decay_weights(rule: InnerRule, weight_decay: Any) -> Transformed:
-    """Return the rule on g + weight_decay theta, the gradient with an L2 penalty's (`weight_decay` of `torch.optim.SGD`).
+    """Return the rule on g + weight_decay theta, as `weight_decay` of `torch.optim.SGD` has it.
 
     Example:
         >>> import metaspec as ms

@@ -18,7 +18,7 @@ from metaspec.backend.registry import BackendStatus, Registration, list_backends
 from metaspec.backend.selection import backend_context, get_backend, set_backend
 from metaspec.errors import MetaspecError
 from metaspec.inner.gradient_descent import GradientDescent
-from metaspec.losses.models import Model, from_model
+from metaspec.losses.from_model import Model, from_model
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
 from metaspec.solvers.dense import DenseSolve
 from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task

@@ -47,7 +47,7 @@ def bench(
     ] = None,
 ) -> None:
     """Time metaspec beside others."""
-    from metaspec.files import atomic_writer
+    from metaspec.atomic_files import atomic_writer
     from metaspec_benchmarks.cases import selected
     from metaspec_benchmarks.suite import run
     from metaspec_conformance.workers.targets import resolved

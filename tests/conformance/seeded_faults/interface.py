@@ -3,9 +3,9 @@
 from typing import Any
 
 import metaspec as ms
-from metaspec import api
 from metaspec.algorithms import base as algorithm
 from metaspec.algorithms import diagnosis
+from metaspec.api import meta_gradients as api
 from metaspec.backend import selection as choice
 from metaspec.checks import arguments as checks
 from metaspec.checks import inputs as validation

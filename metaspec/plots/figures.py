@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from metaspec.atomic_files import atomic_writer, checked_path
 from metaspec.errors import LibraryMissingError
-from metaspec.files import atomic_writer, checked_path
 
 # Paul Tol's palette "bright", apart for colour-blind eyes too; lines differ in dashes as well.
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44", "#bbbbbb")

@@ -1,4 +1,4 @@
-"""Figures as tables."""
+"""The figures of evaluations as a table for the terminal."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,8 @@ from rich.table import Table
 from metaspec.training import EvaluationReport
 
 
-def of_reports(reports: Mapping[str, EvaluationReport]) -> Table:
-    """A row for the loss and one for the accuracy of each report, before and after adaptation."""
+def report_table(reports: Mapping[str, EvaluationReport]) -> Table:
+    """Return a table with a row for the loss and one for the accuracy of each report, before and after adaptation."""
     tasks = " or ".join(str(n) for n in sorted({report.tasks for report in reports.values()}))
     table = Table(caption=f"query sets of {tasks} held-out tasks, mean and 95 % interval over tasks")
     for heading in ("", "", "before adaptation", "after adaptation"):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from metaspec.atomic_files import atomic_writer
 from metaspec.backend.selection import get_backend
-from metaspec.cli._output_files import check_writable
+from metaspec.cli.output_files import check_writable
 from metaspec.errors import InvalidArgumentError
 from metaspec.experiments.experiment_run import evaluate_experiment
 from metaspec.experiments.report_table import report_table

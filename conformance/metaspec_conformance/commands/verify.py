@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from metaspec.cli._kinks import print_kinks
-from metaspec.cli._output_files import check_writable
+from metaspec.cli.output_files import check_writable
 from metaspec.errors import InvalidArgumentError, MetaspecError
 from metaspec.html import write
+from metaspec_conformance.commands.kinks_table import print_kinks
 from metaspec_conformance.generators import examples as drawn
 from metaspec_conformance.judging.certification import certification, matching
 from metaspec_conformance.judging.error_model import ROUNDOFF, tolerance

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
-from metaspec.cli._output_files import check_writable
+from metaspec.cli.output_files import check_writable
 from metaspec.errors import InvalidArgumentError
 from metaspec.html import write
 from metaspec.inner.gradient_descent import GradientDescent

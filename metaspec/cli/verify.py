@@ -21,7 +21,7 @@ from metaspec_conformance.judging.certification import certification, matching
 from metaspec_conformance.judging.error_model import ROUNDOFF, tolerance
 from metaspec_conformance.judging.failures import grouped, place
 from metaspec_conformance.judging.verdicts import Outcome
-from metaspec_conformance.kinks.measuring import Found, measure_all
+from metaspec_conformance.kinks.kink_measurements import Found, measure_all
 from metaspec_conformance.reports import verify_report
 from metaspec_conformance.reports.verify_page import page_of, programs_of
 from metaspec_conformance.workers.runner import Progress as OnProgress

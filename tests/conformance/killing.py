@@ -21,7 +21,7 @@ from metaspec.backend.selection import get_backend
 from metaspec_conformance.judging.certification import certification
 from metaspec_conformance.judging.evidence import Check, Evidence, evidence
 from metaspec_conformance.judging.verdicts import Outcome, judge
-from metaspec_conformance.laws.law_check import Lawful
+from metaspec_conformance.laws.framework.law_check import LawCheck
 from metaspec_conformance.workers.check_worker import perform
 
 SOURCE, TRAINING, INTERFACE = "task source", "training", "interface"
@@ -117,7 +117,7 @@ def reaches(fault: Fault, check: Check) -> bool:
 
 def group(check: Check) -> str:
     """The law's name, or the topic of the scenarios that this one is of."""
-    return check.law if isinstance(check, Lawful) else topic(check.id)
+    return check.law if isinstance(check, LawCheck) else topic(check.id)
 
 
 def topic(scenario_id: str) -> str:
@@ -129,7 +129,7 @@ def laws() -> dict[str, list[Any]]:
     """The certified checks of each law."""
     found: dict[str, list[Any]] = {}
     for check in certification():
-        if isinstance(check, Lawful):
+        if isinstance(check, LawCheck):
             found.setdefault(check.law, []).append(check)
     return found
 
@@ -138,6 +138,6 @@ def scenarios() -> dict[str, list[Any]]:
     """The scenarios of each topic."""
     found: dict[str, list[Any]] = {}
     for check in certification():
-        if not isinstance(check, Lawful):
+        if not isinstance(check, LawCheck):
             found.setdefault(topic(check.id), []).append(check)
     return found

@@ -11,7 +11,7 @@ from metaspec_conformance.judging.certification import certification
 from metaspec_conformance.judging.error_model import Measured
 from metaspec_conformance.judging.failures import grouped, place
 from metaspec_conformance.judging.verdicts import Outcome
-from metaspec_conformance.laws import Lawful
+from metaspec_conformance.laws import LawCheck
 from metaspec_conformance.workers.runner import Report
 
 
@@ -39,7 +39,7 @@ def test_place_says_what_should_hold(check):
     file, _, line = place(check.id).rpartition(":")
     said = Path(file).read_text(encoding="utf-8").splitlines()
     before, after = said[: int(line)], said[int(line) - 1 :]
-    if isinstance(check, Lawful):
+    if isinstance(check, LawCheck):
         made_in_a_loop = check.law.startswith("capability/")
         assert made_in_a_loop or any(f'"{check.law}"' in text for text in after[:3])
     else:

@@ -7,7 +7,8 @@ from metaspec.backend.selection import backend_context
 from metaspec.task import Task
 from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.numpy_trees import leaves, ravel
-from metaspec_conformance.oracles import checked, dense, extended, quadratic
+from metaspec_conformance.oracles import checked, dense, quadratic
+from metaspec_conformance.oracles import extended_precision as extended
 from metaspec_conformance.scenarios import datasets
 from metaspec_conformance.scenarios.certified import certified
 from metaspec_conformance.scenarios.datasets import rate

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from metaspec.cli import verify
 from metaspec_conformance.judging.certification import matching
-from metaspec_conformance.kinks.measuring import measure
-from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.kinks.kink_measurements import measure
+from metaspec_conformance.pytest_plugin.plugin_cases import Case
 from metaspec_conformance.pytest_plugin.running import Running
 from metaspec_conformance.reports.verify_page import page_of, programs_of
 from metaspec_conformance.workers.runner import Report

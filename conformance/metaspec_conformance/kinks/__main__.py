@@ -7,8 +7,8 @@ import json
 import os
 import sys
 
-from metaspec_conformance.kinks.document import BACKENDS, document
-from metaspec_conformance.kinks.measuring import measure, measure_all
+from metaspec_conformance.kinks.kink_document import BACKENDS, document
+from metaspec_conformance.kinks.kink_measurements import measure, measure_all
 from metaspec_conformance.workers.loading import load
 
 

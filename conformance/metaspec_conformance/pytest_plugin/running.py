@@ -7,7 +7,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidTypeError
 from metaspec_conformance.judging.evidence import Check, Evidence, evidence
 from metaspec_conformance.judging.verdicts import Outcome, judge
-from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.pytest_plugin.plugin_cases import Case
 from metaspec_conformance.workers.check_worker import perform
 from metaspec_conformance.workers.messages import Result
 from metaspec_conformance.workers.unwritten import unwritten

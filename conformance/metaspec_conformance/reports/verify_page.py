@@ -26,9 +26,9 @@ from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.evidence import Check, evidence
 from metaspec_conformance.judging.verdicts import Outcome
 from metaspec_conformance.kinks.catalogue import KINKS
-from metaspec_conformance.kinks.document import FREE, heading
-from metaspec_conformance.kinks.measuring import Found, declared, in_words
-from metaspec_conformance.laws.law import LAWS
+from metaspec_conformance.kinks.kink_document import FREE, heading
+from metaspec_conformance.kinks.kink_measurements import Found, declared, in_words
+from metaspec_conformance.laws.framework.law import LAWS
 from metaspec_conformance.reports import verify_report
 from metaspec_conformance.scenarios.reference import Reference
 from metaspec_conformance.scenarios.scenario import Scenario

@@ -20,7 +20,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.backend.registry import registrations
 from metaspec_conformance.judging.evidence import Check
 from metaspec_conformance.judging.numpy_trees import leaves, tree_map
-from metaspec_conformance.laws.law_check import Lawful, claims
+from metaspec_conformance.laws.framework.law_check import LawCheck, claims
 from metaspec_conformance.scenarios.portable_losses import loss_of
 from metaspec_conformance.scenarios.scenario import Scenario
 from metaspec_conformance.workers.channel import receive, send
@@ -50,7 +50,7 @@ def perform(
     """
     start = time.perf_counter()
     try:
-        if isinstance(check, Lawful):
+        if isinstance(check, LawCheck):
             made = tuple(claims(B, check, dtype, target))
             return Result({}, time.perf_counter() - start, claims=made)
         with B.precision(dtype):

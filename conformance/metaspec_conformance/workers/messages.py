@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from metaspec_conformance.laws.claims import Claim
+from metaspec_conformance.laws.framework.claims import Claim
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_tracer_is_trusted_where_it_is_right(scenario):
 
 @pytest.mark.parametrize("fault", ["matmul_rule_transposed", "tanh_rule_wrong"])
 def test_tracer_is_not_trusted_where_a_rule_is_wrong(fault, monkeypatch):
-    import seeded_faults
+    from tests.conformance import seeded_faults
 
     seeded_faults.WRONG[fault](monkeypatch.setattr)
     assert any(checked.reference_error(scenario) for scenario in OTHERS)

@@ -1,9 +1,5 @@
 """First and second derivatives at the kinks, on one backend here, or on several, each in a process of its own."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +11,8 @@ from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import backend_context
 from metaspec.errors import MetaspecError
 from metaspec_conformance.kinks.catalogue import KINKS, Kink
+from metaspec_conformance.workers.loading import load
+from metaspec_conformance.workers.worker import Worker, WorkerDiedError, WorkerError
 
 DTYPE = "float64"
 TIMEOUT = 300.0
@@ -73,19 +71,18 @@ def measure_all(targets: Sequence[str], workers: int = 2) -> dict[str, Found]:
         return dict(zip(targets, pool.map(_in_process, targets), strict=True))
 
 
+def measure_target(target: str) -> Found:
+    """Measure a backend by name, or module:attribute, in this process."""
+    return measure(load(target))
+
+
 def _in_process(target: str) -> Found:
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "metaspec_conformance.kinks", target],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        env={"TF_CPP_MIN_LOG_LEVEL": "3"} | dict(os.environ),
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise MetaspecError(f"kinks: {target}: {last}")
-    plain = json.loads(done.stdout.splitlines()[-1])
-    return Found(plain["versions"], {name: (first, second) for name, (first, second) in plain["cells"].items()})
+    try:
+        with Worker() as worker:
+            found: Found = worker.call(f"{__name__}:measure_target", target, timeout=TIMEOUT)
+            return found
+    except (WorkerError, WorkerDiedError) as error:
+        raise MetaspecError(f"kinks: {target}: {error}") from None
 
 
 def as_json(found: Mapping[str, Found]) -> dict[str, Any]:

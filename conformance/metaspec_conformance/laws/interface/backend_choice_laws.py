@@ -1,9 +1,6 @@
 """Laws of which backend a call uses. Shallow copies of the backend stand for other backends of the same arrays."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextvars import Context
 from copy import copy
@@ -19,6 +16,7 @@ from metaspec_conformance.laws.framework.claims import Claim, Holds, raises
 from metaspec_conformance.laws.framework.coupled_scenario import alone, small
 from metaspec_conformance.laws.framework.law import PROTOCOL, law
 from metaspec_conformance.laws.framework.law_context import Array, LawContext, Tree
+from metaspec_conformance.workers.python_program import run_program
 
 choice = partial(law, on=small, applies=alone, subject=PROTOCOL, numeric=False, dtypes=("float32",))
 
@@ -98,13 +96,7 @@ other = type("Other", (ms.Backend,), dict.fromkeys(ms.Backend.__abstractmethods_
 ms.set_backend(other)
 print(chosen_backend() is other, ms.get_backend() is other)
 """
-    ran = subprocess.run(
-        [sys.executable, "-P", "-c", program],
-        env={**os.environ, VARIABLE: name},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ran = run_program(program, timeout=60, **{VARIABLE: name})
     chosen, missing, later = [*ran.stdout.splitlines(), "", "", ""][:3]
     yield Holds("chosen", chosen == name, f"it is {chosen!r}, expected {name!r} {ran.stderr[-200:]}")
     install = registrations()[name].install

@@ -151,18 +151,15 @@ def same_bits(at: LawContext) -> Iterator[Claim]:
     dtypes=("float64",),
 )
 def same_bits_in_another_process(at: LawContext) -> Iterator[Claim]:
-    from metaspec_conformance.workers.worker_process import Process  # the worker's own messages are made of laws
+    from metaspec_conformance.workers.work_queue import CHECKS  # checks are made of laws
+    from metaspec_conformance.workers.worker import Worker
 
     here = _parts(at.meta_gradient())
     yield Same("in this process", _parts(at.meta_gradient()), here)
     if at.target is None:
         return
-    process = Process(at.target)
-    try:
-        process.hello()
-        result = process.ask((at.scenario, at.dtype), PATIENCE)
-    finally:
-        process.close()
+    with Worker(f"{CHECKS}:greet", at.target) as worker:
+        result = worker.call(f"{CHECKS}:perform_check", at.target, at.scenario, at.dtype, timeout=PATIENCE)
     yield Holds("it computes", not result.error, result.error)
     yield Same("in another", here, result.trees)
 

@@ -3,8 +3,6 @@
 import hashlib
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from metaspec_conformance.laws.framework.law import law
 from metaspec_conformance.laws.framework.law_context import LawContext
 from metaspec_conformance.laws.members.required_members import never, small
 from metaspec_conformance.laws.training.marked_images import TURNS, numbered
+from metaspec_conformance.workers.python_program import run_program
 
 source = partial(law, on=small, applies=never, subject="sources", numeric=False, dtypes=("float64",))
 
@@ -88,19 +87,8 @@ def threads_and_processes(at: LawContext) -> Iterator[Claim]:
             together = list(pool.map(lambda i, one=shared: fingerprint(one.task(i)), reversed(indices)))
         alone = [fingerprint(make(seed=4).task(i)) for i in indices]
         yield Holds(f"{name}: four threads, in reverse", together[::-1] == alone, "other bits than one after another")
-    child = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-c",
-            "from metaspec_conformance.laws.training.source_laws import fingerprints as f; print(f())",
-        ],
-        env=os.environ | {"PYTHONHASHSEED": "77"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    program = f"from {__name__} import fingerprints; print(fingerprints())"
+    child = run_program(program, PYTHONHASHSEED="77")
     found = child.stdout.strip() or child.stderr.strip()[-200:]
     yield Holds("another process", found == fingerprints(), f"it finds {found}")
 

@@ -6,8 +6,7 @@ from typing import Any
 import metaspec as ms
 from metaspec import api
 from metaspec.trees import scale, tree_map
-
-from .fault import Patch, fault, rebind
+from tests.conformance.seeded_faults.fault import Patch, fault, rebind
 
 meta_batch = "meta-batch"
 

@@ -8,8 +8,7 @@ import metaspec as ms
 from metaspec.backend.protocol import Backend
 from metaspec.trees import tree_map
 from metaspec_numpy.adapter import NumpyBackend
-
-from .fault import Patch
+from tests.conformance.seeded_faults.fault import Patch
 
 
 def sound(patch: Patch) -> Backend:

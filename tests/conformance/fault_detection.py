@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy
 import pytest
-from seeded_faults import Fault
-from seeded_faults.fault import VARIABLE
 
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import get_backend
@@ -23,11 +21,14 @@ from metaspec_conformance.judging.evidence import Check, Evidence, evidence
 from metaspec_conformance.judging.verdicts import Outcome, judge
 from metaspec_conformance.laws.framework.law_check import LawCheck
 from metaspec_conformance.workers.check_worker import perform
+from metaspec_conformance.workers.python_program import PRELUDE
+from tests.conformance.seeded_faults import Fault
+from tests.conformance.seeded_faults.fault import VARIABLE
 
 SOURCE, TRAINING, INTERFACE = "task source", "training", "interface"
 IN_CHILDREN = "backend-of-the-environment"  # all that this law looks at happens in other processes
-HERE = Path(__file__).parent
-CHILDREN = HERE / "in_children"  # its sitecustomize breaks the same thing in each Python process that a check starts
+ROOT = Path(__file__).parents[2]
+SEEDED_FAULTS = "tests.conformance.seeded_faults"
 
 
 @cache
@@ -47,9 +48,9 @@ def broken(fault: Fault) -> Iterator[Backend]:
     """Something is broken within; afterwards all is as it was, what belongs to the process too."""
     before = numpy.random.get_state(), random.getstate(), dict(os.environ)
     if fault.kind in (SOURCE, INTERFACE):
-        os.environ[VARIABLE] = fault.name
+        os.environ |= {VARIABLE: fault.name, PRELUDE: f"{SEEDED_FAULTS}:break_child"}
     if fault.kind in (SOURCE, INTERFACE) or fault.worker:
-        os.environ["PYTHONPATH"] = os.pathsep.join((str(CHILDREN), str(HERE), os.environ.get("PYTHONPATH", "")))
+        os.environ["PYTHONPATH"] = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
     with pytest.MonkeyPatch.context() as patch, numpy.errstate(), warnings.catch_warnings():
         try:
             yield fault(partial(patch.setattr, raising=False))
@@ -64,7 +65,7 @@ def outcome(fault: Fault, check: Check, dtype: str) -> Outcome:
     """What the check says."""
     truth = known(check.id)
     with broken(fault) as B:
-        target = f"seeded_faults:worker_{fault.name}" if fault.worker else None
+        target = f"{SEEDED_FAULTS}:worker_{fault.name}" if fault.worker else None
         result = perform(B, check, dtype, target)
     return judge("broken", check, dtype, truth, result)
 

@@ -11,8 +11,7 @@ from metaspec.task import Task
 from metaspec.training import SGD, Adam, AdamW, Run, checkpoint, optimizers, steps
 from metaspec.training import evaluation as evaluate
 from metaspec.trees import scale, tree_map
-
-from .fault import Patch, fault, method, rebind
+from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
 
 training = "training"
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import metaspec as ms
 from metaspec.trees import add_scaled, divide, dot, max_abs, norm, scale, subtract, tree_map, zeros_like
-
-from .fault import Patch, fault, method
+from tests.conformance.seeded_faults.fault import Patch, fault, method
 
 solver = "solver"
 CG, DENSE = ms.ConjugateGradient, ms.DenseSolve

@@ -12,8 +12,7 @@ from metaspec import data
 from metaspec.data import FewShot, FunctionMixture, Sinusoid, _random, mixture
 from metaspec.data import source as core
 from metaspec.task import Task
-
-from .fault import Patch, fault, method, rebind
+from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
 
 task_source = "task source"
 

@@ -10,8 +10,7 @@ from metaspec.algorithms.base import query_gradient, result
 from metaspec.checks import inputs as validation
 from metaspec.inner import gradient_descent as inner
 from metaspec.trees import concatenate, scale, subtract, tree_map, zeros_like
-
-from .fault import Patch, fault, method, rebind
+from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
 
 ALGORITHMS = (ms.MAML, ms.FOMAML, ms.Reptile, ms.IMAML)
 algorithm = "algorithm"

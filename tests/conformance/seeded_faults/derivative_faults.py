@@ -4,8 +4,7 @@ from typing import Any
 
 from metaspec.trees import add_scaled, scale, subtract, tree_map
 from metaspec_numpy.tracer.core import Box
-
-from .fault import Patch, fault, member
+from tests.conformance.seeded_faults.fault import Patch, fault, member
 
 adapter = "adapter"
 

@@ -9,9 +9,8 @@ import numpy
 from metaspec.backend import registry
 from metaspec.backend.capabilities import NATIVE, Capability
 from metaspec_numpy.adapter import NumpyBackend
-
-from .derivatives import adapter
-from .fault import Patch, fault, member, rebind
+from tests.conformance.seeded_faults.derivative_faults import adapter
+from tests.conformance.seeded_faults.fault import Patch, fault, member, rebind
 
 
 @fault(adapter)

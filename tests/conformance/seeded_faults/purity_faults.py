@@ -2,7 +2,6 @@
 
 import os
 import random
-import sys
 import warnings
 from contextlib import contextmanager
 from typing import Any
@@ -11,10 +10,10 @@ import numpy
 
 import metaspec as ms
 from metaspec.trees import tree_map
-
-from .algorithms import ALGORITHMS
-from .derivatives import concrete, gradients
-from .fault import Patch, fault, member, method
+from metaspec_conformance.workers import child
+from tests.conformance.seeded_faults.algorithm_faults import ALGORITHMS
+from tests.conformance.seeded_faults.derivative_faults import concrete, gradients
+from tests.conformance.seeded_faults.fault import Patch, fault, member, method
 
 purity = "purity"
 
@@ -186,9 +185,8 @@ def setting_left_after_an_error(patch: Patch) -> None:
 
 @fault(purity, worker=True)
 def bits_of_the_process(patch: Patch) -> None:
-    """The last bit of a gradient depends on what the process was started for."""
-    started = getattr(sys.modules["__main__"].__spec__, "name", "")
-    factor = 1.0 + (started == "metaspec_conformance.workers.check_worker") * 2.0**-52
+    """The last bit of a gradient depends on whether the process is a worker."""
+    factor = 1.0 + (child._connection is not None) * 2.0**-52
     gradients(patch, lambda B, x, gradient: tree_map(B, lambda g: g * factor, gradient))
 
 

@@ -7,9 +7,8 @@ from typing import Any
 import metaspec as ms
 from metaspec.algorithms.base import query_gradient, result
 from metaspec.trees import add_scaled, norm, scale, subtract
-
-from .algorithms import algorithm, changed
-from .fault import Patch, fault, member, method
+from tests.conformance.seeded_faults.algorithm_faults import algorithm, changed
+from tests.conformance.seeded_faults.fault import Patch, fault, member, method
 
 
 def solved(

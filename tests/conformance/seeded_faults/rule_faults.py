@@ -5,8 +5,7 @@ from typing import Any
 from metaspec import nn
 from metaspec_numpy.tracer import PRIMITIVES
 from metaspec_numpy.tracer.rules.structure import matrix_transpose
-
-from .fault import Patch, fault, rebind
+from tests.conformance.seeded_faults.fault import Patch, fault, rebind
 
 adapter = "adapter"
 

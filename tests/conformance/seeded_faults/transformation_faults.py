@@ -9,9 +9,8 @@ from metaspec.backend.protocol import NAMESPACE
 from metaspec.trees import tree_map
 from metaspec_numpy.adapter import NumpyBackend
 from metaspec_numpy.tracer import PRIMITIVES
-
-from .derivatives import adapter, concrete, gradients, products
-from .fault import Patch, fault, member
+from tests.conformance.seeded_faults.derivative_faults import adapter, concrete, gradients, products
+from tests.conformance.seeded_faults.fault import Patch, fault, member
 
 
 def _narrow(B: Any, tree: Any) -> Any:

@@ -9,8 +9,7 @@ from metaspec.backend import selection as choice
 from metaspec.checks import arguments as checks
 from metaspec.checks import inputs as validation
 from metaspec.trees import tree_map
-
-from .fault import Patch, fault, member, method, rebind
+from tests.conformance.seeded_faults.fault import Patch, fault, member, method, rebind
 
 interface = "interface"
 

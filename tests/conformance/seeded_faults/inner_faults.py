@@ -6,9 +6,8 @@ from typing import Any
 import metaspec as ms
 from metaspec import inner as core
 from metaspec.trees import add_scaled, scale, subtract, tree_map
-
-from .algorithms import ALGORITHMS
-from .fault import Patch, fault, method, rebind
+from tests.conformance.seeded_faults.algorithm_faults import ALGORITHMS
+from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
 
 inner = "inner loop"
 

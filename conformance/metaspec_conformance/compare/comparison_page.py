@@ -2,7 +2,6 @@
 
 import math
 
-from metaspec.html import Cell as Coloured
 from metaspec.html import (
     Html,
     Section,
@@ -17,10 +16,11 @@ from metaspec.html import (
     table,
     verdict,
 )
+from metaspec.html import LeafComparison as Coloured
 from metaspec.html.markup import Content
 from metaspec_conformance.compare.comparison import Comparison, SideReport
 from metaspec_conformance.compare.comparison_messages import SCALAR
-from metaspec_conformance.compare.comparison_verdicts import Cell
+from metaspec_conformance.compare.comparison_verdicts import LeafComparison
 
 MEANINGS = (
     (Shade.BEST, "agrees: within 1/16 of the tolerance"),
@@ -91,7 +91,7 @@ def _coloured(side: SideReport, stage: str, leaf: str) -> Coloured:
     return Coloured(text, _shade(cell), said, side.parting == (stage, leaf))
 
 
-def _shade(cell: Cell) -> Shade:
+def _shade(cell: LeafComparison) -> Shade:
     share = cell.error / cell.tolerance
     if share <= 1:
         return Shade.BEST if share <= 1 / 16 else Shade.GOOD

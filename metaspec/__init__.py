@@ -48,7 +48,7 @@ from metaspec.inner import (
     clip_by_value,
     decay_weights,
 )
-from metaspec.losses.models import Model, from_model
+from metaspec.losses.from_model import Model, from_model
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
 from metaspec.solvers.dense import DenseSolve
 from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import metaspec
+from metaspec.atomic_files import atomic_writer, sweep
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.experiments.config import Config, effective
-from metaspec.files import atomic_writer, sweep
 from metaspec.training.checkpoint import named_leaves, packed
 from metaspec.training.evaluation import EvaluationReport
 from metaspec.training.metrics import strict

@@ -17,10 +17,10 @@ import numpy
 import safetensors.numpy
 
 import metaspec
+from metaspec.atomic_files import atomic_folder, atomic_writer
 from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
 from metaspec.errors import DtypeNotHonouredError
-from metaspec.files import atomic_folder, atomic_writer
 from metaspec.task import Tree
 from metaspec.training.errors import CheckpointError
 from metaspec.training.evaluation import EvaluationReport

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metaspec.atomic_files import checked_path, discard_folder, sole_user, sweep
 from metaspec.backend.arrays import plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.files import checked_path, discard_folder, sole_user, sweep
 from metaspec.task import Tree
 from metaspec.training import checkpoint
 from metaspec.training.errors import CheckpointError

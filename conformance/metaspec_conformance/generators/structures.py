@@ -163,10 +163,5 @@ def draw_structure(
     return Structure(problem, name, steps, solver, form, sizes, rates, proximal, checkpoint)
 
 
-def draw_scenario(choose: Choose, name: str = "drawn") -> Scenario:
-    """A structure and its numbers."""
-    return draw_structure(choose).scenario(choose, name)
-
-
 def _size(choose: Choose) -> tuple[int, int]:
     return choose(EXAMPLES), choose(EXAMPLES)

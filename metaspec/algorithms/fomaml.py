@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metaspec.algorithms.base import query_gradient, result
-from metaspec.algorithms.inner_loop import InnerLoop, inner_loop
+from metaspec.algorithms.inner_loop import inner_loop
 from metaspec.algorithms.meta import initial_meta, learned_inputs, with_learned
 from metaspec.algorithms.minibatches import Minibatches
 from metaspec.backend.protocol import Backend
 from metaspec.inner.base import InnerRule, check_inner
+from metaspec.inner.learned import Meta
 from metaspec.task import Loss, MetaGradient, Task, Tree
 from metaspec.trees import zeros_like
 
@@ -46,7 +47,9 @@ class FOMAML:
 
     def adapt_to(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
         """Return theta_K on `batch`."""
-        loop = self._loop(B, loss, params, batch)
+        loop = inner_loop(
+            B, self.inner, loss, params, batch, algorithm="FOMAML", adapt=self.adapt, minibatches=self.minibatches
+        )
         return loop.adapted(loop.run())
 
     def inner_batch(self, B: Backend, task: Task) -> Tree:
@@ -55,12 +58,7 @@ class FOMAML:
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
         """Return delta as the module's formula has it."""
-        loop = self._loop(B, loss, params, task.support)
-        theta = loop.adapted(loop.run())
+        theta = self.adapt_to(B, loss, params, task.support)
         query_loss, aux, delta = query_gradient(B, loss, theta, task)
-        return result(B, with_learned(delta, zeros_like(B, dict(loop.learned))), theta, query_loss, aux)
-
-    def _loop(self, B: Backend, loss: Loss, meta: Tree, batch: Tree) -> InnerLoop:
-        return inner_loop(
-            B, self.inner, loss, meta, batch, algorithm="FOMAML", adapt=self.adapt, minibatches=self.minibatches
-        )
+        learned = zeros_like(B, params.learned) if isinstance(params, Meta) else {}
+        return result(B, with_learned(delta, learned), theta, query_loss, aux)

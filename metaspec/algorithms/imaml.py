@@ -91,7 +91,7 @@ class IMAML:
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
         """Return delta as the module's formula has it; one linearisation serves all products of the solve."""
         loop = self._loop(B, loss, params, task.support)
-        phi, theta = loop.params, loop.adapted(loop.run())
+        phi, theta = loop.params, self.adapt_to(B, loss, params, task.support)
         gradient, hvp = B.linearize_grad(lambda theta, batch: loss(theta, batch)[0])(theta, task.support)
         query_loss, aux, g = query_gradient(B, loss, theta, task)
         start = self._start(B, task)

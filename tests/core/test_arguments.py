@@ -294,14 +294,14 @@ class Still:
 
     inner: Any = None
 
-    def adapt(self, B: Any, loss: Any, params: Any, batch: Any) -> Any:
+    def adapt_to(self, B: Any, loss: Any, params: Any, batch: Any) -> Any:
         return {"w": params["w"] * np.inf}
 
     def inner_batch(self, B: Any, task: ms.Task) -> Any:
         return task.support
 
     def meta_gradient(self, B: Any, loss: Any, params: Any, task: ms.Task) -> ms.MetaGradient:
-        theta = self.adapt(B, loss, params, task.support)
+        theta = self.adapt_to(B, loss, params, task.support)
         value, aux = loss(params, task.query)
         return ms.MetaGradient(theta, value, theta, ms.Diagnostics(np.asarray(False), value), aux)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metaspec.backend.protocol import Backend
+from metaspec.checks.arguments import checked_number
 from metaspec.inner.base import Hyper, InnerRule, check_inner, checked_input, coefficients
 from metaspec.task import Tree
 from metaspec.trees import tree_map
@@ -77,6 +78,8 @@ def proximal_gradient(B: Backend, gradient: Tree, strengths: Tree, theta: Tree, 
 def checked_strength(value: Any, what: str) -> Any:
     """Return the strength of a proximal term, a number of it checked: finite and > 0."""
     expected = "a finite number > 0 (MAML has no proximal term)"
+    if value is None or isinstance(value, str | complex):
+        checked_number(value, f"{what}: regularization", expected, lambda x: x > 0)
     if isinstance(value, Sigma):
         return Sigma(checked_input(value.value, what, "sigma", expected, lambda x: x > 0))
     return checked_input(value, what, "regularization", expected, lambda x: x > 0)

@@ -4,6 +4,7 @@ from typing import Any
 
 import metaspec as ms
 from metaspec.algorithms import inner_loop, maml, meta, minibatches, partition, sigma_reptile
+from metaspec.backend import patterns
 from metaspec.inner import adaptive, base, learned, proximal, transforms
 from metaspec.trees import tree_map, zeros_like
 from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
@@ -45,6 +46,17 @@ def state_carried_from_task_to_task(patch: Patch) -> None:
 
     _update(patch, ms.Adam, update)
     method(patch, ms.Adam, "init", lambda f: lambda self, B, theta: last.get("state", f(self, B, theta)))
+
+
+@fault(family)
+def momentum_dampened(patch: Patch) -> None:
+    """m <- mu m + (1 - mu) g, a running mean in place of a sum."""
+
+    def update(f: Any, self: Any, B: Any, theta: Any, m: Any, g: Any, k: Any, hyper: Any) -> Any:
+        mu = base.coefficients(B, hyper["momentum"], theta)
+        return f(self, B, theta, m, tree_map(B, lambda g, mu: (1 - mu) * g, g, mu), k, hyper)
+
+    _update(patch, ms.Momentum, update)
 
 
 @fault(family)
@@ -179,6 +191,29 @@ def frozen_leaves_moved(patch: Patch) -> None:
     patch(
         partition.Partition, "of", classmethod(lambda cls, B, params, patterns, what: original(B, params, None, what))
     )
+
+
+@fault(family)
+def two_stars_are_one(patch: Patch) -> None:
+    """`**` stands for one key."""
+    original = patterns._compiled
+    patch(patterns, "_compiled", lambda pattern: original(pattern.replace("**", "*")))
+
+
+@fault(family)
+def first_order_where_it_moved_alone(patch: Patch) -> None:
+    """FO-MAML's delta is zero in the leaves that stay."""
+
+    def make(original: Any) -> Any:
+        def meta_gradient(self: Any, B: Any, loss: Any, params: Any, task: Any) -> Any:
+            r = original(self, B, loss, params, task)
+            parts = partition.Partition.of(B, r.delta, self.adapt, "adapt")
+            moving, staying = parts.split(r.delta)
+            return r._replace(delta=parts.join(moving, zeros_like(B, staying)))
+
+        return meta_gradient
+
+    method(patch, ms.FOMAML, "meta_gradient", make)
 
 
 @fault(family)

@@ -1,51 +1,58 @@
 """Laws of inner loops that move some of the leaves (ANIL, BOIL, CAVIA)."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import metaspec as ms
-from metaspec.algorithms.partition import Partition
 from metaspec_conformance.laws.family.written_out import backpropagated, each, loop
 from metaspec_conformance.laws.framework.claims import Claim, Equal, Holds, Same, raises
 from metaspec_conformance.laws.framework.law import ONE_FORMAT, law
-from metaspec_conformance.laws.framework.law_context import Array, LawContext, Tree
+from metaspec_conformance.laws.framework.law_context import LawContext, Tree
 from metaspec_conformance.laws.framework.law_scenarios import algorithm, nowhere, scenarios
 
 ON = scenarios("tanh-network-1/maml/steps-3")
-HEAD = "layers/1/*"
 
 
-def _moved(at: LawContext, pattern: str) -> tuple[Partition, Callable[[Tree, Tree], Array]]:
-    """Return the partition, and the support loss of the leaves that move."""
-    parts = Partition.of(at.B, at.params, pattern, "pattern")
-    return parts, lambda moving, staying: at.loss(parts.join(moving, staying), at.task.support)
+@dataclass(frozen=True)
+class Part:
+    """A part of the two-layer network's parameters: its pattern, how it is taken out, and how it is put back."""
+
+    pattern: str
+    get: Callable[[Tree], Tree]
+    put: Callable[[Tree, Tree], Tree]
 
 
-def _path(at: LawContext, pattern: str, phi: Tree, lr: float, from_zero: bool = False) -> Tree:
-    """Return theta_K where the matching leaves alone descend."""
-    parts, value = _moved(at, pattern)
-    start, staying = parts.split(phi)
-    start = each(at, lambda x: 0 * x, start) if from_zero else start
+HEAD = Part("layers/1/*", lambda p: p["layers"][1], lambda p, part: {"layers": [p["layers"][0], part]})
+BODY = Part("!layers/1/*", lambda p: p["layers"][0], lambda p, part: {"layers": [part, p["layers"][1]]})
+CONTEXT = Part(
+    "layers/0/b",
+    lambda p: p["layers"][0]["b"],
+    lambda p, part: {"layers": [{**p["layers"][0], "b": part}, p["layers"][1]]},
+)
+
+
+def _adapted(at: LawContext, part: Part, phi: Tree, lr: float, from_zero: bool = False) -> Tree:
+    """Return theta_K where the part alone descends."""
+    start = each(at, lambda x: 0 * x, part.get(phi)) if from_zero else part.get(phi)
     path = loop(
         at,
         lambda theta, _, g, k: (each(at, lambda x, g: x - lr * g, theta, g), None),
         start,
-        lambda theta, k: at.B.grad(value)(theta, staying),
+        lambda theta, k: at.B.grad(lambda moving: at.loss(part.put(phi, moving), at.task.support))(theta),
     )
-    return parts.join(path[-1], staying)
+    return part.put(phi, path[-1])
 
 
-def _adapts_part(name: str, pattern: str, formula: str) -> None:
+def _adapts_part(name: str, part: Part, other: Part, formula: str) -> None:
     @law(f"moving/{name}", formula, "MS-MOVE-1", on=ON, applies=nowhere, dtypes=ONE_FORMAT)
     def check(at: LawContext) -> Iterator[Claim]:
-        algo = ms.MAML(ms.GradientDescent(0.1, at.algorithm.inner.steps), adapt=pattern)
-        yield from backpropagated(at, algo, lambda phi, learned: at.loss(_path(at, pattern, phi, 0.1), at.task.query))
-        parts = Partition.of(at.B, at.params, pattern, "pattern")
-        before, after = parts.split(at.params)[1], parts.split(at.adapt(algo))[1]
-        yield Same("what stays", after, before)
+        algo = ms.MAML(ms.GradientDescent(0.1, at.algorithm.inner.steps), adapt=part.pattern)
+        yield from backpropagated(at, algo, lambda phi, learned: at.loss(_adapted(at, part, phi, 0.1), at.task.query))
+        yield Same("what stays", other.get(at.adapt(algo)), other.get(at.params))
 
 
-_adapts_part("anil", HEAD, "the head alone descends; Δ = ∇_φ l(θ_K(φ); Q) for all leaves")
-_adapts_part("boil", f"!{HEAD}", "all but the head descend; Δ = ∇_φ l(θ_K(φ); Q) for all leaves")
+_adapts_part("anil", HEAD, BODY, "the head alone descends; Δ = ∇_φ l(θ_K(φ); Q) for all leaves")
+_adapts_part("boil", BODY, HEAD, "all but the head descend; Δ = ∇_φ l(θ_K(φ); Q) for all leaves")
 
 
 @law(
@@ -73,8 +80,8 @@ def all_is_maml(at: LawContext) -> Iterator[Claim]:
     dtypes=ONE_FORMAT,
 )
 def first_order_part(at: LawContext) -> Iterator[Claim]:
-    algo = ms.FOMAML(ms.GradientDescent(0.1, at.algorithm.inner.steps), adapt=HEAD)
-    theta = _path(at, HEAD, at.params, 0.1)
+    algo = ms.FOMAML(ms.GradientDescent(0.1, at.algorithm.inner.steps), adapt=HEAD.pattern)
+    theta = _adapted(at, HEAD, at.params, 0.1)
     r = at.meta_gradient(algo)
     yield Equal("adapted", r.adapted, theta)
     yield Equal("delta", r.delta, at.gradient(at.task.query, theta))
@@ -89,13 +96,11 @@ def first_order_part(at: LawContext) -> Iterator[Claim]:
     dtypes=ONE_FORMAT,
 )
 def cavia(at: LawContext) -> Iterator[Claim]:
-    context = "layers/0/b"
-    algo = ms.CAVIA(ms.GradientDescent(0.5, at.algorithm.inner.steps), context)
+    algo = ms.CAVIA(ms.GradientDescent(0.5, at.algorithm.inner.steps), CONTEXT.pattern)
     yield from backpropagated(
-        at, algo, lambda phi, learned: at.loss(_path(at, context, phi, 0.5, from_zero=True), at.task.query)
+        at, algo, lambda phi, learned: at.loss(_adapted(at, CONTEXT, phi, 0.5, from_zero=True), at.task.query)
     )
-    shifted = each(at, lambda x: x, at.params)
-    shifted["layers"][0]["b"] = shifted["layers"][0]["b"] + 1.0
+    shifted = CONTEXT.put(at.params, CONTEXT.get(at.params) + 1.0)
     yield Same("whatever the context was", at.adapt(algo, params=shifted), at.adapt(algo))
 
 

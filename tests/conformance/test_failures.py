@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from metaspec.cli import verify
+from metaspec_conformance.commands import verify
 from metaspec_conformance.judging.certification import certification
 from metaspec_conformance.judging.error_model import Measured
 from metaspec_conformance.judging.failures import grouped, place

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.testing import CliRunner
 
-from metaspec.cli import verify
+from metaspec_conformance.commands import verify
 from metaspec_conformance.judging.certification import matching
 from metaspec_conformance.kinks.kink_measurements import measure
 from metaspec_conformance.pytest_plugin.plugin_cases import Case

@@ -10,7 +10,9 @@ from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.algorithms.adjoint import Checkpoint
 from metaspec.algorithms.base import Algorithm
 from metaspec.inner.gradient_descent import GradientDescent
-from metaspec.solvers.conjugate_gradient import ConjugateGradient, DenseSolve, Solver
+from metaspec.solvers.base import Solver
+from metaspec.solvers.conjugate_gradient import ConjugateGradient
+from metaspec.solvers.dense import DenseSolve
 from metaspec.task import Task, Tree
 from metaspec_conformance.generators.choices import Choose
 from metaspec_conformance.generators.families import Problem, draw_problem

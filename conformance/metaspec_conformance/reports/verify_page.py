@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from metaspec.backend.capabilities import Capability
 from metaspec.backend.registry import registrations
 from metaspec.html import (
-    Cell,
+    HeatmapCell,
     Html,
     Section,
     Shade,
@@ -106,16 +106,16 @@ def _digits(report: VerifyReport) -> Html:
     return Html(legend(LEVELS) + heat_map(names, algorithms, cells, caption=caption))
 
 
-def _cell(row: verify_report.Row | None, dtype: str) -> Cell:
+def _cell(row: verify_report.Row | None, dtype: str) -> HeatmapCell:
     if row is None or (row.worst is None and not row.failures):
-        return Cell("–", Shade.NONE)
+        return HeatmapCell("–", Shade.NONE)
     worst = "" if row.worst is None else f"{row.worst:.2g}"
     digits = "–" if row.digits is None else f"{row.digits:.1f}"
     said = f"{row.scenarios} checks, {row.failures} failed; worst error {worst or 'none'}, {row.seconds:.1f} s"
     if row.failures:
-        return Cell(f"{digits} ✗ {row.failures} failed", Shade.BAD, said)
+        return HeatmapCell(f"{digits} ✗ {row.failures} failed", Shade.BAD, said)
     low = row.worst is not None and row.worst <= error_model.tolerance(dtype) / 8
-    return Cell(f"{digits} · {worst}", Shade.BEST if low else Shade.GOOD, said)
+    return HeatmapCell(f"{digits} · {worst}", Shade.BEST if low else Shade.GOOD, said)
 
 
 def _failures(report: VerifyReport, programs: Mapping[Outcome, str]) -> list[Html]:

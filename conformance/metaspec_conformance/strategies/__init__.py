@@ -26,7 +26,7 @@ except ImportError as error:
 from metaspec.algorithms.base import Algorithm
 from metaspec.errors import InvalidArgumentError
 from metaspec.inner.gradient_descent import GradientDescent
-from metaspec.solvers.conjugate_gradient import Solver
+from metaspec.solvers.base import Solver
 from metaspec.task import Task, Tree
 from metaspec_conformance.generators import families as _families
 from metaspec_conformance.generators import structures as _structures

@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import metaspec as ms
-from metaspec.algorithms import adjoint as chain
+from metaspec.algorithms import adjoint
 from metaspec.algorithms.base import query_gradient, result
-from metaspec.checks import inputs as validation
-from metaspec.inner import gradient_descent as inner
+from metaspec.inner import base as inner
+from metaspec.losses import lifting
 from metaspec.trees import concatenate, scale, subtract, tree_map, zeros_like
 from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
 
@@ -201,7 +201,7 @@ def judged_on_the_support_set(patch: Patch) -> None:
 @fault(algorithm, 7, margin=True)
 def loss_summed_over_examples(patch: Patch) -> None:
     """The loss times the number of examples: a sum where the mean was asked for."""
-    original = validation.lift_loss
+    original = lifting.lift_loss
 
     def lift(B: Any, loss: Any, has_aux: bool) -> Any:
         lifted = original(B, loss, has_aux)
@@ -288,12 +288,12 @@ def reptile_gradient_doubled(patch: Patch) -> None:
 
 @fault(algorithm, 3)
 def recomputed_from_the_next_point(patch: Patch) -> None:
-    """A stretch that is walked again starts one step too far."""
-    original = chain._again
-    patch(chain, "_again", lambda B, link, start, *rest: original(B, link, link.advance(start), *rest))
+    """A segment that is run again starts one step too far."""
+    original = adjoint._segment_vjp
+    patch(adjoint, "_segment_vjp", lambda B, step, start, *rest: original(B, step, step.advance(start), *rest))
 
 
 @fault(algorithm, 3)
 def recomputed_stretch_not_pulled_back(patch: Patch) -> None:
-    """What was not kept of the path has no part in the chain."""
-    patch(chain, "_again", lambda B, link, start, steps, v, lengths: v)
+    """The segments that are run again have no part in the cotangent."""
+    patch(adjoint, "_segment_vjp", lambda B, step, start, steps, v, lengths: v)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import metaspec as ms
-from metaspec import api
+from metaspec.api import meta_gradients as api
 from metaspec.trees import scale, tree_map
 from tests.conformance.seeded_faults.fault import Patch, fault, rebind
 

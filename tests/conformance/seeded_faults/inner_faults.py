@@ -4,7 +4,7 @@ from dataclasses import is_dataclass, replace
 from typing import Any
 
 import metaspec as ms
-from metaspec import inner as core
+from metaspec.inner import gradient_descent as core
 from metaspec.trees import add_scaled, scale, subtract, tree_map
 from tests.conformance.seeded_faults.algorithm_faults import ALGORITHMS
 from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind

@@ -3,11 +3,13 @@
 from typing import Any
 
 import metaspec as ms
-from metaspec import api
 from metaspec.algorithms import base as algorithm
+from metaspec.algorithms import diagnosis
+from metaspec.api import meta_gradients as api
 from metaspec.backend import selection as choice
 from metaspec.checks import arguments as checks
 from metaspec.checks import inputs as validation
+from metaspec.losses import lifting
 from metaspec.trees import tree_map
 from tests.conformance.seeded_faults.fault import Patch, fault, member, method, rebind
 
@@ -97,8 +99,8 @@ def foreign_arrays_accepted(patch: Patch) -> None:
 @fault(interface)
 def not_finite_unnoticed(patch: Patch) -> None:
     """NaN and infinity are returned without a word."""
-    rebind(patch, validation.check_finite, lambda *args, **named: None)
-    rebind(patch, validation.check_adapted, lambda *args, **named: None)
+    rebind(patch, diagnosis.check_finite, lambda *args, **named: None)
+    rebind(patch, diagnosis.check_adapted, lambda *args, **named: None)
 
 
 @fault(interface)
@@ -126,7 +128,7 @@ def always_finite(patch: Patch) -> None:
 @fault(interface)
 def wrong_step_blamed(patch: Patch) -> None:
     """The error for what is not finite names the step before the one where it arose."""
-    original = validation._inner_origin
+    original = diagnosis._inner_origin
 
     def origin(*args: Any) -> str:
         text = original(*args)
@@ -134,13 +136,13 @@ def wrong_step_blamed(patch: Patch) -> None:
         number, _, tail = rest.partition(" ")
         return f"{head}{step}{int(number) - 1} {tail}" if number.isdigit() else text
 
-    patch(validation, "_inner_origin", origin)
+    patch(diagnosis, "_inner_origin", origin)
 
 
 @fault(interface)
 def losses_of_any_shape(patch: Patch) -> None:
     """A loss may return anything; a vector is summed silently."""
-    original = validation._split
+    original = lifting._split
 
     def lift(B: Any, loss: Any, has_aux: bool) -> Any:
         def lifted(params: Any, batch: Any) -> Any:
@@ -150,7 +152,7 @@ def losses_of_any_shape(patch: Patch) -> None:
 
         return lifted
 
-    rebind(patch, validation.lift_loss, lift)
+    rebind(patch, lifting.lift_loss, lift)
 
 
 @fault(interface)

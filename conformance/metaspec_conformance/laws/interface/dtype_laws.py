@@ -12,7 +12,8 @@ import metaspec as ms
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.inner.gradient_descent import GradientDescent
-from metaspec.solvers.conjugate_gradient import ConjugateGradient, DenseSolve
+from metaspec.solvers.conjugate_gradient import ConjugateGradient
+from metaspec.solvers.dense import DenseSolve
 from metaspec.task import Task
 from metaspec_conformance.laws.framework.claims import Claim, Equal, Holds, Same
 from metaspec_conformance.laws.framework.coupled_scenario import alone, small

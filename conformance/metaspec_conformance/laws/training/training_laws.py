@@ -18,8 +18,8 @@ from metaspec.training import (
     AdamW,
     Checkpoints,
     Evaluation,
+    EvaluationReport,
     Progress,
-    Report,
     Run,
     load_checkpoint,
     meta_test,
@@ -236,7 +236,7 @@ def judged_on_queries(at: LawContext) -> Iterator[Claim]:
     def largest(params: Tree, batch: Tree) -> Any:
         return at.loss(params, batch) + at.B.xp.max(at.B.xp.abs(batch["y"]))
 
-    def test(metric: Any) -> Report:
+    def test(metric: Any) -> EvaluationReport:
         return meta_test(
             ALGORITHM, at.loss, at.params, source, tasks=count, tasks_per_batch=2, metric=metric, backend=at.B
         )

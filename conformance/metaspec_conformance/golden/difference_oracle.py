@@ -15,8 +15,16 @@ import numpy as np
 from metaspec_conformance.golden import differences
 from metaspec_conformance.golden.perturbing import Rounding, exact
 from metaspec_conformance.golden.vector_losses import LOSSES
-from metaspec_conformance.golden.vector_records import Array, Arrays, Inputs, Outputs, Solver, Task, map_values
-from metaspec_conformance.oracles.conjugate_gradient import conjugate_gradients
+from metaspec_conformance.golden.vector_records import (
+    Array,
+    Arrays,
+    Inputs,
+    Outputs,
+    VectorSolver,
+    VectorTask,
+    map_values,
+)
+from metaspec_conformance.oracles.krylov_oracle import conjugate_gradients
 
 Number = Any
 Numbers = list[Number]
@@ -67,7 +75,7 @@ def compute(
 class _OneTask:
     """One task's computation on flat lists of numbers, parameters by sorted name."""
 
-    def __init__(self, inputs: Inputs, task: Task, arithmetic: Arithmetic, new_rounding: NewRounding) -> None:
+    def __init__(self, inputs: Inputs, task: VectorTask, arithmetic: Arithmetic, new_rounding: NewRounding) -> None:
         self.m, self.h, self.new_rounding = arithmetic.m, arithmetic.h, new_rounding
         self.params, self.algorithm, self.loss = inputs.params, inputs.algorithm, LOSSES[inputs.loss]
         self.support = self._numbers(task.support)
@@ -150,7 +158,7 @@ class _OneTask:
         return _flat(full)
 
 
-def _solve(m: Any, A: list[Numbers], b: Numbers, solver: Solver, rounding: Rounding) -> Numbers:
+def _solve(m: Any, A: list[Numbers], b: Numbers, solver: VectorSolver, rounding: Rounding) -> Numbers:
     if solver.name == "dense":
         return list(m.lu_solve(m.matrix(A), m.matrix(b)))
     assert solver.steps is not None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaspec.files import atomic_writer
+from metaspec.atomic_files import atomic_writer
 from metaspec.reading import read_regular
 
 LARGEST = 2**28  # bytes

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from metaspec.atomic_files import checked_path
 from metaspec.data._check import check_choice, check_int
 from metaspec.data._pictures import LARGEST_FILE, decode_picture, files_beneath
 from metaspec.data.errors import DataCorruptError, DataNotFoundError
 from metaspec.data.images import LabelledImages
-from metaspec.files import checked_path
 from metaspec.reading import read_regular
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

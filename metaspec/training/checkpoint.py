@@ -17,10 +17,10 @@ import numpy
 import safetensors.numpy
 
 import metaspec
+from metaspec.atomic_files import atomic_folder, atomic_writer
 from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
 from metaspec.errors import DtypeNotHonouredError, InvalidArgumentError
-from metaspec.files import atomic_folder, atomic_writer
 from metaspec.reading import LARGEST_JSON, parsed_json, read_regular
 from metaspec.task import Tree
 from metaspec.training.checkpoint_structure import checked_description, parsed_evaluations, read_arrays

@@ -6,7 +6,7 @@ from typing import Any
 
 import safetensors.numpy
 
-from metaspec.training.evaluation import Report, read_number
+from metaspec.training.evaluation import EvaluationReport, read_number
 from metaspec.training.run import Judged
 
 PARTS = ("history", "params", "optimizer", "best")
@@ -81,7 +81,7 @@ def _judged(evaluation: Any, steps: int) -> Judged:
     taken, goal, report = evaluation
     if isinstance(taken, bool) or not isinstance(taken, int) or not 0 <= taken <= steps:
         raise ValueError(f"expected a number of steps from 0 to {steps}, got {taken!r:.50}")
-    return Judged(taken, read_number(goal, "goal"), Report.from_dict(report))
+    return Judged(taken, read_number(goal, "goal"), EvaluationReport.from_dict(report))
 
 
 def _of_type(values: Mapping[str, Any], name: str, kind: type) -> Any:

@@ -18,7 +18,7 @@ from metaspec_conformance.audit.observing import Given, Observed, observe
 from metaspec_conformance.audit.problem import Problem, Supplied
 from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.numpy_trees import cast, tree_map
-from metaspec_conformance.oracles.extended import EXACT, perturbation
+from metaspec_conformance.oracles.extended_precision import EXACT, perturbation
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import math
 
-from metaspec.html import Cell as Coloured
+from metaspec.html import HeatmapCell as Coloured
 from metaspec.html import (
     Html,
     Section,

@@ -20,7 +20,7 @@ from metaspec_conformance.compare import sources, stages
 from metaspec_conformance.compare.comparison_messages import SCALAR, Answer, Ready, Side, Stages, Variant
 from metaspec_conformance.compare.layout import Layout, Leaves, filled, readable, skeleton_of
 from metaspec_conformance.judging.numpy_trees import tree_map
-from metaspec_conformance.oracles import extended
+from metaspec_conformance.oracles import extended_precision as extended
 from metaspec_conformance.workers.channel import receive, send
 from metaspec_conformance.workers.loading import load as load_backend
 from metaspec_conformance.workers.user_errors import describe_user_error

@@ -76,13 +76,18 @@ class Checkpoints:
         path = self.folder / checkpoint.name_after(run.steps)
         try:
             checkpoint.write(path, B, run, setup)
-            self._prune(run.steps)
         except OSError as error:
             raise CheckpointError(
                 f"{error.filename or path}: {error.strerror or error}: the state after {run.steps} steps is not saved; "
                 f"what is in {self.folder} from before stays. Make room for it, and go on by the same call, or by "
                 "metaspec train --resume --out with the run's folder"
             ) from error
+        try:
+            self._prune(run.steps)
+        except OSError as error:
+            warnings.warn(
+                f"{error.filename or self.folder}: {error.strerror}: old checkpoints stay", RuntimeWarning, stacklevel=2
+            )
         return path
 
     def _prune(self, steps: int) -> None:

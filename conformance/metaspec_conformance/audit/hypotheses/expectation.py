@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from metaspec_conformance.audit.hypothesis import Hypothesis, canonical
-from metaspec_conformance.audit.rules import PLAIN
+from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, canonical
+from metaspec_conformance.audit.hypotheses.inner_rules import PLAIN
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ Vector = Any
 Matrix = Any
 
 
-class Landscape:
+class Objective:
     """The loss of one problem on the support and query sets of its tasks, and on both joined.
 
     Args:
@@ -28,7 +28,7 @@ class Landscape:
         tasks: The tasks, as trees of arrays of any framework.
         dtype: The format that is computed in.
         rounding: Errors to be made, for amplifications; operations within the loss are perturbed on NumPy alone.
-        traced: A landscape of the same backend, loss and leaves, whose traces are used instead of new ones.
+        traced: A objective of the same backend, loss and leaves, whose traces are used instead of new ones.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Landscape:
         tasks: Sequence[Task],
         dtype: str,
         rounding: Rounding = EXACT,
-        traced: "Landscape | None" = None,
+        traced: "Objective | None" = None,
     ) -> None:
         self.B, self.dtype, self.rounding = B, dtype, rounding
         leaves, self._structure = B.tree_flatten(params)

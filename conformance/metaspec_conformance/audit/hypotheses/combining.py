@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from metaspec_conformance.audit.hypothesis import Hypothesis
-from metaspec_conformance.audit.landscape import Landscape, Vector
-from metaspec_conformance.audit.prediction import Path, Predictor
-
-CLOSE = 1e-6
+from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
+from metaspec_conformance.audit.hypotheses.objective import Objective, Vector
+from metaspec_conformance.audit.hypotheses.prediction import Path, Predictor
+from metaspec_conformance.audit.thresholds import SAME_NUMBER
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Combined:
 
 
 def combined(
-    whole: Vector, singles: Sequence[Vector], sizes: Sequence[tuple[int, int]], close: float = CLOSE
+    whole: Vector, singles: Sequence[Vector], sizes: Sequence[tuple[int, int]], close: float = SAME_NUMBER
 ) -> Combined:
     """The weights that fit best, and what they are to within `close`."""
     columns = np.stack(list(singles), axis=1)
@@ -41,7 +40,7 @@ def combined(
     return Combined(rule_of(w, sizes, close), tuple(float(x) for x in w), residual)
 
 
-def rule_of(w: Any, sizes: Sequence[tuple[int, int]], close: float = CLOSE) -> str:
+def rule_of(w: Any, sizes: Sequence[tuple[int, int]], close: float = SAME_NUMBER) -> str:
     """The rule that gives these weights."""
     for rule in ("mean", "sum", "first", "last", "by query size", "by support size"):
         if np.allclose(w, weights(rule, sizes), rtol=close, atol=close):
@@ -62,12 +61,14 @@ def weights(rule: str, sizes: Sequence[tuple[int, int]], constant: Sequence[floa
     return np.resize(np.array(constant, float), n)
 
 
-def chained(h: Hypothesis, land: Landscape, phi: Vector, tasks: Sequence[int], carried: str, factor: float) -> Vector:
+def chained(
+    h: Hypothesis, objective: Objective, phi: Vector, tasks: Sequence[int], carried: str, factor: float
+) -> Vector:
     """The sum of the tasks' meta-updates where each begins with what the one before it left.
 
     Args:
         h: What each computes.
-        land: The landscape.
+        objective: The objective.
         phi: The meta-parameters.
         tasks: In their order.
         carried: "parameters": from the adapted parameters of the task before; "path": likewise, with Reptile's
@@ -76,7 +77,7 @@ def chained(h: Hypothesis, land: Landscape, phi: Vector, tasks: Sequence[int], c
     """
     start, state, total = phi, h.rule.begin(phi), np.zeros_like(phi)
     for i, task in enumerate(tasks):
-        predictor = Predictor(land, start)
+        predictor = Predictor(objective, start)
         path = predictor.walked(h, task, Path([start], [], [state], i * h.steps if carried == "state" else 0), start)
         delta = predictor.result(h, task, path, phi if carried == "path" else start)
         total = total + delta

@@ -1,12 +1,12 @@
 """Whether an explanation holds to roundoff: the error model, with the amplification of this very computation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from metaspec_conformance.audit.landscape import Landscape, Vector
+from metaspec_conformance.audit.hypotheses.objective import Objective, Vector
 from metaspec_conformance.judging import error_model
 
 TYPICAL = 0.3  # the median error of right code in units of roundoff times amplification (docs/error-model.md)
@@ -35,13 +35,15 @@ class Judgement:
         return error_model.digits(self.relative)
 
 
-def judged(seen: Vector, compute: Compute, land: Landscape, dtype: str, origin: Vector | None, wide: bool) -> Judgement:
+def judged(
+    seen: Vector, compute: Compute, objective: Objective, dtype: str, origin: Vector | None, wide: bool
+) -> Judgement:
     """Hold one result against its explanation.
 
     Args:
         seen: The result as a meta-update.
         compute: The expected one, exact and with perturbed arithmetic.
-        land: Says where the leaves are.
+        objective: Says where the leaves are.
         dtype: The format that went in.
         origin: The parameters that the result was subtracted from, where they were returned; their roundoff counts.
         wide: Whether `compute` is in a wider format than `dtype`.
@@ -55,7 +57,7 @@ def judged(seen: Vector, compute: Compute, land: Landscape, dtype: str, origin: 
         if error_model.ROUNDOFF[f] >= error_model.ROUNDOFF[dtype]
     ]
     found: list[tuple[float, float, str | None]] = []
-    for place in land.slices:
+    for place in objective.slices:
         r, x = exact[place], seen[place]
         size, off = float(error_model.norm(r)), float(error_model.norm(x.astype(np.longdouble) - r))
         if size == 0:
@@ -79,15 +81,9 @@ def judged(seen: Vector, compute: Compute, land: Landscape, dtype: str, origin: 
     return Judgement(worst[0], worst[1], widest)
 
 
-def relative(seen: Vector, said: Vector, keep: Any) -> float:
-    """||seen - said|| / ||seen|| over what counts; infinite where nothing was seen and something was said."""
-    off, size = float(error_model.norm(np.asarray(seen - said)[keep])), float(error_model.norm(seen[keep]))
+def relative(seen: Vector, predicted: Vector, keep: Any) -> float:
+    """||seen - predicted|| / ||seen|| over what counts; infinite where nothing was seen and something was predicted."""
+    off, size = float(error_model.norm(np.asarray(seen - predicted)[keep])), float(error_model.norm(seen[keep]))
     if size == 0:
         return 0.0 if off == 0 else np.inf
     return off / size
-
-
-def spread(vectors: Sequence[Vector]) -> float:
-    """The largest relative difference from the first."""
-    size = float(np.linalg.norm(vectors[0]))
-    return max((float(np.linalg.norm(v - vectors[0])) / size for v in vectors[1:]), default=0.0) if size else 0.0

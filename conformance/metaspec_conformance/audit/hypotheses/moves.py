@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from metaspec_conformance.audit.expectation import Expectation
-from metaspec_conformance.audit.hypothesis import Hypothesis, steps_kept
-from metaspec_conformance.audit.landscape import Landscape
-from metaspec_conformance.audit.rules import Rule
+from metaspec_conformance.audit.hypotheses.expectation import Expectation
+from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, steps_kept
+from metaspec_conformance.audit.hypotheses.inner_rules import Rule
+from metaspec_conformance.audit.hypotheses.objective import Objective
 
 RULES = (
     Rule("momentum", (0.9,)),
@@ -38,11 +38,11 @@ class Move:
         return replace(h, **self.changes)
 
 
-def moves(h: Hypothesis, expected: Expectation, land: Landscape) -> list[Move]:
+def moves(h: Hypothesis, expected: Expectation, objective: Objective) -> list[Move]:
     """All single deviations of a canonical hypothesis."""
     return [
         Move(dimension, changes)
-        for part in (_data(h, land), _loop(h, expected, land), _leaves(h, land), _chain(h), _implicit(h))
+        for part in (_data(h, objective), _loop(h, expected, objective), _leaves(h, objective), _chain(h), _implicit(h))
         for dimension, changes in part
         if any(getattr(h, name) != value for name, value in changes.items())
     ]
@@ -51,8 +51,8 @@ def moves(h: Hypothesis, expected: Expectation, land: Landscape) -> list[Move]:
 Changes = Iterator[tuple[str, dict[str, Any]]]
 
 
-def _data(h: Hypothesis, land: Landscape) -> Changes:
-    joins = land.joins(0)
+def _data(h: Hypothesis, objective: Objective) -> Changes:
+    joins = objective.joins(0)
     sets = ("support", "query", "both") if joins else ("support", "query")
     for part in sets:
         yield "inner data", {"inner_data": part} | ({"hessian_data": part} if h.algorithm != "reptile" else {})
@@ -67,14 +67,14 @@ def _data(h: Hypothesis, land: Landscape) -> Changes:
             yield "hessian data", {"hessian_data": part}
 
 
-def _loop(h: Hypothesis, expected: Expectation, land: Landscape) -> Changes:
+def _loop(h: Hypothesis, expected: Expectation, objective: Objective) -> Changes:
     if expected.steps is not None:
         for steps in sorted({*range(9), 2 * h.steps}):
             if steps or h.algorithm in ("fomaml", "imaml"):
                 yield "steps", {"steps": steps}
     yield "rate", {"inner_sum": True}
     if expected.rate is not None:
-        for n in land.entries(0):
+        for n in objective.entries(0):
             yield "rate", {"inner_sum": True, "rate": h.rate * n}
             yield "rate", {"rate": h.rate * n}
         for factor in (2.0, 0.5, -1.0, h.rate, 1 / h.rate, float(max(1, h.steps)), 1 / max(1, h.steps)):
@@ -89,21 +89,21 @@ def _loop(h: Hypothesis, expected: Expectation, land: Landscape) -> Changes:
         yield "proximal", {"proximal": True, "strength": expected.strength}
 
 
-def _leaves(h: Hypothesis, land: Landscape) -> Changes:
-    count = len(land.shapes)
+def _leaves(h: Hypothesis, objective: Objective) -> Changes:
+    count = len(objective.shapes)
     if count > 1:
         sizes = range(1, count) if count <= 5 else (1, count - 1)
         for size in sizes:
             for frozen in combinations(range(count), size):
                 yield "frozen", {"frozen": frozen}
-    pairs = [(i, j) for i, j in combinations(range(count), 2) if land.shapes[i] == land.shapes[j]]
+    pairs = [(i, j) for i, j in combinations(range(count), 2) if objective.shapes[i] == objective.shapes[j]]
     for pair in pairs:
         yield "inner swap", {"inner_swap": pair}
         yield "swaps", {"swaps": (pair,)}
     for both in combinations(pairs, 2):
         if not set(both[0]) & set(both[1]):
             yield "swaps", {"swaps": both}
-    square = [i for i, shape in enumerate(land.shapes) if len(shape) == 2 and shape[0] == shape[1] > 1]
+    square = [i for i, shape in enumerate(objective.shapes) if len(shape) == 2 and shape[0] == shape[1] > 1]
     for leaf in square:
         yield "transposed", {"transposed": (leaf,)}
     if len(square) > 1:

@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from metaspec_conformance.audit.hypothesis import Hypothesis
-from metaspec_conformance.audit.landscape import Vector
-from metaspec_conformance.audit.prediction import Predictor
-from metaspec_conformance.audit.rules import Rule
+from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
+from metaspec_conformance.audit.hypotheses.inner_rules import Rule
+from metaspec_conformance.audit.hypotheses.objective import Vector
+from metaspec_conformance.audit.hypotheses.prediction import Predictor
+from metaspec_conformance.audit.thresholds import FIT_ALL_TARGETS
 
 FREE = ("rate", "strength", "hessian_factor", "decay", "constant", "curvature")
 WORST = float("inf")
 
 
 @dataclass(frozen=True)
-class Sighting:
+class SearchTarget:
     """What the code gave for some tasks of one problem.
 
     Attributes:
@@ -37,14 +38,14 @@ class Sighting:
         if h.algorithm == "reptile":
             mean = sum(means[1:], means[0]) / len(means)
             return mean, mean
-        counts = [self.predictor.land.examples(task, h.outer_data) for task in self.tasks]
+        counts = [self.predictor.objective.examples(task, h.outer_data) for task in self.tasks]
         sums = [n * v for n, v in zip(counts, means, strict=True)]
         return sum(means[1:], means[0]) / len(means), sum(sums[1:], sums[0]) / len(sums)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A hypothesis held against the sightings, with one factor for all of them.
+    """A hypothesis held against the targets, with one factor for all of them.
 
     Attributes:
         hypothesis: What was held.
@@ -61,32 +62,32 @@ class Fit:
     cosine: float
 
 
-def held(h: Hypothesis, sightings: Sequence[Sighting], screen: float = WORST) -> Fit:
+def evaluate(h: Hypothesis, targets: Sequence[SearchTarget], screen: float = WORST) -> Fit:
     """The better of mean and sum over the outer loss's examples.
 
     Args:
         h: The hypothesis.
-        sightings: What was seen.
-        screen: A hypothesis that explains the first sighting worse than this is held against that one alone.
+        targets: What was seen.
+        screen: A hypothesis that explains the first target worse than this is held against that one alone.
     """
-    if len(sightings) > 1 and screen < WORST:
-        first = _held(h, sightings[:1])
+    if len(targets) > 1 and screen < WORST:
+        first = _evaluate(h, targets[:1])
         if first.residual > screen:
             return first
-    return _held(h, sightings)
+    return _evaluate(h, targets)
 
 
-def _held(h: Hypothesis, sightings: Sequence[Sighting]) -> Fit:
+def _evaluate(h: Hypothesis, targets: Sequence[SearchTarget]) -> Fit:
     with np.errstate(all="ignore"):
         try:
-            said = [s.predicted(h) for s in sightings]
+            predicted = [s.predicted(h) for s in targets]
         except np.linalg.LinAlgError:
             return Fit(h, 0.0, False, WORST, 0.0)
-        seen = np.concatenate([s.delta[s.keep] for s in sightings])
+        seen = np.concatenate([s.delta[s.keep] for s in targets])
         size = _norm(seen)
         best = Fit(h, 0.0, False, WORST, 0.0)
-        for outer_sum in (False, True) if len(said) > 1 and h.algorithm != "reptile" else (False,):
-            v = np.concatenate([pair[outer_sum] for pair in said])
+        for outer_sum in (False, True) if len(predicted) > 1 and h.algorithm != "reptile" else (False,):
+            v = np.concatenate([pair[outer_sum] for pair in predicted])
             length = _norm(v)
             if not np.isfinite(length) or length == 0 or size == 0:
                 continue
@@ -116,35 +117,39 @@ def numbers(h: Hypothesis, fields: Sequence[str]) -> list[float]:
     return [float(special[name] if name in special else getattr(h, name)) for name in fields]
 
 
-def scouted(
-    h: Hypothesis, fields: Sequence[str], starts: Iterable[Sequence[float]], sightings: Sequence[Sighting]
+def grid_search(
+    h: Hypothesis, fields: Sequence[str], starts: Iterable[Sequence[float]], targets: Sequence[SearchTarget]
 ) -> Fit:
-    """The best of some numbers in the free fields, by the first sighting alone."""
-    fits = (held(with_numbers(h, fields, x), sightings[:1]) for x in starts)
+    """The best of some numbers in the free fields, by the first target alone."""
+    fits = (evaluate(with_numbers(h, fields, x), targets[:1]) for x in starts)
     return min(fits, key=lambda fit: fit.residual)
 
 
-def fitted(rough: Fit, fields: Sequence[str], sightings: Sequence[Sighting]) -> Fit:
-    """The numbers in the free fields that fit best, from those that a scout brought."""
-    one = polished(rough.hypothesis, fields, sightings[:1], 12)
-    return polished(one.hypothesis, fields, sightings, 8) if one.residual < 0.02 else held(one.hypothesis, sightings)
+def fit_numbers(rough: Fit, fields: Sequence[str], targets: Sequence[SearchTarget]) -> Fit:
+    """The numbers in the free fields that fit best, from those that a coarse brought."""
+    one = gauss_newton(rough.hypothesis, fields, targets[:1], 12)
+    return (
+        gauss_newton(one.hypothesis, fields, targets, 8)
+        if one.residual < FIT_ALL_TARGETS
+        else evaluate(one.hypothesis, targets)
+    )
 
 
-def polished(h: Hypothesis, fields: Sequence[str], sightings: Sequence[Sighting], rounds: int) -> Fit:
+def gauss_newton(h: Hypothesis, fields: Sequence[str], targets: Sequence[SearchTarget], rounds: int) -> Fit:
     """Gauss and Newton on the free numbers, the factor projected out."""
-    best = held(h, sightings)
+    best = evaluate(h, targets)
     for _ in range(rounds):
         h, x = best.hypothesis, np.array(numbers(best.hypothesis, fields))
-        said = _said(h, best.outer_sum, sightings)
-        columns = [said]
+        predicted = _predicted(h, best.outer_sum, targets)
+        columns = [predicted]
         for i in range(len(x)):
             step = 1e-6 * (abs(x[i]) + 1e-12)
             ahead, behind = x.copy(), x.copy()
             ahead[i], behind[i] = x[i] + step, x[i] - step
-            a, b = (_said(with_numbers(h, fields, y), best.outer_sum, sightings) for y in (ahead, behind))
+            a, b = (_predicted(with_numbers(h, fields, y), best.outer_sum, targets) for y in (ahead, behind))
             columns.append((a - b) / (2 * step))
         J = np.stack(columns, axis=1)
-        seen = np.concatenate([s.delta[s.keep] for s in sightings])
+        seen = np.concatenate([s.delta[s.keep] for s in targets])
         if not np.all(np.isfinite(J)):
             break
         sizes = np.linalg.norm(J, axis=0) + 1e-300
@@ -153,7 +158,7 @@ def polished(h: Hypothesis, fields: Sequence[str], sightings: Sequence[Sighting]
         better = None
         for shorter in (1.0, 0.25, 0.05):
             y = x + shorter * np.clip(move, -0.7 * np.abs(x) - 1e-3, 2 * np.abs(x) + 1e-3)
-            trial = held(with_numbers(h, fields, y), sightings)
+            trial = evaluate(with_numbers(h, fields, y), targets)
             if trial.residual < best.residual:
                 better = trial
                 break
@@ -163,23 +168,23 @@ def polished(h: Hypothesis, fields: Sequence[str], sightings: Sequence[Sighting]
         best = better
         if stalled:
             break
-    return _rounded(best, fields, sightings)
+    return _rounded(best, fields, targets)
 
 
-def _rounded(fit: Fit, fields: Sequence[str], sightings: Sequence[Sighting]) -> Fit:
+def _rounded(fit: Fit, fields: Sequence[str], targets: Sequence[SearchTarget]) -> Fit:
     """The shortest numbers that fit as well: a rate is written with a few digits."""
     x = numbers(fit.hypothesis, fields)
     for digits in (2, 3, 4):
         short = [float(f"{v:.{digits}g}") for v in x]
-        trial = held(with_numbers(fit.hypothesis, fields, short), sightings)
+        trial = evaluate(with_numbers(fit.hypothesis, fields, short), targets)
         if trial.residual <= max(2 * fit.residual, 1e-14):
             return trial
     return fit
 
 
-def _said(h: Hypothesis, outer_sum: bool, sightings: Sequence[Sighting]) -> Vector:
+def _predicted(h: Hypothesis, outer_sum: bool, targets: Sequence[SearchTarget]) -> Vector:
     with np.errstate(all="ignore"):
-        return np.concatenate([s.predicted(h)[outer_sum] for s in sightings])
+        return np.concatenate([s.predicted(h)[outer_sum] for s in targets])
 
 
 def _norm(x: Vector) -> float:

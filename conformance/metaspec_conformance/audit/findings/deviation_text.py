@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metaspec_conformance.audit.expectation import Expectation, name_of
-from metaspec_conformance.audit.hypothesis import Hypothesis, steps_kept
-from metaspec_conformance.audit.rules import PLAIN
-from metaspec_conformance.audit.wording import TITLES
+from metaspec_conformance.audit.findings.wording import TITLES
+from metaspec_conformance.audit.hypotheses.expectation import Expectation, name_of
+from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, steps_kept
+from metaspec_conformance.audit.hypotheses.inner_rules import PLAIN
 
 
-def worded(code: str, h: Hypothesis, e: Expectation, found: Mapping[str, Any], names: Sequence[str]) -> str:
+def deviation_text(code: str, h: Hypothesis, e: Expectation, found: Mapping[str, Any], names: Sequence[str]) -> str:
     """The text of a finding.
 
     Args:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from metaspec_conformance.audit.rules import PLAIN, Rule
+from metaspec_conformance.audit.hypotheses.inner_rules import PLAIN, Rule
 
 Algorithm = Literal["maml", "fomaml", "reptile", "imaml"]
 Part = Literal["support", "query", "both"]
@@ -12,7 +12,7 @@ ALGORITHMS: tuple[Algorithm, ...] = ("maml", "fomaml", "reptile", "imaml")
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One task's meta-update up to a factor, on a landscape.
+    """One task's meta-update up to a factor, on a objective.
 
     Attributes:
         algorithm: The formula of SPEC.md. With no step, MAML is FO-MAML, the plain query gradient.

@@ -6,18 +6,24 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations, groupby
 from typing import Any
 
-from metaspec_conformance.audit.expectation import Expectation, deviations
-from metaspec_conformance.audit.fitting import Fit, Sighting, fitted, held, polished, scouted
-from metaspec_conformance.audit.hypothesis import ALGORITHMS, Hypothesis, canonical
-from metaspec_conformance.audit.moves import Move, moves
+from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations
+from metaspec_conformance.audit.hypotheses.hypothesis import ALGORITHMS, Hypothesis, canonical
+from metaspec_conformance.audit.hypotheses.moves import Move, moves
+from metaspec_conformance.audit.search.fitting import (
+    Fit,
+    SearchTarget,
+    evaluate,
+    fit_numbers,
+    gauss_newton,
+    grid_search,
+)
+from metaspec_conformance.audit.thresholds import AFTER_A_FIT, BLOCK, PROMISING
 
 STEPS = (*range(1, 11), 12, 15, 16, 20, 25, 32, 50)  # where nobody says how many
 RATES = tuple(1e-4 * 1.3**i for i in range(45))  # up to about 10
 STRENGTHS = (0.1, 0.5, 1.0, 2.0, 5.0, 20.0, 100.0)
 CG_STEPS = (1, 2, 3, 5, 10)
 LEVELS = 5
-BLOCK = 60  # structures of which the most promising are fitted
-ENOUGH = 300  # hypotheses of a level that are still tried after one that fits
 
 Structure = tuple[Hypothesis, Sequence[str]]
 """A hypothesis, and those of its fields that are free beside what nobody claimed."""
@@ -28,13 +34,13 @@ class Search:
     """What was tried, and with which success.
 
     Attributes:
-        sightings: What was seen.
+        targets: What was seen.
         expected: The claim and the settings.
         screen: The residual at or below which a hypothesis is a candidate.
         until: When to stop, on `time.process_time`'s clock.
     """
 
-    sightings: Sequence[Sighting]
+    targets: Sequence[SearchTarget]
     expected: Expectation
     screen: float
     until: float
@@ -48,7 +54,7 @@ class Search:
         for fit in levels[number]():
             self.tried[fit.hypothesis] = fit
             after += fit.residual <= self.screen or after > 0
-            if after > ENOUGH:
+            if after > AFTER_A_FIT:
                 return
             if time.process_time() > self.until:
                 self.stopped = not self.candidates()
@@ -65,8 +71,8 @@ class Search:
 
     def cost(self, fit: Fit) -> int:
         """How many deviations it has."""
-        land = self.sightings[0].predictor.land
-        return len(deviations(fit.hypothesis, self.expected, land.entries(0))) + fit.outer_sum
+        objective = self.targets[0].predictor.objective
+        return len(deviations(fit.hypothesis, self.expected, objective.entries(0))) + fit.outer_sum
 
     def rank(self, fit: Fit) -> tuple[int, int]:
         """Its cost, and among equals how far it is from its own algorithm: another one as it is written comes first.
@@ -74,8 +80,8 @@ class Search:
         Lost digits hide a fitted number that is all but nothing, such as a factor of 1e-7 on the second-order terms.
         """
         unclaimed = replace(self.expected, algorithm=None)
-        land = self.sightings[0].predictor.land
-        return self.cost(fit), len(deviations(fit.hypothesis, unclaimed, land.entries(0)))
+        objective = self.targets[0].predictor.objective
+        return self.cost(fit), len(deviations(fit.hypothesis, unclaimed, objective.entries(0)))
 
     def bases(self) -> Iterator[Hypothesis]:
         """The algorithms with the settings that are claimed; a free number stands at 1 or at a guess."""
@@ -102,22 +108,22 @@ class Search:
         for h, extra in structures:
             free = [*self._free(h), *(name for name in extra if name not in self._free(h))]
             if not free:
-                yield held(h, self.sightings, self.screen)
+                yield evaluate(h, self.targets, self.screen)
                 continue
-            scout = scouted(h, free, _starts(h, free), self.sightings)
-            if scout.residual < 0.5:
-                scout = polished(scout.hypothesis, free, self.sightings[:1], 2)
-            rough.append((scout.residual, len(rough), scout, free))
-            yield held(scout.hypothesis, self.sightings) if scout.residual <= self.screen else scout
+            coarse = grid_search(h, free, _starts(h, free), self.targets)
+            if coarse.residual < PROMISING:
+                coarse = gauss_newton(coarse.hypothesis, free, self.targets[:1], 2)
+            rough.append((coarse.residual, len(rough), coarse, free))
+            yield evaluate(coarse.hypothesis, self.targets) if coarse.residual <= self.screen else coarse
             if len(rough) == BLOCK:
-                yield from self._fitted(rough, promising)
+                yield from self._fit_promising(rough, promising)
                 rough = []
-        yield from self._fitted(rough, promising)
+        yield from self._fit_promising(rough, promising)
 
-    def _fitted(self, rough: list[Any], promising: int) -> Iterator[Fit]:
-        for residual, _, scout, free in sorted(rough, key=lambda item: item[:2])[:promising]:
-            if residual < 0.5:
-                yield fitted(scout, free, self.sightings)
+    def _fit_promising(self, rough: list[Any], promising: int) -> Iterator[Fit]:
+        for residual, _, coarse, free in sorted(rough, key=lambda item: item[:2])[:promising]:
+            if residual < PROMISING:
+                yield fit_numbers(coarse, free, self.targets)
 
     def _claims(self) -> Iterator[Fit]:
         for _, group in groupby(self.bases(), key=lambda h: h.steps if self.expected.steps is None else 0):
@@ -126,7 +132,7 @@ class Search:
                 return
 
     def _deviating(self) -> Iterator[tuple[Hypothesis, list[Move]]]:
-        land = self.sightings[0].predictor.land
+        objective = self.targets[0].predictor.objective
         known = self.candidates() if self.expected.steps is None else []
         for h in self.bases():
             if h.solver_steps and self.expected.cg_steps is None and h.algorithm == "imaml":
@@ -135,7 +141,7 @@ class Search:
                 continue
             if known and h.steps != known[0].hypothesis.steps:
                 continue
-            yield h, moves(h, self.expected, land)
+            yield h, moves(h, self.expected, objective)
 
     def _singles(self) -> Iterator[Fit]:
         if self.candidates() and self._free(next(self.bases())):

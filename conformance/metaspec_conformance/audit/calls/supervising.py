@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from metaspec import errors
-from metaspec_conformance.audit.audit_report import Report
-from metaspec_conformance.audit.findings import failure
-from metaspec_conformance.audit.observing import Failure
-from metaspec_conformance.audit.state import Claims
+from metaspec_conformance.audit.audit_state import Claims
+from metaspec_conformance.audit.calls.observation import Failure
+from metaspec_conformance.audit.findings.audit_report import AuditReport
+from metaspec_conformance.audit.findings.conclusion import failure_report
 from metaspec_conformance.workers.worker_process import Process, WorkerDiedError
 
 CALLING, CALLED = "calling", "called"
@@ -25,7 +25,7 @@ class Refused:
     text: str
 
 
-def supervised(function: str, options: dict[str, Any], timeout: float) -> Report:
+def supervised(function: str, options: dict[str, Any], timeout: float) -> AuditReport:
     """The audit in a child process.
 
     Raises:
@@ -41,8 +41,8 @@ def supervised(function: str, options: dict[str, Any], timeout: float) -> Report
         return _supervised(Path(folder), function, options, timeout)
 
 
-def _supervised(compilations: Path, function: str, options: dict[str, Any], timeout: float) -> Report:
-    process = Process("audit", module="metaspec_conformance.audit.child_process", compilations=compilations)
+def _supervised(compilations: Path, function: str, options: dict[str, Any], timeout: float) -> AuditReport:
+    process = Process("audit", module="metaspec_conformance.audit.calls.audit_worker", compilations=compilations)
     claims, calls, calling = Claims(options["claim"]), 0, False
     try:
         message = process.ask((function, options), OURS)
@@ -53,13 +53,13 @@ def _supervised(compilations: Path, function: str, options: dict[str, Any], time
     except WorkerDiedError as died:
         if calling and "did not answer" in str(died):
             text = f"a call did not end within {timeout:g} s"
-            return failure(Failure("timeout", text), claims, calls)
+            return failure_report(Failure("timeout", text), claims, calls)
         said = str(died).removeprefix("the worker ")
-        return failure(Failure("died", f"{said}{' during a call' if calling else ''}"), claims, calls)
+        return failure_report(Failure("died", f"{said}{' during a call' if calling else ''}"), claims, calls)
     finally:
         process.close()
     if isinstance(message, Refused):
         kind: Any = getattr(errors, message.kind, None)
         raise (kind or RuntimeError)(message.text)
-    report: Report = message
+    report: AuditReport = message
     return report

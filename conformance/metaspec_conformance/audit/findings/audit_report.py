@@ -24,7 +24,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Row:
+class EvidenceRow:
     """A hypothesis held against what was seen: the factor, the angle, and what remains."""
 
     hypothesis: str
@@ -35,7 +35,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class AuditReport:
     """The result of an audit.
 
     Attributes:
@@ -62,7 +62,7 @@ class Report:
     matches_claim: bool | None = None
     findings: tuple[Finding, ...] = ()
     found: dict[str, Any] = field(default_factory=dict)
-    evidence: tuple[Row, ...] = ()
+    evidence: tuple[EvidenceRow, ...] = ()
     alternatives: tuple[str, ...] = ()
     digits: float | None = None
     calls: int = 0

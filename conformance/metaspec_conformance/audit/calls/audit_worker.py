@@ -1,7 +1,7 @@
-"""An audit in a process of its own: `python -m metaspec_conformance.audit.child_process audit`.
+"""An audit in a process of its own: `python -m metaspec_conformance.audit.calls.audit_worker audit`.
 
 It reads one job (function, options) from standard input and writes "calling" and "called" around every call of the
-function, then the Report or what went wrong, as messages of `channel`.
+function, then the AuditReport or what went wrong, as messages of `channel`.
 """
 
 import os
@@ -10,8 +10,8 @@ import sys
 import traceback
 
 from metaspec.errors import MetaspecError
-from metaspec_conformance.audit.auditing import examined
-from metaspec_conformance.audit.supervising import CALLED, CALLING, Refused
+from metaspec_conformance.audit.auditing import audit_in_this_process
+from metaspec_conformance.audit.calls.supervising import CALLED, CALLING, Refused
 from metaspec_conformance.workers.channel import receive, send
 
 
@@ -24,7 +24,10 @@ def main() -> None:
     function, options = receive(jobs)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a function that reads its input must not read ours
     try:
-        send(results, examined(function, options, lambda calling: send(results, CALLING if calling else CALLED)))
+        send(
+            results,
+            audit_in_this_process(function, options, lambda calling: send(results, CALLING if calling else CALLED)),
+        )
     except MetaspecError as error:
         send(results, Refused(type(error).__name__, str(error)))
     except Exception:

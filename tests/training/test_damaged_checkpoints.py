@@ -1,4 +1,4 @@
-"""Whatever is in a folder of checkpoints: the state, an older one with a warning, or CheckpointError; nothing is lost."""
+"""Whatever is in a folder of checkpoints: the state, an older one with a warning, or CheckpointError; none is lost."""
 
 import errno
 import os

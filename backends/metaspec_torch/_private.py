@@ -2,7 +2,7 @@
 
 import torch
 from torch._C import _functorch
-from torch._guards import TracingContext
+from torch._guards import TracingContext, tracing
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
@@ -15,6 +15,7 @@ __all__ = [
     "get_proxy_mode",
     "is_wrapped",
     "is_zero_tensor",
+    "set_in_script",
     "under_functorch",
     "version_counter",
 ]
@@ -44,3 +45,8 @@ def is_zero_tensor(x: torch.Tensor) -> bool:
 def version_counter(x: torch.Tensor) -> int | None:
     """How often the tensor's memory was written to; None of a tensor of inference mode, which does not count it."""
     return None if x.is_inference() else int(x._version)
+
+
+def set_in_script(module: torch.jit.ScriptModule, name: str, x: torch.Tensor) -> None:
+    """Put a tensor in the place of a parameter or a buffer of one scripted module, which are not in Python's reach."""
+    module._c.setattr(name, x)

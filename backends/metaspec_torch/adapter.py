@@ -14,9 +14,9 @@ from metaspec.backend.tuning import Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map
-from metaspec_torch._private import get_proxy_mode, is_wrapped, version_counter
+from metaspec_torch._private import get_proxy_mode, is_wrapped, under_functorch, version_counter
 from metaspec_torch.compiling import compiled_natively, replayed
-from metaspec_torch.derivatives import vjp
+from metaspec_torch.derivatives import linearize_grad, nested, vjp
 from metaspec_torch.task_losses import TaskLosses
 from metaspec_torch.task_stack import TaskStack, stacked_over, task_count, tasks_at_once
 
@@ -76,11 +76,7 @@ class TorchGuard(Guard):
         }
 
     def detach(self, tree: Tree) -> Tree:
-        return tree_map(
-            self.backend,
-            lambda x: x.detach() if isinstance(x, torch.Tensor) and x.requires_grad and not is_wrapped(x) else x,
-            tree,
-        )
+        return tree if nested() else tree_map(self.backend, _detached, tree)
 
     def version_counter(self, tree: Tree) -> Any:
         leaves = self.backend.tree_flatten(tree)[0]
@@ -124,12 +120,9 @@ class TorchBackend(Backend):
         return _without_tf32() if dtype == "float32" and torch.cuda.is_available() else nullcontext()
 
     def is_concrete(self, x: Array) -> bool:
-        return (
-            not isinstance(x, TaskStack)
-            and not is_wrapped(x)
-            and not torch.compiler.is_compiling()
-            and get_proxy_mode() is None
-        )
+        if isinstance(x, TaskStack) or is_wrapped(x) or (nested() and x.requires_grad):
+            return False
+        return not torch.compiler.is_compiling() and get_proxy_mode() is None
 
     def value_and_grad(self, f: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
         def wrapped(x: Tree, *args: Any) -> Any:
@@ -141,6 +134,11 @@ class TorchBackend(Backend):
 
     def vjp(self, f: Callable[..., Tree], *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
         return vjp(self, f, primals)[:2]
+
+    def linearize_grad(self, f: Callable[..., Array]) -> Callable[..., tuple[Tree, Callable[[Tree], Tree]]]:
+        if under_functorch():
+            return super().linearize_grad(f)
+        return lambda x, *args: linearize_grad(self, f, x, args)
 
     def stop_gradient(self, tree: Tree) -> Tree:
         return tree_map(self, lambda x: x.detach(), tree)
@@ -168,6 +166,15 @@ def _ambient() -> Any:
 
 def _layout(x: Array) -> Any:
     return x.shape, x.dtype, x.device, x.stride()  # strides: views are recorded where a copy of others would be needed
+
+
+def _detached(x: Any) -> Any:
+    if not isinstance(x, torch.Tensor) or is_wrapped(x):
+        return x
+    if x.is_inference():
+        with torch.inference_mode(False):
+            return x.clone()  # autograd keeps no tensor of inference mode
+    return x.detach() if x.requires_grad else x
 
 
 def _vmap_of_stacks(B: TorchBackend, f: Callable[..., Tree], leaves: Sequence[Any], structure: Any) -> Tree:

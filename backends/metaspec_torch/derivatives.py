@@ -69,6 +69,29 @@ def vjp(B: Backend, f: Callable[..., Any], primals: tuple[Tree, ...], has_aux: b
     return Vjp(tree(value_structure, value), pullback, B.tree_unflatten(aux_structure, aux))
 
 
+def linearize_grad(B: Backend, f: Callable[..., Any], x: Tree, args: tuple[Any, ...]) -> tuple[Tree, Pull]:
+    """The gradient of f at x and v -> v H, which share one graph."""
+    leaves, structure = B.tree_flatten(x)
+    count = task_count()
+
+    def tree(stacked: Sequence[torch.Tensor]) -> Tree:
+        return B.tree_unflatten(structure, [x if count is None else TaskStack(x) for x in stacked])
+
+    leaves = [stacked_over(count, leaf) for leaf in leaves]
+    around = _recorded(leaves)
+    with explained(), torch.inference_mode(False), torch.enable_grad(), _nesting():
+        inputs = [_input(leaf) for leaf in leaves]
+        value = stacked_over(count, f(tree(inputs), *args))
+        gradient = _pulled([value], inputs, [torch.ones_like(value)], again=True, keep=True)
+
+    def product(v: Tree) -> Tree:
+        cotangent = [stacked_over(count, leaf) for leaf in B.tree_flatten(v)[0]]
+        with explained():
+            return tree(_pulled(gradient, inputs, cotangent, again=_recorded((*leaves, *cotangent)), keep=True))
+
+    return tree(gradient if around else [share.detach() for share in gradient]), product
+
+
 def _stacked(x: Any) -> torch.Tensor:
     return x.stacked if isinstance(x, TaskStack) else x
 
@@ -81,31 +104,35 @@ def _by_autograd(
     flat: Callable[..., tuple[Tensors, Tensors]], leaves: Sequence[torch.Tensor], once: bool
 ) -> tuple[Sequence[torch.Tensor], Pull, Sequence[torch.Tensor]]:
     around = _recorded(leaves)
-    with torch.inference_mode(False), torch.enable_grad(), _nested():
+    with torch.inference_mode(False), torch.enable_grad(), _nesting():
         inputs = [_input(x) for x in leaves]
         value, aux = flat(*inputs)
-    places = [i for i, x in enumerate(value) if x.requires_grad]
-    kept = [value[i] for i in places]
+    pulled = value
     if not around:
         value, aux = [x.detach() for x in value], [x.detach() for x in aux]
 
     def pull(cotangent: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         again = around if once else _recorded(cotangent)
-        active = [x for x in inputs if x.requires_grad]
-        found: Sequence[torch.Tensor | None] = [None] * len(active)
-        if kept and active:
-            found = torch.autograd.grad(
-                kept,
-                active,
-                [cotangent[i] for i in places],
-                retain_graph=again or not once,
-                create_graph=again,
-                allow_unused=True,
-            )
-        shares = iter(found)
-        return [_dense(x, next(shares) if x.requires_grad else None) for x in inputs]
+        return _pulled(pulled, inputs, cotangent, again, keep=again or not once)
 
     return value, pull, aux
+
+
+def _pulled(
+    value: Sequence[torch.Tensor],
+    inputs: Sequence[torch.Tensor],
+    cotangent: Sequence[torch.Tensor],
+    again: bool,
+    keep: bool,
+) -> list[torch.Tensor]:
+    """cotangent . J by autograd; with `again` recorded in turn, with `keep` the graph stays for another call."""
+    pairs = [(x, u) for x, u in zip(value, cotangent, strict=True) if x.requires_grad]
+    active = [x for x in inputs if x.requires_grad]
+    shares: Any = iter([None] * len(active))
+    if pairs and active:
+        outputs, cotangents = zip(*pairs, strict=True)
+        shares = iter(torch.autograd.grad(outputs, active, cotangents, keep, again, allow_unused=True))
+    return [_dense(x, next(shares) if x.requires_grad else None) for x in inputs]
 
 
 def _input(x: torch.Tensor) -> torch.Tensor:
@@ -126,8 +153,13 @@ def _recorded(tensors: Sequence[torch.Tensor]) -> bool:
     return _NESTED.get() or (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
 
 
+def nested() -> bool:
+    """Whether this is within a function that is being differentiated here."""
+    return _NESTED.get()
+
+
 @contextmanager
-def _nested() -> Iterator[None]:
+def _nesting() -> Iterator[None]:
     token = _NESTED.set(True)
     try:
         yield

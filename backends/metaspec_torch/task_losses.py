@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import optree
+import torch
 
 from metaspec.backend.protocol import NAMESPACE
 from metaspec.task import Tree
@@ -24,7 +25,7 @@ class TaskLosses:
     """Losses of one task as functions of stacks, and what is known of each."""
 
     def __init__(self) -> None:
-        self._looped: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+        self._looped: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
 
     def on_stacks(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
         """The loss, which also takes stacks; what is found out about it is remembered for the object `known_by`."""
@@ -38,7 +39,8 @@ class TaskLosses:
         return of_stacks
 
     def _computed(self, loss: Callable[[Tree, Tree], Any], key: Any, params: Tree, batch: Tree) -> Any:
-        looped = self._looped.get(key) if _can_be_remembered(key) else None
+        known, name = self._known(key)
+        looped = known.get(name)
         if looped is None:
             loss(*_first_task((params, batch)))  # what the loss itself raises comes from here, without vmap's share
         if looped:
@@ -49,26 +51,26 @@ class TaskLosses:
             returned = in_a_loop(loss, params, batch)
             reason = str(refusal).strip().splitlines()[0] if str(refusal).strip() else type(refusal).__name__
             LOG.warning("batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", reason)
-            self._remember(key, True)
+            known[name] = True
             return returned
         value = next((leaf for leaf in _leaves(returned) if isinstance(leaf, TaskStack) and leaf.requires_grad), None)
         if looped is None and value is not None:
             looped = value.device.type == "cpu" and _contains(value.stacked.grad_fn, SLOW_IN_ONE)
-            self._remember(key, looped)
+            known[name] = looped
         return in_a_loop(loss, params, batch) if looped else returned
 
-    def _remember(self, key: Any, looped: bool) -> None:
-        if _can_be_remembered(key):
-            self._looped[key] = looped
+    def _known(self, key: Any) -> tuple[dict[str, bool], str]:
+        """What is known of the methods of one object, or of a function, by name; the object itself is not kept."""
+        owner = getattr(key, "__self__", key)  # a bound method is made anew whenever it is asked for
+        try:
+            return self._looped.setdefault(owner, {}), getattr(key, "__name__", "")
+        except TypeError:  # it has no weak references, or no hash
+            return {}, ""
 
 
 def _leaves(tree: Tree) -> list[Any]:
     leaves: list[Any] = optree.tree_leaves(tree, namespace=NAMESPACE)
     return leaves
-
-
-def _can_be_remembered(key: Any) -> bool:
-    return hasattr(key, "__weakref__") and type(key).__hash__ is not None
 
 
 def _first_task(tree: Tree) -> Tree:

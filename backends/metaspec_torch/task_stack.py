@@ -18,69 +18,11 @@ import torch
 from metaspec.backend.protocol import NAMESPACE
 
 _COUNT: ContextVar[int | None] = ContextVar("metaspec_torch_task_count", default=None)
-FUNCTIONS = [
-    "abs",
-    "add",
-    "clone",
-    "detach",
-    "div",
-    "exp",
-    "expm1",
-    "eq",
-    "ge",
-    "gt",
-    "isfinite",
-    "isnan",
-    "le",
-    "log",
-    "log1p",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "lt",
-    "maximum",
-    "minimum",
-    "mul",
-    "ne",
-    "neg",
-    "ones_like",
-    "pow",
-    "reciprocal",
-    "rsqrt",
-    "sigmoid",
-    "sign",
-    "sqrt",
-    "square",
-    "sub",
-    "tanh",
-    "to",
-    "where",
-    "zeros_like",
-]
-OPERATORS = [
-    "add",
-    "radd",
-    "sub",
-    "rsub",
-    "mul",
-    "rmul",
-    "truediv",
-    "rtruediv",
-    "pow",
-    "rpow",
-    "neg",
-    "abs",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "and",
-    "or",
-    "xor",
-    "invert",
-]
+FUNCTIONS = (
+    "abs add clone detach div exp expm1 eq ge gt isfinite isnan le log log1p logical_and logical_not logical_or lt "
+    "maximum minimum mul ne neg ones_like pow reciprocal rsqrt sigmoid sign sqrt square sub tanh to where zeros_like"
+).split()
+OPERATORS = "add radd sub rsub mul rmul truediv rtruediv pow rpow neg abs eq ne lt le gt ge and or xor invert".split()
 REDUCTIONS = {torch.sum, torch.mean, torch.amax, torch.all}
 PLAIN_INDEX = (int, slice, type(...), type(None))
 
@@ -165,7 +107,7 @@ class TaskStack:
             return _elementwise(f, *args, **options)
         if f in REDUCTIONS and not any((*args[1:], *options.values())):
             stacked = args[0].stacked
-            return TaskStack(f(stacked.reshape(len(stacked), -1), 1))
+            return TaskStack(f(stacked, tuple(range(1, stacked.ndim))) if stacked.ndim > 1 else f(stacked[:, None], 1))
         return task_by_task(f, *args, **options)
 
 
@@ -189,7 +131,20 @@ def _with_axes(x: TaskStack, ndim: int) -> torch.Tensor:
 
 def _operator(name: str) -> Callable[..., Any]:
     f = getattr(torch.Tensor, name)
-    return lambda *args: _elementwise(f, *args)
+
+    def applied(x: TaskStack, *others: Any) -> Any:
+        stacked = x.stacked
+        if not others:
+            return TaskStack(f(stacked))
+        (other,) = others
+        if isinstance(other, TaskStack):  # the common cases first: algorithms are made of these
+            if other.stacked.ndim == stacked.ndim and other.stacked.dtype == stacked.dtype:
+                return TaskStack(f(stacked, other.stacked))
+        elif isinstance(other, int | float):
+            return TaskStack(f(stacked, other))
+        return _elementwise(f, x, other)
+
+    return applied
 
 
 for _name in OPERATORS:

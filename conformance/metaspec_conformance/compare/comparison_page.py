@@ -3,6 +3,7 @@
 import math
 
 from metaspec.html import (
+    Cell,
     Html,
     Section,
     Series,
@@ -16,7 +17,6 @@ from metaspec.html import (
     table,
     verdict,
 )
-from metaspec.html import LeafComparison as Coloured
 from metaspec.html.markup import Content
 from metaspec_conformance.compare.comparison import Comparison, SideReport
 from metaspec_conformance.compare.comparison_messages import SCALAR
@@ -78,17 +78,17 @@ def _maps(found: Comparison) -> list[Html]:
     ]
 
 
-def _coloured(side: SideReport, stage: str, leaf: str) -> Coloured:
+def _coloured(side: SideReport, stage: str, leaf: str) -> Cell:
     cell = side.cells.get(stage, {}).get(leaf)
     if cell is None:
-        return Coloured("", Shade.NONE)
+        return Cell("", Shade.NONE)
     text = "=" if cell.relative == 0 else f"{cell.digits:.1f}"
     text = text if cell.agrees else f"{text} ✗"
     said = (
         f"{leaf} at {stage}: {cell.digits:.1f} digits agree, {cell.expected_digits:.1f} have to; relative difference "
         f"{cell.relative:.2g}, error {cell.error:.3g}, tolerance {cell.tolerance:g}"
     )
-    return Coloured(text, _shade(cell), said, side.parting == (stage, leaf))
+    return Cell(text, _shade(cell), said, side.parting == (stage, leaf))
 
 
 def _shade(cell: LeafComparison) -> Shade:

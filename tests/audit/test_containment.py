@@ -122,11 +122,13 @@ def test_a_forged_pickle_is_passed_over_and_the_verdict_stands(
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("forged_class", "sent something that is no message and was ended (KeyError: 'Popen')"),
-        ("forged_fields", "no message and was ended (TypeError: AuditReport.verdict is a int)"),
-        ("truncated", "sent something that is no message"),
+        ("forged_class", "was ended (a value of class 'Popen', which is not expected here)"),
+        ("forged_fields", "no message and was ended (AuditReport.verdict of type int)"),
+        ("no_base64", "sent something that is no message"),
+        ("truncated", "the worker process ended with status 0 during a call"),
         ("another_message", "sent something else than a report"),
         ("kills_its_parent", "the worker process ended by signal 9"),
+        ("escapes", "the worker process"),
     ],
 )
 def test_what_is_no_message_ends_the_audit_as_a_finding(

@@ -3,7 +3,7 @@
 import math
 
 from metaspec.html import (
-    Cell,
+    HeatmapCell,
     Html,
     Section,
     Series,
@@ -78,17 +78,17 @@ def _maps(found: Comparison) -> list[Html]:
     ]
 
 
-def _coloured(side: SideReport, stage: str, leaf: str) -> Cell:
+def _coloured(side: SideReport, stage: str, leaf: str) -> HeatmapCell:
     cell = side.cells.get(stage, {}).get(leaf)
     if cell is None:
-        return Cell("", Shade.NONE)
+        return HeatmapCell("", Shade.NONE)
     text = "=" if cell.relative == 0 else f"{cell.digits:.1f}"
     text = text if cell.agrees else f"{text} ✗"
     said = (
         f"{leaf} at {stage}: {cell.digits:.1f} digits agree, {cell.expected_digits:.1f} have to; relative difference "
         f"{cell.relative:.2g}, error {cell.error:.3g}, tolerance {cell.tolerance:g}"
     )
-    return Cell(text, _shade(cell), said, side.parting == (stage, leaf))
+    return HeatmapCell(text, _shade(cell), said, side.parting == (stage, leaf))
 
 
 def _shade(cell: LeafComparison) -> Shade:

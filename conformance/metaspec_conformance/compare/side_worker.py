@@ -18,7 +18,7 @@ from metaspec_conformance.compare.comparison_messages import SCALAR, Answer, Sid
 from metaspec_conformance.compare.layout import Layout, Leaves, checked_mapping, filled, readable, skeleton_of
 from metaspec_conformance.containment.worker_channel import WorkerChannel
 from metaspec_conformance.judging.numpy_trees import tree_map
-from metaspec_conformance.oracles import extended
+from metaspec_conformance.oracles import extended_precision as extended
 from metaspec_conformance.workers.loading import load as load_backend
 from metaspec_conformance.workers.user_errors import describe_user_error
 

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from metaspec.algorithms import MAML
-from metaspec.algorithms.base import Algorithm
+from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.checks.arguments import checked_number
-from metaspec.checks.inputs import check_algorithm
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.task import Task

@@ -9,7 +9,7 @@ from typing import Any
 from metaspec.algorithms.base import Algorithm, is_empty
 from metaspec.backend.arrays import computing
 from metaspec.backend.protocol import Backend
-from metaspec.checks.inputs import lift_loss
+from metaspec.losses.lifting import lift_loss
 from metaspec.task import Task, Tree
 from metaspec_conformance.compare.comparison_messages import SCALAR, PowerLaw, Until
 

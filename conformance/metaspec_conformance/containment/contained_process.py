@@ -4,29 +4,30 @@ Contained are processes (killed with the caller, whatever ends the caller), memo
 files and the network: the code runs with the caller's rights.
 """
 
+import base64
 import os
 import pickle
 import secrets
+import select
 import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from typing import Any
 
-from metaspec.backend.registry import registrations
 from metaspec_conformance.containment import supervisor
-from metaspec_conformance.containment.plain_data import UNPRINTABLE, InvalidMessageError, decode
 from metaspec_conformance.containment.worker_channel import LENGTH, TOKEN_BYTES
+from metaspec_conformance.workers.plain_data import CONTROL, MalformedDataError, decode
+from metaspec_conformance.workers.worker import worker_environment
 
 GIBIBYTE = 2**30
 MESSAGE_BYTES = 2**28  # of one line, the message or what else is in the pipe
 OUTPUT_BYTES = 2**14  # of what the process printed last, which is all that is kept
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PATIENCE = 15.0  # seconds for the supervisor's killing and removing
 
 
@@ -63,12 +64,13 @@ class ContainedProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=_environment(folder, keep_compilations),
+                env=worker_environment(1, folder if keep_compilations else None) | {"TMPDIR": str(folder)},
                 pass_fds=(lifeline,),
                 start_new_session=True,  # Ctrl-C reaches the caller alone, which then ends the process
             )
         finally:
             os.close(lifeline)
+        self._stop, self._stopping = os.pipe()
         self._messages: Queue[Any] = Queue()
         self._printed: deque[bytes] = deque(maxlen=4)
         self._threads = [Thread(target=target, daemon=True) for target in (self._listen, self._collect)]
@@ -103,7 +105,7 @@ class ContainedProcess:
             raise ProcessEndedError(
                 f"the worker process did not answer within {timeout:g} s and was ended", timeout=True
             ) from None
-        if isinstance(message, InvalidMessageError):
+        if isinstance(message, MalformedDataError):
             self.kill()
             raise ProcessEndedError(f"the worker process sent something that is no message and was ended ({message})")
         if message is None:
@@ -124,8 +126,10 @@ class ContainedProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        os.close(self._stopping)  # a process that escaped may hold the other ends of the pipes
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join()
+        os.close(self._stop)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             with suppress(OSError):  # what could not be written to a dead process
                 stream.close()  # type: ignore[union-attr]
@@ -137,23 +141,41 @@ class ContainedProcess:
 
     def _listen(self) -> None:
         """Queue the messages in the pipe; lines without the token, whoever wrote them, are passed over."""
-        stream: Any = self._process.stdout
-        start = self._token.hex().encode() + b" "
+        start, unfinished = self._token.hex().encode() + b" ", bytearray()
         try:
-            while line := stream.readline(MESSAGE_BYTES):
-                if line.startswith(start):
-                    self._messages.put((decode(line[len(start) :], self._classes),))
-        except InvalidMessageError as error:
+            for data in self._chunks(self._process.stdout):
+                unfinished += data
+                if len(unfinished) > MESSAGE_BYTES:
+                    raise MalformedDataError(f"a line of more than {MESSAGE_BYTES} bytes")
+                if b"\n" not in data:
+                    continue
+                *lines, rest = unfinished.split(b"\n")
+                unfinished = bytearray(rest)
+                for line in lines:
+                    if line.startswith(start):
+                        message = base64.b64decode(line[len(start) :], validate=True)
+                        self._messages.put((decode(message, self._classes),))
+        except MalformedDataError as error:
             self._messages.put(error)
-        except (OSError, ValueError):  # it was closed
-            pass
+        except ValueError as error:  # of base64
+            self._messages.put(MalformedDataError(str(error)))
         self._messages.put(None)
 
     def _collect(self) -> None:
-        stream: Any = self._process.stderr
-        with suppress(OSError, ValueError):
-            while data := stream.read1(OUTPUT_BYTES):
-                self._printed.append(data)
+        """Keep the last of what the process prints."""
+        for data in self._chunks(self._process.stderr):
+            self._printed.append(data)
+
+    def _chunks(self, stream: Any) -> Iterator[bytes]:
+        """Yield what is in a pipe, until it is closed at its other end or `close` ends the reading."""
+        pipe, poller = stream.fileno(), select.poll()
+        for descriptor in (pipe, self._stop):
+            poller.register(descriptor, select.POLLIN)
+        while True:
+            data = os.read(pipe, OUTPUT_BYTES) if pipe in dict(poller.poll()) else b""
+            if not data:
+                return
+            yield data
 
     def _ending(self) -> str:
         try:
@@ -165,15 +187,5 @@ class ContainedProcess:
         how = f"by signal {-code}" if code < 0 else f"with status {code}"
         lines = b"".join(self._printed).decode(errors="replace").strip().splitlines()
         return f"the worker process ended {how}" + (
-            f"; it said: {lines[-1].strip()[:300].translate(UNPRINTABLE)}" if lines else ""
+            f"; it said: {lines[-1].strip()[:300].translate(CONTROL)}" if lines else ""
         )
-
-
-def _environment(folder: Path, keep_compilations: bool) -> dict[str, str]:
-    """Return the environment: one thread; in `folder` temporary files and, where they are kept, compilations."""
-    sharing: dict[str, str] = {}
-    for registration in registrations().values():
-        sharing |= registration.shared_compilations
-    kept = {name: value.format(folder=folder) for name, value in sharing.items()} if keep_compilations else {}
-    given = {name: value for name, value in os.environ.items() if name not in sharing}
-    return {**dict.fromkeys(THREADS, "1"), **given, "TMPDIR": str(folder), **kept}

@@ -1,5 +1,6 @@
 """The untrusted process's end: jobs come in from the caller, messages go out as lines that carry the caller's token."""
 
+import base64
 import os
 import pickle
 import signal
@@ -7,7 +8,7 @@ import struct
 import sys
 from typing import Any
 
-from metaspec_conformance.containment.plain_data import encode
+from metaspec_conformance.workers.plain_data import encode
 
 LENGTH = struct.Struct(">Q")
 TOKEN_BYTES = 16
@@ -42,5 +43,5 @@ class WorkerChannel:
 
     def send(self, message: Any) -> None:
         """Write a message: the token at the start of a line sets it apart from whatever else is in the pipe."""
-        self._results.write(b"\n" + self._token + b" " + encode(message).encode() + b"\n")
+        self._results.write(b"\n" + self._token + b" " + base64.b64encode(encode(message)) + b"\n")
         self._results.flush()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import metaspec as ms
@@ -107,7 +108,7 @@ def floods(params, tasks, lr, steps):
         sys.stderr.write("y" * 100_000)
 
 
-def _token():
+def _channel():
     """What only the audit is meant to know: found among all objects."""
     import gc
 
@@ -116,32 +117,41 @@ def _token():
     return next(x for x in gc.get_objects() if isinstance(x, WorkerChannel))
 
 
+@dataclass
+class Popen:
+    """A class that the audit does not expect."""
+
+    args: str
+
+
 def forged_class(params, tasks, lr, steps):
-    channel = _token()
-    channel._results.write(b"\n" + channel._token + b' {"$": "dataclass", "class": "Popen", "fields": {"args": "x"}}\n')
-    channel._results.flush()
+    _channel().send(Popen("touch this"))
     time.sleep(333)
 
 
 def forged_fields(params, tasks, lr, steps):
-    channel = _token()
-    fields = b'{"verdict": 3, "sentence": [], "algorithm": {"a": 1}}'
-    channel._results.write(
-        b"\n" + channel._token + b' {"$": "dataclass", "class": "AuditReport", "fields": ' + fields + b"}\n"
-    )
-    channel._results.flush()
+    from metaspec_conformance.audit import AuditReport
+
+    _channel().send(AuditReport(3, []))
     time.sleep(333)
 
 
 def truncated(params, tasks, lr, steps):
-    channel = _token()
-    channel._results.write(b"\n" + channel._token + b' {"$": "dataclass", "class"')
+    channel = _channel()
+    channel._results.write(b"\n" + channel._token + b" AAAAAAAA")
     channel._results.flush()
     os._exit(0)
 
 
+def no_base64(params, tasks, lr, steps):
+    channel = _channel()
+    channel._results.write(b"\n" + channel._token + b" {}\n")
+    channel._results.flush()
+    time.sleep(333)
+
+
 def another_message(params, tasks, lr, steps):
-    _token().send({"verdict": "identified"})
+    _channel().send({"verdict": "identified"})
     time.sleep(333)
 
 
@@ -149,6 +159,15 @@ def eats_memory(params, tasks, lr, steps):
     import numpy as np
 
     return {name: np.ones(2**28)[: leaf.size].reshape(leaf.shape) for name, leaf in params.items()}
+
+
+def escapes(params, tasks, lr, steps):
+    """A daemon that outlives its supervisor, and holds the pipes."""
+    if os.fork() == 0:
+        os.setsid()
+        os.execvp("sleep", ["sleep", "15"])
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(333)
 
 
 def kills_its_parent(params, tasks, lr, steps):

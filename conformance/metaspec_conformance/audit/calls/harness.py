@@ -21,7 +21,7 @@ from metaspec_conformance.audit.calls.signature import Signature
 from metaspec_conformance.audit.hypotheses.objective import Objective, Vector
 from metaspec_conformance.audit.problem import Problem
 from metaspec_conformance.judging import error_model
-from metaspec_conformance.oracles.extended import EXACT, perturbation
+from metaspec_conformance.oracles.extended_precision import EXACT, perturbation
 
 
 @dataclass

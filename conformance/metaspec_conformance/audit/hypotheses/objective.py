@@ -10,7 +10,7 @@ from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
 from metaspec.task import Task, Tree
 from metaspec_conformance.audit.problem import REFERENCE
-from metaspec_conformance.oracles.extended import EXACT, Rounding
+from metaspec_conformance.oracles.extended_precision import EXACT, Rounding
 
 DENSE = 64  # parameters; beyond it products are computed one by one, and a matrix only where a system is solved
 

@@ -113,6 +113,7 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
     """The user's loss as (params, batch) -> (value, aux), its result and its manners checked at every call."""
     if not callable(loss):
         raise InvalidTypeError(f"loss: expected a function (params, batch) -> scalar, got {type(loss).__name__}")
+    loss = B.tuning.traceable_loss(loss)
 
     def lifted(params: Tree, batch: Tree) -> tuple[Any, Any]:
         params, batch = B.guard.read_only_view((params, batch))

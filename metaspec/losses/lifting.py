@@ -18,12 +18,14 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
     if not callable(loss):
         raise InvalidTypeError(f"loss: expected a function (params, batch) -> scalar, got {type(loss).__name__}")
 
+    loss_as_traced = B.tuning.traceable_loss(loss)
+
     def lifted(params: Tree, batch: Tree) -> tuple[Any, Any]:
         params, batch = B.guard.read_only_view((params, batch))
         leaves = B.tree_flatten((params, batch))[0]  # the loss may bind new values in its containers, as it likes
         mark = B.guard.version_counter(leaves)
         try:
-            returned = loss(params, batch)
+            returned = loss_as_traced(params, batch)
         except ValueError as error:
             if "read-only" not in str(error):
                 raise

@@ -4,10 +4,10 @@ import os
 import sys
 
 import metaspec as ms
-from metaspec_benchmarks.case_messages import Job, Ready
-from metaspec_benchmarks.forms import Form
+from metaspec_benchmarks.case_messages import Job, WorkerReady
+from metaspec_benchmarks.forms import TimedForm
 from metaspec_benchmarks.frameworks import forms
-from metaspec_benchmarks.measuring import measure
+from metaspec_benchmarks.timing import measure
 from metaspec_conformance.workers.channel import receive, send
 
 
@@ -29,7 +29,7 @@ def main() -> None:
         send(out, list(measure(framework, chosen, job.case, job.truth, job.seconds)))
 
 
-def _ready(framework: str, all_forms: list[Form]) -> Ready:
+def _ready(framework: str, all_forms: list[TimedForm]) -> WorkerReady:
     versions: dict[str, str] = dict(ms.get_backend(framework).versions())
     missing: dict[str, str] = {}
     for form in all_forms:
@@ -37,7 +37,7 @@ def _ready(framework: str, all_forms: list[Form]) -> Ready:
         absent = form.missing()
         if absent is not None:
             missing[form.name] = absent
-    return Ready(versions, missing)
+    return WorkerReady(versions, missing)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from metaspec.experiments.config import Config, effective
 from metaspec.experiments.setup import algorithm_of, experiment_of, optimizer_of
 from metaspec.task import Task, Tree
 from metaspec.trees import all_finite
-from metaspec_benchmarks.memory import resident_bytes
-from metaspec_benchmarks.results.store import Row, Store, machine
+from metaspec_benchmarks.peak_memory import resident_bytes
+from metaspec_benchmarks.results.store import ResultRow, Store, machine
 from metaspec_benchmarks.results.stream import outer_steps
 
 EXPERIMENTS = {"sinusoid": {}, "digits": {"queries": 5, "tasks_per_step": 8}, "omniglot": {}}
@@ -48,7 +48,7 @@ def run(store: Store, say: Callable[[str], None], steps: int, data: Path | None)
         of = {"backend": status.name, "experiment": experiment}
         if status.installed and store.find(of) is None:
             length = steps if experiment == "sinusoid" else 0
-            command = [sys.executable, "-m", "metaspec_benchmarks.results.steps", *of.values(), str(length)]
+            command = [sys.executable, "-m", "metaspec_benchmarks.results.step_overhead", *of.values(), str(length)]
             command += [str(data)] if experiment == "omniglot" else []
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
@@ -57,7 +57,7 @@ def run(store: Store, say: Callable[[str], None], steps: int, data: Path | None)
             say(f"{status.name}, {experiment}: {store.find(of)}")
 
 
-def measured(backend: str, experiment: str, steps: int, data: str | None = None) -> Row:
+def measured(backend: str, experiment: str, steps: int, data: str | None = None) -> ResultRow:
     """Both times, and, with `steps` beyond EARLY, the memory in use after EARLY steps and at the end."""
     where = {} if data is None else {"data": data}
     settled = effective({"experiment": experiment, "backend": backend, **EXPERIMENTS[experiment], **where})
@@ -73,7 +73,7 @@ def measured(backend: str, experiment: str, steps: int, data: str | None = None)
                 count += 1
             times[name].append(spent / count)
     shares = sorted(1 - b / t for b, t in zip(times["bare"], times["training"], strict=True))
-    row: Row = {"versions": dict(get_backend(backend).versions()), "machine": machine()}
+    row: ResultRow = {"versions": dict(get_backend(backend).versions()), "machine": machine()}
     row |= {"step_us": round(1e6 * median(times["training"]), 1), "share": median(shares)}
     row |= {"share_quartiles": [shares[len(shares) // 4], shares[-1 - len(shares) // 4]]}
     if steps > EARLY:

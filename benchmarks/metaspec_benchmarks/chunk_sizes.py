@@ -1,6 +1,6 @@
 """How many tasks at once are best, beside what metaspec takes by itself: the table in docs/performance.md.
 
-for b in numpy torch jax tensorflow; do OMP_NUM_THREADS=1 taskset -c 0 python -m metaspec_benchmarks.chunks $b; done
+OMP_NUM_THREADS=1 taskset -c 0 python -m metaspec_benchmarks.chunk_sizes BACKEND
 """
 
 from statistics import median
@@ -8,11 +8,11 @@ from statistics import median
 import metaspec as ms
 from metaspec.algorithms.meta_batch import chosen_chunk
 from metaspec_benchmarks import ours
-from metaspec_benchmarks.cases import CONV, FULL, SINUSOID, WIDE, Case
+from metaspec_benchmarks.benchmark_cases import CONV, FULL, SINUSOID, WIDE, BenchmarkCase
 from metaspec_benchmarks.frameworks import waiting
-from metaspec_benchmarks.measuring import measure
 from metaspec_benchmarks.one_backend import run
 from metaspec_benchmarks.reference_results import truth
+from metaspec_benchmarks.timing import measure
 
 SIZES = {SINUSOID: (1, 5, 9, 13, 25), CONV: (1, 2, 4), WIDE: (1, 2, 4, 8, 32)}
 STEPS = {SINUSOID: 5, CONV: 1, WIDE: 5}
@@ -30,7 +30,7 @@ def main(backend: str) -> None:
         print(row(backend, case, sizes), flush=True)
 
 
-def row(backend: str, case: Case, sizes: tuple[int, ...]) -> str:
+def row(backend: str, case: BenchmarkCase, sizes: tuple[int, ...]) -> str:
     """Median milliseconds for each number of tasks at once; the number that the rule takes, over the best of them."""
     takes = chosen_chunk(ms.get_backend(backend), ms.asarray(case.params(), backend=backend), case.tasks)
     sizes = tuple(sorted({*sizes, takes}))

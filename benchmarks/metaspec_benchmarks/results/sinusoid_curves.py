@@ -12,7 +12,7 @@ from metaspec.experiments.config import effective
 from metaspec.experiments.presets import ALGORITHMS
 from metaspec.experiments.setup import algorithm_of, experiment_of, optimizer_of
 from metaspec.training import meta_test, meta_train
-from metaspec_benchmarks.results.store import Row, Store, machine
+from metaspec_benchmarks.results.store import ResultRow, Store, machine
 
 STEPS = (0, 1, 10)
 TEST_TASKS = 600
@@ -31,13 +31,13 @@ def run(store: Store, say: Callable[[str], None], seeds: Sequence[int], steps: i
                 say(f"{NAMES[algorithm]}, seed {seed}: {store.find(of)}")
 
 
-def trained(algorithm: str, seed: int, steps: int | None = None) -> Row:
+def trained(algorithm: str, seed: int, steps: int | None = None) -> ResultRow:
     """The figures of one run of the preset on NumPy."""
     more = {} if steps is None else {"steps": steps}
     settled = effective({"experiment": "sinusoid", "algorithm": algorithm, "seed": seed, **more})
     problem, B = experiment_of(settled), get_backend("numpy")
     start = time.process_time()
-    about: Row = {"steps": settled.steps, "versions": dict(B.versions()), "machine": machine()}
+    about: ResultRow = {"steps": settled.steps, "versions": dict(B.versions()), "machine": machine()}
     try:
         done = meta_train(
             algorithm_of(settled),

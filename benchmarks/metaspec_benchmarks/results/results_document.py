@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from metaspec.atomic_files import atomic_writer
-from metaspec_benchmarks.results import backends, omniglot, sinusoid, steps
+from metaspec_benchmarks.results import across_backends, omniglot_accuracy, sinusoid_curves, step_overhead
 
 TEMPLATE = """# Results
 
@@ -72,7 +72,12 @@ def write(folder: Path, file: Path) -> None:
         folder: Of the files of results.
         file: The document.
     """
-    kinds = {"sinusoid": sinusoid, "omniglot": omniglot, "backends": backends, "steps": steps}
+    kinds = {
+        "sinusoid": sinusoid_curves,
+        "omniglot": omniglot_accuracy,
+        "backends": across_backends,
+        "steps": step_overhead,
+    }
     sections = {name: "\n".join(kind.section(folder / f"{name}.json")).strip() for name, kind in kinds.items()}
     with atomic_writer(file) as stream:
-        stream.write(TEMPLATE.format(**sections, rounds=steps.ROUNDS).encode())
+        stream.write(TEMPLATE.format(**sections, rounds=step_overhead.ROUNDS).encode())

@@ -19,8 +19,8 @@ from metaspec.experiments.config import Config, effective
 from metaspec.experiments.presets import ALGORITHMS, Experiment
 from metaspec.experiments.setup import algorithm_of, experiment_of, optimizer_of
 from metaspec.training import Checkpoints, meta_test, meta_train
-from metaspec_benchmarks.results.sinusoid import NAMES
-from metaspec_benchmarks.results.store import Row, Store, machine
+from metaspec_benchmarks.results.sinusoid_curves import NAMES
+from metaspec_benchmarks.results.store import ResultRow, Store, machine
 from metaspec_benchmarks.results.stream import outer_steps
 
 TASKS = {"5-way 1-shot": (5, 1), "5-way 5-shot": (5, 5), "20-way 1-shot": (20, 1)}
@@ -81,12 +81,12 @@ def run(
         say(f"{backend}, {name}, {NAMES[algorithm]}: {row}")
 
 
-def trained(settled: Config, folder: Path, minutes: float, test_tasks: int) -> Row:
+def trained(settled: Config, folder: Path, minutes: float, test_tasks: int) -> ResultRow:
     """The figures of one run."""
     B, problem = get_backend(settled.backend), experiment_of(settled)
     steps = _planned(settled, problem, folder, minutes)
     planned = effective(settled.saved() | {"steps": steps})
-    about: Row = {"steps": steps, "minutes": minutes, "versions": dict(B.versions()), "machine": machine()}
+    about: ResultRow = {"steps": steps, "minutes": minutes, "versions": dict(B.versions()), "machine": machine()}
     try:
         done = meta_train(
             algorithm_of(planned),
@@ -167,7 +167,7 @@ def section(file: Path) -> list[str]:
     return lines
 
 
-def _cell(row: Row | None) -> str:
+def _cell(row: ResultRow | None) -> str:
     if row is None:
         return "not run"
     if "diverged" in row:

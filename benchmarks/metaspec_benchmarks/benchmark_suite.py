@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import metaspec
+from metaspec_benchmarks.benchmark_cases import DTYPE, BenchmarkCase
 from metaspec_benchmarks.case_messages import Job
-from metaspec_benchmarks.cases import DTYPE, Case
-from metaspec_benchmarks.measuring import Record
-from metaspec_benchmarks.reference_results import Truth, truth
-from metaspec_benchmarks.source import digest
+from metaspec_benchmarks.reference_results import ReferenceResult, truth
+from metaspec_benchmarks.source_digest import digest
+from metaspec_benchmarks.timing import Record
 from metaspec_conformance.workers.worker import Worker, WorkerDiedError
 
 TIMEOUT = 3600.0  # seconds for the forms of one case; compilers are slow
@@ -39,7 +39,7 @@ class Results:
     source: str = field(default_factory=digest)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     missing: dict[str, dict[str, str]] = field(default_factory=dict)
-    cases: list[Case] = field(default_factory=list)
+    cases: list[BenchmarkCase] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Results:
 
 
 def run(
-    cases: Sequence[Case],
+    cases: Sequence[BenchmarkCase],
     frameworks: Sequence[str],
     *,
     seconds: float,
@@ -90,7 +90,7 @@ def run(
     """
     results = Results(machine(), cases=list(cases))
     once = list({case.id: case for case in reversed(cases)}.values())[::-1]  # what two workloads have, for the first
-    truths: dict[str, Truth] = {}
+    truths: dict[str, ReferenceResult] = {}
     with TemporaryDirectory() as stored:  # empty, so that a first call compiles
         for framework in frameworks:
             with Worker(f"{MODULE}:greet", framework, threads=processors(), compilations=Path(stored)) as worker:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 ADAPTERS = ("metaspec_numpy", "metaspec_torch", "metaspec_jax", "metaspec_tensorflow")
 PACKAGES = ("metaspec", *ADAPTERS, "metaspec_benchmarks")
-OTHERS = ("cli", "html", "plots")  # of metaspec: not timed
-SHOWING = ("document.py", "result_plots.py", "result_tables.py")  # of the benchmark: what is done with figures later
+OTHERS = ("cli", "html", "plots")  # rooms of metaspec that are not timed
+SHOWING = ("performance_document.py", "result_plots.py", "result_tables.py")  # what is done with figures later
 
 
 def digest() -> str:

@@ -20,7 +20,7 @@ WAYS, QUERIES, SIDE = 5, 75, 28
 
 
 @dataclass(frozen=True)
-class Case:
+class BenchmarkCase:
     """One computation: the mean meta-gradient of a batch of tasks.
 
     Attributes:
@@ -107,15 +107,15 @@ RATE = {WIDE: 0.1, CONV: 0.1}
 STRENGTH = {SINUSOID: 30.0, WIDE: 30.0, CONV: 2.0}
 
 
-def _case(workload: str, network: Any, tasks: int, steps: int, solver: int | None = None, **more: Any) -> Case:
+def _case(workload: str, network: Any, tasks: int, steps: int, solver: int | None = None, **more: Any) -> BenchmarkCase:
     if solver is None:
-        return Case(workload, network, tasks, steps, RATE.get(network, 0.01), **more)
+        return BenchmarkCase(workload, network, tasks, steps, RATE.get(network, 0.01), **more)
     strength = STRENGTH[network]
     rate = 0.01 if strength > 2 else RATE[network]  # less than 2 / (lambda + H)
-    return Case(workload, network, tasks, steps, rate, solver, strength, **more)
+    return BenchmarkCase(workload, network, tasks, steps, rate, solver, strength, **more)
 
 
-FULL: tuple[Case, ...] = (
+FULL: tuple[BenchmarkCase, ...] = (
     *(_case("W1", SINUSOID, tasks, steps) for tasks in (4, 25) for steps in (1, 5, 10)),
     *(_case("W2", CONV, 4, steps) for steps in (1, 5)),
     _case("W3", WIDE, 32, 5),
@@ -129,7 +129,7 @@ FULL: tuple[Case, ...] = (
     *(_case("series", SINUSOID, tasks, 5, x_axis="tasks") for tasks in (4, 16, 64, 256)),
     *(_case("series", MLP((1, width, width, 1)), 25, 5, x_axis="parameters") for width in (32, 64, 128, 256)),
 )
-QUICK: tuple[Case, ...] = (
+QUICK: tuple[BenchmarkCase, ...] = (
     _case("W1", SINUSOID, 25, 5),
     _case("W2", CONV, 4, 1),
     _case("W3", WIDE, 8, 5),
@@ -141,7 +141,7 @@ QUICK: tuple[Case, ...] = (
 WORKLOADS = tuple(dict.fromkeys(case.workload for case in FULL))
 
 
-def selected(workloads: Sequence[str], *, quick: bool) -> tuple[Case, ...]:
+def selected(workloads: Sequence[str], *, quick: bool) -> tuple[BenchmarkCase, ...]:
     """The cases of these workloads, of all but the series where none is named.
 
     Raises:

@@ -1,6 +1,6 @@
 """The figures of one or several runs between two marks of a document, and the plots beside it.
 
-python -m metaspec_benchmarks.document bench.json [more.json ...] docs/performance.md
+python -m metaspec_benchmarks.performance_document bench.json [more.json ...] docs/performance.md
 """
 
 import json

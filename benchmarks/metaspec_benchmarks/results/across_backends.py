@@ -27,7 +27,7 @@ def run(store: Store, say: Callable[[str], None], steps: int) -> None:
         for status in list_backends():
             of = {"backend": status.name, "dtype": dtype, "steps": steps}
             if status.installed and store.find(of) is None:
-                command = [sys.executable, "-m", "metaspec_benchmarks.results.backends", *map(str, of.values())]
+                command = [sys.executable, "-m", "metaspec_benchmarks.results.across_backends", *map(str, of.values())]
                 done = subprocess.run(command, capture_output=True, text=True)
                 if done.returncode:
                     raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")

@@ -4,35 +4,35 @@ from typing import Any
 
 import torch
 
-from metaspec_benchmarks.baselines.torch_model import Model, model
-from metaspec_benchmarks.cases import Case
-from metaspec_benchmarks.forms import Built, Form
+from metaspec_benchmarks.baselines.torch_model import TorchModel, model
+from metaspec_benchmarks.benchmark_cases import BenchmarkCase
+from metaspec_benchmarks.forms import Built, TimedForm
 
 ONE_BY_ONE = 100  # tasks beyond which a loop over them is not worth the wait
 
 
-def forms() -> list[Form]:
+def forms() -> list[TimedForm]:
     """All of them loop over tasks."""
     return [
-        Form("higher", "library", _higher, (("higher", "higher"),)),
-        Form("torchopt, MetaSGD", "library", _torchopt, (("torchopt", "torchopt"),)),
-        Form("torchopt, implicit", "library", _torchopt_implicit, (("torchopt", "torchopt"),)),
-        Form("learn2learn", "library", _learn2learn, (("learn2learn", "learn2learn"),)),
+        TimedForm("higher", "library", _higher, (("higher", "higher"),)),
+        TimedForm("torchopt, MetaSGD", "library", _torchopt, (("torchopt", "torchopt"),)),
+        TimedForm("torchopt, implicit", "library", _torchopt_implicit, (("torchopt", "torchopt"),)),
+        TimedForm("learn2learn", "library", _learn2learn, (("learn2learn", "learn2learn"),)),
     ]
 
 
-def _applies(case: Case, *, implicit: bool) -> bool:
+def _applies(case: BenchmarkCase, *, implicit: bool) -> bool:
     return case.tasks <= ONE_BY_ONE and (case.solver_steps is not None) is implicit
 
 
-def _finished(m: Model, total: torch.Tensor) -> Any:
+def _finished(m: TorchModel, total: torch.Tensor) -> Any:
     """The gradients that `backward` left, taken off again."""
     found = {name: parameter.grad for name, parameter in m.module.named_parameters()}
     m.module.zero_grad(set_to_none=True)
     return found, total
 
 
-def _higher(case: Case) -> Built | None:
+def _higher(case: BenchmarkCase) -> Built | None:
     if not _applies(case, implicit=False):
         return None
     import higher
@@ -54,7 +54,7 @@ def _higher(case: Case) -> Built | None:
     return Built(run, lambda found: m.arrays(found[0]))
 
 
-def _torchopt(case: Case) -> Built | None:
+def _torchopt(case: BenchmarkCase) -> Built | None:
     if not _applies(case, implicit=False):
         return None
     import torchopt
@@ -79,7 +79,7 @@ def _torchopt(case: Case) -> Built | None:
     return Built(run, lambda found: m.arrays(found[0]))
 
 
-def _torchopt_implicit(case: Case) -> Built | None:
+def _torchopt_implicit(case: BenchmarkCase) -> Built | None:
     if not _applies(case, implicit=True):
         return None
     import torchopt
@@ -121,7 +121,7 @@ def _torchopt_implicit(case: Case) -> Built | None:
     return Built(run, lambda found: m.arrays(found[0]))
 
 
-def _learn2learn(case: Case) -> Built | None:
+def _learn2learn(case: BenchmarkCase) -> Built | None:
     if not _applies(case, implicit=False):
         return None
     import learn2learn

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from metaspec_benchmarks.cases import DTYPE, Case
-from metaspec_benchmarks.forms import Built, Form
-from metaspec_benchmarks.memory import peak_bytes
-from metaspec_benchmarks.reference_results import Truth
+from metaspec_benchmarks.benchmark_cases import DTYPE, BenchmarkCase
+from metaspec_benchmarks.forms import Built, TimedForm
+from metaspec_benchmarks.peak_memory import peak_bytes
+from metaspec_benchmarks.reference_results import ReferenceResult
 
 TURN_SECONDS = 0.03  # seconds that a form gets at a time; at least one call
 LEAST, MOST = 5, 40  # rounds
@@ -28,7 +28,7 @@ class Record:
         case: Its id.
         framework: Whose process.
         form: Its name.
-        kind: As in `Form`; "process" where the process ended, and with it all forms of the case.
+        kind: As in `TimedForm`; "process" where the process ended, and with it all forms of the case.
         problem: Why there are no times; None where there are.
         first: Seconds of the first call, which traces and compiles.
         rounds: Median seconds of a call, for each round.
@@ -58,7 +58,9 @@ class Turn(NamedTuple):
     warm: float
 
 
-def measure(framework: str, forms: list[Form], case: Case, truth: Truth, seconds: float) -> Iterator[Record]:
+def measure(
+    framework: str, forms: list[TimedForm], case: BenchmarkCase, truth: ReferenceResult, seconds: float
+) -> Iterator[Record]:
     """A record for each form that applies to the case.
 
     Every form is built, called and held against the truth first; then all take turns, in every round each. The last
@@ -107,7 +109,7 @@ def garbage_left_alone() -> Iterator[None]:
         gc.unfreeze()
 
 
-def checked(record: Record, built: Built, truth: Truth) -> float:
+def checked(record: Record, built: Built, truth: ReferenceResult) -> float:
     """Seconds of a warm call; `record` gets those of the first one, and what is wrong with its result."""
     start = time.perf_counter()
     found = built.run()
@@ -118,7 +120,7 @@ def checked(record: Record, built: Built, truth: Truth) -> float:
     return time.perf_counter() - start
 
 
-def _problem(built: Built, found: Any, truth: Truth) -> str | None:
+def _problem(built: Built, found: Any, truth: ReferenceResult) -> str | None:
     if built.arrays is None:
         return None
     leaves = built.arrays(found)

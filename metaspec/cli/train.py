@@ -55,9 +55,7 @@ def train(
     if tensorboard:
         check_tensorboard()
     if "data" in given:
-        given["data"] = str(
-            Path(os.path.expanduser(given["data"])).absolute()
-        )  # judged from elsewhere too
+        given["data"] = str(Path(os.path.expanduser(given["data"])).absolute())  # judged from elsewhere too
     saved = RunFolder.open(out) if out is not None and resume and (out / "run.json").exists() else None
     if saved is None:
         given["backend"] = get_backend(given.get("backend") or chosen_backend() or "numpy").name

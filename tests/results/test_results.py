@@ -10,8 +10,7 @@ import pytest
 from metaspec.errors import InvalidArgumentError
 from metaspec_benchmarks.results import backends, document, omniglot, sinusoid, steps
 from metaspec_benchmarks.results.store import Store
-
-from ..data.helpers import OMNIGLOT, needs_omniglot
+from tests.data.helpers import OMNIGLOT, needs_omniglot
 
 DOCS = Path(__file__).parents[2] / "docs"
 

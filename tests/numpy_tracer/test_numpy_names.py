@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from metaspec.errors import MutationError
 from metaspec_numpy import tracer
 from metaspec_numpy.tracer.numpy_names import FUNCTIONS, UFUNCS
-
-from .checks import as_tuple, close, difference
+from tests.numpy_tracer.checks import as_tuple, close, difference
 
 XP = tracer.namespace(np)
 RNG = np.random.default_rng(0)

@@ -15,6 +15,8 @@ from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 from metaspec_numpy import tracer
+from metaspec_numpy.random_state import no_random_draws
+from metaspec_numpy.tracer.aliasing import as_input
 
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
 _ZERO = object()  # a cotangent that is zero without being an array; None would be an empty subtree
@@ -162,14 +164,16 @@ class NumpyBackend(Backend):
         return super().scan(apart, carry, xs, length, reverse)
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        return TraceCache(
-            self, f, lambda flat, arrays: tracer.record(flat, tuple(arrays)), lambda x: (x.shape, x.dtype)
-        )
+        def trace(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
+            with no_random_draws(f):
+                return tracer.record(flat, tuple(arrays))
+
+        return TraceCache(self, f, trace, lambda x: (x.shape, x.dtype))
 
 
 def _read_only(x: Any) -> Any:
     if type(x) is not numpy.ndarray:
-        return x
+        return as_input(x)
     view = x.view()
     view.flags.writeable = False
     return view

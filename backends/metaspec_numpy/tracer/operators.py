@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from metaspec.errors import InvalidTypeError, MutationError
+from metaspec.errors import InvalidTypeError
 from metaspec_numpy.tracer import numpy_names
 from metaspec_numpy.tracer.core import Array, Box
 from metaspec_numpy.tracer.functions import contractions, elementwise, reductions, shaping
+from metaspec_numpy.tracer.aliasing import fresh, twin
 from metaspec_numpy.tracer.functions.indexing import getitem
+from metaspec_numpy.tracer.functions.writing import assign, setitem
 from metaspec_numpy.tracer.namespace import array_namespace
 from metaspec_numpy.tracer.rules import elementwise as rules
 from metaspec_numpy.tracer.rules.structure import astype, matrix_transpose
@@ -34,11 +36,13 @@ def no_value(kind: str) -> Callable[[Box], NoReturn]:
     return refuse
 
 
-def setitem(x: Box, key: Any, value: Any) -> NoReturn:
-    raise MutationError(
-        "`x[...] = value` on a traced array: a loss must not mutate its parameters or what is made of them. "
-        "Build a new array: xp.where(mask, value, x), xp.concat or xp.stack."
-    )
+def in_place(f: Callable[..., Any]) -> Callable[[Box, Any], Any]:
+    """`x += y` and the like: a scalar is bound anew, an array is written to, in its own dtype."""
+
+    def update(x: Box, y: Any) -> Any:
+        return f(x, y) if x.shape == () and x.link is None else assign(x, f(x, y))
+
+    return update
 
 
 def iterate(x: Any) -> Any:
@@ -107,7 +111,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "var": numpy_names.spread(reductions.var),
     "reshape": numpy_names.reshape_method,
     "transpose": numpy_names.transpose_method,
-    "copy": lambda x: x,
+    "copy": lambda x, order="C": twin(x),
 }
 SPECIAL: dict[str, Any] = {
     "__array_namespace__": lambda x, *, api_version=None: array_namespace(x),
@@ -138,5 +142,6 @@ def install() -> None:
         setattr(Box, f"__{name}__", method(f))
     for name, f in BINARY.items():
         setattr(Box, f"__r{name}__", swapped(f))
+        setattr(Box, f"__i{name}__", in_place(f))
     for name, value in (METHODS | SPECIAL).items():
         setattr(Box, name, value)

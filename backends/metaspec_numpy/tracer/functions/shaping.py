@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metaspec.errors import InvalidArgumentError, UnsupportedError
+from metaspec_numpy.tracer.aliasing import maybe_view
 from metaspec_numpy.tracer.core import Array, Shape, namespace_of, shape_of
 from metaspec_numpy.tracer.outputs import as_array
 from metaspec_numpy.tracer.rules import indexing, structure
@@ -26,7 +27,7 @@ def reshape(x: Array, shape: int | Sequence[int], *, copy: bool | None = None) -
         if sizes.count(-1) > 1 or known == 0 or x.size % known:
             raise InvalidArgumentError(f"reshape: cannot turn shape {x.shape} into {sizes}")
         sizes = tuple(x.size // known if n == -1 else n for n in sizes)
-    return x if sizes == x.shape else structure.reshape(x, shape=sizes)
+    return x if sizes == x.shape else maybe_view(structure.reshape(x, shape=sizes), x)
 
 
 def broadcast_to(x: Array, shape: Sequence[int]) -> Array:

@@ -182,3 +182,53 @@ def _eigh_vjp(i: int, g: Array, out: Array, a: Array) -> Array:
 
 
 eigh_p: Primitive = _unary("eigh", _eigh, jvp=_eigh_jvp, vjp=_eigh_vjp)
+
+
+# QR of matrices not wider than high, Q above R
+
+
+def _qr(xp: Any, a: Array) -> Array:
+    return xp.concat(list(_choose("qr")(xp, a)), axis=-2)
+
+
+def unpack_qr(out: Array) -> tuple[Array, Array]:
+    """Q and R from the packed result."""
+    lead, rows = (ALL,) * (out.ndim - 2), out.shape[-2] - out.shape[-1]
+    return slice_p(out, spans=(*lead, (0, rows, None), ALL)), slice_p(out, spans=(*lead, (rows, None, None), ALL))
+
+
+def _over(x: Array, r: Array) -> Array:
+    """X @ inv(R)."""
+    return matrix_transpose(solve_p(matrix_transpose(r), matrix_transpose(x)))
+
+
+def _below(x: Array) -> Array:
+    """The lower triangle without the diagonal."""
+    xp, n = namespace_of(x), x.shape[-1]
+    return multiply(x, xp.tril(xp.ones((n, n), dtype=x.dtype), k=-1))
+
+
+def _qr_jvp(ts: Sequence[Array], out: Array, a: Array) -> Array:
+    q, r = unpack_qr(out)
+    outside = _over(ts[0], r)
+    inside = matmul_p(matrix_transpose(q), outside)
+    lower = _below(inside)
+    turn = add(lower, negative(matrix_transpose(lower)))  # Q.T @ dQ, skew
+    tq = add(outside, matmul_p(q, add(turn, negative(inside))))
+    return concat_p(tq, matmul_p(add(inside, negative(turn)), r), axis=out.ndim - 2)
+
+
+def _qr_vjp(i: int, g: Array, out: Array, a: Array) -> Array:
+    q, r = unpack_qr(out)
+    gq, gr = unpack_qr(g)
+    middle = add(matmul_p(r, matrix_transpose(gr)), negative(matmul_p(matrix_transpose(gq), q)))
+    lower = _lower_half(middle)
+    return _over_transposed(add(gq, matmul_p(q, add(lower, matrix_transpose(lower)))), r)
+
+
+def _over_transposed(x: Array, r: Array) -> Array:
+    """X @ inv(R.T)."""
+    return matrix_transpose(solve_p(r, matrix_transpose(x)))
+
+
+qr_p: Primitive = _unary("qr", _qr, jvp=_qr_jvp, vjp=_qr_vjp)

@@ -13,6 +13,7 @@ from metaspec.errors import (
     InvalidArgumentError,
     InvalidTypeError,
     LossError,
+    MetaspecError,
     MutationError,
     NonFiniteError,
 )
@@ -121,6 +122,8 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
         try:
             returned = loss(params, batch)
         except ValueError as error:
+            if isinstance(error.__cause__, MetaspecError):  # NumPy wraps what was raised while it looked at an element
+                raise error.__cause__ from None
             if "read-only" not in str(error):
                 raise
             raise MutationError(MUTATED) from error

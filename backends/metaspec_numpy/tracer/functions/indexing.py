@@ -89,6 +89,11 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
 
 def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     """out[..., i, ...] = x[..., indices[..., i, ...], ...]; the other axes of the two broadcast."""
+    return getitem(x, along_axis_key(x, indices, axis))
+
+
+def along_axis_key(x: Array, indices: Array, axis: int) -> tuple[Any, ...]:
+    """The key that picks, along `axis`, the elements at `indices`."""
     axis = normalize_axis(axis, x.ndim)
     xp = namespace_of(indices)
     key: list[Any] = []
@@ -98,7 +103,7 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
         else:
             along = xp.arange(x.shape[a], dtype=indices.dtype)  # spreads where x or the indices have length 1
             key.append(xp.reshape(along, tuple(-1 if b == a else 1 for b in range(x.ndim))))
-    return getitem(x, tuple(key))
+    return tuple(key)
 
 
 def is_key_array(k: Any) -> bool:

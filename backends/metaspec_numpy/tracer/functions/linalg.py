@@ -99,7 +99,8 @@ def eigh(x: Array, /, UPLO: str = "L") -> EighResult:  # noqa: N803 (NumPy's nam
     Only the triangle UPLO of x is read: the derivative in the other is zero. The sign of an eigenvector is LAPACK's, and
     the derivative that of the branch on which it is: a result that depends on the sign is no function of the matrix.
     """
-    return EighResult(*rules.unpack_eigh(rules.eigh_p(_symmetric("eigh", x, upper=UPLO.upper() == "U"))))
+    upper = UPLO.upper() == "U"
+    return EighResult(*rules.unpack_eigh(rules.eigh_p(_symmetric("eigh", x, upper=upper), upper=upper)))
 
 
 def eigvalsh(x: Array, /, UPLO: str = "L") -> Array:  # noqa: N803 (NumPy's name)

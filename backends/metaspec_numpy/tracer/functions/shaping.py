@@ -6,7 +6,8 @@ from typing import Any
 
 from metaspec.errors import InvalidArgumentError, UnsupportedError
 from metaspec_numpy.tracer.aliasing import maybe_view
-from metaspec_numpy.tracer.core import Array, Shape, namespace_of, shape_of
+from metaspec_numpy.tracer.core import Array, Box, Shape, namespace_of, shape_of
+from metaspec_numpy.tracer.links import Link
 from metaspec_numpy.tracer.outputs import as_array
 from metaspec_numpy.tracer.rules import indexing, structure
 from metaspec_numpy.tracer.rules.elementwise import where
@@ -251,3 +252,11 @@ def meshgrid(*xs: Array, indexing: str = "xy") -> list[Array]:
 
 def _sequence(axis: Any) -> tuple[int, ...]:
     return tuple(int(a) for a in axis) if isinstance(axis, tuple | list) else (int(axis),)
+
+
+def uncertain(x: Array, shape: Shape) -> Array:
+    """`x` in another shape, or in its own, which may be a copy, as `ravel` and `ascontiguousarray` have it."""
+    out = structure.reshape(x, shape=shape)
+    if isinstance(out, Box) and isinstance(out.link, Link) and out.link.parent is not None:
+        out.link.uncertain = True
+    return out

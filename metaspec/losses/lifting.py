@@ -4,7 +4,7 @@ from typing import Any
 
 from metaspec.backend.protocol import Backend, is_floating
 from metaspec.backend.registry import owner_of
-from metaspec.errors import InvalidTypeError, LossError, MutationError
+from metaspec.errors import InvalidTypeError, LossError, MetaspecError, MutationError
 from metaspec.task import Loss, Tree
 
 MUTATED = (
@@ -27,6 +27,8 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
         try:
             returned = loss_as_traced(params, batch)
         except ValueError as error:
+            if isinstance(error.__cause__, MetaspecError):  # NumPy wraps what was raised while it looked at an element
+                raise error.__cause__ from None
             if "read-only" not in str(error):
                 raise
             raise MutationError(MUTATED) from error

@@ -18,8 +18,9 @@ from metaspec.backend.registry import BackendStatus, Registration, list_backends
 from metaspec.backend.selection import backend_context, get_backend, set_backend
 from metaspec.errors import MetaspecError
 from metaspec.inner.gradient_descent import GradientDescent
-from metaspec.losses.models import Model, from_model
-from metaspec.solvers.conjugate_gradient import ConjugateGradient, DenseSolve
+from metaspec.losses.from_model import Model, from_model
+from metaspec.solvers.conjugate_gradient import ConjugateGradient
+from metaspec.solvers.dense import DenseSolve
 from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _import_module(_LAZY[name])
     return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 _install_facades()

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from metaspec.errors import BackendMismatchError, InvalidArgumentError, InvalidTypeError, MutationError
-from metaspec.losses.models import LEAVE, Model, altered_statistics, random_numbers, without_variables
+from metaspec.losses.from_model import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
 
 ABOVE = 4  # frames from the warning to the caller of metaspec.from_model

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError
-from metaspec.losses.models import LEAVE, Model, altered_statistics, random_numbers, without_variables
+from metaspec.losses.from_model import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
 
 Loss = Callable[[torch.nn.Module, Tree], Array]

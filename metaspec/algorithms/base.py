@@ -1,16 +1,13 @@
-"""What an algorithm is: a way to adapt to a task, and the meta-update that the adapted parameters give."""
+"""What an algorithm is: an adaptation to a task, and the meta-update that follows from the adapted parameters."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from metaspec.backend.protocol import Backend
-from metaspec.errors import InvalidArgumentError
-from metaspec.inner.gradient_descent import InnerOptimizer
-from metaspec.task import Array, Diagnostics, MetaGradient, Task, Tree
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.inner.base import InnerOptimizer
+from metaspec.task import Array, Diagnostics, Loss, MetaGradient, Task, Tree
 from metaspec.trees import all_finite
-
-Loss = Callable[[Tree, Tree], tuple[Array, Any]]
-"""Inside the algorithms a loss returns (value, aux); the public functions lift the user's loss to this form."""
 
 
 class Algorithm(Protocol):
@@ -31,6 +28,14 @@ class Algorithm(Protocol):
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
         """The task's meta-update and what belongs to it."""
+
+
+def check_algorithm(algo: Any) -> None:
+    """Raise InvalidTypeError unless `algo` has the members of an Algorithm."""
+    if isinstance(algo, type) or not all(hasattr(algo, name) for name in ("adapt", "inner_batch", "meta_gradient")):
+        raise InvalidTypeError(
+            f"algo: expected an algorithm such as MAML(GradientDescent(lr=0.1, steps=5)), got {algo!r}"
+        )
 
 
 def gradient_on(B: Backend, loss: Loss, batch: Tree) -> Callable[[Tree], Tree]:

@@ -6,10 +6,10 @@ delta = grad l_query(theta_K)
 
 from dataclasses import dataclass
 
-from metaspec.algorithms.base import Loss, gradient_on, query_gradient, result
+from metaspec.algorithms.base import gradient_on, query_gradient, result
 from metaspec.backend.protocol import Backend
-from metaspec.inner.gradient_descent import InnerOptimizer, check_inner, descend
-from metaspec.task import MetaGradient, Task, Tree
+from metaspec.inner.base import InnerOptimizer, check_inner, descend
+from metaspec.task import Loss, MetaGradient, Task, Tree
 
 
 @dataclass(frozen=True)

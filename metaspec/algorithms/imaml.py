@@ -10,12 +10,13 @@ off by e and a solve that is off by e' give an error O(e + e').
 from dataclasses import dataclass, field
 from typing import Any
 
-from metaspec.algorithms.base import Loss, gradient_on, query_gradient, result
+from metaspec.algorithms.base import gradient_on, query_gradient, result
 from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import check_members, checked_number
-from metaspec.inner.gradient_descent import InnerOptimizer, check_inner, descend
-from metaspec.solvers.conjugate_gradient import ConjugateGradient, Solver
-from metaspec.task import MetaGradient, Task, Tree
+from metaspec.inner.base import InnerOptimizer, check_inner, descend
+from metaspec.solvers.base import Solver
+from metaspec.solvers.conjugate_gradient import ConjugateGradient
+from metaspec.task import Loss, MetaGradient, Task, Tree
 from metaspec.trees import add, add_scaled, divide, is_tree_of_arrays, norm, subtract
 
 

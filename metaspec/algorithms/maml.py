@@ -3,7 +3,7 @@
     theta_0 = phi,  theta_{k+1} = theta_k - lr * grad l_support(theta_k)
     delta = grad_phi l_query(theta_K(phi)) = (I - lr H_0) (I - lr H_1) ... (I - lr H_{K-1}) grad l_query(theta_K)
 
-H_k is the Hessian of l_support at theta_k. Read from the right, the product is a walk backwards along the inner path:
+H_k is the Hessian of l_support at theta_k. Read from the right, the product is computed backwards along the inner path:
 
     v = grad l_query(theta_K);  for k = K-1 .. 0:  v = v - lr * H_k v;  delta = v
 """
@@ -11,12 +11,12 @@ H_k is the Hessian of l_support at theta_k. Read from the right, the product is 
 from dataclasses import dataclass
 from typing import Any
 
-from metaspec.algorithms.adjoint import CHECKPOINTS, Checkpoint, Link, there_and_back
-from metaspec.algorithms.base import Loss, gradient_on, query_gradient, result
+from metaspec.algorithms.adjoint import CHECKPOINTS, Checkpoint, Step, checkpointed_vjp
+from metaspec.algorithms.base import gradient_on, query_gradient, result
 from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import check_choice
-from metaspec.inner.gradient_descent import InnerOptimizer, check_inner, descend
-from metaspec.task import Array, MetaGradient, Task, Tree
+from metaspec.inner.base import InnerOptimizer, check_inner, descend
+from metaspec.task import Array, Loss, MetaGradient, Task, Tree
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class MAML:
 
     Attributes:
         inner: The inner optimiser, e.g. GradientDescent(lr=0.1, steps=5).
-        checkpoint: What is kept of the path between the walk there and the walk back. "none": all that the products
-            need, K times what a gradient computes on its way. "recompute": the points alone; each linearisation is
-            computed again. "sqrt": about 2 sqrt(K) points; the stretches between them are walked again. They take up
-            to 4/3 and 5/3 of the time, and agree up to rounding. docs/performance.md has the figures.
+        checkpoint: What the forward pass keeps for the backward pass. "none": all that the products need, K times the
+            intermediate values of a gradient. "recompute": the points theta_k alone; each linearisation is computed
+            again. "sqrt": about 2 sqrt(K) points; the segments between them are run again. The last two take up to
+            4/3 and 5/3 of the time, and all agree up to rounding. docs/performance.md has the figures.
 
     Example:
         >>> from metaspec import MAML, GradientDescent
@@ -59,14 +59,14 @@ class MAML:
             gradient, hvp = linearize_grad(theta, task.support)
             return inner.update(B, theta, gradient), hvp
 
-        def turn(theta: Tree) -> tuple[Tree, tuple[Tree, Array, Any]]:
+        def endpoint(theta: Tree) -> tuple[Tree, tuple[Tree, Array, Any]]:
             query_loss, aux, v = query_gradient(B, loss, theta, task)
             return v, (theta, query_loss, aux)
 
-        step = Link(
+        step = Step(
             advance=lambda theta: inner.update(B, theta, gradient(theta)),
             linearize=linearize,
-            pull=lambda v, hvp: inner.pull_back(B, v, hvp),
+            pull_back=lambda v, hvp: inner.pull_back(B, v, hvp),
         )
-        v, (theta, query_loss, aux) = there_and_back(B, step, params, inner.steps, turn, self.checkpoint)
+        v, (theta, query_loss, aux) = checkpointed_vjp(B, step, params, inner.steps, endpoint, self.checkpoint)
         return result(B, v, theta, query_loss, aux)

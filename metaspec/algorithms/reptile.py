@@ -8,11 +8,11 @@ With K = 1 this is lr times the gradient of joint training. At meta-test the inn
 
 from dataclasses import dataclass
 
-from metaspec.algorithms.base import Loss, gradient_on, is_empty, result
+from metaspec.algorithms.base import gradient_on, is_empty, result
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError
-from metaspec.inner.gradient_descent import InnerOptimizer, check_inner, descend
-from metaspec.task import MetaGradient, Task, Tree
+from metaspec.inner.base import InnerOptimizer, check_inner, descend
+from metaspec.task import Loss, MetaGradient, Task, Tree
 from metaspec.trees import concatenate, subtract
 
 

@@ -34,7 +34,7 @@ class Tuning:
     def batch_bytes(self, params: Tree) -> int | None:
         """Return how many bytes of parameters, over all tasks of a chunk, are best computed at once (None: any number).
 
-        See metaspec.algorithms.batching.
+        See metaspec.algorithms.meta_batch.
         """
         return None
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaspec.files import atomic_writer
+from metaspec.atomic_files import atomic_writer
 
 Arrays = dict[str, NDArray[Any]]
 

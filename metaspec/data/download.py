@@ -5,11 +5,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from metaspec.atomic_files import atomic_writer, checked_path
 from metaspec.data._archives import ARCHIVES, SUBSETS, Archive, file_sha256
 from metaspec.data._check import check_choice
 from metaspec.data.errors import DownloadError
 from metaspec.errors import InvalidArgumentError
-from metaspec.files import atomic_writer, checked_path
 
 OFFICIAL_URL = "https://github.com/brendenlake/omniglot/raw/master/python"
 Progress = Callable[[str, int, int], None]

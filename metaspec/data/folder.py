@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from metaspec.atomic_files import checked_path
 from metaspec.data._check import check_choice, check_int
 from metaspec.data.errors import DataCorruptError, DataNotFoundError
 from metaspec.data.images import LabelledImages
-from metaspec.files import checked_path
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 RESAMPLING = ("nearest", "bilinear", "bicubic", "lanczos")

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metaspec.atomic_files import checked_path
 from metaspec.data._archives import ARCHIVES, SUBSETS, Archive, Reader, check_complete, fingerprint, locate, pictures
 from metaspec.data._cache import Arrays, cached, default_cache_dir
 from metaspec.data._check import check_choice, check_int
@@ -26,7 +27,6 @@ from metaspec.data.errors import DataCorruptError
 from metaspec.data.fewshot import QUARTER_TURNS, FewShot
 from metaspec.data.images import LabelledImages
 from metaspec.data.variants import affine_classes
-from metaspec.files import checked_path
 
 SIDE = 28
 SMALL_TEST_ALPHABETS = ("Japanese_(katakana)", "Sanskrit", "Tagalog")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import metaspec
+from metaspec.atomic_files import atomic_writer, sweep
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.experiments.config import Config, effective
-from metaspec.files import atomic_writer, sweep
 from metaspec.training.checkpoint import named_leaves, packed
-from metaspec.training.evaluation import Report
+from metaspec.training.evaluation import EvaluationReport
 from metaspec.training.metrics import strict
 
 RUN, METRICS, PICTURES = "run.json", "metrics.jsonl", "pictures"
@@ -84,7 +84,7 @@ class RunFolder:
         return bool(json.loads((self.folder / RUN).read_bytes()).get("results"))
 
     def save_result(
-        self, B: Backend, params: Any | None, steps: int, reports: Mapping[str, Report], **more: Any
+        self, B: Backend, params: Any | None, steps: int, reports: Mapping[str, EvaluationReport], **more: Any
     ) -> None:
         """Write the parameters, if there are any, and the results into run.json."""
         if params is not None:

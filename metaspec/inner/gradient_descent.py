@@ -1,33 +1,15 @@
-"""Inner optimisers: how a task's parameters walk, and how a cotangent is pulled back through one step."""
+"""Gradient descent as an inner optimiser: theta_{k+1} = theta_k - lr * grad l(theta_k)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any
 
-from metaspec.algorithms.adjoint import repeat
 from metaspec.backend.protocol import Backend, is_floating
-from metaspec.checks.arguments import check_members, checked_integer, checked_number
+from metaspec.checks.arguments import checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.task import Tree
 from metaspec.trees import subtract, tree_map
-
-
-class InnerOptimizer(Protocol):
-    """A rule theta_{k+1} = u(theta_k, gradient(theta_k)), applied `steps` times."""
-
-    @property
-    def steps(self) -> int:
-        """Number of inner steps K."""
-
-    def check(self, B: Backend, params: Tree) -> None:
-        """Raise where the rule's own inputs do not fit `params`."""
-
-    def update(self, B: Backend, theta: Tree, gradient: Tree) -> Tree:
-        """u(theta, gradient)."""
-
-    def pull_back(self, B: Backend, v: Tree, hvp: Callable[[Tree], Tree]) -> Tree:
-        """v (du/dtheta + du/dgradient . H), `hvp` giving the products with H at the step's starting point."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +87,6 @@ class GradientDescent:
         if self._is_scalar(B):
             return tree_map(B, lambda leaf: times(self.lr, leaf), x)
         return tree_map(B, times, self.lr, x)
-
-
-def check_inner(inner: Any, algorithm: str) -> None:
-    """`inner` has what an InnerOptimizer has."""
-    check_members(inner, f"{algorithm}: inner", ("steps", "update", "pull_back"), "GradientDescent(lr=0.1, steps=5)")
-
-
-def descend(B: Backend, inner: InnerOptimizer, gradient: Callable[[Tree], Tree], params: Tree) -> Tree:
-    """theta_K: `inner.steps` steps from theta_0 = params along `gradient`. Stores no path."""
-    return repeat(B, lambda theta: inner.update(B, theta, gradient(theta)), params, inner.steps)
 
 
 def _checked_rate(rate: Any, argument: str) -> float:

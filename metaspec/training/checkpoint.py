@@ -17,13 +17,13 @@ import numpy
 import safetensors.numpy
 
 import metaspec
+from metaspec.atomic_files import atomic_folder, atomic_writer
 from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
 from metaspec.errors import DtypeNotHonouredError
-from metaspec.files import atomic_folder, atomic_writer
 from metaspec.task import Tree
 from metaspec.training.errors import CheckpointError
-from metaspec.training.evaluation import Report
+from metaspec.training.evaluation import EvaluationReport
 from metaspec.training.run import Best, Judged, Run, StepRecord
 
 FORMAT = "metaspec checkpoint"
@@ -111,7 +111,7 @@ def restore(stored: Stored, B: Backend, params: Tree, optimizer: Any = None) -> 
         state = None if optimizer is None else _fitted(stored, B, "optimizer", optimizer.init(B, like))
         described = stored.description
         evaluations = tuple(
-            Judged(steps, goal, Report.from_dict(report)) for steps, goal, report in described["evaluations"]
+            Judged(steps, goal, EvaluationReport.from_dict(report)) for steps, goal, report in described["evaluations"]
         )
         best = None
         if described["best"] is not None:

@@ -3,16 +3,17 @@
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metaspec.atomic_files import checked_path, discard_folder, sole_user, sweep
 from metaspec.backend.arrays import plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.files import checked_path, discard_folder
 from metaspec.task import Tree
 from metaspec.training import checkpoint
 from metaspec.training.errors import CheckpointError
@@ -48,6 +49,18 @@ class Checkpoints:
         object.__setattr__(self, "folder", checked_path(self.folder, "Checkpoints: folder"))
         for name in ("every", "keep"):
             object.__setattr__(self, name, checked_integer(getattr(self, name), f"Checkpoints: {name}", least=1))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for this process, and remove what killed processes left unfinished in it.
+
+        Raises:
+            InvalidArgumentError: Another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with sole_user(self.folder):
+            sweep(self.folder, "step-*")
+            yield
 
     def save(self, B: Backend, run: Run, setup: Any = None) -> Path:
         """Write a run, whole or not at all, and remove what is older than the newest `keep`."""

@@ -35,7 +35,7 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """What `meta_test` returns, on the query sets of `tasks` tasks, before and after adaptation to the support sets.
 
     Attributes:
@@ -57,18 +57,18 @@ class Report:
         return {name: value._asdict() if isinstance(value, Estimate) else value for name, value in vars(self).items()}
 
     @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "Report":
+    def from_dict(values: Mapping[str, Any]) -> "EvaluationReport":
         """The inverse of `as_dict`."""
         read: dict[str, Any] = {k: Estimate(**v) if isinstance(v, Mapping) else v for k, v in values.items()}
-        return Report(**read)
+        return EvaluationReport(**read)
 
 
-def loss_after(report: Report) -> float:
+def loss_after(report: EvaluationReport) -> float:
     """The mean query loss after adaptation."""
     return report.loss_after.mean
 
 
-def error_after(report: Report) -> float:
+def error_after(report: EvaluationReport) -> float:
     """1 - the mean of the metric after adaptation: the goal where the metric is an accuracy."""
     if report.metric_after is None:
         raise InvalidArgumentError("Evaluation: goal=error_after needs a metric, such as the network's accuracy")
@@ -85,7 +85,7 @@ class Evaluation:
         tasks: As in `meta_test`.
         tasks_per_batch: As in `meta_test`.
         metric: As in `meta_test`.
-        goal: Report -> the figure that is to become small; the evaluation with the smallest is the best.
+        goal: EvaluationReport -> the figure that is to become small; the evaluation with the smallest is the best.
         patience: Stop after so many evaluations in a row that were no better than the best; None never stops.
         algo: Adapts in the evaluations, with more inner steps perhaps; None is the training's own.
     """
@@ -95,7 +95,7 @@ class Evaluation:
     tasks: int = 100
     tasks_per_batch: int = 25
     metric: Callable[[Tree, Tree], Any] | None = None
-    goal: Callable[[Report], float] = loss_after
+    goal: Callable[[EvaluationReport], float] = loss_after
     patience: int | None = None
     algo: Algorithm | None = None
 
@@ -106,7 +106,7 @@ class Evaluation:
         _check_metric(self.metric, "Evaluation: metric")
         if not callable(self.goal):
             raise InvalidTypeError(
-                f"Evaluation: goal must be a function of a Report, such as error_after, got {self.goal!r}"
+                f"Evaluation: goal must be a function of a EvaluationReport, such as error_after, got {self.goal!r}"
             )
 
 
@@ -120,7 +120,7 @@ def meta_test(
     tasks_per_batch: int = 25,
     metric: Callable[[Tree, Tree], Any] | None = None,
     backend: str | Backend | None = None,
-) -> Report:
+) -> EvaluationReport:
     """Adapt to each of `tasks` tasks of a source (its first ones) and judge on their query sets.
 
     Args:
@@ -134,7 +134,7 @@ def meta_test(
         backend: As in `meta_train`.
 
     Returns:
-        Report.
+        EvaluationReport.
 
     Raises:
         MetaspecError: As `adapt`.
@@ -150,7 +150,7 @@ def meta_test(
 
 def evaluator(
     B: Backend, algo: Algorithm, loss: Callable[[Tree, Tree], Any], metric: Callable[[Tree, Tree], Any] | None
-) -> Callable[[Tree, TaskSource, int, int], Report]:
+) -> Callable[[Tree, TaskSource, int, int], EvaluationReport]:
     """`meta_test` as a function of (params, source, tasks, tasks per batch) that is compiled once for many calls."""
     measures = [loss] if metric is None else [loss, metric]
 
@@ -163,7 +163,7 @@ def evaluator(
 
     judged = compile(judge, backend=B)
 
-    def test(params: Tree, source: TaskSource, tasks: int, size: int) -> Report:
+    def test(params: Tree, source: TaskSource, tasks: int, size: int) -> EvaluationReport:
         batches = ceil(tasks / size)
         with computing(B, params):
             params = asarray(params, backend=B)
@@ -171,7 +171,7 @@ def evaluator(
             columns = [
                 _estimate([B.to_numpy(row[m][when]) for row in rows]) for m in range(len(measures)) for when in (0, 1)
             ]
-        return Report(batches * size, *columns)
+        return EvaluationReport(batches * size, *columns)
 
     return test
 

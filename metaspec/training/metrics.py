@@ -12,8 +12,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from metaspec.atomic_files import atomic_writer, checked_path
 from metaspec.errors import LibraryMissingError
-from metaspec.files import atomic_writer, checked_path
 from metaspec.training.run import Judged, Run, StepRecord
 from metaspec.training.steps import Progress
 

@@ -3,16 +3,16 @@
 from dataclasses import replace
 from fractions import Fraction
 
-import golden_checks
-import golden_jets
 import pytest
-from golden_checks import as_fraction, is_correct
 from mpmath import MPContext
 
-from metaspec_conformance.golden import certify, differences, load, oracle
+from metaspec_conformance.golden import certify, differences, load
+from metaspec_conformance.golden import difference_oracle as oracle
 from metaspec_conformance.golden.certify import certified
-from metaspec_conformance.golden.oracle import Arithmetic, UnfitVectorError, conjugate_gradients
+from metaspec_conformance.golden.difference_oracle import Arithmetic, UnfitVectorError, conjugate_gradients
 from metaspec_conformance.golden.vector_list import catalogue
+from tests.conformance import golden_checks, golden_jets
+from tests.conformance.golden_checks import as_fraction, is_correct
 
 VECTORS = {vector.inputs.id: vector for vector in load()}
 QUADRATICS = [i for i in VECTORS if i.startswith("quadratic/")]

@@ -14,9 +14,9 @@ from metaspec.backend.protocol import Backend
 from metaspec.backend.registry import Registration, registrations
 from metaspec.trees import tree_map
 from metaspec_conformance.judging.certification import certification
-from metaspec_conformance.laws import capabilities
-from metaspec_conformance.laws.members import ORDER
-from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.laws.members import optional_members as capabilities
+from metaspec_conformance.laws.members.required_members import ORDER
+from metaspec_conformance.pytest_plugin.plugin_cases import Case
 from metaspec_conformance.pytest_plugin.running import Running
 from metaspec_numpy import registration as numpy_registration
 from metaspec_numpy.adapter import NumpyBackend

@@ -7,7 +7,8 @@ from metaspec.backend.selection import backend_context
 from metaspec.task import Task
 from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.numpy_trees import leaves, ravel
-from metaspec_conformance.oracles import checked, dense, extended, quadratic
+from metaspec_conformance.oracles import checked, dense, quadratic
+from metaspec_conformance.oracles import extended_precision as extended
 from metaspec_conformance.scenarios import datasets
 from metaspec_conformance.scenarios.certified import certified
 from metaspec_conformance.scenarios.datasets import rate
@@ -59,7 +60,7 @@ def test_tracer_is_trusted_where_it_is_right(scenario):
 
 @pytest.mark.parametrize("fault", ["matmul_rule_transposed", "tanh_rule_wrong"])
 def test_tracer_is_not_trusted_where_a_rule_is_wrong(fault, monkeypatch):
-    import seeded_faults
+    from tests.conformance import seeded_faults
 
     seeded_faults.WRONG[fault](monkeypatch.setattr)
     assert any(checked.reference_error(scenario) for scenario in OTHERS)

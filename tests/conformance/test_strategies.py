@@ -15,7 +15,8 @@ import metaspec as ms
 from metaspec.backend.selection import backend_context
 from metaspec.errors import InvalidArgumentError
 from metaspec_conformance import strategies
-from metaspec_conformance.generators import models, programs, structures
+from metaspec_conformance.generators import generated_models as models
+from metaspec_conformance.generators import programs, structures
 from metaspec_conformance.generators.choices import at_random, replay
 from metaspec_conformance.generators.examples import examples
 from metaspec_conformance.generators.families import FAMILIES, draw_problem

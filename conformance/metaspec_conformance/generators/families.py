@@ -12,7 +12,7 @@ import numpy as np
 
 from metaspec.task import Task, Tree
 from metaspec_conformance.generators.choices import Choose
-from metaspec_conformance.generators.models import ACTIVATIONS, ConvolutionalNetwork, Network, Rosenbrock
+from metaspec_conformance.generators.generated_models import ACTIVATIONS, ConvolutionalNetwork, Network, Rosenbrock
 from metaspec_conformance.generators.programs import BINARY, COLUMNS, OBJECTIVES, UNARY, Composition, Instruction
 from metaspec_conformance.judging.numpy_trees import is_floating, leaves, tree_map
 from metaspec_conformance.scenarios import datasets

@@ -10,7 +10,9 @@ from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.algorithms.adjoint import Checkpoint
 from metaspec.algorithms.base import Algorithm
 from metaspec.inner.gradient_descent import GradientDescent
-from metaspec.solvers.conjugate_gradient import ConjugateGradient, DenseSolve, Solver
+from metaspec.solvers.base import Solver
+from metaspec.solvers.conjugate_gradient import ConjugateGradient
+from metaspec.solvers.dense import DenseSolve
 from metaspec.task import Task, Tree
 from metaspec_conformance.generators.choices import Choose
 from metaspec_conformance.generators.families import Problem, draw_problem
@@ -159,11 +161,6 @@ def draw_structure(
     proximal = choose((1.0, 2.0, 0.25) if problem.convex else (1.5, 3.0)) if name == "IMAML" else 0.0
     checkpoint = choose(CHECKPOINTS) if name == "MAML" else "none"
     return Structure(problem, name, steps, solver, form, sizes, rates, proximal, checkpoint)
-
-
-def draw_scenario(choose: Choose, name: str = "drawn") -> Scenario:
-    """A structure and its numbers."""
-    return draw_structure(choose).scenario(choose, name)
 
 
 def _size(choose: Choose) -> tuple[int, int]:

@@ -5,7 +5,7 @@
 them without metaspec.
 """
 
-from metaspec_conformance.golden.files import PLACE, load, parse
-from metaspec_conformance.golden.records import Algorithm, Array, Inputs, Outputs, Solver, Task, Vector
+from metaspec_conformance.golden.vector_files import PLACE, load, parse
+from metaspec_conformance.golden.vector_records import Algorithm, Array, Inputs, Outputs, Solver, Task, Vector
 
 __all__ = ["PLACE", "Algorithm", "Array", "Inputs", "Outputs", "Solver", "Task", "Vector", "load", "parse"]

@@ -6,7 +6,7 @@ import numpy as np
 
 import metaspec as ms
 from metaspec_conformance.golden.portable import LOSSES
-from metaspec_conformance.golden.records import Algorithm, Array, Arrays, Vector
+from metaspec_conformance.golden.vector_records import Algorithm, Array, Arrays, Vector
 from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.error_model import Measured
 

@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from metaspec_conformance.golden.drawing import Draw, constant
-from metaspec_conformance.golden.records import Array, Arrays, Task
+from metaspec_conformance.golden.vector_drawing import Draw, constant
+from metaspec_conformance.golden.vector_records import Array, Arrays, Task
 
 COUPLED: dict[str, tuple[int, ...]] = {"a": (3,), "b": (3,), "c": ()}  # two leaves of one shape, and a scalar
 

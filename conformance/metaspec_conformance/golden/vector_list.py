@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from metaspec_conformance.golden import vector_data
-from metaspec_conformance.golden.drawing import constant
-from metaspec_conformance.golden.records import Algorithm, Array, Arrays, Inputs, Solver, Task
 from metaspec_conformance.golden.vector_data import COUPLED, parameters
+from metaspec_conformance.golden.vector_drawing import constant
+from metaspec_conformance.golden.vector_records import Algorithm, Array, Arrays, Inputs, Solver, Task
 
 CG2, CG3, DENSE = Solver("cg", 2), Solver("cg", 3), Solver("dense")
 

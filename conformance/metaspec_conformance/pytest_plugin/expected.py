@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metaspec.errors import InvalidArgumentError
 from metaspec_conformance.judging.certification import certification
-from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.pytest_plugin.plugin_cases import Case
 
 TABLE = "expected-failures"
 

@@ -7,10 +7,10 @@ import pytest
 from metaspec_conformance.judging.error_model import ROUNDOFF
 from metaspec_conformance.judging.failures import place
 from metaspec_conformance.judging.verdicts import Outcome
-from metaspec_conformance.laws import LAWS, Lawful
-from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.laws import LAWS, LawCheck
 from metaspec_conformance.pytest_plugin.expected import Expected, reason_of
 from metaspec_conformance.pytest_plugin.options import UNWRITTEN
+from metaspec_conformance.pytest_plugin.plugin_cases import Case
 from metaspec_conformance.pytest_plugin.running import Running
 
 Note = Callable[[str, object], None]
@@ -47,7 +47,7 @@ def conclude(running: Running, case: Case, expected: Expected, note: Note) -> No
 def described(case: Case, outcome: Outcome) -> str:
     """What is wrong, in which units, and how to run it alone."""
     lines = [f"{outcome.backend}: {case.id}: {outcome.message}"]
-    if isinstance(case.check, Lawful):
+    if isinstance(case.check, LawCheck):
         lines.append(f"law: {LAWS[case.check.law].formula}")
     if where := place(case.check.id):
         lines.append(f"said in: {where}")

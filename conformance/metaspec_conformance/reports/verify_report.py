@@ -7,7 +7,7 @@ from typing import Any
 import metaspec
 from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.verdicts import Outcome
-from metaspec_conformance.workers.runner import Report
+from metaspec_conformance.workers.runner import VerifyReport
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Row:
     headroom: float | None
 
 
-def rows(report: Report) -> list[Row]:
+def rows(report: VerifyReport) -> list[Row]:
     """Sorted by backend, algorithm, format."""
     order = {name: i for i, name in enumerate(("MAML", "FOMAML", "Reptile", "IMAML"))}
     groups: dict[tuple[str, str, str], list[Outcome]] = {}
@@ -50,7 +50,7 @@ def _row(key: tuple[str, str, str], outcomes: list[Outcome]) -> Row:
     return Row(*key, len(outcomes), failures, max(worst, default=None), min(digits, default=None), seconds, headroom)
 
 
-def oracles(report: Report) -> dict[str, int]:
+def oracles(report: VerifyReport) -> dict[str, int]:
     """How many scenarios each oracle was the reference of."""
     named = {outcome.scenario: outcome.oracle for outcome in report.outcomes}
     return {oracle: list(named.values()).count(oracle) for oracle in sorted(set(named.values()))}
@@ -68,7 +68,7 @@ def statement() -> str:
     )
 
 
-def as_json(report: Report, seconds: float) -> dict[str, Any]:
+def as_json(report: VerifyReport, seconds: float) -> dict[str, Any]:
     """Everything, for `--json`."""
     return {
         "metaspec": metaspec.__version__,

@@ -5,6 +5,7 @@ delta = grad l_query(theta_K)
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from metaspec.algorithms.base import gradient_on, query_gradient, result
 from metaspec.backend.protocol import Backend
@@ -25,6 +26,7 @@ class FOMAML:
     """
 
     inner: InnerOptimizer
+    second_order: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_inner(self.inner, "FOMAML")

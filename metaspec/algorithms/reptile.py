@@ -7,6 +7,7 @@ With K = 1 this is lr times the gradient of joint training. At meta-test the inn
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from metaspec.algorithms.base import gradient_on, is_empty, result
 from metaspec.backend.protocol import Backend
@@ -33,6 +34,7 @@ class Reptile:
     """
 
     inner: InnerOptimizer
+    second_order: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_inner(self.inner, "Reptile")

@@ -1,6 +1,7 @@
 """`check_loss`: a look at what the framework really does with a loss, by behaviour alone."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 from metaspec.backend.arrays import computing, plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
-from metaspec.checks.inputs import check_data, check_params, lift_loss
+from metaspec.checks.inputs import check_data, check_params
 from metaspec.errors import InvalidTypeError, MetaspecError, MutationError
 from metaspec.losses import messages, state
 from metaspec.losses.differences import Line, against_differences
 from metaspec.losses.findings import Finding, LossCheck
 from metaspec.losses.forms import against_rows
+from metaspec.losses.lifting import lift_loss
 from metaspec.losses.points import Evaluator, Sample, Vector, direction, finite, moved, scales, sizes_of, total
 from metaspec.losses.usage import unused
 from metaspec.task import Tree
@@ -34,9 +36,9 @@ def check_loss(
 ) -> LossCheck:
     """Look at a loss before trusting it: what does the framework really do with it?
 
-    By behaviour, never by the class of a layer: the loss, its gradient and a Hessian-vector product are computed, and held
-    against differences, against a second evaluation, and against the batched and the compiled form. It takes about ten
-    gradients' time, and compilation where `compiled`.
+    By behaviour, never by the class of a layer: the loss, its gradient and a Hessian-vector product are computed, and
+    held against differences, against a second evaluation, and against the batched and the compiled form. It takes
+    about ten gradients' time, and compilation where `compiled`.
 
     | looked at | how |
     | --- | --- |
@@ -58,8 +60,8 @@ def check_loss(
         backend: As in `meta_gradient`.
 
     Returns:
-        LossCheck. `ok` is false where a finding is an error: what MAML, iMAML, FO-MAML or Reptile (the finding says which)
-        compute would be wrong. What the loss itself raises is a finding as well.
+        LossCheck. `ok` is false where a finding is an error: what MAML, iMAML, FO-MAML or Reptile (the finding says
+        which) compute would be wrong. What the loss itself raises is a finding as well.
 
     Raises:
         InvalidArgumentError, InvalidTypeError, BackendMismatchError: `loss`, `params` or `batch` is no such thing.
@@ -107,7 +109,7 @@ def _findings(at: Evaluator, loss: Callable[..., Any], compiled: bool) -> Iterat
             at = replace(at, eager=True)  # what cannot be compiled may do all the same
             first = at.sample(x)
     except Exception as error:
-        yield _failed(at, error)
+        yield _failed(at, loss, error)
         return
     before = state.reachable_arrays(at.B, loss)  # after the first call: what is made at that time is no change
     again = at.value(x)
@@ -137,8 +139,8 @@ def _derivatives(at: Evaluator, x: Vector, first: Sample, compiled: bool) -> Ite
     start, wide = Sample(value, gradient), at
     if at.roundoff > 1e-12:
         start, wide = _widened(at, y, start, scale)
-    error = 1e-4 if at.roundoff < 1e-12 else 3e-3 if wide is not at else 1e-2
-    yield from against_differences(wide, Line(y, v, scale, start, product, error, names))
+    doubt = 1e-4 if at.roundoff < 1e-12 else 3e-3 if wide is not at else 1e-2
+    yield from against_differences(wide, Line(y, v, scale, start, product, doubt, names))
     noise = total(sizes_of(moved(gradient, -1.0, start.gradient), scale))
     if wide is not at and noise > 1e-2 * total(sizes_of(start.gradient, scale)):
         yield messages.digits_lost(noise / total(sizes_of(start.gradient, scale)))
@@ -176,13 +178,17 @@ def _differs(at: Evaluator, first: float, again: float) -> float:
     return relative if relative > REPEATS * at.roundoff else 0.0
 
 
-def _failed(at: Evaluator, error: Exception) -> Finding:
+def _failed(at: Evaluator, loss: Callable[..., Any], error: Exception) -> Finding:
     if isinstance(error, MutationError):
-        return messages.mutated([str(error)])
-    if isinstance(error, MetaspecError):
-        return messages.broken_contract(error)
+        before = state.reachable_arrays(at.B, loss)
+        with suppress(Exception):
+            at.loss(at.params, at.batch)  # outside of a derivative it may do what it does to arrays of its own
+        altered = state.changed(before, state.reachable_arrays(at.B, loss))
+        return messages.state_altered(altered) if altered else messages.mutated([str(error)])
     try:
         at.loss(at.params, at.batch)
+    except MetaspecError as without:
+        return messages.broken_contract(without)
     except Exception as without:
         return messages.raises(without)
     return messages.no_gradient(error)

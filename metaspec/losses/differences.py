@@ -5,10 +5,11 @@ Along a line x + t v, with v as large as the parameters themselves,
     (f(x + h v) - f(x)) / h - h/2 <H v, v>   is to be   <g(x), v>
     (g(x + h v) - g(x)) / h                  is to be   H(x) v
 
-up to terms of order h. The first step is short, h = 2^-26 in float64: then kinks such as relu's are hardly ever crossed.
-Where it agrees, that is all. Else a second point, at 2 h, shows how far a difference can be trusted, and longer steps follow:
-a loss that computes in float32 inside does not feel the short one, and rounding may hide what it says. A product is called
-wrong only where two steps contradict it, agree with each other, and agree with the gradient on the values.
+up to terms of order h. The first step is short, h = 2^-26 in float64: then kinks such as relu's are hardly ever
+crossed. Where it agrees, that is all. Else a second point, at 2 h, shows how far a difference can be trusted, and
+longer steps follow: a loss that computes in float32 inside does not feel the short one, and rounding may hide what it
+says. A product is called wrong only where two steps contradict it, agree with each other, and agree with the gradient
+on the values.
 """
 
 from dataclasses import dataclass

@@ -16,8 +16,8 @@ class Finding:
 
     Attributes:
         kind: What it is, as a short name that code may compare: "second-derivative", "random", "ignores-params" ...
-        severity: "error", what an algorithm computes is wrong or nothing; "warning", probably not meant; "note", good to
-            know.
+        severity: "error", what an algorithm computes is wrong, or nothing; "warning", probably not meant; "note", for
+            information.
         seen: What was seen, with numbers.
         means: What follows for MAML, iMAML, FO-MAML and Reptile.
         remedy: What to do.

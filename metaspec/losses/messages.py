@@ -23,7 +23,8 @@ def raises(error: Exception) -> Finding:
         "error",
         f"the loss raises {_short(error)}",
         "No algorithm can compute anything with it",
-        "Call loss(params, batch) by itself and mend it; params and batch must be of the shapes and formats that it expects",
+        "Call loss(params, batch) by itself and mend it; params and batch must be of the shapes and formats that "
+        "it expects",
     )
 
 
@@ -63,10 +64,13 @@ def another_gradient(given: float, slope: float) -> Finding:
     return Finding(
         "gradient",
         "warning",
-        f"the gradient is not that of the loss's values: along a line it is {given:.3g}, and the values change by {slope:.3g}",
-        "Every algorithm follows the gradient as the framework gives it; MAML and iMAML take what the gradient treats as "
+        f"the gradient is not that of the loss's values: along a line it is {given:.3g}, and the values change by "
+        f"{slope:.3g}",
+        "Every algorithm follows the gradient as the framework gives it; MAML and iMAML take what the gradient "
+        "treats as "
         "constant to be constant",
-        "Right if it is meant (stop_gradient, detach, a straight-through estimator); else look for a custom gradient, or a "
+        "Right if it is meant (stop_gradient, detach, a straight-through estimator); else look for a custom "
+        "gradient, or a "
         "value that is taken out of the derivative",
         {"gradient": given, "differences": slope},
     )
@@ -76,7 +80,8 @@ def second_derivative(product: float, differences: float, miss: float, leaf: str
     """A Hessian-vector product is not what differences of gradients give."""
     if product == 0:
         seen = (
-            "the second derivative is silently zero: a Hessian-vector product is exactly 0, and differences of gradients "
+            "the second derivative is silently zero: a Hessian-vector product is exactly 0, and differences of "
+            "gradients "
             f"give {differences:.3g}"
         )
     else:
@@ -89,8 +94,10 @@ def second_derivative(product: float, differences: float, miss: float, leaf: str
         "error",
         seen,
         SECOND,
-        "Usual causes: a scripted function, a custom gradient whose own backward pass is detached or not differentiable, a "
-        "normalisation that stops the gradient of its mean. Write that function out in the framework's own operations (a "
+        "Usual causes: a scripted function, a custom gradient whose own backward pass is detached or not "
+        "differentiable, a "
+        "normalisation that stops the gradient of its mean. Write that function out in the framework's own "
+        "operations (a "
         "normalisation as (x - mean) / sqrt(mean((x - mean)**2) + epsilon)), or use FOMAML or Reptile",
         {"product": product, "differences": differences, "miss": miss},
         order=2,
@@ -102,11 +109,14 @@ def random(first: float, again: float, relative: float) -> Finding:
     return Finding(
         "random",
         "error",
-        f"two equal evaluations differ: the loss is {first:.9g}, then {again:.9g} (value or gradient by {relative:.2g}, "
+        f"two equal evaluations differ: the loss is {first:.9g}, then {again:.9g} (value or gradient by "
+        f"{relative:.2g}, "
         "relative)",
-        "A meta-gradient is of a function, and of this loss every algorithm mixes several functions: MAML's and iMAML's "
+        "A meta-gradient is of a function, and of this loss every algorithm mixes several functions: MAML's and "
+        "iMAML's "
         "products belong to other draws than the gradients; compiled, the first draw may stay for ever",
-        "Draw outside and pass in through the batch (masks, noise, seeds); call eval(), or training=False, on layers that draw",
+        "Draw outside and pass in through the batch (masks, noise, seeds); call eval(), or training=False, on "
+        "layers that draw",
         {"relative": relative},
     )
 
@@ -140,7 +150,8 @@ def state_altered(names: Sequence[str]) -> Finding:
         "error",
         f"the loss alters arrays outside of its arguments: {_listed(names)}",
         f"{PURE}: what it leaves behind leaks from task to task, whatever the algorithm",
-        "Keep statistics out of the loss (eval(), training=False, track_running_stats=False), or return them with has_aux=True",
+        "Keep statistics out of the loss (eval(), training=False, track_running_stats=False), or return them "
+        "with has_aux=True",
     )
 
 
@@ -185,7 +196,8 @@ def flat(names: Sequence[str], everything: bool) -> Finding:
         "warning" if everything else "note",
         f"the gradient of {_listed(names)} is exactly zero here, and the loss flat around it",
         "No algorithm moves it from here" + ("; nothing is learned" if everything else ""),
-        "Look for units that are switched off for all examples, for saturation, and for functions that round or compare",
+        "Look for units that are switched off for all examples, for saturation, and for functions that round or "
+        "compare",
     )
 
 
@@ -198,7 +210,8 @@ def detached(names: Sequence[str], everything: bool) -> Finding:
         "Every meta-gradient is zero, and nothing is learned"
         if everything
         else "For every algorithm it stays as it is",
-        "Take out what stops the gradient (stop_gradient, detach, no_grad, values as NumPy arrays or numbers, rounding), "
+        "Take out what stops the gradient (stop_gradient, detach, no_grad, values as NumPy arrays or numbers, "
+        "rounding), "
         "if it was not meant",
     )
 
@@ -227,7 +240,8 @@ def gradient_not_finite(leaf: str, kink: bool) -> Finding:
 
 
 ROOT_AT_ZERO = (
-    "The usual cause is a root or a norm at zero (or a power below 1, or a logarithm), where the slope is infinite: add an "
+    "The usual cause is a root or a norm at zero (or a power below 1, or a logarithm), where the slope is "
+    "infinite: add an "
     "epsilon inside, sqrt(x**2 + 1e-12); a `where` around it must choose the argument, not the result"
 )
 
@@ -261,7 +275,8 @@ def form_fails(form: str, error: Exception) -> Finding:
     means, remedy = {
         "batched": (
             "meta_gradient works, one task at a time; batch_meta_gradient and meta_train may not",
-            "Write the loss without Python branches on values and without functions that the framework cannot batch, or "
+            "Write the loss without Python branches on values and without functions that the framework cannot "
+            "batch, or "
             "pass chunk_size=1",
         ),
         "compiled": (
@@ -281,8 +296,8 @@ def form_differs(form: str, what: str, relative: float) -> Finding:
         f"the {form} {what} is {relative:.2g} (relative) off the one computed by itself",
         f"What is computed {'at once for several tasks' if form == 'batched' else 'by compiled code'} is wrong: "
         + (SECOND if order == 2 else ALL),
-        "Look for state, for functions of the whole array where a row was meant, and for branches on shapes; or compute "
-        + ("task by task, chunk_size=1" if form == "batched" else "without compile"),
+        "Look for state, for functions of the whole array where a row was meant, and for branches on shapes; or "
+        "compute " + ("task by task, chunk_size=1" if form == "batched" else "without compile"),
         {"relative": relative},
         order=order,
     )

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaspec.algorithms.base import Loss
 from metaspec.backend.arrays import computing
 from metaspec.backend.protocol import Backend
-from metaspec.task import Array, Tree
+from metaspec.task import Array, Loss, Tree
 
 Vector = list[Any]
 """One NumPy array for each leaf, in float64 or wider."""

@@ -9,22 +9,26 @@ from metaspec.losses.findings import Finding
 from metaspec.losses.points import Evaluator, Sample, Vector, direction, moved
 
 NEAR, FAR = 2.0**-6, 2.0  # shifts in units of a leaf's magnitude
+ROUNDINGS = 1000  # roundoffs by which a value may change where a leaf cancels out
 
 
 def unused(at: Evaluator, x: Vector, sample: Sample, scale: list[float], names: list[str]) -> Iterator[Finding]:
-    """Yield what is to be said of leaves with a zero gradient: two evaluations where there are any, else none."""
+    """Yield the findings on leaves with a zero gradient; it takes two or three evaluations where there are such."""
     still = [leaf.size > 0 and not np.any(leaf) for leaf in sample.gradient]
     if not any(still):
         return
-    shift = [
-        leaf if zero else np.zeros_like(leaf) for leaf, zero in zip(direction(x, scale, seed=2), still, strict=True)
-    ]
-    near, far = (_value(at, moved(x, t, shift)) != sample.value for t in (NEAR, FAR))
+    drawn = direction(x, scale, seed=2)
+    shift = [leaf if zero else np.zeros_like(leaf) for leaf, zero in zip(drawn, still, strict=True)]
     leaves = [name for name, zero in zip(names, still, strict=True) if zero]
     everything = all(zero or leaf.size == 0 for zero, leaf in zip(still, sample.gradient, strict=True))
-    if near:
+
+    def depends(t: float) -> bool:
+        value = _value(at, moved(x, t, shift))
+        return not abs(value - sample.value) <= ROUNDINGS * at.roundoff * max(abs(value), abs(sample.value))
+
+    if depends(NEAR):
         yield messages.detached(leaves, everything)
-    elif far:
+    elif depends(FAR) or (everything and depends(np.nan)):  # what is computed with NaN is NaN, though it cancels out
         yield messages.flat(leaves, everything)
     else:
         yield messages.ignores_params() if everything else messages.unused_leaf(leaves)

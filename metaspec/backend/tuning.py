@@ -38,6 +38,22 @@ class Tuning:
         """
         return None
 
+    def map_tasks(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Return f, an algorithm on one task, with every leaf of its arguments and results stacked on axis 0.
+
+        Every loss that f calls has come through `task_loss`.
+        """
+        return self.backend.vmap(f)
+
+    def task_loss(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
+        """Return the loss in the form in which algorithms call it, within `map_tasks` too.
+
+        Args:
+            loss: (params, batch) -> (value, aux) of one task.
+            known_by: The user's function; what is found out about the loss may be remembered for it.
+        """
+        return loss
+
     def unroll_limit(self, loop: LoopKind = "path") -> int | None:
         """Return up to how many steps a loop is written out; None, which suits eager code, for any number.
 

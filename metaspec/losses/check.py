@@ -22,6 +22,7 @@ from metaspec.losses.usage import unused
 from metaspec.task import Tree
 
 BESIDE = 2.0**-7  # how far from the parameters derivatives are held against differences: no kink is there by design
+DIGITS = 1e-2  # relative error of a gradient in a narrow format that is worth a word
 REPEATS = 1000  # roundoffs by which two evaluations may differ where a processor adds in another order
 
 
@@ -139,11 +140,13 @@ def _derivatives(at: Evaluator, x: Vector, first: Sample, compiled: bool) -> Ite
     start, wide = Sample(value, gradient), at
     if at.roundoff > 1e-12:
         start, wide = _widened(at, y, start, scale)
-    doubt = 1e-4 if at.roundoff < 1e-12 else 3e-3 if wide is not at else 1e-2
-    yield from against_differences(wide, Line(y, v, scale, start, product, doubt, names))
+    size = total(sizes_of(start.gradient, scale))
     noise = total(sizes_of(moved(gradient, -1.0, start.gradient), scale))
-    if wide is not at and noise > 1e-2 * total(sizes_of(start.gradient, scale)):
-        yield messages.digits_lost(noise / total(sizes_of(start.gradient, scale)))
+    lost = noise / size if wide is not at and size else 0.0
+    if lost > DIGITS:
+        yield messages.digits_lost(lost)
+    doubt = 1e-4 if at.roundoff < 1e-12 else max(3e-3, 10 * lost) if wide is not at else 1e-2
+    yield from against_differences(wide, Line(y, v, scale, start, product, doubt, names))
     yield from against_rows(at, [x, y], [first.gradient, gradient], product, v, scale, noise, compiled)
 
 

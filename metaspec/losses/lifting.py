@@ -34,7 +34,7 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
         _check_value(B, value)
         return value, aux
 
-    return lifted
+    return B.tuning.task_loss(lifted, loss)
 
 
 def _split(returned: Any) -> tuple[Any, Any]:

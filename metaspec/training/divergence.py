@@ -9,7 +9,7 @@ d_k = theta_{k+1} - theta_k = -lr g_k, the differences of gradients show the cur
 from collections import deque
 from dataclasses import dataclass, field, is_dataclass, replace
 from itertools import pairwise
-from math import isfinite
+from math import inf, isfinite
 from statistics import median
 from typing import Any
 
@@ -17,7 +17,7 @@ from metaspec.algorithms.base import Algorithm
 from metaspec.backend.arrays import computing
 from metaspec.backend.protocol import Backend
 from metaspec.losses.lifting import lift_loss
-from metaspec.task import Task, Tree
+from metaspec.task import Loss, Task, Tree
 from metaspec.trees import norm, subtract
 
 WINDOW = 10  # outer steps whose median is compared
@@ -54,7 +54,7 @@ class LossGrowth:
 
 
 @dataclass(frozen=True)
-class InnerLoop:
+class InnerPath:
     """How the inner loop does on one task.
 
     Attributes:
@@ -92,23 +92,26 @@ class InnerLoop:
         )
 
 
-def inner_loop(B: Backend, algo: Algorithm, loss: Any, params: Tree, task: Task) -> InnerLoop | None:
+def inner_path(B: Backend, algo: Algorithm, loss: Any, params: Tree, task: Task) -> InnerPath | None:
     """Return how the inner loop does on a task, from three points of its path; None where the algorithm hides them."""
     inner: Any = algo.inner
     if not is_dataclass(algo) or not is_dataclass(inner) or not getattr(inner, "steps", 0):
         return None
-    with computing(B, params):
-        lifted, batch = lift_loss(B, loss, False), algo.inner_batch(B, task)
+    try:
+        with computing(B, params):
+            return _path(B, algo, lift_loss(B, loss, False), params, algo.inner_batch(B, task))
+    except Exception:  # a rule with inputs for each step, say, takes no other number of steps
+        return None
 
-        def after(k: int) -> Tree:
-            shorter: Any = replace(algo, inner=replace(inner, steps=k))
-            return shorter.adapt(B, lifted, params, batch)
 
-        last = max(2, inner.steps)
-        points = [after(k) for k in (last - 2, last - 1, last)]
-        ends = [float(B.to_numpy(lifted(x, batch)[0])) for x in (after(0), after(inner.steps))]
-        first, second = (subtract(B, b, a) for a, b in pairwise(points))
-        length = float(B.to_numpy(norm(B, first)))
-        bend = float(B.to_numpy(norm(B, subtract(B, second, first))))
-    stiffness = bend / length if length else 0.0
-    return InnerLoop(*ends, inner.steps, stiffness if isfinite(stiffness) else float("inf"))
+def _path(B: Backend, algo: Any, loss: Loss, params: Tree, batch: Tree) -> InnerPath:
+    def after(k: int) -> Tree:
+        return replace(algo, inner=replace(algo.inner, steps=k)).adapt_to(B, loss, params, batch)
+
+    steps, last = algo.inner.steps, max(2, algo.inner.steps)
+    points = [after(k) for k in (last - 2, last - 1, last)]
+    before, afterwards = (float(B.to_numpy(loss(theta, batch)[0])) for theta in (after(0), after(steps)))
+    first, second = (subtract(B, b, a) for a, b in pairwise(points))
+    length = float(B.to_numpy(norm(B, first)))
+    stiffness = float(B.to_numpy(norm(B, subtract(B, second, first)))) / length if length else 0.0
+    return InnerPath(before, afterwards, steps, stiffness if isfinite(stiffness) else inf)

@@ -10,9 +10,10 @@ from metaspec.algorithms.base import Algorithm, is_empty
 from metaspec.backend.protocol import Backend
 from metaspec.checks.caller import warn_caller
 from metaspec.errors import LossCheckError
+from metaspec.inner.learned import Meta
 from metaspec.losses.findings import LossCheck
 from metaspec.task import Task, Tree
-from metaspec.training.divergence import LossGrowth, inner_loop
+from metaspec.training.divergence import LossGrowth, inner_path
 
 logger = logging.getLogger("metaspec")
 
@@ -61,7 +62,7 @@ class LossWatch(NoWatch):
 
             self.looked = True
             batch = self.algo.inner_batch(self.B, self._first(tasks))
-            report_loss(check_loss(self.loss, params, batch, compiled=False, backend=self.B), self.algo)
+            report_loss(check_loss(self.loss, _plain(params), batch, compiled=False, backend=self.B), self.algo)
 
     def after(self, params: Tree, tasks: Task, step: int, query_loss: float) -> None:
         """Warn where the query loss of this step tells of divergence; `params` are those that the step started from."""
@@ -71,7 +72,7 @@ class LossWatch(NoWatch):
         if len(self.growth.first) == 1:
             unadapted = self._unadapted(params, tasks)
             if query_loss > EXPLODED * abs(unadapted):
-                path = inner_loop(self.B, self.algo, self.loss, params, self._first(tasks))
+                path = inner_path(self.B, self.algo, self.loss, params, self._first(tasks))
                 if path is not None and path.diverges:
                     self.told = True
                     warn_caller(
@@ -81,7 +82,7 @@ class LossWatch(NoWatch):
                     )
         elif usual is not None:
             self.told = True
-            path = inner_loop(self.B, self.algo, self.loss, params, self._first(tasks))
+            path = inner_path(self.B, self.algo, self.loss, params, self._first(tasks))
             warn_caller(
                 f"meta_train: outer step {step}: the query loss is {query_loss:.3g}, and was {usual:.3g} at first: the "
                 f"training diverges. Its cause: {path or 'not seen; lower the learning rates, or set clip_norm'}"
@@ -99,7 +100,12 @@ class LossWatch(NoWatch):
         loss = self.B.compile(self.loss) if self.B.tuning.eager_compiles else self.loss
         rows, structure = self.B.tree_flatten(tasks.query)
         queries = [self.B.tree_unflatten(structure, [row[i, ...] for row in rows]) for i in range(rows[0].shape[0])]
-        return fmean(float(self.B.to_numpy(loss(params, query))) for query in queries)
+        return fmean(float(self.B.to_numpy(loss(_plain(params), query))) for query in queries)
+
+
+def _plain(params: Tree) -> Tree:
+    """The parameters of the loss, without what an algorithm learns beside them."""
+    return params.params if isinstance(params, Meta) else params
 
 
 def report_loss(check: LossCheck, algo: Algorithm) -> None:

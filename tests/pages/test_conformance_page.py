@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from metaspec_conformance.commands import verify
 from metaspec_conformance.judging.certification import matching
 from metaspec_conformance.kinks.kink_measurements import measure
-from metaspec_conformance.pytest_plugin.plugin_cases import Case
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase
 from metaspec_conformance.pytest_plugin.running import Running
 from metaspec_conformance.reports.verify_page import page_of, programs_of
 from metaspec_conformance.workers.runner import VerifyReport
@@ -62,7 +62,7 @@ class Cells(HTMLParser):
 
 def report_of(backend: type[adapter.NumpyBackend]) -> VerifyReport:
     running = Running(backend)
-    outcomes = [running.outcome(Case(check, dtype)) for check in CHECKS for dtype in check.dtypes]
+    outcomes = [running.outcome(CheckCase(check, dtype)) for check in CHECKS for dtype in check.dtypes]
     return VerifyReport(tuple(outcomes), {"numpy": {"numpy": "2"}}, ())
 
 

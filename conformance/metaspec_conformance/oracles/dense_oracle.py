@@ -19,19 +19,3 @@ def solve(A: Any, b: Any) -> Any:
     for k in reversed(range(n)):
         x[k] = (b[k] - np.sum(A[k, k + 1 :] * x[k + 1 :])) / A[k, k]
     return x
-
-
-def conjugate_gradients(A: Any, b: Any, steps: int, rounding: Any) -> Any:
-    """The iterate of exactly `steps` steps of Hestenes and Stiefel's method from zero."""
-    x, r = np.zeros_like(b), b
-    p = r
-    for _ in range(steps):
-        if not np.any(r):
-            break
-        Ap = rounding(np.sum(A * p, axis=1))
-        length = np.sum(r * r) / np.sum(p * Ap)
-        following = r - length * Ap
-        x = rounding(x + length * p)
-        p = following + np.sum(following * following) / np.sum(r * r) * p
-        r = following
-    return x

@@ -55,6 +55,7 @@ from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task
 
 if TYPE_CHECKING:
     from metaspec import data, nn, training
+    from metaspec.losses.check import check_loss
     from metaspec.training import meta_test, meta_train
     from metaspec_conformance.audit import assert_computes, audit
     from metaspec_conformance.compare import compare
@@ -106,6 +107,7 @@ __all__ = [
     "audit",
     "backend_context",
     "batch_meta_gradient",
+    "check_loss",
     "clip_by_norm",
     "clip_by_value",
     "compare",
@@ -128,6 +130,7 @@ __all__ = [
 _LAZY = {  # imported on first use, so that `import metaspec` stays light
     "assert_computes": "metaspec_conformance.audit",
     "audit": "metaspec_conformance.audit",
+    "check_loss": "metaspec.losses.check",
     "compare": "metaspec_conformance.compare",
     "data": "metaspec.data",
     "nn": "metaspec.nn",

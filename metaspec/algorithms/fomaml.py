@@ -6,6 +6,7 @@ delta = grad l_query(theta_K)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from metaspec.algorithms.base import query_gradient, result
 from metaspec.algorithms.inner_loop import inner_loop
@@ -37,6 +38,7 @@ class FOMAML:
     inner: InnerRule
     adapt: str | Sequence[str] | None = None
     minibatches: Minibatches | None = None
+    second_order: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_inner(self.inner, "FOMAML")

@@ -7,6 +7,7 @@ With K = 1 this is lr times the gradient of joint training. At meta-test the inn
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from metaspec.algorithms.base import is_empty, result
 from metaspec.algorithms.inner_loop import inner_loop
@@ -38,6 +39,7 @@ class Reptile:
 
     inner: InnerRule
     minibatches: Minibatches | None = None
+    second_order: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_inner(self.inner, "Reptile")

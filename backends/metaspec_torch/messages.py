@@ -57,7 +57,7 @@ def _known(message: str) -> MetaspecError | None:
             "compile: the loss calls a function that torch.compile has made, which cannot be recorded again; call the "
             "function as it was before"
         )
-    if "sparse" in message:
+    if "sparse" in message.lower():
         return UnsupportedError(NO_SECOND.format(operation="sparse gradients", instead=INSTEAD["sparse"]))
     for pattern in NOT_TWICE:
         found = pattern.search(message)

@@ -1,10 +1,11 @@
 """What an algorithm is: an adaptation to a task, and the meta-update that follows from the adapted parameters."""
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.inner.base import InnerRule
+from metaspec.inner.base import InnerRule, with_steps
 from metaspec.task import Array, Diagnostics, Loss, MetaGradient, Task, Tree
 from metaspec.trees import all_finite
 
@@ -35,6 +36,12 @@ def check_algorithm(algo: Any) -> None:
         raise InvalidTypeError(
             f"algo: expected an algorithm such as MAML(GradientDescent(lr=0.1, steps=5)), got {algo!r}"
         )
+
+
+def adapting_for(algo: Any, steps: int) -> Any:
+    """Return the algorithm with another number of inner steps, to adapt with."""
+    weights = {"query_weights": None} if hasattr(algo, "query_weights") else {}
+    return replace(algo, inner=with_steps(algo.inner, steps), **weights)
 
 
 def query_gradient(B: Backend, loss: Loss, theta: Tree, task: Task) -> tuple[Array, Any, Tree]:

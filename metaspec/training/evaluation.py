@@ -15,6 +15,7 @@ from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.inner.learned import parameters_of
 from metaspec.task import Task, Tree
 
 NORMAL_95 = 1.959963984540054
@@ -181,7 +182,7 @@ def evaluator(
     def judge(params: Tree, batch: Task) -> Tree:
         def per_task(task: Task) -> Tree:
             adapted = adapt(algo, loss, params, task.support, backend=B)
-            return [[measure(p, task.query) for p in (params, adapted)] for measure in measures]
+            return [[measure(p, task.query) for p in (parameters_of(params), adapted)] for measure in measures]
 
         return B.tuning.map_tasks(per_task)(batch)
 

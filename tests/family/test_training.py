@@ -52,8 +52,9 @@ def test_resumed_is_the_same_to_the_bit_and_what_is_learned_moves(name, tmp_path
 def test_meta_test_adapts_from_the_parameters(name):
     algo = ALGORITHMS[name]
     start = algo.init(NET.init(seed=0), backend="numpy")
-    report = ms.meta_test(algo, NET.loss, start, data.Sinusoid(stream="test"), tasks=3, backend="numpy")
-    tasks = [data.Sinusoid(stream="test").task(i) for i in range(3)]
+    held_out = data.Sinusoid(stream="test")
+    report = ms.meta_test(algo, NET.loss, start, held_out, tasks=3, tasks_per_batch=3, backend="numpy")
+    tasks = [held_out.task(i) for i in range(3)]
     adapted = [ms.adapt(algo, NET.loss, start, task.support, backend="numpy") for task in tasks]
     losses = [NET.loss(theta, task.query) for theta, task in zip(adapted, tasks, strict=True)]
     assert report.loss_after.mean == pytest.approx(np.mean(losses), rel=1e-5)

@@ -22,19 +22,26 @@ def plain_leaves(tree: Tree) -> list[Any]:
 
 
 def array_namespace(tree: Tree) -> Any:
-    """The array-API namespace of the tree's framework, for losses that are written once.
+    """Array-API namespace of the tree's framework, for losses that are written once for every backend.
 
     Inside a metaspec function it is that of the backend at work. A loss for every backend keeps to the namespace's
     functions where frameworks' operators differ: TensorFlow's `@` takes no vectors, and its operators no two dtypes.
+
+    Args:
+        tree: A tree of arrays, such as the loss's parameters.
 
     Raises:
         BackendMismatchError: Leaves of several frameworks.
         BackendNotChosenError: No leaf is an array.
 
     Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
         >>> def loss(params, batch):
         ...     xp = ms.array_namespace(params)
         ...     return xp.mean((xp.tanh(batch["x"] @ params["w"]) - batch["y"]) ** 2)
+        >>> float(loss({"w": np.zeros((2, 1))}, {"x": np.ones((5, 2)), "y": np.ones((5, 1))}))
+        1.0
     """
     chosen = chosen_backend()
     if isinstance(chosen, Backend):
@@ -45,7 +52,7 @@ def array_namespace(tree: Tree) -> Any:
 
 
 def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend: str | Backend | None = None) -> Tree:
-    """The tree with every leaf, a number or an array of any framework, as an array of one backend.
+    """Convert every leaf of a tree, a number or an array of any framework, to an array of one backend.
 
     Args:
         tree: A tree whose leaves are numbers or arrays.
@@ -53,13 +60,16 @@ def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend
         device: What the framework calls a device; None is its default.
         backend: Name or instance; by default as `get_backend` chooses, else the framework of the leaves.
 
+    Returns:
+        A tree of the same structure.
+
     Raises:
         DtypeNotHonouredError: The backend would give another dtype (JAX without x64: see `Backend.precision`).
         InvalidTypeError: A leaf is neither a number nor an array.
 
     Example:
-        >>> params = ms.asarray({"w": 1.0}, dtype="float32", backend="numpy")
-        >>> params["w"].dtype
+        >>> import metaspec as ms
+        >>> ms.asarray({"w": 1.0}, dtype="float32", backend="numpy")["w"].dtype
         dtype('float32')
     """
     if dtype is not None and not isinstance(dtype, str):

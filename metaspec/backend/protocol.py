@@ -27,6 +27,21 @@ class Backend(ABC):
 
     Functions handed to a backend take and return trees of arrays. All derivatives are with respect to the first
     argument (`vjp`: to all), have its structure and dtypes, and nest to any order.
+
+    An adapter's subclass supplies `name` and nine members: `xp`, `versions`, `asarray`, `to_numpy`, `precision`,
+    `is_concrete`, `value_and_grad`, `vjp`, `stop_gradient`. It gets trees (`tree_flatten` and so on), the derived
+    members `grad`, `jvp`, `hvp`, `linearize_grad` and `linear_solve`, and right but slow fallbacks of `vmap`, `scan`,
+    `checkpoint` and `compile`. Speed settings are in `tuning`, protection of the user's arrays in `guard`.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> B = ms.get_backend("numpy")
+        >>> def f(x):
+        ...     return B.xp.sum(x["w"] ** 3)
+        >>> x, v = {"w": np.array([1.0, 2.0])}, {"w": np.array([1.0, 0.0])}
+        >>> B.grad(f)(x)["w"], B.hvp(f)(x, v)["w"]
+        (array([ 3., 12.]), array([6., 0.]))
     """
 
     name: ClassVar[str]

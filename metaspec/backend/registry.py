@@ -37,6 +37,18 @@ class Registration:
         auditing: "module:Class" of what audits ask of the framework's models; empty where they are trees of arrays.
         shared_compilations: Environment variables under which processes of the framework share what they compile;
             `{folder}` in a value stands for the folder, which is empty at first.
+
+    Example:
+        >>> import metaspec as ms
+        >>> registration = ms.Registration(
+        ...     name="mine",
+        ...     adapter="metaspec_mine.adapter:MyBackend",
+        ...     requires=("myframework",),
+        ...     arrays=("myframework",),
+        ...     install="pip install metaspec-mine",
+        ... )
+        >>> registration.installed
+        False
     """
 
     name: str
@@ -65,7 +77,14 @@ class Registration:
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """A line of `list_backends()`."""
+    """A line of `list_backends()`.
+
+    Example:
+        >>> import metaspec as ms
+        >>> status = next(status for status in ms.list_backends() if status.name == "numpy")
+        >>> status.installed, list(status.versions)
+        (True, ['numpy'])
+    """
 
     name: str
     installed: bool
@@ -118,7 +137,15 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 def list_backends() -> tuple[BackendStatus, ...]:
-    """What exists, what is installed in which version, what each can do. Imports no framework."""
+    """Status of every registered backend: whether it is installed, in which version, and what it can do.
+
+    No framework is imported.
+
+    Example:
+        >>> import metaspec as ms
+        >>> [status.name for status in ms.list_backends()]
+        ['jax', 'numpy', 'tensorflow', 'torch']
+    """
     return tuple(
         BackendStatus(r.name, r.installed, _versions(r), r.dtypes, r.all_capabilities, r.install)
         for r in registrations().values()

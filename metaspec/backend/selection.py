@@ -45,12 +45,20 @@ def _load(name: str) -> Backend:
 
 
 def get_backend(backend: str | Backend | None = None) -> Backend:
-    """The backend of that name, or, without a name, the one that is chosen (context, `set_backend`, environment).
+    """Return the backend of that name; without a name, the one chosen by context, `set_backend` or environment.
+
+    Args:
+        backend: A name, or an instance, which is returned as it is.
 
     Raises:
         UnknownBackendError: No adapter has that name.
         BackendNotInstalledError: Its framework is missing; the message says what to install.
         BackendNotChosenError: No name was given and none is chosen.
+
+    Example:
+        >>> import metaspec as ms
+        >>> ms.get_backend("numpy").name
+        'numpy'
     """
     wanted = backend if backend is not None else chosen_backend()
     if wanted is None:
@@ -76,8 +84,18 @@ def chosen_backend() -> str | Backend | None:
 def set_backend(backend: str | Backend | None) -> None:
     """Choose the backend of this process; None takes the choice back.
 
+    Args:
+        backend: A name, an instance, or None.
+
     Raises:
         UnknownBackendError, BackendNotInstalledError: As `get_backend`; the earlier choice stays.
+
+    Example:
+        >>> import metaspec as ms
+        >>> ms.set_backend("numpy")
+        >>> ms.get_backend().name
+        'numpy'
+        >>> ms.set_backend(None)
     """
     global _chosen
     if backend is not None:
@@ -87,7 +105,23 @@ def set_backend(backend: str | Backend | None) -> None:
 
 @contextmanager
 def backend_context(backend: str | Backend) -> Iterator[Backend]:
-    """Choose a backend within a `with` block, for this thread or asyncio task alone."""
+    """Choose a backend within a `with` block, for this thread or asyncio task alone.
+
+    Args:
+        backend: A name or an instance.
+
+    Yields:
+        The backend.
+
+    Raises:
+        UnknownBackendError, BackendNotInstalledError: As `get_backend`.
+
+    Example:
+        >>> import metaspec as ms
+        >>> with ms.backend_context("numpy") as backend:
+        ...     print(ms.get_backend().name, backend.name)
+        numpy numpy
+    """
     instance = get_backend(backend)
     token = active.set(backend)
     try:

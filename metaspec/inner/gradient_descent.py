@@ -25,7 +25,8 @@ class GradientDescent:
         InvalidTypeError: `steps` is not an integer.
 
     Example:
-        >>> GradientDescent(lr=0.1, steps=5)
+        >>> import metaspec as ms
+        >>> ms.GradientDescent(lr=0.1, steps=5)
         GradientDescent(lr=0.1, steps=5)
     """
 

@@ -42,7 +42,8 @@ class ConvNet:
 
     Example:
         >>> import numpy as np
-        >>> net = ConvNet(ways=5, filters=8)
+        >>> from metaspec import nn
+        >>> net = nn.ConvNet(ways=5, filters=8)
         >>> net.apply(net.init(seed=0), np.zeros((10, 28, 28), dtype="float32")).shape
         (10, 5)
     """
@@ -121,5 +122,10 @@ def omniglot_convnet(
         InvalidArgumentError, InvalidTypeError: As ConvNet.
 
     Source: Finn, Abbeel, Levine 2017, section 5.2.
+
+    Example:
+        >>> from metaspec import nn
+        >>> nn.omniglot_convnet(ways=5).init(seed=0)["kernel0"].shape
+        (3, 3, 1, 64)
     """
     return ConvNet(ways, filters, pool, kernel_gain=kernel_gain, readout_std=readout_std)

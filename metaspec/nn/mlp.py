@@ -31,7 +31,8 @@ class MLP:
 
     Example:
         >>> import numpy as np
-        >>> net = MLP((1, 40, 40, 1))
+        >>> from metaspec import nn
+        >>> net = nn.MLP((1, 40, 40, 1))
         >>> net.apply(net.init(seed=0), np.zeros((10, 1), dtype="float32")).shape
         (10, 1)
     """
@@ -88,6 +89,12 @@ def sinusoid_mlp(std: float | None = 0.01) -> MLP:
         std: Of the weights' start, as `MLP` has it; 0.01 is that of the authors' code, None learns in fewer steps.
 
     Source: Finn, Abbeel, Levine 2017, section 5.1.
+
+    Example:
+        >>> from metaspec import data, nn
+        >>> net, task = nn.sinusoid_mlp(), data.Sinusoid().task(0)
+        >>> net.loss(net.init(seed=0), task.support).shape
+        ()
     """
     return MLP((1, 40, 40, 1), std=std)
 

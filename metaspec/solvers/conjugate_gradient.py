@@ -53,6 +53,13 @@ class ConjugateGradient:
 
     Raises:
         InvalidTypeError: A preconditioner that is neither a function nor a tree of arrays.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> A, b = np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0])
+        >>> ms.get_backend("numpy").linear_solve(lambda v: A @ v, b, ms.ConjugateGradient(steps=2)).x.round(6)
+        array([0.090909, 0.636364])
     """
 
     steps: int = 10

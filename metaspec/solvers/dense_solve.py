@@ -12,11 +12,18 @@ from metaspec.trees import norm, ravel, subtract
 
 @dataclass(frozen=True)
 class DenseSolve:
-    """The matrix of A, written out by its products with the unit vectors, and one direct solve; for small trees.
+    """Direct solve of (A + damping I) x = b, A written out by its products with the unit vectors; for small trees.
 
     Attributes:
         damping: Added to the diagonal of A; >= 0.
         max_size: The largest number of unknowns that is accepted (the matrix has its square of entries).
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> A, b = np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0])
+        >>> ms.get_backend("numpy").linear_solve(lambda v: A @ v, b, ms.DenseSolve()).x.round(6)
+        array([0.090909, 0.636364])
     """
 
     damping: float = 0.0

@@ -73,9 +73,12 @@ def meta_train(
 
     Example:
         >>> from metaspec import data, nn
-        >>> network = nn.sinusoid_mlp()
+        >>> import metaspec as ms
+        >>> net = nn.sinusoid_mlp()
         >>> algo = ms.MAML(ms.GradientDescent(lr=0.01, steps=1))
-        >>> run = ms.meta_train(algo, network.loss, network.init(seed=0), data.Sinusoid(), steps=100, backend="numpy")
+        >>> run = ms.meta_train(algo, net.loss, net.init(seed=0), data.Sinusoid(), steps=3, backend="numpy")
+        >>> len(run.history), sorted(run.params)
+        (3, ['b0', 'b1', 'b2', 'w0', 'w1', 'w2'])
     """
     steps = checked_integer(steps, "meta_train: steps", least=0)
     _check_types(resume=(resume, Run), evaluation=(evaluation, Evaluation), checkpoints=(checkpoints, Checkpoints))

@@ -36,13 +36,24 @@ class Optimizer(Protocol):
 
 @dataclass(frozen=True)
 class SGD:
-    """m <- momentum * m + delta,  params <- params - lr * m, or with Nesterov's - lr * (delta + momentum * m).
+    """Stochastic gradient descent, with momentum if wanted.
+
+    m <- momentum * m + delta,  params <- params - lr * m, or with Nesterov's - lr * (delta + momentum * m).
 
     Attributes:
         lr: Step size > 0, or a function of the step (see `schedules`). For Reptile, 1 moves all the way to the mean of
             the adapted parameters.
         momentum: In [0, 1); 0 is plain descent, m = delta.
-        nesterov: Look ahead.
+        nesterov: Whether the momentum is Nesterov's.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> B, params, delta = ms.get_backend("numpy"), {"w": np.array(1.0)}, {"w": np.array(2.0)}
+        >>> sgd = ms.training.SGD(lr=0.1)
+        >>> params, state = sgd.update(B, params, sgd.init(B, params), delta, np.array(sgd.rate(0)))
+        >>> float(params["w"])
+        0.8
     """
 
     lr: float | Schedule = 1e-2
@@ -83,6 +94,15 @@ class Adam:
         b1: Decay of the first moment, in [0, 1).
         b2: Decay of the second moment, in [0, 1).
         eps: > 0.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> B, params, delta = ms.get_backend("numpy"), {"w": np.array(1.0)}, {"w": np.array(2.0)}
+        >>> adam = ms.training.Adam(lr=0.1)
+        >>> params, state = adam.update(B, params, adam.init(B, params), delta, np.array(adam.rate(0)))
+        >>> float(params["w"].round(6)), int(state["t"])
+        (0.9, 1)
     """
 
     lr: float | Schedule = 1e-3
@@ -125,6 +145,15 @@ class AdamW:
         b2: As Adam's.
         eps: As Adam's.
         weight_decay: >= 0.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> B, params, delta = ms.get_backend("numpy"), {"w": np.array(1.0)}, {"w": np.array(2.0)}
+        >>> adam = ms.training.AdamW(lr=0.1, weight_decay=0.5)
+        >>> params, state = adam.update(B, params, adam.init(B, params), delta, np.array(adam.rate(0)))
+        >>> float(params["w"].round(6)), int(state["t"])
+        (0.85, 1)
     """
 
     lr: float | Schedule = 1e-3

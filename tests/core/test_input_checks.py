@@ -5,8 +5,7 @@ import pytest
 
 import metaspec as ms
 from metaspec import errors
-
-from .problems import mlp, mlp_loss, on, to_numpy
+from tests.core.problems import mlp, mlp_loss, on, to_numpy
 
 INNER = ms.GradientDescent(0.1, 2)
 MAML = ms.MAML(INNER)

@@ -16,8 +16,7 @@ from metaspec_benchmarks.results import (
     step_overhead,
 )
 from metaspec_benchmarks.results.store import Store
-
-from ..data.helpers import OMNIGLOT, needs_omniglot
+from tests.data.helpers import OMNIGLOT, needs_omniglot
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from metaspec_conformance.kinks.catalogue import KINKS
-from metaspec_conformance.kinks.document import FREE, heading
-from metaspec_conformance.kinks.measuring import as_json, declared, departures, in_words, measure_all
+from metaspec_conformance.kinks.kink_document import FREE, heading
+from metaspec_conformance.kinks.kink_measurements import as_json, declared, departures, in_words, measure_all
 
 
 def print_kinks(console: Console, targets: Sequence[str], json_file: Path | None, workers: int) -> bool:

@@ -21,11 +21,11 @@ from metaspec_conformance.judging.certification import certification, matching
 from metaspec_conformance.judging.error_model import ROUNDOFF, tolerance
 from metaspec_conformance.judging.failures import grouped, place
 from metaspec_conformance.judging.verdicts import Outcome
-from metaspec_conformance.kinks.measuring import Found, measure_all
+from metaspec_conformance.kinks.kink_measurements import Found, measure_all
 from metaspec_conformance.reports import verify_report
 from metaspec_conformance.reports.verify_page import page_of, programs_of
 from metaspec_conformance.workers.runner import Progress as OnProgress
-from metaspec_conformance.workers.runner import Report, run
+from metaspec_conformance.workers.runner import VerifyReport, run
 from metaspec_conformance.workers.targets import resolved
 
 DTYPES = ("float32", "float64")
@@ -57,7 +57,10 @@ def verify(
         str | None, typer.Option(help="Only scenarios whose id contains or matches this.", metavar="PATTERN")
     ] = None,
     examples: Annotated[
-        int, typer.Option(help="Draw so many scenarios beyond the list.", metavar="N", min=0, show_default=False)
+        int,
+        typer.Option(
+            help="Draw so many scenarios beyond the list; needs hypothesis.", metavar="N", min=0, show_default=False
+        ),
     ] = 0,
     seed: Annotated[int, typer.Option(help="Of the drawn scenarios; the same seed draws the same.", min=0)] = 0,
     dtype: Annotated[list[str] | None, typer.Option(help="Only this format (may be repeated).")] = None,
@@ -92,7 +95,7 @@ def verify(
         report = run(targets, checks, dtype, workers=workers, timeout=timeout, progress=progress)
     seconds = time.perf_counter() - start
     _print(console, report, seconds)
-    for program in drawn.counterexamples(report.failures, seed, timeout):
+    for program in drawn.counterexamples(report.failures, examples, seed, timeout):
         _say(console, f"\n# --- a program that shows it ---\n{program}")
     if json_file is not None:
         json_file.write_text(json.dumps(verify_report.as_json(report, seconds), indent=2) + "\n")
@@ -104,7 +107,7 @@ def verify(
     raise typer.Exit(0 if report.passed else 1)
 
 
-def _measured_kinks(report: Report, workers: int) -> dict[str, Found]:
+def _measured_kinks(report: VerifyReport, workers: int) -> dict[str, Found]:
     """Of the backends that started; none where one has not the functions that it takes."""
     try:
         return measure_all(list(report.versions), workers)
@@ -135,7 +138,7 @@ def _progress(console: Console) -> Iterator[OnProgress]:
         yield advance
 
 
-def _print(console: Console, report: Report, seconds: float) -> None:
+def _print(console: Console, report: VerifyReport, seconds: float) -> None:
     if report.outcomes:
         console.print(_table(report))
     for target, versions in report.versions.items():
@@ -157,7 +160,7 @@ def _print(console: Console, report: Report, seconds: float) -> None:
     _say(console, f"all agree: {work}" if report.passed else f"{failed} failed, of {work}")
 
 
-def _table(report: Report) -> Table:
+def _table(report: VerifyReport) -> Table:
     table = Table(show_edge=False)
     table.add_column("backend", overflow="fold")
     for heading in ("algorithm", "dtype"):

@@ -1,4 +1,4 @@
-"""Every error that metaspec raises of its own accord.
+"""The errors that metaspec raises of its own accord.
 
 Each also derives from the built-in exception that a caller would expect, so `except ValueError` works. A message names
 the argument, what was given, what was expected, and what to do next.

@@ -1,4 +1,4 @@
-"""What goes into a meta-gradient and what comes out: plain named tuples, so every framework sees them as trees."""
+"""Inputs and results of a meta-gradient: plain named tuples, so every framework sees them as trees."""
 
 from collections.abc import Callable
 from enum import IntEnum
@@ -33,7 +33,7 @@ class Task(NamedTuple):
 
 
 class SolveStatus(IntEnum):
-    """How a linear solve ended.
+    """Outcome of a linear solve.
 
     Example:
         >>> import metaspec as ms

@@ -102,6 +102,6 @@ def compile(
 
 
 def _kinds(B: Backend, args: Tree) -> Any:
-    """What the backend and the widest format of these arguments follow from."""
+    """Return a key of these arguments from which their backend and widest format follow."""
     leaves = B.tree_flatten(args)[0]
     return (chosen_backend(), *map(type, leaves), *[getattr(leaf, "dtype", None) for leaf in leaves])

@@ -1,4 +1,4 @@
-"""Arrays between frameworks: the namespace of a tree, conversion, and the context in which a tree is computed with."""
+"""Conversion of arrays between frameworks, the namespace of a tree, and the context of a computation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ WIDE = ("float64", "float128", "longdouble")
 
 
 def plain_leaves(tree: Tree) -> list[Any]:
-    """The leaves as seen before a backend is known: a framework's own containers stay whole."""
+    """Return the leaves as seen before a backend is known: a framework's own containers stay whole."""
     leaves: list[Any] = optree.tree_leaves(tree, namespace=NAMESPACE)
     return leaves
 
@@ -81,7 +81,7 @@ def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend
 
 
 def uploaded(B: Backend, tree: Tree) -> Tree:
-    """`asarray` for what comes anew at every step in the same shapes: faster where all leaves are NumPy's."""
+    """Convert a tree as `asarray` does, faster where all leaves are NumPy's and the shapes come again."""
     leaves, structure = B.tree_flatten(tree)
     if all(owner_of(leaf) == "numpy" for leaf in leaves):
         return B.tree_unflatten(structure, B.tuning.from_numpy_many(leaves))
@@ -106,13 +106,13 @@ def _converted(B: Backend, leaf: Any, dtype: str | None, device: Any) -> Array:
 
 @contextmanager
 def computing(B: Backend, tree: Tree) -> Iterator[None]:
-    """The context in which B computes on `tree`: B is the backend at work, formats beyond float32 are honoured."""
+    """Enter the context in which B computes on `tree`: B is the active backend, wide formats are honoured."""
     with backend_context(B), B.guard.compute_context(wide_format(B, tree)):
         yield
 
 
 def wide_format(B: Backend, tree: Tree) -> str | None:
-    """The format beyond float32 that the tree's leaves have; None where they have none."""
+    """Return the format beyond float32 that the tree's leaves have, or None."""
     names = {
         B.dtype_name(leaf) if B.is_array(leaf) else str(getattr(leaf, "dtype", "")) for leaf in B.tree_flatten(tree)[0]
     }

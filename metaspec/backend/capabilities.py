@@ -1,4 +1,4 @@
-"""What an adapter can do beyond the required members, declared before it is loaded and checked by conformance."""
+"""Declarations of what an adapter can do beyond the required members; conformance checks them."""
 
 from dataclasses import dataclass
 from typing import Literal

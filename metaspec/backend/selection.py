@@ -1,4 +1,4 @@
-"""Which backend a call uses, and loading it on first use.
+"""The choice of the backend for a call; the adapter is loaded on first use.
 
 In this order: the `backend=` argument; the active `backend_context`; `set_backend`; the environment variable
 METASPEC_BACKEND as it was at import; the one whose arrays the parameters are.
@@ -76,7 +76,7 @@ def _instance(backend: Any) -> Backend:
 
 
 def chosen_backend() -> str | Backend | None:
-    """What `backend_context`, `set_backend` or METASPEC_BACKEND chose, in this order; None where nothing did."""
+    """Return the choice of `backend_context`, `set_backend` or METASPEC_BACKEND, in this order, or None."""
     choice = active.get()
     return _chosen if choice is None else choice
 
@@ -131,7 +131,7 @@ def backend_context(backend: str | Backend) -> Iterator[Backend]:
 
 
 def resolve(backend: str | Backend | None, leaves: list[Any], what: str = "params") -> Backend:
-    """The backend for these leaves: the argument, else what was chosen, else the one whose arrays they are.
+    """Return the backend for these leaves: the argument, else what was chosen, else the one whose arrays they are.
 
     Raises:
         BackendMismatchError: The leaves are of several frameworks, or of another than the chosen one.

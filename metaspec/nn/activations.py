@@ -14,7 +14,7 @@ _GELU_SATURATED = 30.0  # beyond, gelu(x) is x or 0 in every format up to float6
 
 
 def relu(x: Array) -> Array:
-    """x where x > 0, else 0; the derivative at 0 is 0 on every backend.
+    """Rectified linear unit: x where x > 0, else 0; the derivative at 0 is 0 on every backend.
 
     Frameworks' `maximum(x, 0)` has derivative 0.5 (JAX, PyTorch) or 1 (TensorFlow) there.
 

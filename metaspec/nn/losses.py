@@ -79,7 +79,7 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> Array:
 
 
 def accuracy(logits: Array, labels: Array) -> Array:
-    """The share of examples whose largest logit (the first of equals) is at the label; of the dtype of the logits.
+    """Share of examples whose largest logit (the first of equals) is at the label; of the dtype of the logits.
 
     Arguments and errors as for `softmax_cross_entropy`; a label out of range counts as wrong.
 

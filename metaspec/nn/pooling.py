@@ -16,7 +16,7 @@ from metaspec.task import Array
 
 
 def max_pool2d(x: Array, window: int | tuple[int, int] = 2, *, stride: int | tuple[int, int] | None = None) -> Array:
-    """The largest entry of each window.
+    """Maximum of each window.
 
     Args:
         x: [N, H, W, C].

@@ -34,7 +34,7 @@ class DenseSolve:
         object.__setattr__(self, "max_size", checked_integer(self.max_size, "DenseSolve: max_size", least=1))
 
     def solve(self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None = None) -> Solution:
-        """See the class and `Backend.linear_solve`; a starting point is of no use here.
+        """Return x with (A + damping I) x = b; the start x0 has no effect.
 
         Raises:
             InvalidArgumentError: b has more than `max_size` entries.
@@ -62,7 +62,7 @@ class DenseSolve:
 
 
 def _dense_solution(B: Backend, matrix: Array, b: Array) -> Array:
-    """matrix^-1 b; NaN where it is singular or not finite, which some frameworks raise an error of their own for."""
+    """Return matrix^-1 b; NaN where it is singular or not finite, for which some frameworks raise an error."""
     if 0 in b.shape:
         return b
     try:

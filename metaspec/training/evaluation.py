@@ -40,13 +40,13 @@ class Estimate(NamedTuple):
         return f"{self.mean:.4g} ± {self.half_width:.2g}"
 
     def percent(self) -> "Estimate":
-        """The same in per cent."""
+        """Return the estimate in per cent."""
         return Estimate(100 * self.mean, 100 * self.half_width)
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """What `meta_test` returns, on the query sets of `tasks` tasks, before and after adaptation to the support sets.
+    """Result of `meta_test`: means over the query sets of `tasks` tasks, before and after adaptation.
 
     Attributes:
         tasks: Number of tasks.
@@ -72,7 +72,7 @@ class EvaluationReport:
     metric_after: Estimate | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: every estimate as {"mean": ..., "half_width": ...}."""
+        """Return the report for JSON: every estimate as {"mean": ..., "half_width": ...}."""
         return {name: value._asdict() if isinstance(value, Estimate) else value for name, value in vars(self).items()}
 
     @staticmethod
@@ -233,7 +233,7 @@ def meta_test(
 def evaluator(
     B: Backend, algo: Algorithm, loss: Callable[[Tree, Tree], Any], metric: Callable[[Tree, Tree], Any] | None
 ) -> Callable[[Tree, TaskSource, int, int], EvaluationReport]:
-    """`meta_test` as a function of (params, source, tasks, tasks per batch) that is compiled once for many calls."""
+    """Return `meta_test` as a function of (params, source, tasks, tasks per batch), compiled once for many calls."""
     measures = [B.tuning.task_loss(measure, measure) for measure in (loss, metric) if measure is not None]
 
     def judge(params: Tree, batch: Task) -> Tree:

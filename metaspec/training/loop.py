@@ -37,7 +37,7 @@ def meta_train(
     check: bool = True,
     backend: str | Backend | None = None,
 ) -> Run:
-    """Algorithm 1 of the field: sample tasks, adapt to each, move the meta-parameters along the mean meta-update.
+    """Meta-train: sample tasks, adapt to each, move the meta-parameters along the mean meta-update.
 
     phi <- optimizer(phi, mean_t delta_t), on the source's batches number 0, 1, ..., until there are `steps` steps.
 

@@ -169,7 +169,7 @@ def check_tensorboard() -> None:
 
 
 def events(run: Run) -> list[StepRecord | Judged]:
-    """Steps and evaluations in the order in which they happened."""
+    """Return steps and evaluations in the order in which they happened."""
     merged: list[StepRecord | Judged] = [*run.history, *run.evaluations]
     return sorted(merged, key=lambda e: (e.step + 1, 0) if isinstance(e, StepRecord) else (e.steps, 1))
 
@@ -183,7 +183,7 @@ def _line(event: StepRecord | Judged) -> str:
 
 
 def strict(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for them."""
+    """Replace NaN and infinity, which JSON does not have, by None."""
     if isinstance(value, dict):
         return {key: strict(entry) for key, entry in value.items()}
     if isinstance(value, list):

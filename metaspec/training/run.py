@@ -1,4 +1,4 @@
-"""What a training has come to: a value that is saved, restored and gone on from."""
+"""The result of a training: a value that can be saved, restored and resumed from."""
 
 from dataclasses import dataclass, field
 from math import isnan
@@ -110,16 +110,16 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """The number of outer steps taken so far; the next step's number."""
+        """Return the number of outer steps taken so far, which is the next step's number."""
         return len(self.history)
 
     @property
     def best_params(self) -> Tree:
-        """The parameters of the best evaluation; without evaluations those after the last step."""
+        """Return the parameters of the best evaluation; without evaluations those after the last step."""
         return self.params if self.best is None else self.best.params
 
     def evaluated(self, report: EvaluationReport, goal: float) -> "Run":
-        """The run with one evaluation more, of its parameters as they are now."""
+        """Return the run with one evaluation more, of its parameters as they are now."""
         judged = Judged(self.steps, goal, report)
         best = self.best
         if best is None or isnan(best.judged.goal) or goal < best.judged.goal:

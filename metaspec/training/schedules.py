@@ -134,7 +134,7 @@ class Piecewise:
 
 
 def schedule_of(lr: float | Schedule, argument: str) -> Schedule:
-    """`lr` as a function of the step, whose rates are finite and >= 0.
+    """Return `lr` as a function of the step, whose rates are finite and >= 0.
 
     Raises:
         InvalidArgumentError: A number that is not; for a function, when it gives one that is not.

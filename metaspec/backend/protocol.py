@@ -226,7 +226,7 @@ class Backend(ABC):
     # --- for adapters -------------------------------------------------------------------------------------------------
 
     def unsupported(self, member: str) -> UnsupportedError:
-        """Return the error of a member that is declared unsupported: `def scan(...): raise self.unsupported("scan")`."""
+        """Return the error of an unsupported member: `def scan(...): raise self.unsupported("scan")`."""
         return UnsupportedError(f"backend {self.name!r} has no {member}: {self.capabilities[member].reason}")
 
     def flat_function(self, f: Callable[..., Tree], structure: Any) -> tuple[Callable[..., tuple[Any, ...]], list[Any]]:

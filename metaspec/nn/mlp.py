@@ -69,7 +69,7 @@ class MLP:
         return dense(x, params[f"w{last}"], params[f"b{last}"])
 
     def loss(self, params: Tree, batch: Tree) -> Array:
-        """Return the mean squared error, or a classifier's cross-entropy, on {"x": [N, D], "y": [N, F] or labels [N]}."""
+        """Return the mean squared error, or a classifier's cross-entropy, on {"x": [N, D], "y": [N, F] or labels}."""
         outputs = self.apply(params, batch["x"])
         return (softmax_cross_entropy if self.classifier else mean_squared_error)(outputs, batch["y"])
 

@@ -24,10 +24,10 @@ class Algorithm(Protocol):
         """The task parameters that the inner loop reaches from `params` on `batch`."""
 
     def inner_batch(self, B: Backend, task: Task) -> Tree:
-        """What of a training task the inner loop sees."""
+        """Return the part of a training task that the inner loop sees."""
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
-        """The task's meta-update and what belongs to it."""
+        """Return the task's meta-update, the adapted parameters, the query loss and diagnostics."""
 
 
 def check_algorithm(algo: Any) -> None:
@@ -45,7 +45,7 @@ def adapting_for(algo: Any, steps: int) -> Any:
 
 
 def query_gradient(B: Backend, loss: Loss, theta: Tree, task: Task) -> tuple[Array, Any, Tree]:
-    """l_query(theta), the loss's aux, and grad l_query(theta).
+    """Return l_query(theta), the loss's aux, and grad l_query(theta).
 
     Raises:
         InvalidArgumentError: The query set is empty, so there is no such gradient.
@@ -57,11 +57,11 @@ def query_gradient(B: Backend, loss: Loss, theta: Tree, task: Task) -> tuple[Arr
 
 
 def is_empty(B: Backend, batch: Tree) -> bool:
-    """Whether the batch has no leaf (None, an empty tree) or only leaves of zero examples."""
+    """Return whether the batch has no leaf (None, an empty tree) or only leaves of zero examples."""
     return all(0 in getattr(leaf, "shape", ()) for leaf in B.tree_flatten(batch)[0])
 
 
 def result(B: Backend, delta: Tree, adapted: Tree, query_loss: Array, aux: Any, **diagnostics: Array) -> MetaGradient:
-    """The parts as a MetaGradient."""
+    """Return a MetaGradient of these parts; `finite` is computed from them."""
     finite = all_finite(B, delta, adapted)
     return MetaGradient(delta, query_loss, adapted, Diagnostics(finite, query_loss, **diagnostics), aux)

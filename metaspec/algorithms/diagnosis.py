@@ -38,7 +38,7 @@ OUTER_ORIGIN = (
 
 
 def _inner_origin(B: Backend, algo: Algorithm, loss: Loss, params: Tree, batch: Tree) -> str:
-    """The inner step and leaf where NaN or infinity first arose, if it did; what is not finite stays so: bisection."""
+    """Find, by bisection, the inner step and the leaf where NaN or infinity first arose; "" if it did not."""
     if bad := _bad_leaf(B, params):
         return f"params{bad}: the meta-parameters themselves are not finite"
     steps = getattr(algo.inner, "steps", None)

@@ -33,10 +33,12 @@ def meta_gradient(
     has_aux: bool = False,
     backend: str | Backend | None = None,
 ) -> MetaGradient:
-    """The meta-update of one task.
+    """Meta-update of one task: the gradient of l(theta_K; query) by the meta-parameters, or what stands for it.
+
+    Each algorithm's docstring gives its formula; theta_K are the parameters adapted to the support set.
 
     Args:
-        algo: MAML, FOMAML, Reptile, IMAML or anything else that is an Algorithm; its docstring gives the formula.
+        algo: MAML, FOMAML, Reptile, IMAML or anything else that is an Algorithm.
         loss: A pure function (params, batch) -> scalar, in the framework of `params` or portable (`array_namespace`).
             All randomness comes in through the batch.
         params: The meta-parameters phi: a tree of floating arrays.
@@ -56,12 +58,16 @@ def meta_gradient(
             values cannot be looked at, `diagnostics.finite` says it instead.
 
     Example:
-        >>> import numpy as np, metaspec as ms
-        >>> loss = lambda p, batch: ((p["w"] * batch["x"] - batch["y"]) ** 2).mean()
-        >>> task = ms.Task(*({"x": np.ones(3), "y": np.full(3, y)} for y in (2.0, 3.0)))
-        >>> r = ms.meta_gradient(ms.MAML(ms.GradientDescent(lr=0.1, steps=1)), loss, {"w": np.array(1.0)}, task)
-        >>> float(np.round(r.delta["w"], 6))
-        -2.88
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> r = ms.meta_gradient(ms.MAML(ms.GradientDescent(lr=0.1, steps=1)), loss, params, task(2.0))
+        >>> r.delta["w"].round(6), r.query_loss.round(6), r.adapted["w"].round(6)
+        (np.float64(-2.88), np.float64(3.24), np.float64(1.2))
     """
     check_algorithm(algo)
     B, params = _enter(backend, params)
@@ -84,7 +90,7 @@ def batch_meta_gradient(
     chunk_size: int | None = None,
     backend: str | Backend | None = None,
 ) -> MetaGradient:
-    """The mean over a meta-batch of the tasks' meta-updates.
+    """Mean over a meta-batch of the tasks' meta-updates, (1 / n) sum_t delta_t.
 
     Args:
         algo: As in `meta_gradient`.
@@ -105,6 +111,19 @@ def batch_meta_gradient(
     Raises:
         InvalidArgumentError: Zero tasks, leaves of a stacked batch that disagree in axis 0, a `chunk_size` below 1.
         MetaspecError: As `meta_gradient`.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> algo = ms.MAML(ms.GradientDescent(lr=0.1, steps=1))
+        >>> r = ms.batch_meta_gradient(algo, loss, params, [task(2.0), task(4.0)])
+        >>> r.delta["w"].round(6), r.adapted["w"].round(6)  # the mean of -2.88 and -5.44; theta_K of each task
+        (np.float64(-4.16), array([1.2, 1.6]))
     """
     check_algorithm(algo)
     B, params = _enter(backend, params)
@@ -146,7 +165,7 @@ def adapt(
     has_aux: bool = False,
     backend: str | Backend | None = None,
 ) -> Tree:
-    """Meta-test: the parameters that the algorithm's inner loop reaches from `params` on a support set.
+    """Adapted parameters theta_K, which the algorithm's inner loop reaches from `params` on a support set (meta-test).
 
     Args:
         algo: As in `meta_gradient`.
@@ -161,6 +180,18 @@ def adapt(
 
     Raises:
         MetaspecError: As `meta_gradient`.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> theta = ms.adapt(ms.MAML(ms.GradientDescent(lr=0.1, steps=2)), loss, params, task(2.0).support)
+        >>> theta["w"].round(6)
+        np.float64(1.36)
     """
     check_algorithm(algo)
     B, params = _enter(backend, params)

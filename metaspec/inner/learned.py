@@ -18,8 +18,19 @@ PER = ("all", "leaf", "entry")
 class Meta(NamedTuple):
     """Everything that is meta-learned: the parameters and the learned inputs of the algorithm.
 
-    `params`: the meta-parameters phi. `learned`: a dictionary by the argument's name ("lr", "momentum", ...).
-    `algo.init(params)` makes it, `meta_gradient(algo, loss, meta, task).delta` has its structure.
+    `algo.init(params)` makes it, and `meta_gradient(algo, loss, meta, task).delta` has its structure.
+
+    Attributes:
+        params: The meta-parameters phi.
+        learned: A dictionary by the argument's name ("lr", "momentum", ...).
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> algo = ms.MAML(ms.GradientDescent(ms.Learned(0.1), steps=2))
+        >>> meta = algo.init({"w": np.ones(3)})
+        >>> sorted(meta.params), sorted(meta.learned), float(meta.learned["lr"])
+        (['w'], ['lr'], 0.1)
     """
 
     params: Tree
@@ -49,8 +60,8 @@ class Learned:
     Example:
         >>> import numpy as np, metaspec as ms
         >>> algo = ms.MAML(ms.GradientDescent(ms.Learned(0.1, per="leaf"), steps=2))
-        >>> algo.init({"w": np.ones(3), "b": np.zeros(())}).learned
-        {'lr': {'b': array(0.1), 'w': array(0.1)}}
+        >>> algo.init({"w": np.ones(3), "b": np.zeros(())}).learned["lr"]["w"]
+        np.float64(0.1)
     """
 
     value: float

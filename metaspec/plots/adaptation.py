@@ -23,10 +23,10 @@ class Regression(Protocol):
     """A network of one input and one output."""
 
     def apply(self, params: Tree, x: Array) -> Array:
-        """Outputs [N, 1] for inputs [N, 1]."""
+        """Return outputs [N, 1] for inputs [N, 1]."""
 
     def loss(self, params: Tree, batch: Tree) -> Array:
-        """The loss that adaptation descends."""
+        """Return the loss that adaptation descends."""
 
 
 def adaptation_curves(
@@ -39,7 +39,7 @@ def adaptation_curves(
     steps: Sequence[int] = (0, 1, 10),
     backend: str | Backend | None = None,
 ) -> Any:
-    """A matplotlib Figure: of each task its support set and the network's curve after so many inner steps.
+    """Draw a matplotlib Figure: of each task its support set and the network's curve after so many inner steps.
 
     Args:
         algo: The algorithm; its own number of inner steps is replaced.

@@ -8,7 +8,7 @@ from typing import Any
 
 from metaspec.algorithms.base import Algorithm, is_empty
 from metaspec.backend.protocol import Backend
-from metaspec.checks.caller import warn_caller
+from metaspec.checks.caller_warnings import warn_caller
 from metaspec.errors import LossCheckError
 from metaspec.inner.learned import parameters_of
 from metaspec.losses.findings import LossCheck

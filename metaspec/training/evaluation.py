@@ -176,14 +176,14 @@ def evaluator(
     B: Backend, algo: Algorithm, loss: Callable[[Tree, Tree], Any], metric: Callable[[Tree, Tree], Any] | None
 ) -> Callable[[Tree, TaskSource, int, int], EvaluationReport]:
     """`meta_test` as a function of (params, source, tasks, tasks per batch) that is compiled once for many calls."""
-    measures = [loss] if metric is None else [loss, metric]
+    measures = [B.tuning.task_loss(measure, measure) for measure in (loss, metric) if measure is not None]
 
     def judge(params: Tree, batch: Task) -> Tree:
         def per_task(task: Task) -> Tree:
             adapted = adapt(algo, loss, params, task.support, backend=B)
             return [[measure(p, task.query) for p in (params, adapted)] for measure in measures]
 
-        return B.vmap(per_task)(batch)
+        return B.tuning.map_tasks(per_task)(batch)
 
     judged = compile(judge, backend=B)
 

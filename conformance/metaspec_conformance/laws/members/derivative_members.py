@@ -165,10 +165,10 @@ def stopped_outputs(at: LawContext) -> Iterator[Claim]:
     value, pull = B.vjp(f, x)
     yield Equal("values", value, {"a": x, "b": x * x, "c": [c, x * x], "d": 3.0 * x, "e": c})
     u = {"a": 5.0 * one, "b": c, "c": [7.0 * one, 11.0 * one], "d": 2.0 * one, "e": 13.0 * one}
-    yield Equal("pull-back of several outputs", pull(u)[0], 2.0 * x * c + 6.0)
-    yield Same("pull-back of stopped outputs alone", B.vjp(B.stop_gradient, x)[1](c)[0], zeros)
+    yield Equal("vjp of several outputs", pull(u)[0], 2.0 * x * c + 6.0)
+    yield Same("vjp of stopped outputs alone", B.vjp(B.stop_gradient, x)[1](c)[0], zeros)
     again = B.vjp(lambda x: B.vjp(f, x)[1](u)[0], x)[1](one)[0]
-    yield Equal("pull-back of the pull-back", again, 2.0 * c)
+    yield Equal("vjp of the pull-back", again, 2.0 * c)
     pushed = B.jvp(f, (x,), (c,))[1]
     yield Equal("jvp", pushed, {"a": zeros, "b": 2.0 * x * c, "c": [zeros, zeros], "d": 3.0 * c, "e": zeros})
 
@@ -176,5 +176,5 @@ def stopped_outputs(at: LawContext) -> Iterator[Claim]:
         return B.xp.sum(x * x * B.stop_gradient(x)), [B.stop_gradient(x), x + c, c]
 
     (_, aux), gradient = B.value_and_grad(with_aux, has_aux=True)(x)
-    yield Equal("aux", aux, [x, x + c, c])
-    yield Equal("gradient beside aux", gradient, 2.0 * x * x)
+    yield Equal("aux of value_and_grad", aux, [x, x + c, c])
+    yield Equal("gradient of value_and_grad beside aux", gradient, 2.0 * x * x)

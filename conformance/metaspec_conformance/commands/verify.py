@@ -49,7 +49,7 @@ def verify(
     backends: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Backend names, or module:attribute of a Backend or Registration of your own. Default: all that are installed.",
+            help="Backend names, or module:attribute of a Backend or Registration of yours. Default: all installed.",
             show_default=False,
         ),
     ] = None,

@@ -44,6 +44,7 @@ def audit(
     dtype: str = "float64",
     isolated: bool | None = None,
     timeout: float = 60.0,
+    memory: float = 16.0,
 ) -> AuditReport:
     """Say what a piece of code computes: which algorithm, with which deviations, to which digit.
 
@@ -67,6 +68,8 @@ def audit(
         isolated: In a process of its own, where a crash or a call that does not end is a finding; by default where the
             function is given as a string.
         timeout: Seconds for one call, in a process of its own.
+        memory: GiB of data that the process may hold; 0 for no limit. Processes and memory are contained, and are gone
+            when the audit ends; files and the network are not: the code runs with your rights.
 
     Returns:
         AuditReport.
@@ -96,9 +99,11 @@ def audit(
         "dtype": dtype,
     }
     _check(options)
+    checked_number(timeout, "audit: timeout", "seconds > 0", lambda x: x > 0)
+    checked_number(memory, "audit: memory", "GiB >= 0", lambda x: x >= 0)
     start = time.perf_counter()
     if isolated if isolated is not None else isinstance(function, str):
-        report = supervised(_importable(function), options, timeout)
+        report = supervised(_importable(function), options, timeout, memory)
     else:
         report = audit_in_this_process(function, options, lambda calling: None)
     return replace(report, seconds=time.perf_counter() - start, snippet=snippet(function, options))

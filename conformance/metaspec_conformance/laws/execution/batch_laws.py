@@ -6,7 +6,7 @@ from functools import reduce
 import numpy as np
 
 from metaspec.algorithms import IMAML
-from metaspec.solvers.dense import DenseSolve
+from metaspec.solvers.dense_solve import DenseSolve
 from metaspec.task import MetaGradient
 from metaspec.trees import add_scaled, tree_map
 from metaspec_conformance.judging.numpy_trees import leaves_with_paths

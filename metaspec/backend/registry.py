@@ -119,7 +119,23 @@ def registrations() -> Mapping[str, Registration]:
                 f"got {registration!r}; mend the package that provides {entry.value!r}"
             )
         found[entry.name] = registration
-    return dict(sorted(found.items()))
+    return dict(sorted({**_added, **found}.items()))
+
+
+def register(registration: Registration) -> None:
+    """Add an adapter that has no entry point to this process's table.
+
+    Raises:
+        BackendConflictError: Its name is taken.
+    """
+    if registration.name in registrations():
+        raise BackendConflictError(f"backend name {registration.name!r} is taken; give the registration another name")
+    _added[registration.name] = registration
+    registrations.cache_clear()
+    _owners.clear()
+
+
+_added: dict[str, Registration] = {}
 
 
 def _versions(registration: Registration) -> dict[str, str]:

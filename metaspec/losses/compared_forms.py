@@ -52,9 +52,9 @@ def against_rows(
         tangent = at.tree(v)
         stacked = B.tree_stack(list(map(at.tree, points)))
         parts = [B.xp.stack([leaves[i]] * len(points)) for i in arrays]
-        forms: list[tuple[str, Callable[..., Any]]] = [("batched", at.ready(B.vmap(gradient)))]
+        forms: list[tuple[str, Callable[..., Any]]] = [("batched", at.ready(B.tuning.map_tasks(gradient)))]
         if compiled:
-            forms.append(("compiled", B.compile(B.vmap(gradient_and_product))))
+            forms.append(("compiled", B.compile(B.tuning.map_tasks(gradient_and_product))))
         for form, f in forms:
             try:
                 found = [at.vector(tree) for tree in f(stacked, parts)]

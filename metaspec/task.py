@@ -45,8 +45,8 @@ class Solution(NamedTuple):
 class Diagnostics(NamedTuple):
     """What the computation knows of itself. A member that an algorithm does not have is None.
 
-    `finite`: no NaN or infinity in `adapted` or `delta`. `query_loss`: the loss on the query set, per task.
-    `stationarity`: norm of the gradient of the inner objective at the adapted parameters (iMAML: how far from the
+    `finite`: no NaN or infinity in `adapted`, `delta` or `query_loss`. `query_loss`: the loss on the query set, per
+    task. `stationarity`: norm of the gradient of the inner objective at the adapted parameters (iMAML: how far from the
     proximal optimum the inner loop stopped). `solve_status`, `solve_steps`, `solve_residual`: see Solution.
     """
 

@@ -50,7 +50,7 @@ from metaspec.inner import (
 )
 from metaspec.losses.from_model import Model, from_model
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
-from metaspec.solvers.dense import DenseSolve
+from metaspec.solvers.dense_solve import DenseSolve
 from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task
 
 if TYPE_CHECKING:

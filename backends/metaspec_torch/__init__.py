@@ -11,7 +11,10 @@ registration = Registration(
     install="pip install 'metaspec[torch]'",
     dtypes=("float32", "float64"),
     capabilities=dict.fromkeys(("linearize_grad", "vmap", "compile"), NATIVE),
-    models={"torch.nn": "metaspec_torch.models:from_module"},
+    models={
+        "keras.src.backend.torch": "metaspec_torch.keras_on_torch:from_model",
+        "torch.nn": "metaspec_torch.models:from_module",
+    },
     optimizers={"torch.optim": "metaspec_torch.optimizers:TorchOptimizer"},
     shared_compilations={"TORCHINDUCTOR_CACHE_DIR": "{folder}/inductor"},
     auditing="metaspec_torch.auditing:TorchModels",

@@ -106,8 +106,8 @@ class TorchBackend(Backend):
             )
         if given == "float128":
             x = x.astype("float64")
-        if not getattr(getattr(x, "flags", None), "writeable", True):
-            x = x.copy()  # a tensor that shares a read-only array's memory could be written to
+        if not getattr(getattr(x, "flags", None), "writeable", True) or min(getattr(x, "strides", None) or (0,)) < 0:
+            x = x.copy()  # a tensor cannot be read-only, as the array whose memory it would share, nor run backwards
         return torch.asarray(x, dtype=wanted, device=device)
 
     def is_array(self, x: Any) -> bool:

@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError
-from metaspec.losses.models import LEAVE, Model, altered_statistics, random_numbers, without_variables
+from metaspec.losses.from_model import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
 from metaspec_torch._private import get_proxy_mode, is_wrapped, version_counter
 from metaspec_torch.module_state import parameters_replaced, state_tensors

@@ -70,6 +70,10 @@ class Tuning:
         """Convert NumPy arrays together; called where the same shapes come again at every step."""
         return [self.backend.asarray(x) for x in arrays]
 
+    def traceable_loss(self, loss: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a user's loss in the form that the compiler at work can trace: itself, unless source is converted."""
+        return loss
+
     def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
         """Compile with the caller's options; an option that the framework does not know is ignored.
 

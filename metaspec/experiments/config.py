@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 from metaspec.checks.arguments import checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.experiments.presets import ALGORITHMS, EXPERIMENTS, OPTIMIZERS, SCHEDULES, SETTINGS, SIZES
-from metaspec.training.optimizers import NOT_NEGATIVE, POSITIVE, Domain
+from metaspec.training.outer_optimizers import NOT_NEGATIVE, POSITIVE, Domain
 
 LARGEST_INTEGER = 2**64 - 1
 

@@ -21,7 +21,7 @@ from metaspec.task import Task, Tree
 from metaspec.training.describe import described
 from metaspec.training.framework_optimizers import optimizer_for
 from metaspec.training.loss_watch import LossWatch, NoWatch
-from metaspec.training.optimizers import POSITIVE, Adam, Optimizer, clip_by_global_norm
+from metaspec.training.outer_optimizers import POSITIVE, Adam, Optimizer, clip_by_global_norm
 from metaspec.training.prefetch import upcoming
 from metaspec.training.run import StepRecord
 from metaspec.trees import all_finite

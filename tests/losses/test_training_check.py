@@ -89,7 +89,7 @@ def test_a_training_that_grows_is_told_once_with_its_cause() -> None:
 def test_an_outer_rate_that_is_too_large_is_told_from_the_inner_loop() -> None:
     messages = told(NET.loss, steps=40, optimizer=ms.training.SGD(3.0), clip_norm=100.0)
     assert len(messages) == 1
-    assert "was" in messages[0] and "at first: the training diverges" in messages[0]
+    assert "at first: the training diverges" in messages[0]
 
 
 def test_growth_is_of_magnitudes_and_of_more_than_one_task() -> None:

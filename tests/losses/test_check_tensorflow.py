@@ -69,8 +69,6 @@ def test_a_compiled_form_that_is_another_function() -> None:
     assert ("compiled", "error") in kinds(ms.check_loss(loss, *problem()))
     right = ms.check_loss(lambda p, b: tf.reduce_sum(tf.tanh(b["x"] @ p["w"]) @ p["v"][:, None]), *problem())
     assert not right.findings
-        lambda p, b: tf.reduce_sum(tf.tanh(b["x"] @ p["w"]) @ p["v"][:, None]), *problem()
-    ).findings
 
 
 def test_a_keras_model_that_the_loss_closes_over_ignores_the_parameters() -> None:

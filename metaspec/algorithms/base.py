@@ -63,5 +63,5 @@ def is_empty(B: Backend, batch: Tree) -> bool:
 
 def result(B: Backend, delta: Tree, adapted: Tree, query_loss: Array, aux: Any, **diagnostics: Array) -> MetaGradient:
     """Return a MetaGradient of these parts; `finite` is computed from them."""
-    finite = all_finite(B, delta, adapted)
+    finite = all_finite(B, delta, adapted, query_loss)
     return MetaGradient(delta, query_loss, adapted, Diagnostics(finite, query_loss, **diagnostics), aux)

@@ -21,6 +21,7 @@ from metaspec.training import (
 )
 from metaspec.training.checkpoints import newest_first
 
+UNTRAINED = "untrained"
 MORE = 10  # inner steps after which the papers look at a regression again
 
 
@@ -35,7 +36,13 @@ def evaluate_experiment(
 
 
 def train_experiment(
-    run: RunFolder, B: Backend, problem: Experiment, callbacks: list[Any], say: Callable[[str], None]
+    run: RunFolder,
+    B: Backend,
+    problem: Experiment,
+    callbacks: list[Any],
+    say: Callable[[str], None],
+    *,
+    check: bool = True,
 ) -> tuple[dict[str, EvaluationReport], Run]:
     """Meta-train as the run's settings say, evaluate before and after, and save the result in the run's folder.
 
@@ -45,13 +52,14 @@ def train_experiment(
         problem: The experiment that the settings describe.
         callbacks: As in `meta_train`.
         say: Called with a line that a person may want to read.
+        check: As in `meta_train`.
 
     Returns:
         The evaluations by name, and the training.
     """
     settled = run.config
     params = initial_parameters(settled, problem)
-    reports = {"untrained": evaluate_experiment(settled, B, problem, params)}
+    reports = {UNTRAINED: evaluate_experiment(settled, B, problem, params)}
     evaluation = None
     if settled.evaluate_every:
         evaluation = Evaluation(
@@ -75,6 +83,7 @@ def train_experiment(
         checkpoints=Checkpoints(run.checkpoints, settled.checkpoint_every, settled.keep),
         callbacks=callbacks,
         prefetch=settled.prefetch,
+        check=check,
         backend=B,
     )
     if done.best is not None:

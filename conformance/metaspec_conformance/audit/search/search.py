@@ -112,7 +112,10 @@ class Search:
                 if algorithm == "imaml":
                     counts = (e.cg_steps,) if e.cg_steps else (0, *CG_STEPS)
                 for cg_steps in counts:
-                    yield canonical(algorithm, steps, e.rate or 0.1, e.strength or 1.0, cg_steps)
+                    h = canonical(algorithm, steps, e.rate or 0.1, e.strength or 1.0, cg_steps)
+                    if h.inner_data == "both" and not self.targets[0].predictor.objective.joins:
+                        h = replace(h, inner_data="support")
+                    yield h
         if e.steps is not None and e.steps > 0:
             yield canonical("fomaml", 0, e.rate or 0.1, e.strength or 1.0)
 

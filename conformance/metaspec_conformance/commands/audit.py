@@ -36,8 +36,12 @@ def audit(
     ] = None,
     result: Annotated[str, typer.Option(help="What it gives: meta_gradient, or params, the updated ones.")] = "auto",
     problem: Annotated[
-        str, typer.Option(help="regression, classification, or module:attribute of a Problem of your own.")
-    ] = "regression",
+        str | None,
+        typer.Option(
+            help="regression, classification, or module:attribute of a Problem of your own.",
+            show_default="regression; classification where that explains nothing and the function has its own loss",
+        ),
+    ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Its inner rate, where it names no lr.", show_default="found")
     ] = None,

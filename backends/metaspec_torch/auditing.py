@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 class TorchModels:
-    """See `metaspec_conformance.audit.calls.native_models.NativeModels`."""
+    """See `metaspec_conformance.audit.native.NativeModels`."""
 
     layout = (("w1", True), ("b1", False), ("w2", True), ("b2", False))
 

@@ -48,7 +48,7 @@ def _inner_origin(B: Backend, algo: Algorithm, loss: Loss, params: Tree, batch: 
 
     def bad_after(k: int) -> str:
         shorter: Any = replace(algo, inner=replace(algo.inner, steps=k))
-        return _bad_leaf(B, shorter.adapt(B, loss, params, batch))
+        return _bad_leaf(B, shorter.adapt_to(B, loss, params, batch))
 
     first = bisect_left(range(steps + 1), True, key=lambda k: bool(bad_after(k)))
     if first > steps:

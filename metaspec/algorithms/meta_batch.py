@@ -29,11 +29,11 @@ def over_tasks(
 ) -> MetaGradient:
     """f of each of `count` stacked tasks, `chunk` at a time: `delta` and `query_loss` their means, the rest stacked."""
     if chunk >= count:
-        r = B.vmap(f)(tasks)
+        r = B.tuning.map_tasks(f)(tasks)
         return r._replace(delta=mean0(B, r.delta), query_loss=mean0(B, r.query_loss))
 
     def step(total: Tree, part: Task) -> tuple[Tree, MetaGradient]:
-        r = f(part) if chunk == 1 else B.vmap(f)(part)
+        r = f(part) if chunk == 1 else B.tuning.map_tasks(f)(part)
         return add(B, total, r.delta if chunk == 1 else sum0(B, r.delta)), r._replace(delta=None)
 
     whole = count - count % chunk
@@ -42,7 +42,7 @@ def over_tasks(
     if chunk > 1:
         rows = tree_map(B, lambda x: _joined(B, x), rows)
     if whole < count:
-        r = B.vmap(f)(tree_map(B, lambda x: x[whole:, ...], tasks))
+        r = B.tuning.map_tasks(f)(tree_map(B, lambda x: x[whole:, ...], tasks))
         total = add(B, total, sum0(B, r.delta))
         rows = tree_map(B, lambda a, b: B.xp.concat([a, b], axis=0), rows, r._replace(delta=None))
     return rows._replace(delta=divide(B, total, count), query_loss=mean0(B, rows.query_loss))

@@ -67,7 +67,6 @@ def meta_gradient(
     B, params = _enter(backend, params)
     check_task(B, task)
     task = B.guard.detach(task)
-    _check_inner(B, algo, params)
     lifted = lift_loss(B, loss, has_aux)
     with computing(B, params):
         r = algo.meta_gradient(B, lifted, params, task)
@@ -109,7 +108,6 @@ def batch_meta_gradient(
     """
     check_algorithm(algo)
     B, params = _enter(backend, params)
-    _check_inner(B, algo, params)
     lifted = lift_loss(B, loss, has_aux)
     chunk = None if chunk_size is None else checked_integer(chunk_size, "batch_meta_gradient: chunk_size", least=1)
 
@@ -167,10 +165,9 @@ def adapt(
     check_algorithm(algo)
     B, params = _enter(backend, params)
     check_data(B, support, "support")
-    _check_inner(B, algo, params)
     with computing(B, params):
         lifted, support = lift_loss(B, loss, has_aux), B.guard.detach(support)
-        theta = algo.adapt(B, lifted, params, support)
+        theta = algo.adapt_to(B, lifted, params, support)
         check_adapted(B, algo, lifted, params, support, theta)
         return B.guard.detach(theta)
 
@@ -179,11 +176,6 @@ def _enter(backend: str | Backend | None, params: Tree) -> tuple[Backend, Tree]:
     B = resolve(backend, plain_leaves(params))
     check_params(B, params)
     return B, B.guard.detach(params)
-
-
-def _check_inner(B: Backend, algo: Algorithm, params: Tree) -> None:
-    if hasattr(algo.inner, "check"):
-        algo.inner.check(B, params)
 
 
 def _of_one_size(B: Backend, tasks: Sequence[Task]) -> bool:

@@ -61,6 +61,9 @@ def run() -> None:
         except (MetaspecError, OSError) as error:  # OSError: a file or folder that the user named
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(USAGE) from None
+        except MemoryError as error:
+            print(f"error: there is not enough memory for these settings: {error}", file=sys.stderr)
+            raise SystemExit(USAGE) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             _leave(received)

@@ -1,5 +1,6 @@
 """`metaspec train`."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -20,7 +21,7 @@ from metaspec.experiments.illustration import illustrate
 from metaspec.experiments.report_table import report_table
 from metaspec.experiments.run_folder import METRICS, PICTURES, RunFolder
 from metaspec.experiments.setup import algorithm_of, experiment_of
-from metaspec.training import DivergedError, JsonLines, TensorBoard
+from metaspec.training import CheckpointError, DivergedError, JsonLines, TensorBoard
 from metaspec.training.metrics import check_tensorboard
 
 DIVERGED = 1
@@ -54,7 +55,7 @@ def train(
     if tensorboard:
         check_tensorboard()
     if "data" in given:
-        given["data"] = str(Path(given["data"]).expanduser().absolute())  # the run may be judged from another place
+        given["data"] = str(Path(os.path.expanduser(given["data"])).absolute())  # judged from elsewhere too
     saved = RunFolder.open(out) if out is not None and resume and (out / "run.json").exists() else None
     if saved is None:
         given["backend"] = get_backend(given.get("backend") or chosen_backend() or "numpy").name
@@ -86,6 +87,13 @@ def train(
             "diverge again at the same step: change a setting (inner_lr, outer_lr, clip_norm) in another folder",
         )
         raise typer.Exit(DIVERGED) from None
+    except (OSError, CheckpointError) as error:
+        if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
+            raise
+        raise CheckpointError(
+            f"{error}. What was saved before is in {run.folder}; when there is room for more, go on with: metaspec "
+            f"train --resume --out {quote(str(run.folder))}"
+        ) from error
     console.print(report_table(reports))
     _say(console, f"saved in {run.folder}")
     try:

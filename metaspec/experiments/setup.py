@@ -6,7 +6,7 @@ from typing import Any
 from metaspec.algorithms.base import Algorithm
 from metaspec.experiments.config import Config
 from metaspec.experiments.presets import Experiment, PaperSettings, digits, mixture, omniglot, sinusoid
-from metaspec.training.optimizers import SGD, Adam, AdamW, Optimizer
+from metaspec.training.outer_optimizers import SGD, Adam, AdamW, Optimizer
 from metaspec.training.schedules import Cosine, Linear, Schedule, WarmUp
 
 

@@ -46,7 +46,7 @@ def from_model(
     | flax.nnx.Module | the State of its `nnx.Param` | the module itself, altered |
     | flax.linen.Module | `variables["params"]` | the variables with these parameters |
     | equinox.Module | the module with its floating arrays alone | a new module |
-    | keras.Model (on TensorFlow) | a list, like `trainable_variables` | the model itself, altered |
+    | keras.Model, on TensorFlow, JAX or PyTorch | a list, like `trainable_variables` | the model itself, altered |
 
     What is no parameter (buffers, frozen parameters, integers) is a constant of the loss. Dropout and the like are
     refused: what is random comes in through the batch.
@@ -81,7 +81,8 @@ def from_model(
                 module, _, attribute = maker.partition(":")
                 made: Model = getattr(import_module(module), attribute)(model, loss, variables, running_statistics)
                 return made
-    known = ", ".join(prefix for registration in registrations().values() for prefix in registration.models)
+    prefixes = [prefix for registration in registrations().values() for prefix in registration.models]
+    known = ", ".join(dict.fromkeys(prefix.partition(".src.")[0] for prefix in prefixes))
     given = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
     raise InvalidTypeError(
         f"from_model: expected an instance of a model class of {known}, got {given}; any other model is a loss "

@@ -4,7 +4,7 @@ from typing import Any
 
 from metaspec.backend.protocol import Backend, is_floating
 from metaspec.backend.registry import owner_of
-from metaspec.errors import InvalidTypeError, LossError, MutationError
+from metaspec.errors import InvalidTypeError, LossError, MetaspecError, MutationError
 from metaspec.task import Loss, Tree
 
 MUTATED = (
@@ -18,13 +18,17 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
     if not callable(loss):
         raise InvalidTypeError(f"loss: expected a function (params, batch) -> scalar, got {type(loss).__name__}")
 
+    loss_as_traced = B.tuning.traceable_loss(loss)
+
     def lifted(params: Tree, batch: Tree) -> tuple[Any, Any]:
         params, batch = B.guard.read_only_view((params, batch))
         leaves = B.tree_flatten((params, batch))[0]  # the loss may bind new values in its containers, as it likes
         mark = B.guard.version_counter(leaves)
         try:
-            returned = loss(params, batch)
+            returned = loss_as_traced(params, batch)
         except ValueError as error:
+            if isinstance(error.__cause__, MetaspecError):  # NumPy wraps what was raised while it looked at an element
+                raise error.__cause__ from None
             if "read-only" not in str(error):
                 raise
             raise MutationError(MUTATED) from error
@@ -34,7 +38,7 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
         _check_value(B, value)
         return value, aux
 
-    return lifted
+    return B.tuning.task_loss(lifted, loss)
 
 
 def _split(returned: Any) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """Meta-testing: adaptation to held-out tasks, judged on their query sets, with intervals over tasks."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -58,9 +58,33 @@ class EvaluationReport:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "EvaluationReport":
-        """The inverse of `as_dict`."""
-        read: dict[str, Any] = {k: Estimate(**v) if isinstance(v, Mapping) else v for k, v in values.items()}
-        return EvaluationReport(**read)
+        """The inverse of `as_dict`.
+
+        Raises:
+            ValueError: The values are not those of a report; says which is wrong.
+        """
+        if not isinstance(values, Mapping) or values.keys() - {f.name for f in fields(EvaluationReport)}:
+            raise ValueError(f"expected the figures of a report, got {values!r:.100}")
+        tasks = values.get("tasks")
+        if isinstance(tasks, bool) or not isinstance(tasks, int) or tasks < 1:
+            raise ValueError(f"tasks: expected an integer >= 1, got {tasks!r:.50}")
+        losses = (_estimate_from(values, name) for name in ("loss_before", "loss_after"))
+        metrics = (_estimate_from(values, name, optional=True) for name in ("metric_before", "metric_after"))
+        return EvaluationReport(tasks, *losses, *metrics)
+
+
+def read_number(value: Any, name: str) -> float:
+    """A number that was read from a file, NaN and infinities among them, as a float.
+
+    Raises:
+        ValueError: It is none, or an integer too large for a float.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name}: expected a number, got {value!r:.50}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: expected a number of float64's range") from None
 
 
 def loss_after(report: EvaluationReport) -> float:
@@ -152,14 +176,14 @@ def evaluator(
     B: Backend, algo: Algorithm, loss: Callable[[Tree, Tree], Any], metric: Callable[[Tree, Tree], Any] | None
 ) -> Callable[[Tree, TaskSource, int, int], EvaluationReport]:
     """`meta_test` as a function of (params, source, tasks, tasks per batch) that is compiled once for many calls."""
-    measures = [loss] if metric is None else [loss, metric]
+    measures = [B.tuning.task_loss(measure, measure) for measure in (loss, metric) if measure is not None]
 
     def judge(params: Tree, batch: Task) -> Tree:
         def per_task(task: Task) -> Tree:
             adapted = adapt(algo, loss, params, task.support, backend=B)
             return [[measure(p, task.query) for p in (params, adapted)] for measure in measures]
 
-        return B.vmap(per_task)(batch)
+        return B.tuning.map_tasks(per_task)(batch)
 
     judged = compile(judge, backend=B)
 
@@ -174,6 +198,15 @@ def evaluator(
         return EvaluationReport(batches * size, *columns)
 
     return test
+
+
+def _estimate_from(values: Mapping[str, Any], name: str, *, optional: bool = False) -> Any:
+    found = values.get(name)
+    if found is None and optional:
+        return None
+    if not isinstance(found, Mapping) or found.keys() != {"mean", "half_width"}:
+        raise ValueError(f'{name}: expected {{"mean": ..., "half_width": ...}}, got {found!r:.50}')
+    return Estimate(*(read_number(found[key], f"{name}.{key}") for key in ("mean", "half_width")))
 
 
 def _check_metric(metric: Any, argument: str) -> None:

@@ -13,9 +13,8 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from metaspec.cli.app import build
+from tests.data.helpers import OMNIGLOT, needs_omniglot
 from tests.processes import HEEDING_SIGNALS
-
-from ..data.helpers import OMNIGLOT, needs_omniglot
 
 METASPEC = [sys.executable, "-c", "from metaspec.cli import main; main()"]
 COMMAND = [*METASPEC, "train"]

@@ -20,7 +20,7 @@ COMMAND = "python -m tests.conformance.kill_matrix --write docs/kill-matrix.md"
 
 
 @dataclass(frozen=True)
-class Row:
+class MatrixRow:
     """A fault, and the laws and the topics of scenarios that see it."""
 
     fault: str
@@ -28,7 +28,7 @@ class Row:
     topics: tuple[str, ...]
 
 
-def row(name: str, only: frozenset[str] = frozenset()) -> Row:
+def row(name: str, only: frozenset[str] = frozenset()) -> MatrixRow:
     """The fault against everything, or against some laws and topics."""
     fault = FAULTS[name]
     seen = [
@@ -39,7 +39,7 @@ def row(name: str, only: frozenset[str] = frozenset()) -> Row:
         )
         for groups in (fault_detection.laws(), fault_detection.scenarios())
     ]
-    return Row(name, *seen)
+    return MatrixRow(name, *seen)
 
 
 def _kills(fault: Fault, check: Check) -> bool:
@@ -50,7 +50,7 @@ def _kills(fault: Fault, check: Check) -> bool:
     )
 
 
-def rows(names: Iterable[str], only: frozenset[str], processes: int) -> list[Row]:
+def rows(names: Iterable[str], only: frozenset[str], processes: int) -> list[MatrixRow]:
     """A row for each fault."""
     for check in fault_detection.by_id().values():  # before the processes part, so that each has it
         if not only or fault_detection.group(check) in only:
@@ -64,7 +64,7 @@ def rows(names: Iterable[str], only: frozenset[str], processes: int) -> list[Row
     return found
 
 
-def merged(old: Iterable[Row], new: Iterable[Row], only: frozenset[str]) -> list[Row]:
+def merged(old: Iterable[MatrixRow], new: Iterable[MatrixRow], only: frozenset[str]) -> list[MatrixRow]:
     """What was found anew in place of what was found before; what is no fault, law or topic any more is left out."""
     before = {one.fault: one for one in old}
     after = {one.fault: one for one in new}
@@ -77,10 +77,10 @@ def merged(old: Iterable[Row], new: Iterable[Row], only: frozenset[str]) -> list
 
     known = [fault for fault in FAULTS if fault in before or fault in after]
     laws, topics = fault_detection.laws(), fault_detection.scenarios()
-    return [Row(fault, joined(fault, "laws", laws), joined(fault, "topics", topics)) for fault in known]
+    return [MatrixRow(fault, joined(fault, "laws", laws), joined(fault, "topics", topics)) for fault in known]
 
 
-def text(found: list[Row]) -> str:
+def text(found: list[MatrixRow]) -> str:
     """The document."""
     laws, topics = fault_detection.laws(), fault_detection.scenarios()
     killed = {name: [r.fault for r in found if name in r.laws] for name in laws}
@@ -138,7 +138,7 @@ def text(found: list[Row]) -> str:
     return "\n".join(parts)
 
 
-def _fault_line(r: Row) -> str:
+def _fault_line(r: MatrixRow) -> str:
     fault = FAULTS[r.fault]
     says = fault.says.replace("|", "\\|")
     numbers = ", ".join(map(str, fault.rows))
@@ -154,11 +154,11 @@ def _of(number: int) -> list[str]:
     return [name for name, fault in FAULTS.items() if number in fault.rows]
 
 
-def read(document: str) -> list[Row]:
+def read(document: str) -> list[MatrixRow]:
     """The rows of the table of faults in a document that `text` made."""
     table = document.partition("## Faults")[2].partition("\n## ")[0]
     cells = [line.replace("\\|", "¦").split(" | ") for line in table.splitlines() if line.startswith("| `")]
-    return [Row(_unquoted(c[0])[0], _unquoted(c[-2]), _unquoted(c[-1])) for c in cells]
+    return [MatrixRow(_unquoted(c[0])[0], _unquoted(c[-2]), _unquoted(c[-1])) for c in cells]
 
 
 def _unquoted(cell: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from metaspec_conformance.kinks.catalogue import KINKS
 from metaspec_conformance.kinks.kink_document import columns, document, heading
 from metaspec_conformance.kinks.kink_measurements import Found, as_json, declared, departures, in_words, measure
 from metaspec_conformance.laws import LawCheck
-from metaspec_conformance.pytest_plugin.plugin_cases import Case
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase
 from metaspec_conformance.pytest_plugin.running import Running
 from metaspec_numpy.adapter import NumpyBackend
 
@@ -92,7 +92,7 @@ def test_departures_and_refusals_are_found() -> None:
 
 
 def law(backend: ms.Backend, check: LawCheck) -> str:
-    return Running(backend).outcome(Case(check, "float64")).message
+    return Running(backend).outcome(CheckCase(check, "float64")).message
 
 
 def test_the_laws_of_kinks_can_fail() -> None:

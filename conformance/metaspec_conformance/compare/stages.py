@@ -61,7 +61,7 @@ def compute(
         batch = algo.inner_batch(B, task)
         for k in steps_shown(algo.inner.steps):
             shorter = replace(algo, inner=replace(algo.inner, steps=k))
-            found[step_name(k)] = shorter.adapt(B, lifted, params, batch)
+            found[step_name(k)] = shorter.adapt_to(B, lifted, params, batch)
         r = algo.meta_gradient(B, lifted, params, task)
         query = task.support if is_empty(B, task.query) else task.query
         found[QUERY_LOSS] = {SCALAR: r.query_loss}

@@ -21,8 +21,8 @@ from threading import Thread
 from typing import Any
 
 from metaspec_conformance.containment import supervisor
+from metaspec_conformance.containment.plain_data import CONTROL, MalformedDataError, decode
 from metaspec_conformance.containment.worker_channel import LENGTH, TOKEN_BYTES
-from metaspec_conformance.workers.plain_data import CONTROL, MalformedDataError, decode
 from metaspec_conformance.workers.worker import worker_environment
 
 GIBIBYTE = 2**30

@@ -8,7 +8,7 @@ import struct
 import sys
 from typing import Any
 
-from metaspec_conformance.workers.plain_data import encode
+from metaspec_conformance.containment.plain_data import encode
 
 LENGTH = struct.Struct(">Q")
 TOKEN_BYTES = 16

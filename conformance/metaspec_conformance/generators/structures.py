@@ -12,10 +12,10 @@ from metaspec.algorithms.base import Algorithm
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.solvers.base import Solver
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
-from metaspec.solvers.dense import DenseSolve
+from metaspec.solvers.dense_solve import DenseSolve
 from metaspec.task import Task, Tree
 from metaspec_conformance.generators.choices import Choose
-from metaspec_conformance.generators.families import Problem, draw_problem
+from metaspec_conformance.generators.families import DrawnProblem, draw_problem
 from metaspec_conformance.generators.rates import Explorer, bounded, explorer
 from metaspec_conformance.judging.numpy_trees import tree_map
 from metaspec_conformance.scenarios.portable_losses import loss_of
@@ -64,7 +64,7 @@ class Structure:
         checkpoint: MAML's.
     """
 
-    problem: Problem
+    problem: DrawnProblem
     algorithm: str
     steps: int
     solver: ConjugateGradient | DenseSolve

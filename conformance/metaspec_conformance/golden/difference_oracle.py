@@ -1,4 +1,4 @@
-"""Meta-gradients from function evaluations alone: no derivative rule, nothing of metaspec, nothing of NumPy.
+"""Meta-gradients from function evaluations alone: no derivative rule, nothing of metaspec, no number of NumPy.
 
 A gradient of a loss is its central differences, theta_K gradient descent on those. Then
   MAML: central differences of the whole function phi -> l(theta_K(phi); Q), the inner loop with its own in it
@@ -10,10 +10,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from metaspec_conformance.golden import differences
 from metaspec_conformance.golden.perturbing import Rounding, exact
 from metaspec_conformance.golden.vector_losses import LOSSES
-from metaspec_conformance.golden.vector_records import Array, Arrays, Inputs, Outputs, Solver, Task, map_values
+from metaspec_conformance.golden.vector_records import (
+    Array,
+    Arrays,
+    Inputs,
+    Outputs,
+    VectorSolver,
+    VectorTask,
+    map_values,
+)
+from metaspec_conformance.oracles.krylov_oracle import conjugate_gradients
 
 Number = Any
 Numbers = list[Number]
@@ -64,7 +75,7 @@ def compute(
 class _OneTask:
     """One task's computation on flat lists of numbers, parameters by sorted name."""
 
-    def __init__(self, inputs: Inputs, task: Task, arithmetic: Arithmetic, new_rounding: NewRounding) -> None:
+    def __init__(self, inputs: Inputs, task: VectorTask, arithmetic: Arithmetic, new_rounding: NewRounding) -> None:
         self.m, self.h, self.new_rounding = arithmetic.m, arithmetic.h, new_rounding
         self.params, self.algorithm, self.loss = inputs.params, inputs.algorithm, LOSSES[inputs.loss]
         self.support = self._numbers(task.support)
@@ -147,34 +158,31 @@ class _OneTask:
         return _flat(full)
 
 
-def _solve(m: Any, A: list[Numbers], b: Numbers, solver: Solver, rounding: Rounding) -> Numbers:
+def _solve(m: Any, A: list[Numbers], b: Numbers, solver: VectorSolver, rounding: Rounding) -> Numbers:
     if solver.name == "dense":
         return list(m.lu_solve(m.matrix(A), m.matrix(b)))
     assert solver.steps is not None
-    return conjugate_gradients(m, A, b, solver.steps, rounding)
+    return solve_by_steps(m, A, b, solver.steps, rounding)
 
 
-def conjugate_gradients(m: Any, A: list[Numbers], b: Numbers, steps: int, rounding: Rounding = exact) -> Numbers:
-    """The iterate after exactly `steps` steps of Hestenes and Stiefel's method from zero.
+def solve_by_steps(m: Any, A: list[Numbers], b: Numbers, steps: int, rounding: Rounding = exact) -> Numbers:
+    """Return the iterate of conjugate gradients after exactly `steps` steps from zero.
 
     Raises:
         UnfitVectorError: The system is solved before the last step, or A is not positive definite.
     """
-    n = len(b)
-    x, r, p = [m.mpf(0)] * n, b, b
-    rr = bb = m.fdot(b, b)
-    for step in range(steps):
-        if rr < LEAST_RESIDUAL**2 * bb:
+    bb = m.fdot(b, b)
+
+    def watch(step: int, residual: Number, curvature: Number) -> None:
+        if residual < LEAST_RESIDUAL**2 * bb:
             raise UnfitVectorError(f"{steps} steps of conjugate gradients asked for, the system is solved after {step}")
-        Ap = rounding(n)([m.fdot(row, p) for row in A])
-        pAp = m.fdot(p, Ap)
-        if pAp <= 0:
+        if curvature <= 0:
             raise UnfitVectorError("the matrix of the linear solve is not positive definite")
-        x = rounding(n)([x + rr / pAp * p for x, p in zip(x, p, strict=True)])
-        r = [r - rr / pAp * Ap for r, Ap in zip(r, Ap, strict=True)]
-        previous, rr = rr, m.fdot(r, r)
-        p = [r + rr / previous * p for r, p in zip(r, p, strict=True)]
-    return x
+
+    def rounded(x: Any) -> Any:
+        return np.array(rounding(len(b))(list(x)), dtype=object)
+
+    return list(conjugate_gradients(A, np.array(b, dtype=object), steps, rounded, dot=m.fdot, watch=watch))
 
 
 def _flat(arrays: Arrays) -> Numbers:

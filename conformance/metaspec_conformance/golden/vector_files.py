@@ -5,7 +5,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from metaspec_conformance.golden.vector_records import Algorithm, Array, Arrays, Inputs, Outputs, Solver, Task, Vector
+from metaspec_conformance.golden.vector_records import (
+    Array,
+    Arrays,
+    Inputs,
+    Outputs,
+    Vector,
+    VectorAlgorithm,
+    VectorSolver,
+    VectorTask,
+)
 
 SCHEMA = "metaspec golden vectors"
 VERSION = 1
@@ -59,7 +68,7 @@ def _node(vector: Vector) -> Json:
     }
 
 
-def _algorithm_node(algorithm: Algorithm) -> Json:
+def _algorithm_node(algorithm: VectorAlgorithm) -> Json:
     lr = algorithm.lr if isinstance(algorithm.lr, str) else _arrays_node(algorithm.lr)
     node = {"name": algorithm.name, "steps": algorithm.steps, "lr": lr}
     if algorithm.solver is None:
@@ -91,15 +100,18 @@ def _vector(loss: str, node: Json) -> Vector:
     inputs = Inputs(
         node["id"],
         loss,
-        Algorithm(
+        VectorAlgorithm(
             algorithm["name"],
             algorithm["steps"],
             lr if isinstance(lr, str) else _arrays(lr),
             algorithm.get("regularization"),
-            None if solver is None else Solver(**solver),
+            None if solver is None else VectorSolver(**solver),
         ),
         _arrays(node["params"]),
-        tuple(Task(_arrays(t["support"]), None if t["query"] is None else _arrays(t["query"])) for t in node["tasks"]),
+        tuple(
+            VectorTask(_arrays(t["support"]), None if t["query"] is None else _arrays(t["query"]))
+            for t in node["tasks"]
+        ),
     )
     return Vector(inputs, _outputs(node["expected"]), _outputs(node["amplification"]))
 
@@ -127,3 +139,7 @@ def _text(node: Json, indent: str = "") -> str:
         parts = [f"{json.dumps(key)}: {_text(child, deeper)}" for key, child in node.items()]
     opening, closing = "[]" if isinstance(node, list) else "{}"
     return f"{opening}\n{deeper}" + f",\n{deeper}".join(parts) + f"\n{indent}{closing}"
+
+
+def _task(node: Any) -> VectorTask:
+    return VectorTask(_arrays(node["support"]), None if node["query"] is None else _arrays(node["query"]))

@@ -19,7 +19,7 @@ Arrays = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
-class Solver:
+class VectorSolver:
     """Of iMAML's system: "cg" with exactly `steps` steps from zero, or "dense"."""
 
     name: str
@@ -28,7 +28,7 @@ class Solver:
 
 
 @dataclass(frozen=True)
-class Algorithm:
+class VectorAlgorithm:
     """One of MAML, FOMAML, Reptile, IMAML and its hyper-parameters.
 
     `lr` is a number, or an array for each parameter: of the parameter's shape, or of shape () for one rate per leaf.
@@ -38,11 +38,11 @@ class Algorithm:
     steps: int
     lr: str | Arrays
     regularization: str | None = None
-    solver: Solver | None = None
+    solver: VectorSolver | None = None
 
 
 @dataclass(frozen=True)
-class Task:
+class VectorTask:
     """Support and query set; the query set may be None, for Reptile."""
 
     support: Arrays
@@ -55,9 +55,9 @@ class Inputs:
 
     id: str
     loss: str
-    algorithm: Algorithm
+    algorithm: VectorAlgorithm
     params: Arrays
-    tasks: tuple[Task, ...]
+    tasks: tuple[VectorTask, ...]
 
 
 @dataclass(frozen=True)

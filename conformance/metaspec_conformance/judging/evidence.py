@@ -2,7 +2,7 @@
 
 from metaspec_conformance.laws.framework.law import LAWS
 from metaspec_conformance.laws.framework.law_check import LawCheck
-from metaspec_conformance.laws.framework.law_truth import Truth, truths
+from metaspec_conformance.laws.framework.law_truth import LawTruth, truths
 from metaspec_conformance.laws.framework.law_verdicts import untrue
 from metaspec_conformance.oracles.checked import reference_error
 from metaspec_conformance.scenarios.reference import Reference, reference
@@ -11,7 +11,7 @@ from metaspec_conformance.scenarios.scenario import Scenario
 LAW = "the law itself, true in extended precision"
 
 Check = Scenario | LawCheck
-Evidence = Reference | dict[str, Truth]
+Evidence = Reference | dict[str, LawTruth]
 
 
 def evidence(check: Check) -> tuple[Evidence, str]:

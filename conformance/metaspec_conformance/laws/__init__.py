@@ -7,7 +7,7 @@ because everything else builds on them.
 
 # isort: off
 from metaspec_conformance.laws import members  # noqa: F401
-from metaspec_conformance.laws import derivatives, algorithms, execution, interface, training  # noqa: F401
+from metaspec_conformance.laws import derivatives, algorithms, family, execution, interface, training  # noqa: F401
 # isort: on
 
 from metaspec_conformance.laws.framework.law import LAWS, Law

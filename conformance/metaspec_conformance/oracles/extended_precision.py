@@ -18,7 +18,8 @@ import numpy as np
 from metaspec.backend.selection import backend_context
 from metaspec.task import Task, Tree
 from metaspec_conformance.judging.numpy_trees import cast, leaves, tree_map, unravel
-from metaspec_conformance.oracles import dense
+from metaspec_conformance.oracles import dense_oracle
+from metaspec_conformance.oracles.krylov_oracle import conjugate_gradients
 from metaspec_conformance.scenarios.portable_losses import loss_of
 from metaspec_conformance.scenarios.scenario import Scenario
 
@@ -135,8 +136,8 @@ def solution(solver: Any, system: dict[str, Any], like: Tree, rounding: Rounding
     """iMAML's delta: the iterate after the solver's number of steps, or the exact solution."""
     matrix, rhs = system["matrix"], system["rhs"]
     if hasattr(solver, "steps") and solver.tol is None:
-        return unravel(dense.conjugate_gradients(matrix, rhs, solver.steps, rounding), like)
-    return unravel(dense.solve(matrix, rhs), like)
+        return unravel(conjugate_gradients(matrix, rhs, solver.steps, rounding), like)
+    return unravel(dense_oracle.solve(matrix, rhs), like)
 
 
 def _matrix(B: Any, gradient: Callable[[Tree], Tree], theta: Tree, rounding: Rounding) -> Any:

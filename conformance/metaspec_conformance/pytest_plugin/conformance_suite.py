@@ -8,7 +8,7 @@ import pytest
 
 from metaspec_conformance.pytest_plugin.expected import Expected, unknown
 from metaspec_conformance.pytest_plugin.options import dtypes_of, pattern_of
-from metaspec_conformance.pytest_plugin.plugin_cases import Case, cases
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase, cases
 from metaspec_conformance.pytest_plugin.running import TIMEOUT, Running
 from metaspec_conformance.pytest_plugin.verdict import Note, conclude
 
@@ -45,7 +45,7 @@ class BackendConformance:
             metafunc.parametrize("case", [case for case in found if case in among], ids=lambda case: case.id)
 
     def test_conforms(
-        self, metaspec_running: Running, case: Case, metaspec_expected: Expected, record_property: Note
+        self, metaspec_running: Running, case: CheckCase, metaspec_expected: Expected, record_property: Note
     ) -> None:
         """The check holds on the backend."""
         conclude(metaspec_running, case, metaspec_expected, record_property)

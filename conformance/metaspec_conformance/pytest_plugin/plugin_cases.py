@@ -14,7 +14,7 @@ DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
-class Case:
+class CheckCase:
     """One check in one format."""
 
     check: Check
@@ -26,7 +26,7 @@ class Case:
         return f"{self.check.id}[{self.dtype}]"
 
 
-def cases(backend: object, dtypes: Collection[str] = (), pattern: str = "") -> list[Case]:
+def cases(backend: object, dtypes: Collection[str] = (), pattern: str = "") -> list[CheckCase]:
     """The cases of a backend.
 
     Args:
@@ -45,7 +45,7 @@ def cases(backend: object, dtypes: Collection[str] = (), pattern: str = "") -> l
     registered = registrations().get(backend) if isinstance(backend, str) else None
     there = registered.dtypes if registered else DTYPES
     return [
-        Case(check, dtype)
+        CheckCase(check, dtype)
         for check in sorted(checks, key=_place)
         for dtype in formats(check, there)
         if not dtypes or dtype in dtypes

@@ -7,7 +7,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidTypeError
 from metaspec_conformance.judging.evidence import Check, Evidence, evidence
 from metaspec_conformance.judging.verdicts import Outcome, judge
-from metaspec_conformance.pytest_plugin.plugin_cases import Case
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase
 from metaspec_conformance.workers.check_worker import perform
 from metaspec_conformance.workers.messages import Hello, Result
 from metaspec_conformance.workers.unwritten import unwritten
@@ -46,7 +46,7 @@ class Running:
                 f"backend: expected a name, 'module:attribute', a metaspec.Backend or its class, got {backend!r}"
             )
 
-    def outcome(self, case: Case) -> Outcome:
+    def outcome(self, case: CheckCase) -> Outcome:
         """The case, run and judged."""
         result = self._result(case)
         if self._work is not None:
@@ -56,7 +56,7 @@ class Running:
             result = replace(result, error=f"the reference is wrong: {problem}")
         return judge(self.name, case.check, case.dtype, proof, result)
 
-    def _result(self, case: Case) -> Result:
+    def _result(self, case: CheckCase) -> Result:
         if self._work is not None:
             return self._work.ask(case)
         return perform(self._backend, case.check, case.dtype)
@@ -76,7 +76,7 @@ class _Target:
         self._worker = Worker(f"{CHECKS}:greet", target)
         self._deaths, self._broken = 0, ""
 
-    def ask(self, case: Case) -> Result:
+    def ask(self, case: CheckCase) -> Result:
         if self._broken:
             return Result({}, 0.0, self._broken)
         try:

@@ -106,7 +106,7 @@ def _digits(report: VerifyReport) -> Html:
     return Html(legend(LEVELS) + heat_map(names, algorithms, cells, caption=caption))
 
 
-def _cell(row: verify_report.Row | None, dtype: str) -> HeatmapCell:
+def _cell(row: verify_report.VerifyRow | None, dtype: str) -> HeatmapCell:
     if row is None or (row.worst is None and not row.failures):
         return HeatmapCell("–", Shade.NONE)
     worst = "" if row.worst is None else f"{row.worst:.2g}"

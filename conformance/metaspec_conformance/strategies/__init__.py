@@ -31,7 +31,7 @@ from metaspec.task import Task, Tree
 from metaspec_conformance.generators import families as _families
 from metaspec_conformance.generators import structures as _structures
 from metaspec_conformance.generators.choices import Choose
-from metaspec_conformance.generators.families import FAMILIES, Problem
+from metaspec_conformance.generators.families import FAMILIES, DrawnProblem
 from metaspec_conformance.generators.programs import Composition
 from metaspec_conformance.generators.rates import power_of_four
 from metaspec_conformance.scenarios.datasets import rate
@@ -79,7 +79,7 @@ def scenarios(
     return _made(make)
 
 
-def problems(families: Sequence[str] | None = None) -> st.SearchStrategy[Problem]:
+def problems(families: Sequence[str] | None = None) -> st.SearchStrategy[DrawnProblem]:
     """A portable loss with what makes parameters and tasks for it from seeds.
 
     Args:
@@ -129,7 +129,7 @@ def trees(seeds: int = 2**16) -> st.SearchStrategy[Tree]:
     return _made(make)
 
 
-def tasks(problem: Problem) -> st.SearchStrategy[Task]:
+def tasks(problem: DrawnProblem) -> st.SearchStrategy[Task]:
     """Tasks of a problem, with one to four examples in support and query set."""
 
     def make(choose: Choose) -> Task:

@@ -1,7 +1,7 @@
 """The program of a worker process: runs the functions that its parent names, and answers with what they return.
 
-`Worker` starts it as `main(file descriptor, answers as data)`. The connection has a file descriptor of its own, so that
-nothing that a framework or audited code prints gets between the messages; standard input is empty.
+`Worker` starts it as `main(file descriptor)`. The connection has a file descriptor of its own, so that nothing that a
+framework prints gets between the messages; standard input is empty.
 """
 
 import importlib
@@ -15,25 +15,17 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any
 
-from metaspec_conformance.workers.plain_data import encode
-
-MESSAGE, RETURNED, RAISED = "message", "returned", "raised"
+RETURNED, RAISED = "returned", "raised"
 
 _connection: Connection | None = None
-_as_data = False
 
 
-def send_message(value: Any) -> None:
-    """Send the parent a value before the running function has returned; see `Worker.receive`."""
-    _answer(MESSAGE, value)
-
-
-def main(descriptor: int, as_data: bool) -> None:
+def main(descriptor: int) -> None:
     """Run functions until the parent closes the connection."""
-    global _connection, _as_data
+    global _connection
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
     os.set_inheritable(descriptor, False)
-    _connection, _as_data = Connection(descriptor), as_data
+    _connection = Connection(descriptor)
     Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
     sys.path.append(os.getcwd())  # for module:attribute, after everything that is installed
     while True:
@@ -58,9 +50,8 @@ def _run(function: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _answer(kind: str, value: Any) -> None:
-    assert _connection is not None, "send_message: this process is not a worker"
-    answer = kind, value
-    _connection.send_bytes(encode(answer) if _as_data else pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL))
+    assert _connection is not None
+    _connection.send_bytes(pickle.dumps((kind, value), protocol=pickle.HIGHEST_PROTOCOL))
 
 
 def _end_with_parent(descriptor: int) -> None:

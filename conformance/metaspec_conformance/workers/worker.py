@@ -7,34 +7,23 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
 from metaspec.backend.registry import registrations
-from metaspec_conformance.workers.child import MESSAGE, RAISED
-from metaspec_conformance.workers.plain_data import MalformedDataError, decode
+from metaspec_conformance.workers.child import RAISED
 
 STARTUP = 300.0  # seconds; a framework's import from a cold disk is slow
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-PROGRAM = "from metaspec_conformance.workers.child import main; main({descriptor}, {as_data})"
+PROGRAM = "from metaspec_conformance.workers.child import main; main({descriptor})"
 
 
 class WorkerDiedError(Exception):
-    """The worker ended, or was ended because it was too slow; the message says how.
-
-    Attributes:
-        timed_out: Whether it was too slow.
-    """
-
-    def __init__(self, message: str, timed_out: bool = False) -> None:
-        super().__init__(message)
-        self.timed_out = timed_out
+    """The worker ended, or was ended because it was too slow; the message says how."""
 
 
 class WorkerError(Exception):
@@ -70,18 +59,15 @@ def worker_environment(threads: int, compilations: Path | None) -> dict[str, str
 class Worker:
     """A process that runs functions by name, started when it is first needed and again after its death.
 
-    Functions are named "module:function" and get pickled arguments. What they return is pickled too, or, where
-    `answers` lists classes, sent as data (see `plain_data`): then nothing that the process writes can run code here.
-    State lives in the process: in its modules, from one call to the next.
+    Functions are named "module:function"; arguments and results are pickled, so the code must be trusted (see
+    `metaspec_conformance.containment` for code that is not). State lives in the process: in its modules, from one call
+    to the next.
 
     Args:
         setup: Function that every new process runs first; `start` returns what it returned. None: nothing is run.
         arguments: Of `setup`.
         threads: How many threads linear algebra may use there; checks are small, and workers run side by side.
         compilations: See `worker_environment`.
-        environment: Variables for the process, beside this process's own.
-        answers: Dataclasses and named tuples that answers may hold, sent as data. None: answers are pickled, which is
-            for code that is trusted.
 
     Example:
         >>> with Worker() as worker:
@@ -95,11 +81,9 @@ class Worker:
         *arguments: Any,
         threads: int = 1,
         compilations: Path | None = None,
-        environment: Mapping[str, str] | None = None,
-        answers: Sequence[type] | None = None,
     ) -> None:
-        self._setup, self._arguments, self._answers = setup, arguments, answers
-        self._environment = worker_environment(threads, compilations) | dict(environment or {})
+        self._setup, self._arguments = setup, arguments
+        self._environment = worker_environment(threads, compilations)
         self._lock, self._ended = Lock(), False
         self._process: _Process | None = None
         self._greeting: Any = None
@@ -124,66 +108,29 @@ class Worker:
                 raise WorkerDiedError("the worker process was ended")
             if self._process is not None:
                 return self._greeting
-            self._process = _Process(self._environment, self._answers)
+            self._process = _Process(self._environment)
         if self._setup is not None:
             try:
-                self._process.send(self._setup, self._arguments)
-                self._greeting = self._result(timeout)
+                self._greeting = self._answer(self._setup, self._arguments, timeout)
             except WorkerError:
                 self._drop()
                 raise
         return self._greeting
 
-    def call(
-        self,
-        function: str,
-        *arguments: Any,
-        timeout: float,
-        on_message: Callable[[Any], None] = lambda message: None,
-    ) -> Any:
+    def call(self, function: str, *arguments: Any, timeout: float) -> Any:
         """Return what the function returns in the process.
 
         Args:
             function: "module:function".
             arguments: Whatever can be pickled.
-            timeout: Seconds until the answer, or until the next message.
-            on_message: Called with each value that the function sends by `child.send_message`.
+            timeout: Seconds until the answer.
 
         Raises:
             WorkerDiedError: The process ended, or did not answer in time and was ended.
             WorkerError: The function raised an error.
         """
-        self.send(function, *arguments)
-        return self._result(timeout, on_message)
-
-    def send(self, function: str, *arguments: Any) -> None:
-        """Start a call, for answers taken one by one with `receive`.
-
-        Raises:
-            WorkerDiedError: As of `call`.
-        """
         self.start()
-        try:
-            self._running().send(function, arguments)
-        except WorkerDiedError:
-            self._drop()
-            raise
-
-    def receive(self, timeout: float) -> tuple[str, Any]:
-        """Return the next answer: ("message", value) from `child.send_message`, or ("returned", value) at the end.
-
-        Raises:
-            WorkerDiedError: As of `call`.
-            WorkerError: The function raised an error.
-        """
-        try:
-            kind, value = self._running().receive(timeout)
-        except WorkerDiedError:
-            self._drop()
-            raise
-        if kind == RAISED:
-            raise WorkerError(*value)
-        return kind, value
+        return self._answer(function, arguments, timeout)
 
     def kill(self) -> None:
         """End the process, and everything that it started, for good; may be called from any thread."""
@@ -197,17 +144,19 @@ class Worker:
         self.kill()
         self._drop()
 
-    def _running(self) -> "_Process":
-        if self._process is None:
+    def _answer(self, function: str, arguments: tuple[Any, ...], timeout: float) -> Any:
+        process = self._process
+        if process is None:
             raise WorkerDiedError("the worker process was ended")
-        return self._process
-
-    def _result(self, timeout: float, on_message: Callable[[Any], None] = lambda message: None) -> Any:
-        while True:
-            kind, value = self.receive(timeout)
-            if kind != MESSAGE:
-                return value
-            on_message(value)
+        try:
+            process.send(function, arguments)
+            kind, value = process.receive(timeout)
+        except WorkerDiedError:
+            self._drop()
+            raise
+        if kind == RAISED:
+            raise WorkerError(*value)
+        return value
 
     def _drop(self) -> None:
         with self._lock:
@@ -219,11 +168,10 @@ class Worker:
 class _Process:
     """One operating system process and the connection to it."""
 
-    def __init__(self, environment: dict[str, str], answers: Sequence[type] | None) -> None:
-        self._answers = answers
+    def __init__(self, environment: dict[str, str]) -> None:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # closed in `close`
         ours, theirs = socket.socketpair()
-        program = PROGRAM.format(descriptor=theirs.fileno(), as_data=answers is not None)
+        program = PROGRAM.format(descriptor=theirs.fileno())
         with theirs:
             self._popen = subprocess.Popen(
                 # -P: a folder named metaspec where the command runs must not take the installed package's place.
@@ -246,33 +194,15 @@ class _Process:
             raise WorkerDiedError(self._exit_message()) from None
 
     def receive(self, timeout: float) -> tuple[str, Any]:
-        deadline = time.monotonic() + timeout
-        slow = WorkerDiedError(f"the worker process did not answer within {timeout:g} s and was ended", timed_out=True)
         try:
             if not self._connection.poll(timeout):
                 self.kill()
-                raise slow
-            late = Timer(max(0.0, deadline - time.monotonic()) + 1.0, self.kill)  # a message that never ends
-            late.daemon = True
-            late.start()
-            try:
-                data = self._connection.recv_bytes()
-            finally:
-                late.cancel()
+                raise WorkerDiedError(f"the worker process did not answer within {timeout:g} s and was ended")
+            data = self._connection.recv_bytes()
         except (EOFError, OSError):
-            raise (slow if time.monotonic() > deadline else WorkerDiedError(self._exit_message())) from None
-        return self._decoded(data)
-
-    def _decoded(self, data: bytes) -> tuple[str, Any]:
-        try:
-            kind, value = pickle.loads(data) if self._answers is None else decode(data, self._answers)
-            if kind == RAISED:
-                value = tuple(map(str, value))
-                WorkerError(*value)
-            return str(kind), value
-        except (MalformedDataError, pickle.UnpicklingError, TypeError, ValueError):
-            self.kill()
-            raise WorkerDiedError("the worker process sent something that is no message and was ended") from None
+            raise WorkerDiedError(self._exit_message()) from None
+        kind, value = pickle.loads(data)
+        return kind, value
 
     def kill(self) -> None:
         with suppress(OSError):  # reads that wait come to an end, whoever else holds the other end

@@ -13,6 +13,7 @@ from tests.conformance.seeded_faults import (  # each enters its faults into the
     batch_faults,  # noqa: F401
     declared_faults,  # noqa: F401
     derivative_faults,  # noqa: F401
+    family_faults,  # noqa: F401
     implicit_faults,  # noqa: F401
     inner_faults,  # noqa: F401
     interface_faults,  # noqa: F401

@@ -7,7 +7,6 @@ from typing import Any
 import metaspec as ms
 from metaspec.algorithms import adjoint
 from metaspec.algorithms.base import query_gradient, result
-from metaspec.inner import base as inner
 from metaspec.losses import lifting
 from metaspec.trees import concatenate, scale, subtract, tree_map, zeros_like
 from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
@@ -25,14 +24,14 @@ def walked(
 
     def meta_gradient(self: Any, B: Any, loss: Any, params: Any, task: Any) -> Any:
         linearize = B.linearize_grad(lambda theta, batch: loss(theta, batch)[0])
-        theta, products = params, []
+        theta, products, hyper = params, [], {"lr": self.inner.lr}
         for k in range(self.inner.steps):
             gradient, hvp = linearize(theta, task.support)
             products += [linearize(params, task.support)[1] if at_start else hvp] if keeps(k) else []
-            theta = self.inner.update(B, theta, gradient)
+            theta, _ = self.inner.update(B, theta, None, gradient, k, hyper)
         query_loss, aux, v = query_gradient(B, loss, theta, task)
         for hvp in order(products):
-            v = self.inner.pull_back(B, v, hvp)
+            v = self.inner.pull_back(B, v, hvp, hyper)
         return result(B, v, theta, query_loss, aux)
 
     return meta_gradient
@@ -67,7 +66,7 @@ def with_steps(patch: Patch, steps: Callable[[int], int]) -> None:
         return call
 
     for kind in ALGORITHMS:
-        for name in ("meta_gradient", "adapt"):
+        for name in ("meta_gradient", "adapt_to"):
             method(patch, kind, name, make)
 
 
@@ -233,7 +232,7 @@ def adapted_one_step_early(patch: Patch) -> None:
 
     def early(r: Any, self: Any, B: Any, loss: Any, params: Any, task: Any) -> Any:
         shorter = replace(self, inner=replace(self.inner, steps=max(0, self.inner.steps - 1)))
-        return r._replace(adapted=shorter.adapt(B, loss, params, self.inner_batch(B, task)))
+        return r._replace(adapted=shorter.adapt_to(B, loss, params, self.inner_batch(B, task)))
 
     for kind in ALGORITHMS:
         changed(patch, kind, early)
@@ -266,20 +265,19 @@ def adapt_on_everything_twice(patch: Patch) -> None:
                 self, B, loss, original(self, B, loss, params, batch), batch
             )
 
-        method(patch, kind, "adapt", make)
+        method(patch, kind, "adapt_to", make)
 
 
 @fault(algorithm, margin=True)
 def reptile_gradient_doubled(patch: Patch) -> None:
     """Reptile's inner gradient is the sum of support's and query's where their mean was meant."""
-    original = inner.descend
-
-    def doubled(self: Any, B: Any, loss: Any, params: Any, batch: Any) -> Any:
-        gradient = B.grad(lambda theta, batch: loss(theta, batch)[0])
-        return original(B, self.inner, lambda theta: scale(B, 2.0, gradient(theta, batch)), params)
 
     def meta_gradient(self: Any, B: Any, loss: Any, params: Any, task: Any) -> Any:
-        theta = doubled(self, B, loss, params, self.inner_batch(B, task))
+        def doubled(theta: Any, batch: Any) -> Any:
+            value, aux = loss(theta, batch)
+            return 2.0 * value, aux
+
+        theta = self.adapt_to(B, doubled, params, self.inner_batch(B, task))
         value, aux = loss(theta, task.support if task.query is None else task.query)
         return result(B, subtract(B, params, theta), theta, value, aux)
 

@@ -20,7 +20,7 @@ def solved(
     """iMAML written out: `product` of the system, whose Hessian is taken on which set, where, of which loss."""
 
     def meta_gradient(self: Any, B: Any, loss: Any, params: Any, task: Any) -> Any:
-        theta = self.adapt(B, loss, params, task.support)
+        theta = self.adapt_to(B, loss, params, task.support)
         lam = self.regularization
         batch, point = task.query if on_query else task.support, params if at_start else theta
         gradient, hvp = B.linearize_grad(lambda theta, batch: loss(theta, batch)[0])(point, batch)
@@ -40,7 +40,7 @@ def solved(
 @fault(algorithm, 8, margin=True)
 def imaml_proximal_term_dropped(patch: Patch) -> None:
     """iMAML's inner loop has no proximal term."""
-    patch(ms.IMAML, "adapt", ms.MAML.adapt)
+    patch(ms.IMAML, "adapt_to", lambda self, *args: ms.MAML(self.inner).adapt_to(*args))
 
 
 @fault(algorithm, 8, margin=True)
@@ -50,7 +50,7 @@ def imaml_proximal_term_halved(patch: Patch) -> None:
     def make(original: Any) -> Any:
         return lambda self, *args: original(replace(self, regularization=self.regularization / 2), *args)
 
-    method(patch, ms.IMAML, "adapt", make)
+    method(patch, ms.IMAML, "adapt_to", make)
 
 
 @fault(algorithm, 9, margin=True)

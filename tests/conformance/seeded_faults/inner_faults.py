@@ -4,6 +4,7 @@ from dataclasses import is_dataclass, replace
 from typing import Any
 
 import metaspec as ms
+from metaspec.inner import base
 from metaspec.inner import gradient_descent as core
 from metaspec.trees import add_scaled, scale, subtract, tree_map
 from tests.conformance.seeded_faults.algorithm_faults import ALGORITHMS
@@ -18,7 +19,11 @@ def _of_the_gradient(patch: Patch, change: Any) -> None:
         patch,
         ms.GradientDescent,
         "update",
-        lambda original: lambda self, B, theta, gradient: original(self, B, theta, change(B, gradient)),
+        lambda original: (
+            lambda self, B, theta, state, gradient, k, hyper: original(
+                self, B, theta, state, change(B, gradient), k, hyper
+            )
+        ),
     )
 
 
@@ -56,7 +61,7 @@ def weights_decay(patch: Patch) -> None:
         patch,
         ms.GradientDescent,
         "update",
-        lambda original: lambda self, B, theta, gradient: scale(B, 0.99, original(self, B, theta, gradient)),
+        lambda original: lambda self, B, *args: (scale(B, 0.99, original(self, B, *args)[0]), None),
     )
 
 
@@ -64,11 +69,10 @@ def weights_decay(patch: Patch) -> None:
 def rates_of_the_first_leaf(patch: Patch) -> None:
     """Of a tree of rates the first leaf's is used for all."""
 
-    def scaled(self: Any, B: Any, x: Any) -> Any:
-        rate = float(B.to_numpy(B.tree_flatten(self.lr)[0][0])) if not isinstance(self.lr, float) else self.lr
-        return scale(B, rate, x)
+    def scaled(B: Any, lr: Any, x: Any) -> Any:
+        return scale(B, float(B.to_numpy(B.tree_flatten(lr)[0][0])) if not isinstance(lr, float) else lr, x)
 
-    patch(ms.GradientDescent, "_scaled", scaled)
+    patch(core, "_scaled", scaled)
 
 
 @fault(inner)
@@ -77,14 +81,18 @@ def rates_on_the_wrong_side(patch: Patch) -> None:
     patch(
         ms.GradientDescent,
         "pull_back",
-        lambda self, B, v, hvp: subtract(B, v, self._scaled(B, hvp(v))),
+        lambda self, B, v, hvp, hyper: subtract(B, v, core._scaled(B, hyper["lr"], hvp(v))),
     )
 
 
 @fault(inner, margin=True)
 def pull_back_with_the_wrong_sign(patch: Patch) -> None:
     """(I + alpha H) v for (I - alpha H) v."""
-    patch(ms.GradientDescent, "pull_back", lambda self, B, v, hvp: add_scaled(B, v, 1.0, hvp(self._scaled(B, v))))
+    patch(
+        ms.GradientDescent,
+        "pull_back",
+        lambda self, B, v, hvp, hyper: add_scaled(B, v, 1.0, hvp(core._scaled(B, hyper["lr"], v))),
+    )
 
 
 @fault(inner, dtype="float32")
@@ -100,8 +108,10 @@ def rate_widens_the_parameters(patch: Patch) -> None:
         ms.GradientDescent,
         "update",
         lambda original: (
-            lambda self, B, theta, gradient: (
-                widened(self, B, theta, gradient) if isinstance(self.lr, float) else original(self, B, theta, gradient)
+            lambda self, B, theta, state, gradient, *rest: (
+                (widened(self, B, theta, gradient), None)
+                if isinstance(self.lr, float)
+                else original(self, B, theta, state, gradient, *rest)
             )
         ),
     )
@@ -110,7 +120,7 @@ def rate_widens_the_parameters(patch: Patch) -> None:
 @fault(inner)
 def negative_rates_accepted(patch: Patch) -> None:
     """A negative or infinite rate is no error."""
-    rebind(patch, core._checked_rate, lambda rate, argument: float(rate))
+    rebind(patch, base.checked_number, lambda value, *_: float(value))
 
 
 @fault(inner, 15)
@@ -132,7 +142,7 @@ def starts_where_the_last_task_ended(patch: Patch) -> None:
         return adapt
 
     for kind in ALGORITHMS:
-        method(patch, kind, "adapt", make)
+        method(patch, kind, "adapt_to", make)
 
 
 @fault(inner, 15)
@@ -141,14 +151,14 @@ def momentum_leaks_between_tasks(patch: Patch) -> None:
     velocity: dict[Any, Any] = {}
 
     def make(original: Any) -> Any:
-        def update(self: Any, B: Any, theta: Any, gradient: Any) -> Any:
+        def update(self: Any, B: Any, theta: Any, state: Any, gradient: Any, *rest: Any) -> Any:
             leaves, structure = B.tree_flatten(gradient)
             if not all(B.is_concrete(leaf) for leaf in leaves):
-                return original(self, B, theta, gradient)
+                return original(self, B, theta, state, gradient, *rest)
             key = structure, *(leaf.shape for leaf in leaves)
             rolling = add_scaled(B, gradient, 0.5, velocity[key]) if key in velocity else gradient
             velocity[key] = gradient
-            return original(self, B, theta, rolling)
+            return original(self, B, theta, state, rolling, *rest)
 
         return update
 

@@ -38,11 +38,11 @@ def parameters_altered(patch: Patch) -> None:
     """A step writes into the parameters that it was given."""
 
     def make(original: Any) -> Any:
-        def update(self: Any, B: Any, theta: Any, gradient: Any) -> Any:
+        def update(self: Any, B: Any, theta: Any, *rest: Any) -> Any:
             for leaf in B.tree_flatten(theta)[0]:
                 if isinstance(leaf, numpy.ndarray) and leaf.size and leaf.flags.writeable:
                     leaf[...] = leaf * 1.0009765625
-            return original(self, B, theta, gradient)
+            return original(self, B, theta, *rest)
 
         return update
 
@@ -65,7 +65,7 @@ def parameters_moved_to_the_adapted(patch: Patch) -> None:
         return adapt
 
     for kind in ALGORITHMS:
-        method(patch, kind, "adapt", make)
+        method(patch, kind, "adapt_to", make)
 
 
 @fault(purity, 12)

@@ -7,7 +7,7 @@ import numpy as np
 
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, steps_kept
 from metaspec_conformance.audit.hypotheses.objective import Objective, Vector
-from metaspec_conformance.oracles import dense
+from metaspec_conformance.oracles import dense_oracle
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Predictor:
         A = a * np.eye(len(g), dtype=g.dtype) + scaled
         if h.solver == "conjugate gradients":
             return _conjugate_gradients(self.objective, A, g, h.solver_steps)
-        return dense.solve(A, g) if g.dtype == np.longdouble else np.linalg.solve(A, g)
+        return dense_oracle.solve(A, g) if g.dtype == np.longdouble else np.linalg.solve(A, g)
 
     def _inner_gradient(self, h: Hypothesis, task: int, theta: Vector, phi: Vector) -> Vector:
         g = self.objective.gradient(task, h.inner_data, theta)

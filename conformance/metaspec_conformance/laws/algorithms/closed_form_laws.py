@@ -17,8 +17,8 @@ from metaspec_conformance.laws.framework.claims import Claim, Equal
 from metaspec_conformance.laws.framework.law import law
 from metaspec_conformance.laws.framework.law_context import LawContext
 from metaspec_conformance.laws.framework.law_scenarios import algorithm, nowhere, scenarios
-from metaspec_conformance.oracles import dense, quadratic
-from metaspec_conformance.oracles.quadratic import Form
+from metaspec_conformance.oracles import dense_oracle, quadratic
+from metaspec_conformance.oracles.quadratic import QuadraticForm
 from metaspec_conformance.scenarios.scenario import Scenario
 
 Vector = Any
@@ -30,8 +30,8 @@ class Plain:
 
     phi: Vector
     rates: Vector
-    support: Form
-    query: Form
+    support: QuadraticForm
+    query: QuadraticForm
     strength: Any
     steps: int
 
@@ -46,7 +46,7 @@ class Plain:
         strength = np.longdouble(getattr(algo, "regularization", 0))
         return cls(phi, rates, support, query, strength, algo.inner.steps)
 
-    def reached(self, on: Form) -> Vector:
+    def reached(self, on: QuadraticForm) -> Vector:
         """Phi - sum_{j < K} (I - R (A + lambda I))^j R grad l(phi)."""
         term, path = self.rates * on.gradient(self.phi), self.phi
         for _ in range(self.steps):
@@ -146,7 +146,7 @@ def reptile_on_a_quadratic(at: LawContext) -> Iterator[Claim]:
 )
 def imaml_on_a_quadratic(at: LawContext) -> Iterator[Claim]:
     A, g = _system(at.scenario)
-    yield Equal("delta", at.meta_gradient().delta, _like(at, dense.solve(A, g)))
+    yield Equal("delta", at.meta_gradient().delta, _like(at, dense_oracle.solve(A, g)))
 
 
 @law(
@@ -168,7 +168,7 @@ def imaml_in_the_krylov_space(at: LawContext) -> Iterator[Claim]:
         basis.append(v / np.sqrt(np.sum(v * v)))
     Q = np.stack(basis)
     projected = np.sum(Q[:, None, :] * np.sum(M[None] * Q[:, None, :], axis=-1)[None], axis=-1)
-    coefficients = dense.solve(projected, _times(Q, g))
+    coefficients = dense_oracle.solve(projected, _times(Q, g))
     yield Equal("delta", at.meta_gradient().delta, _like(at, _times(Q.T, coefficients)))
 
 

@@ -26,7 +26,7 @@ EXTENDED = "longdouble"
 
 
 @dataclass(frozen=True)
-class Truth:
+class LawTruth:
     """A numeric claim in extended precision.
 
     Attributes:
@@ -39,11 +39,11 @@ class Truth:
     amplifications: tuple[float, ...]
 
 
-def truths(check: LawCheck) -> dict[str, Truth]:
+def truths(check: LawCheck) -> dict[str, LawTruth]:
     """By the claims' names."""
     exact = _numeric(claims(get_backend("numpy"), check, EXTENDED))
     moved = [_numeric(claims(_perturbed(seed), check, EXTENDED)) for seed in error_model.SEEDS]
-    return {name: Truth(claim, _amplifications(claim, [m[name] for m in moved])) for name, claim in exact.items()}
+    return {name: LawTruth(claim, _amplifications(claim, [m[name] for m in moved])) for name, claim in exact.items()}
 
 
 def sides(claim: Equal | Within) -> list[tuple[Any, Any]]:

@@ -10,10 +10,10 @@ from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.error_model import Measured
 from metaspec_conformance.judging.numpy_trees import leaves, leaves_with_paths
 from metaspec_conformance.laws.framework.claims import Claim, Equal, Holds, Same, Within
-from metaspec_conformance.laws.framework.law_truth import EXTENDED, Truth, sides
+from metaspec_conformance.laws.framework.law_truth import EXTENDED, LawTruth, sides
 
 
-def judged(found: Sequence[Claim], truths: dict[str, Truth], dtype: str) -> tuple[list[Measured], str]:
+def judged(found: Sequence[Claim], truths: dict[str, LawTruth], dtype: str) -> tuple[list[Measured], str]:
     """Everything that could be measured, and what is wrong ("" if nothing is)."""
     measured: list[Measured] = []
     missing = set(truths) - {claim.what for claim in found}
@@ -35,7 +35,7 @@ def judged(found: Sequence[Claim], truths: dict[str, Truth], dtype: str) -> tupl
     return measured, problem
 
 
-def untrue(truths: dict[str, Truth]) -> str:
+def untrue(truths: dict[str, LawTruth]) -> str:
     """What does not hold in extended precision itself: then the law is wrong, or the tracer."""
     for truth in truths.values():
         for m in _measured(truth.exact, truth, EXTENDED):
@@ -44,7 +44,7 @@ def untrue(truths: dict[str, Truth]) -> str:
     return ""
 
 
-def _measured(claim: Equal | Within, truth: Truth, dtype: str) -> list[Measured]:
+def _measured(claim: Equal | Within, truth: LawTruth, dtype: str) -> list[Measured]:
     if len(leaves(claim.left)) != len(leaves(claim.right)):
         return []
     bound = truth.exact.bound if isinstance(truth.exact, Within) else 0.0
@@ -68,7 +68,7 @@ def _relative(left: Any, right: Any, exact: Any, bound: float) -> float:
     return excess / size
 
 
-def _malformed(claim: Equal | Within, truth: Truth, dtype: str) -> str:
+def _malformed(claim: Equal | Within, truth: LawTruth, dtype: str) -> str:
     left, right, exact = leaves(claim.left), leaves(claim.right), leaves(truth.exact.left)
     if not len(left) == len(right) == len(exact):
         return f"{claim.what}: {len(left)} leaves on the left, {len(right)} on the right, expected {len(exact)}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,16 +13,10 @@ from metaspec_conformance.laws.framework.coupled_scenario import alone, small
 from metaspec_conformance.laws.framework.law import ONE_FORMAT, law
 from metaspec_conformance.laws.framework.law_context import Array, LawContext, Tree
 from metaspec_conformance.laws.framework.law_scenarios import scenarios
+from metaspec_conformance.laws.members.required_members import Pair
 from metaspec_conformance.scenarios.scenario import Scenario
 
 EACH = scenarios("least-squares/{}/steps-1")
-
-
-class Pair(NamedTuple):
-    """A named tuple as a node."""
-
-    left: Any
-    right: Any
 
 
 def _packed(at: LawContext, packed: Tree, unpack: Callable[[Tree], Tree]) -> MetaGradient:

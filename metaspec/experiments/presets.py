@@ -10,6 +10,7 @@ from typing import Any
 
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.algorithms.base import Algorithm
+from metaspec.checks.arguments import nearest
 from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidArgumentError
 from metaspec.inner.gradient_descent import GradientDescent
@@ -68,7 +69,9 @@ class PaperSettings:
             return IMAML(inner, self.regularization, ConjugateGradient(self.cg_steps))
         kinds: dict[str, Callable[[Any], Algorithm]] = {"maml": MAML, "fomaml": FOMAML, "reptile": Reptile}
         if name not in kinds:
-            raise InvalidArgumentError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {name!r}")
+            raise InvalidArgumentError(
+                f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {name!r}{nearest(name, ALGORITHMS)}"
+            )
         return kinds[name](inner)
 
 

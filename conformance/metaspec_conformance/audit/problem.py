@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaspec.backend.arrays import array_namespace
-from metaspec.checks.arguments import nearest
+from metaspec.errors import nearest
 from metaspec.errors import InvalidArgumentError
 from metaspec.task import Task
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
-from metaspec.checks.arguments import nearest
+from metaspec.errors import nearest
 from metaspec.cli.output_files import check_writable
 from metaspec.errors import InvalidArgumentError
 from metaspec.html import write

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from metaspec.checks.arguments import nearest
+from metaspec.errors import nearest
 from metaspec.cli.output_files import check_writable
 from metaspec.errors import InvalidArgumentError, MetaspecError
 from metaspec.html import write

@@ -1,4 +1,4 @@
-"""What is said where plain NumPy or Python wants the value of a traced array: which expression did, and what to write."""
+"""What is said where plain NumPy or Python wants the value of a traced array: which expression, and what to write."""
 
 import dis
 import linecache
@@ -13,8 +13,8 @@ from metaspec_numpy.tracer.core import Box
 from metaspec_numpy.tracer.numpy_api.refusals import instead_of
 
 ASSEMBLY = (
-    "put arrays together with np.stack([a, b]), np.concatenate or np.where (xp.stack, xp.concat, xp.where); an array that "
-    "is to be filled piece by piece may start as np.zeros_like(a traced array)"
+    "put arrays together with np.stack([a, b]), np.concatenate or np.where (xp.stack, xp.concat, xp.where); an "
+    "array that is to be filled piece by piece may start as np.zeros_like(a traced array)"
 )
 REMEDIES = {  # the last name in the expression -> what to write
     "dot": "a method of a NumPy array does not see traced arguments; write x @ w or np.dot(x, w)",
@@ -25,12 +25,16 @@ REMEDIES = {  # the last name in the expression -> what to write
     "r_": "write np.concatenate([a, b])",
     "c_": "write np.column_stack([a, b])",
     **dict.fromkeys(("array", "asarray", "asanyarray", "fromiter"), ASSEMBLY),
-    **dict.fromkeys(("float64", "float32", "float16", "longdouble", "float", "int"), "leave it out: arithmetic takes arrays"),
+    **dict.fromkeys(
+        ("float64", "float32", "float16", "longdouble", "float", "int"), "leave it out: arithmetic takes arrays"
+    ),
     "full": "write np.broadcast_to(value, shape).copy()",
     **dict.fromkeys(("ascontiguousarray", "asfortranarray", "require"), "leave it out: a traced array has no layout"),
     **dict.fromkeys(("item", "tolist"), "leave it out: a loss may return the array"),
     **dict.fromkeys(("put", "fill", "copyto", "place", "putmask", "itemset"), ASSEMBLY),
-    **dict.fromkeys(("inv", "det", "cholesky", "svd", "pinv", "lstsq", "norm", "eigh", "qr"), "write the function of np.linalg"),
+    **dict.fromkeys(
+        ("inv", "det", "cholesky", "svd", "pinv", "lstsq", "norm", "eigh", "qr"), "write the function of np.linalg"
+    ),
 }
 GENERAL = (
     "choose between arrays with np.where(condition, a, b) (xp.where) in place of `if`, keep arithmetic in arrays, and "
@@ -45,8 +49,8 @@ def no_value(kind: str) -> Callable[..., NoReturn]:
         expression, remedy = _asked(sys._getframe(1))
         where = f" in `{expression}`" if expression else ""
         raise InvalidTypeError(
-            f"{kind} of a traced array of shape {x.shape}{where}: its value is not known while a derivative, a batch or a "
-            f"recording is traced. Instead, {remedy}."
+            f"{kind} of a traced array of shape {x.shape}{where}: its value is not known while a derivative, a batch "
+            f"or a recording is traced. Instead, {remedy}."
         )
 
     return refuse

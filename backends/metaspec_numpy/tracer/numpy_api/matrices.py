@@ -19,7 +19,7 @@ NP = numpy.linalg
 rule(NP.cholesky)(lambda a, upper=False: linalg.cholesky(array(a), upper=upper))
 rule(NP.det)(lambda a: linalg.det(array(a)))
 rule(NP.inv)(lambda a: linalg.inv(array(a)))
-rule(NP.eigvalsh)(lambda a, UPLO="L": linalg.eigvalsh(array(a), UPLO))  # noqa: N803 (NumPy's name)
+rule(NP.eigvalsh)(lambda a, UPLO="L": linalg.eigvalsh(array(a), UPLO))
 rule(NP.matrix_power)(lambda a, n: linalg.matrix_power(array(a), n))
 rule(NP.vector_norm)(
     lambda x, axis=None, keepdims=False, ord=2: linalg.vector_norm(array(x), axis=axis, keepdims=keepdims, ord=ord)
@@ -27,7 +27,7 @@ rule(NP.vector_norm)(
 
 
 @rule(NP.eigh)
-def eigh(a: Any, UPLO: str = "L") -> EighResult:  # noqa: N803 (NumPy's name)
+def eigh(a: Any, UPLO: str = "L") -> EighResult:
     return linalg.eigh(array(a), UPLO)
 
 
@@ -109,8 +109,8 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     rows, columns = a.shape[-2:]
     if full_matrices and rows != columns:
         raise UnsupportedError(
-            f"svd: full_matrices=True of matrices {rows} x {columns} has columns that the matrix does not determine, and "
-            "so no derivative; give full_matrices=False"
+            f"svd: full_matrices=True of matrices {rows} x {columns} has columns that the matrix does not determine, "
+            "and so no derivative; give full_matrices=False"
         )
     return SVDResult(*svd_rules.unpack_svd(svd_rules.svd_p(a), rows))
 
@@ -133,10 +133,14 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Array, Array, Array, Array
 
 
 @rule(NP.matrix_rank)
-def matrix_rank(A: Any, tol: Any = None) -> Array:  # noqa: N803 (NumPy's name)
+def matrix_rank(A: Any, tol: Any = None) -> Array:
     a = array(A)
     s = svdvals(a)
-    least = reductions.max(s, axis=-1, keepdims=True) * (max(a.shape[-2:]) * numpy.finfo(a.dtype).eps) if tol is None else tol
+    least = (
+        reductions.max(s, axis=-1, keepdims=True) * (max(a.shape[-2:]) * numpy.finfo(a.dtype).eps)
+        if tol is None
+        else tol
+    )
     return reductions.sum(astype(greater(s, least), numpy.dtype(numpy.int64)), axis=-1)
 
 
@@ -168,5 +172,3 @@ def _matrix(name: str, x: Array) -> Array:
     if x.ndim < 2:
         raise InvalidArgumentError(f"linalg.{name} needs matrices; the argument has shape {x.shape}")
     return x
-
-

@@ -66,7 +66,9 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Array:
     a, v = array(a), array(v)
     a, v = (shaping.reshape(x, 1) if x.ndim == 0 else x for x in (a, v))
     if a.ndim != 1 or v.ndim != 1 or not a.size or not v.size:
-        raise InvalidArgumentError(f"convolve needs two vectors that are not empty; they have shapes {a.shape}, {v.shape}")
+        raise InvalidArgumentError(
+            f"convolve needs two vectors that are not empty; they have shapes {a.shape}, {v.shape}"
+        )
     if v.size > a.size:
         a, v = v, a
     n, m = a.size, v.size

@@ -1,4 +1,4 @@
-"""SciPy's special functions, which call NumPy's hook for elementwise functions; SciPy is imported when one is called."""
+"""SciPy's special functions, which call NumPy's hook for elementwise ones; SciPy is imported when one is called."""
 
 import importlib
 import math
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from metaspec_numpy.tracer.core import Array, Primitive
-from metaspec_numpy.tracer.functions import reductions
 from metaspec_numpy.tracer.rules import elementwise as rules
 from metaspec_numpy.tracer.rules.elementwise import define, exp, square
 
@@ -22,9 +21,7 @@ def _polygamma(xp: Any, x: Array, *, n: int) -> Array:
 
 erf: Primitive = define("erf", [lambda g, z, x: g * (exp(-square(x)) * (2 / math.sqrt(math.pi)))], _of_scipy("erf"))
 erfc: Primitive = define("erfc", [lambda g, z, x: g * (exp(-square(x)) * (-2 / math.sqrt(math.pi)))], _of_scipy("erfc"))
-erfcx: Primitive = define(
-    "erfcx", [lambda g, z, x: g * (2.0 * x * z - 2 / math.sqrt(math.pi))], _of_scipy("erfcx")
-)
+erfcx: Primitive = define("erfcx", [lambda g, z, x: g * (2.0 * x * z - 2 / math.sqrt(math.pi))], _of_scipy("erfcx"))
 polygamma: Primitive = define("polygamma", [lambda g, z, x, *, n: g * polygamma(x, n=n + 1)], _polygamma)
 gammaln: Primitive = define("gammaln", [lambda g, z, x: g * polygamma(x, n=0)], _of_scipy("gammaln"))
 gamma: Primitive = define("gamma", [lambda g, z, x: g * (z * polygamma(x, n=0))], _of_scipy("gamma"))
@@ -33,7 +30,9 @@ log_ndtr: Primitive = define(
     [lambda g, z, x: g * (exp(-0.5 * square(x) - z) / math.sqrt(2 * math.pi))],
     _of_scipy("log_ndtr"),
 )
-ndtr: Primitive = define("ndtr", [lambda g, z, x: g * (exp(-0.5 * square(x)) / math.sqrt(2 * math.pi))], _of_scipy("ndtr"))
+ndtr: Primitive = define(
+    "ndtr", [lambda g, z, x: g * (exp(-0.5 * square(x)) / math.sqrt(2 * math.pi))], _of_scipy("ndtr")
+)
 expit: Primitive = define("expit", [lambda g, z, x: g * (z * (1.0 - z))], _of_scipy("expit"))
 logit: Primitive = define("logit", [lambda g, z, x: g / (x * (1.0 - x))], _of_scipy("logit"))
 
@@ -87,4 +86,3 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "kl_div": lambda x, y: rel_entr(x, y) - x + y,
     "exp10": lambda x: exp(x * math.log(10.0)),
 }
-FUNCTIONS = {"logsumexp": reductions.logsumexp, "softmax": reductions.softmax, "log_softmax": reductions.log_softmax}

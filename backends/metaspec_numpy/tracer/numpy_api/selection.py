@@ -8,8 +8,8 @@ import numpy
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, UnsupportedError
 from metaspec_numpy.tracer.core import Array, Box
 from metaspec_numpy.tracer.functions import elementwise, indexing, reductions, shaping
+from metaspec_numpy.tracer.numpy_api.ordering import searchsorted
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
-from metaspec_numpy.tracer.numpy_api.statistics import searchsorted
 from metaspec_numpy.tracer.rules import elementwise as rules
 from metaspec_numpy.tracer.rules.structure import astype
 
@@ -45,7 +45,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Array:
         a = rules.remainder(a, n)
     elif mode == "clip":
         a = rules.minimum(rules.maximum(a, 0), n - 1)
-    elif not isinstance(a, Box) and a.size and not (0 <= int(a.min()) and int(a.max()) < n):
+    elif not isinstance(a, Box) and a.size and not (int(a.min()) >= 0 and int(a.max()) < n):
         raise InvalidArgumentError(f"entries must be from 0 to {n - 1}")
     out = parts[0]
     for i, part in enumerate(parts[1:], start=1):
@@ -128,7 +128,9 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     return rules.logical_or(near, rules.logical_and(rules.isnan(a), rules.isnan(b))) if equal_nan else near
 
 
-rule(numpy.allclose)(lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: reductions.all(isclose(a, b, rtol, atol, equal_nan)))
+rule(numpy.allclose)(
+    lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: reductions.all(isclose(a, b, rtol, atol, equal_nan))
+)
 
 
 @rule(numpy.array_equal)
@@ -137,13 +139,19 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     if a1.shape != a2.shape:
         return False
     same = rules.equal(a1, a2)
-    return reductions.all(rules.logical_or(same, rules.logical_and(rules.isnan(a1), rules.isnan(a2))) if equal_nan else same)
+    return reductions.all(
+        rules.logical_or(same, rules.logical_and(rules.isnan(a1), rules.isnan(a2))) if equal_nan else same
+    )
 
 
 rule(numpy.fix)(lambda x: rules.trunc(array(x)))
 rule(numpy.real, view=True)(lambda val: array(val))
 rule(numpy.imag)(lambda val: rules.where(numpy.asarray(False), array(val), 0.0))
-rule(numpy.angle)(lambda z, deg=False: rules.where(rules.less(array(z), 0), 180.0 if deg else math.pi, rules.where(rules.isnan(array(z)), array(z), 0.0)))
+rule(numpy.angle)(
+    lambda z, deg=False: rules.where(
+        rules.less(array(z), 0), 180.0 if deg else math.pi, rules.where(rules.isnan(array(z)), array(z), 0.0)
+    )
+)
 rule(numpy.real_if_close)(lambda a: array(a))
 rule(numpy.iscomplexobj)(lambda x: False)
 rule(numpy.isrealobj)(lambda x: True)

@@ -74,7 +74,9 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "matmul": contractions.matmul,
     "vecdot": contractions.vecdot,
     "matvec": lambda a, x: contractions.matmul(array(a), shaping.expand_dims(array(x), axis=-1))[..., 0],
-    "vecmat": lambda x, a: contractions.matmul(matrix_transpose(array(a)), shaping.expand_dims(array(x), axis=-1))[..., 0],
+    "vecmat": lambda x, a: contractions.matmul(matrix_transpose(array(a)), shaping.expand_dims(array(x), axis=-1))[
+        ..., 0
+    ],
 }
 
 REDUCTIONS: dict[str, tuple[Callable[..., Any], Any]] = {  # with the neutral element
@@ -107,7 +109,9 @@ def array_ufunc(self: Box, ufunc: numpy.ufunc, method: str, *inputs: Any, **opti
     if method == "__call__" or method == "outer":
         options.pop("casting", None)
         if where is not True and out is None:
-            raise UnsupportedError(f"{label}: where= without out= leaves entries undefined; use np.where(mask, f(x), x)")
+            raise UnsupportedError(
+                f"{label}: where= without out= leaves entries undefined; use np.where(mask, f(x), x)"
+            )
         if method == "outer":
             a, b = (array(x) for x in inputs)
             inputs = shaping.expand_dims(a, axis=tuple(range(a.ndim, a.ndim + b.ndim))), b
@@ -128,15 +132,24 @@ def array_ufunc(self: Box, ufunc: numpy.ufunc, method: str, *inputs: Any, **opti
 
 
 def reduce(
-    name: str, f: Any, x: Any, axis: Any = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
+    name: str,
+    f: Any,
+    x: Any,
+    axis: Any = 0,
+    dtype: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
 ) -> Array:
     """The reduction by a binary function; the first and the next element first, where it has no function of its own."""
     x = array(x) if dtype is None else astype(array(x), numpy.dtype(dtype))
     if name in REDUCTIONS:
         whole, neutral = REDUCTIONS[name]
         return reduced(whole, f, neutral, x, axis, keepdims, initial, where)
-    if where is not True or x.ndim == 0 or axis is None and x.ndim > 1 or isinstance(axis, tuple):
-        raise UnsupportedError("reduce over several axes, or with where=, has a rule for add, multiply and extrema only")
+    if where is not True or x.ndim == 0 or (axis is None and x.ndim > 1) or isinstance(axis, tuple):
+        raise UnsupportedError(
+            "reduce over several axes, or with where=, has a rule for add, multiply and extrema only"
+        )
     parts = shaping.unstack(x, axis=axis or 0)
     start = [] if initial is None else [initial]
     if not parts and not start:
@@ -145,8 +158,14 @@ def reduce(
     return shaping.expand_dims(total, axis=axis) if keepdims else total
 
 
+def reduced_axis(x: Array, axis: Any) -> Any:
+    """NumPy reduces a single number along "axis" 0 or -1 too."""
+    return None if x.ndim == 0 and axis in (0, -1) else axis
+
+
 def reduced(whole: Any, f: Any, neutral: Any, x: Array, axis: Any, keepdims: Any, initial: Any, where: Any) -> Array:
     """A reduction with NumPy's `initial` and `where`."""
+    axis = reduced_axis(x, axis)
     if where is not True:
         fill = neutral if neutral is not None else initial
         if fill is None:

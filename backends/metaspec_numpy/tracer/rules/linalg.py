@@ -37,7 +37,9 @@ def _batch(primitive: Primitive) -> Any:
 
 
 def unary(name: str, impl: Callable[..., Array], **rules: Any) -> Primitive:
-    primitive: Primitive = Primitive(name, impl, batch=lambda size, flags, args, params: primitive(*args, **params), **rules)
+    primitive: Primitive = Primitive(
+        name, impl, batch=lambda size, flags, args, params: primitive(*args, **params), **rules
+    )
     return primitive
 
 

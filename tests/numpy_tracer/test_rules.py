@@ -37,7 +37,7 @@ def cotangent(y: Any, seed: int = 1) -> Any:
 @pytest.mark.parametrize("name", sorted(tracer.PRIMITIVES))
 def test_complete(name: str) -> None:
     primitive = tracer.PRIMITIVES[name]
-    assert any(case.primitive == name for case in CASES) or name in NUMPY_ONLY, f"no test case for {name}"
+    assert any(case.primitive == name for case in CASES) or name in NUMPY_ONLY.split(), f"no test case for {name}"
     assert callable(primitive.batch)
     assert (primitive.jvp is None) == (primitive.vjp is None) == (name in NO_DERIVATIVE)
 

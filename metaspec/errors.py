@@ -49,6 +49,18 @@ class LossError(MetaspecError, TypeError):
     """The loss broke its contract: a pure function (params, batch) -> floating scalar of the backend."""
 
 
+class LossCheckError(LossError):
+    """A look at the loss, before a training, found what would silently make its result wrong.
+
+    Attributes:
+        check: The LossCheck.
+    """
+
+    def __init__(self, message: str, check: object) -> None:
+        super().__init__(message)
+        self.check = check
+
+
 class MutationError(MetaspecError, RuntimeError):
     """The loss changed its parameters in place."""
 

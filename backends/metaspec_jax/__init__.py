@@ -16,6 +16,7 @@ registration = Registration(
         "equinox": "metaspec_jax.models.equinox:from_module",
         "flax.linen": "metaspec_jax.models.linen:from_module",
         "flax.nnx": "metaspec_jax.models.nnx:from_module",
+        "keras.src.backend.jax": "metaspec_jax.models.keras_on_jax:from_model",
     },
     optimizers={"optax": "metaspec_jax.optimizers:OptaxOptimizer"},
     shared_compilations={

@@ -11,7 +11,7 @@ registration = Registration(
     install="pip install 'metaspec[tensorflow-cpu]', or 'metaspec[tensorflow]' for a GPU",
     dtypes=("float32", "float64"),
     capabilities=dict.fromkeys(("vmap", "scan", "compile"), NATIVE),
-    models={"keras": "metaspec_tensorflow.models:from_model"},
+    models={"keras.src.backend.tensorflow": "metaspec_tensorflow.models:from_model"},
     optimizers={"keras": "metaspec_tensorflow.optimizers:KerasOptimizer"},
     auditing="metaspec_tensorflow.auditing:KerasModels",
 )

@@ -14,9 +14,9 @@ from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
-from metaspec.errors import DtypeNotHonouredError, MetaspecError
+from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
-from metaspec_tensorflow import namespace
+from metaspec_tensorflow import _private, compiling, namespace
 
 BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
 JOINED_BYTES = 32 << 10  # likewise
@@ -40,6 +40,9 @@ class TensorFlowTuning(Tuning):
 
     def from_numpy_many(self, arrays: Sequence[Any]) -> list[Array]:
         return [self.backend.asarray(x) if x.dtype.itemsize > 8 else tf.constant(x) for x in arrays]
+
+    def traceable_loss(self, loss: Callable[..., Any]) -> Callable[..., Any]:
+        return compiling.by_autograph(loss)
 
 
 class TensorFlowGuard(Guard):
@@ -154,22 +157,8 @@ class TensorFlowBackend(Backend):
             if all(self.is_concrete(leaf) for leaf in leaves):
                 return loop(*args)  # vectorized_map outside of tf.function traces anew at every call
             flat, out = self.flat_function(f, structure)
-            ours: list[MetaspecError] = []
-
-            def row(given: Sequence[Array]) -> tuple[Array, ...]:
-                try:
-                    return tuple(map(tf.identity, flat(*given)))  # it cannot hand out what does not pass through it
-                except MetaspecError as error:
-                    ours.append(error)  # AutoGraph would wrap it in an error of its own
-                    raise
-
-            try:
-                value = tf.vectorized_map(row, tuple(leaves))
-                return self.tree_unflatten(out[0], value)
-            except Exception:
-                if ours:
-                    raise ours[0] from None
-                raise
+            value = compiling.mapped(flat, leaves)
+            return self.tree_unflatten(out[0], value)
 
         return mapped
 
@@ -206,16 +195,7 @@ class TensorFlowBackend(Backend):
         return self.tree_unflatten(structure, leaves), self.tree_unflatten(out, ys)
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        def trace(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
-            specs = [tf.TensorSpec(x.shape, x.dtype) for x in arrays]
-            concrete = tf.function(flat, autograph=False, jit_compile=True).get_concrete_function(*specs)
-            captured = concrete.captured_inputs
-            # A call of it checks every argument against its specification, which TraceCache has done: 0.1 ms.
-            return lambda *arrays: concrete._call_flat(
-                [x if isinstance(x, tf.Tensor) else tf.convert_to_tensor(x) for x in arrays], captured
-            )
-
-        return TraceCache(self, f, trace, _kind)
+        return TraceCache(self, f, compiling.compiled, _private.kind)
 
     def _fresh(self, tree: Tree) -> tuple[list[Array], Any]:
         leaves, structure = self.tree_flatten(tree)
@@ -232,14 +212,6 @@ def _pull(tape: tf.GradientTape, outputs: Any, leaves: list[Array], cotangents: 
         outputs, leaves, output_gradients=cotangents, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
     return [tf.convert_to_tensor(share) for share in shares]  # gathers give sparse IndexedSlices
-
-
-def _kind(x: Array) -> Any:
-    """Shape and dtype; of an eager tensor as plain numbers, which are compared in a tenth of the time."""
-    try:
-        return x._shape_tuple(), x._datatype_enum()
-    except AttributeError:  # a variable
-        return x.shape, x.dtype
 
 
 @contextmanager

@@ -10,8 +10,11 @@ registration = Registration(
     arrays=("torch",),
     install="pip install 'metaspec[torch]'",
     dtypes=("float32", "float64"),
-    capabilities=dict.fromkeys(("jvp", "hvp", "vmap", "compile"), NATIVE),
-    models={"torch.nn": "metaspec_torch.models:from_module"},
+    capabilities=dict.fromkeys(("linearize_grad", "vmap", "compile"), NATIVE),
+    models={
+        "keras.src.backend.torch": "metaspec_torch.keras_on_torch:from_model",
+        "torch.nn": "metaspec_torch.models:from_module",
+    },
     optimizers={"torch.optim": "metaspec_torch.optimizers:TorchOptimizer"},
     shared_compilations={"TORCHINDUCTOR_CACHE_DIR": "{folder}/inductor"},
     auditing="metaspec_torch.auditing:TorchModels",

@@ -6,7 +6,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
-from metaspec_benchmarks.cases import Case
+from metaspec_benchmarks.benchmark_cases import BenchmarkCase
 
 Kind = Literal["metaspec", "library", "hand-written", "limit"]
 
@@ -26,7 +26,7 @@ class Built(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Form:
+class TimedForm:
     """One way to compute.
 
     Attributes:
@@ -39,7 +39,7 @@ class Form:
 
     name: str
     kind: Kind
-    build: Callable[[Case], Built | None]
+    build: Callable[[BenchmarkCase], Built | None]
     needs: tuple[tuple[str, str], ...] = ()
     slow: bool = False
 

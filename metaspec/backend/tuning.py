@@ -20,10 +20,13 @@ class Tuning:
         backend: The backend that this object belongs to.
         products_are_trees: Whether the products of `linearize_grad` are trees of arrays, which a `scan` can carry.
         joined_bytes: Solvers join trees of at most this many bytes into one vector before they iterate.
+        eager_compiles: Whether eager code compiles each operation for each shape: what is called once is then compiled
+            as a whole in less time.
     """
 
     products_are_trees: ClassVar[bool] = False
     joined_bytes: ClassVar[int] = 0
+    eager_compiles: ClassVar[bool] = False
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -31,9 +34,25 @@ class Tuning:
     def batch_bytes(self, params: Tree) -> int | None:
         """Return how many bytes of parameters, over all tasks of a chunk, are best computed at once (None: any number).
 
-        See metaspec.algorithms.batching.
+        See metaspec.algorithms.meta_batch.
         """
         return None
+
+    def map_tasks(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Return f, an algorithm on one task, with every leaf of its arguments and results stacked on axis 0.
+
+        Every loss that f calls has come through `task_loss`.
+        """
+        return self.backend.vmap(f)
+
+    def task_loss(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
+        """Return the loss in the form in which algorithms call it, within `map_tasks` too.
+
+        Args:
+            loss: (params, batch) -> (value, aux) of one task.
+            known_by: The user's function; what is found out about the loss may be remembered for it.
+        """
+        return loss
 
     def unroll_limit(self, loop: LoopKind = "path") -> int | None:
         """Return up to how many steps a loop is written out; None, which suits eager code, for any number.
@@ -50,6 +69,10 @@ class Tuning:
     def from_numpy_many(self, arrays: Sequence[Any]) -> list[Array]:
         """Convert NumPy arrays together; called where the same shapes come again at every step."""
         return [self.backend.asarray(x) for x in arrays]
+
+    def traceable_loss(self, loss: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a user's loss in the form that the compiler at work can trace: itself, unless source is converted."""
+        return loss
 
     def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
         """Compile with the caller's options; an option that the framework does not know is ignored.

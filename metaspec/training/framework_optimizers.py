@@ -7,7 +7,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.backend.registry import registrations, under
 from metaspec.checks.arguments import check_members
 from metaspec.errors import BackendMismatchError
-from metaspec.training.optimizers import Optimizer
+from metaspec.training.outer_optimizers import Optimizer
 
 
 def optimizer_for(B: Backend, given: Any) -> Optimizer:

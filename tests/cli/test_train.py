@@ -13,9 +13,8 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from metaspec.cli.app import build
+from tests.data.helpers import OMNIGLOT, needs_omniglot
 from tests.processes import HEEDING_SIGNALS
-
-from ..data.helpers import OMNIGLOT, needs_omniglot
 
 METASPEC = [sys.executable, "-c", "from metaspec.cli import main; main()"]
 COMMAND = [*METASPEC, "train"]
@@ -180,7 +179,7 @@ def test_an_interrupt_of_a_finished_run_leaves_its_results(tmp_path):
     assert train("sinusoid", "--steps", "2", "--test-tasks", "25", "--out", "run", cwd=tmp_path).returncode == 0
     before = (tmp_path / "run" / "run.json").read_bytes()
     program = """
-import metaspec.cli.train as command
+import metaspec.experiments.experiment_run as command
 from metaspec.cli import main
 def interrupted(*given, **named):
     raise KeyboardInterrupt

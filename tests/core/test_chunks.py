@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec.algorithms.batching import chosen_chunk
-
-from .problems import mlp, mlp_loss, on
+from metaspec.algorithms.meta_batch import chosen_chunk
+from tests.core.problems import mlp, mlp_loss, on
 
 MIB = 2**20
 

@@ -10,8 +10,7 @@ import pytest
 import metaspec as ms
 from metaspec import errors
 from metaspec.training import SGD, Adam
-
-from .problems import mlp, mlp_loss, on, to_numpy
+from tests.core.problems import mlp, mlp_loss, on, to_numpy
 
 INNER = ms.GradientDescent(0.1, 2)
 ALGORITHMS = [ms.MAML(INNER), ms.FOMAML(INNER), ms.Reptile(INNER), ms.IMAML(INNER, 2.0, ms.ConjugateGradient(3))]

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-
-from .problems import mlp, mlp_loss
+from tests.core.problems import mlp, mlp_loss
 
 
 def descent(params, task):

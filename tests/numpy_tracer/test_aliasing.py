@@ -9,8 +9,7 @@ import pytest
 import metaspec as ms
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError, UnsupportedError
 from metaspec_numpy import tracer
-
-from .checks import close, difference
+from tests.numpy_tracer.checks import close, difference
 
 X = np.random.default_rng(0).normal(size=(4, 3))
 IDS = np.array([2, 0, 2])

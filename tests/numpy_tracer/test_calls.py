@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from metaspec_numpy import tracer
-
-from .calls import NUMPY_CALLS, NUMPY_ONLY, SCIPY_CALLS, calls
-from .checks import close, difference, names
+from tests.numpy_tracer.calls import NUMPY_CALLS, NUMPY_ONLY, SCIPY_CALLS, calls
+from tests.numpy_tracer.checks import close, difference, names
 
 special = pytest.importorskip("scipy.special")
 RNG = np.random.default_rng(5)

@@ -11,9 +11,8 @@ import pytest
 import metaspec as ms
 from metaspec.errors import LossError, MetaspecError
 from metaspec_numpy import tracer
-
-from .calls import calls
-from .checks import close
+from tests.numpy_tracer.calls import calls
+from tests.numpy_tracer.checks import close
 
 RNG = np.random.default_rng(11)
 ANY_SHAPE = """

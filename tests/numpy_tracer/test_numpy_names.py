@@ -17,8 +17,7 @@ from metaspec_numpy.tracer.numpy_api.protocol import PLAIN
 from metaspec_numpy.tracer.numpy_api.refusals import INSTEAD
 from metaspec_numpy.tracer.numpy_api.rule import RULES
 from metaspec_numpy.tracer.numpy_api.ufuncs import UFUNCS
-
-from .checks import as_tuple, close, difference
+from tests.numpy_tracer.checks import as_tuple, close, difference
 
 XP = tracer.namespace(np)
 RNG = np.random.default_rng(0)

@@ -11,9 +11,8 @@ from metaspec.data.fewshot import FewShot
 from metaspec.experiments.presets import ALGORITHMS, SETTINGS, sinusoid
 from metaspec.nn import ConvNet, sinusoid_mlp
 from metaspec.training import SGD, training_steps
-
-from ..conftest import INSTALLED
-from ..core.problems import error, to_numpy
+from tests.conftest import INSTALLED
+from tests.core.problems import error, to_numpy
 
 OTHERS = [name for name in INSTALLED if name != "numpy"]
 

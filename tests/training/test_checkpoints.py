@@ -12,8 +12,8 @@ import safetensors.numpy
 
 import metaspec as ms
 from metaspec import errors
+from metaspec.atomic_files import sole_user
 from metaspec.data import Sinusoid
-from metaspec.files import sole_user
 from metaspec.nn import MLP, tanh
 from metaspec.training import (
     SGD,
@@ -29,9 +29,8 @@ from metaspec.training import (
     save_checkpoint,
 )
 from metaspec.training.evaluation import evaluator
-
-from ..conftest import INSTALLED
-from ..core.problems import ROUNDOFF
+from tests.conftest import INSTALLED
+from tests.core.problems import ROUNDOFF
 
 NET = MLP((1, 5, 1), activation=tanh)
 ALGO = ms.FOMAML(ms.GradientDescent(0.05, 1))

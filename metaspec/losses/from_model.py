@@ -1,0 +1,113 @@
+"""A framework's own model and a loss of it as what metaspec takes: a pure function and a tree of parameters.
+
+Each framework's adapter knows its own kinds of model; none is imported here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from metaspec.backend.registry import registrations, under
+from metaspec.checks.arguments import check_choice
+from metaspec.errors import InvalidTypeError, MutationError
+from metaspec.task import Array, Tree
+
+REFUSE, LEAVE = "refuse", "leave"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `from_model` makes.
+
+    Attributes:
+        loss: (params, batch) -> scalar, pure: the model itself is not altered by it.
+        params: The model's parameters as they were, the first meta-parameters; arrays of their own.
+        restore: Trained parameters -> the model that has them.
+    """
+
+    loss: Callable[[Tree, Tree], Array]
+    params: Tree = field(repr=False)
+    restore: Callable[[Tree], Any] = field(repr=False)
+
+
+def from_model(
+    model: Any,
+    loss: Callable[[Any, Tree], Array],
+    *,
+    variables: Tree = None,
+    running_statistics: str = REFUSE,
+) -> Model:
+    """A loss of a model as a function of the model's parameters.
+
+    | model | `params` | `restore(params)` |
+    | --- | --- | --- |
+    | torch.nn.Module | {name: tensor}, those that require a gradient | the module itself, altered |
+    | flax.nnx.Module | the State of its `nnx.Param` | the module itself, altered |
+    | flax.linen.Module | `variables["params"]` | the variables with these parameters |
+    | equinox.Module | the module with its floating arrays alone | a new module |
+    | keras.Model, on TensorFlow, JAX or PyTorch | a list, like `trainable_variables` | the model itself, altered |
+
+    What is no parameter (buffers, frozen parameters, integers) is a constant of the loss. Dropout and the like are
+    refused: what is random comes in through the batch.
+
+    Args:
+        model: The model.
+        loss: (model, batch) -> scalar, as one would write it for the model itself, `mse(model(batch["x"]), batch["y"])`
+            say. It is handed the model with the parameters in question in it.
+        variables: What linen's `init` gave; for linen alone, where it is needed.
+        running_statistics: What becomes of running statistics (batch normalisation's) that the loss would alter, which
+            would leak from task to task: "refuse" raises an error; "leave" normalises by each batch's own statistics,
+            as the meta-learning papers do, and leaves the running ones as they were.
+
+    Returns:
+        Model.
+
+    Raises:
+        InvalidTypeError: No kind of model that an installed adapter knows.
+        MutationError: At once or when the loss runs: it alters running statistics, or draws random numbers.
+
+    Example:
+        >>> m = ms.from_model(torch.nn.Linear(1, 1), lambda model, batch: mse_loss(model(batch["x"]), batch["y"]))
+        >>> run = ms.meta_train(algo, m.loss, m.params, data.Sinusoid(), steps=100)
+        >>> linear = m.restore(run.params)
+    """
+    check_choice(running_statistics, "from_model: running_statistics", (REFUSE, LEAVE))
+    if not callable(loss):
+        raise InvalidTypeError(f"from_model: loss must be a function (model, batch) -> scalar, got {loss!r}")
+    for registration in registrations().values():
+        for prefix, maker in registration.models.items():
+            if under(prefix, type(model)):
+                module, _, attribute = maker.partition(":")
+                made: Model = getattr(import_module(module), attribute)(model, loss, variables, running_statistics)
+                return made
+    prefixes = [prefix for registration in registrations().values() for prefix in registration.models]
+    known = ", ".join(dict.fromkeys(prefix.partition(".src.")[0] for prefix in prefixes))
+    given = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+    raise InvalidTypeError(
+        f"from_model: expected an instance of a model class of {known}, got {given}; any other model is a loss "
+        "(params, batch) -> scalar of yours, and needs no conversion"
+    )
+
+
+def without_variables(variables: Tree) -> None:
+    """Raises InvalidTypeError where variables were given to a model that has its own."""
+    if variables is not None:
+        raise InvalidTypeError("from_model: variables are for flax.linen alone; this model has its own")
+
+
+def altered_statistics(names: str, instead: str) -> MutationError:
+    """The error for a loss that alters running statistics."""
+    return MutationError(
+        f"from_model: the loss alters running statistics ({names}), which would leak from task to task. Pass "
+        f'running_statistics="leave" to normalise by each batch\'s own statistics and keep the running ones out of it, '
+        f"or {instead}"
+    )
+
+
+def random_numbers(names: str, instead: str) -> MutationError:
+    """The error for a loss that draws random numbers."""
+    return MutationError(
+        f"from_model: the loss draws random numbers ({names}), and a meta-gradient is of a function. {instead}, or "
+        "have the masks in the batch"
+    )

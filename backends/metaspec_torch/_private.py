@@ -2,7 +2,7 @@
 
 import torch
 from torch._C import _functorch
-from torch._guards import TracingContext
+from torch._guards import TracingContext, tracing
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 

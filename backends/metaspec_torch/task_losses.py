@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import optree
+import torch
 
 from metaspec.backend.protocol import NAMESPACE
 from metaspec.task import Tree

@@ -18,69 +18,11 @@ import torch
 from metaspec.backend.protocol import NAMESPACE
 
 _COUNT: ContextVar[int | None] = ContextVar("metaspec_torch_task_count", default=None)
-FUNCTIONS = [
-    "abs",
-    "add",
-    "clone",
-    "detach",
-    "div",
-    "exp",
-    "expm1",
-    "eq",
-    "ge",
-    "gt",
-    "isfinite",
-    "isnan",
-    "le",
-    "log",
-    "log1p",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "lt",
-    "maximum",
-    "minimum",
-    "mul",
-    "ne",
-    "neg",
-    "ones_like",
-    "pow",
-    "reciprocal",
-    "rsqrt",
-    "sigmoid",
-    "sign",
-    "sqrt",
-    "square",
-    "sub",
-    "tanh",
-    "to",
-    "where",
-    "zeros_like",
-]
-OPERATORS = [
-    "add",
-    "radd",
-    "sub",
-    "rsub",
-    "mul",
-    "rmul",
-    "truediv",
-    "rtruediv",
-    "pow",
-    "rpow",
-    "neg",
-    "abs",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "and",
-    "or",
-    "xor",
-    "invert",
-]
+FUNCTIONS = (
+    "abs add clone detach div exp expm1 eq ge gt isfinite isnan le log log1p logical_and logical_not logical_or lt "
+    "maximum minimum mul ne neg ones_like pow reciprocal rsqrt sigmoid sign sqrt square sub tanh to where zeros_like"
+).split()
+OPERATORS = "add radd sub rsub mul rmul truediv rtruediv pow rpow neg abs eq ne lt le gt ge and or xor invert".split()
 REDUCTIONS = {torch.sum, torch.mean, torch.amax, torch.all}
 PLAIN_INDEX = (int, slice, type(...), type(None))
 

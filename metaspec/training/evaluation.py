@@ -13,7 +13,7 @@ from metaspec.backend.arrays import asarray, computing, plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
-from metaspec.checks.caller import warn_caller
+from metaspec.checks.caller_warnings import warn_caller
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.inner.learned import parameters_of

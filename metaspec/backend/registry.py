@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from metaspec.backend.capabilities import MEMBERS, Capability
+from metaspec.checks.arguments import nearest
 from metaspec.errors import BackendConflictError, UnknownBackendError
 
 GROUP = "metaspec.backends"
@@ -177,7 +178,7 @@ def registration_of(name: str) -> Registration:
     known = registrations()
     if name not in known:
         raise UnknownBackendError(
-            f"backend {name!r} is not registered; known backends: {', '.join(known) or 'none'}. "
+            f"backend {name!r} is not registered; known backends: {', '.join(known) or 'none'}{nearest(name, known)}. "
             f"An adapter of your own registers as an entry point of the group {GROUP!r}"
         )
     return known[name]

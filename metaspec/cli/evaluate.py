@@ -10,6 +10,7 @@ from rich.console import Console
 
 from metaspec.atomic_files import atomic_writer
 from metaspec.backend.selection import get_backend
+from metaspec.checks.arguments import nearest
 from metaspec.cli.output_files import check_writable
 from metaspec.cli.warnings_shown import exit_status, warnings_in_one_line
 from metaspec.errors import InvalidArgumentError
@@ -45,7 +46,7 @@ def evaluate(
 ) -> None:
     """Judge."""
     if which not in WHICH:
-        raise InvalidArgumentError(f"--which: expected one of {', '.join(WHICH)}, got {which!r}")
+        raise InvalidArgumentError(f"--which: expected one of {', '.join(WHICH)}, got {which!r}{nearest(which, WHICH)}")
     check_writable({"--json": json_file})
     saved = RunFolder.open(run)
     if data is not None and saved.config.data is None:

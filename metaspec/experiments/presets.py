@@ -10,6 +10,7 @@ from typing import Any
 
 from metaspec.algorithms import ANIL, BOIL, FOMAML, IMAML, MAML, MAMLPlusPlus, MetaSGD, Reptile, SigmaMAML
 from metaspec.algorithms.base import Algorithm
+from metaspec.checks.arguments import nearest
 from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidArgumentError
 from metaspec.inner import GradientDescent, Learned
@@ -76,7 +77,9 @@ class PaperSettings:
             "sigma-maml": lambda: SigmaMAML(inner, Learned(1.0, per="leaf", positive=True)),
         }
         if name not in kinds:
-            raise InvalidArgumentError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {name!r}")
+            raise InvalidArgumentError(
+                f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {name!r}{nearest(name, ALGORITHMS)}"
+            )
         return kinds[name]()
 
 

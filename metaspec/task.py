@@ -74,7 +74,7 @@ class Diagnostics(NamedTuple):
     """What a computation knows of itself; what an algorithm does not have is None. Of a batch each is stacked.
 
     Attributes:
-        finite: Whether `adapted` and `delta` have no NaN and no infinity.
+        finite: Whether `adapted`, `delta` and `query_loss` have no NaN and no infinity.
         query_loss: The loss on the query set, per task.
         stationarity: Norm of the inner objective's gradient at the adapted parameters (iMAML: how far from the proximal
             optimum the inner loop stopped).

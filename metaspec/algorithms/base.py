@@ -1,10 +1,11 @@
 """What an algorithm is: an adaptation to a task, and the meta-update that follows from the adapted parameters."""
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.inner.base import InnerRule
+from metaspec.inner.base import InnerRule, with_steps
 from metaspec.task import Array, Diagnostics, Loss, MetaGradient, Task, Tree
 from metaspec.trees import all_finite
 
@@ -37,6 +38,12 @@ def check_algorithm(algo: Any) -> None:
         )
 
 
+def adapting_for(algo: Any, steps: int) -> Any:
+    """Return the algorithm with another number of inner steps, to adapt with."""
+    weights = {"query_weights": None} if hasattr(algo, "query_weights") else {}
+    return replace(algo, inner=with_steps(algo.inner, steps), **weights)
+
+
 def query_gradient(B: Backend, loss: Loss, theta: Tree, task: Task) -> tuple[Array, Any, Tree]:
     """Return l_query(theta), the loss's aux, and grad l_query(theta).
 
@@ -56,5 +63,5 @@ def is_empty(B: Backend, batch: Tree) -> bool:
 
 def result(B: Backend, delta: Tree, adapted: Tree, query_loss: Array, aux: Any, **diagnostics: Array) -> MetaGradient:
     """Return a MetaGradient of these parts; `finite` is computed from them."""
-    finite = all_finite(B, delta, adapted)
+    finite = all_finite(B, delta, adapted, query_loss)
     return MetaGradient(delta, query_loss, adapted, Diagnostics(finite, query_loss, **diagnostics), aux)

@@ -1,8 +1,10 @@
 """Meta-gradients and adaptation: each function resolves the backend, checks its arguments and calls the algorithm."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from metaspec.algorithms.adapted_vjp import adapted_vjp, adapted_vjp_in_turn, adapted_vjp_over_tasks
 from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.algorithms.diagnosis import check_adapted, check_finite
 from metaspec.algorithms.meta_batch import chosen_chunk, over_tasks
@@ -19,7 +21,7 @@ from metaspec.checks.inputs import (
 )
 from metaspec.losses.lifting import lift_loss
 from metaspec.task import MetaGradient, Task, Tree
-from metaspec.trees import mean0, tree_map
+from metaspec.trees import mean0, scale, tree_map
 
 UserLoss = Callable[[Tree, Tree], Any]
 
@@ -70,14 +72,16 @@ def meta_gradient(
         (np.float64(-2.88), np.float64(3.24), np.float64(1.2))
     """
     check_algorithm(algo)
+    given = params
     B, params = _enter(backend, params)
     check_task(B, task)
-    task = B.guard.detach(task)
+    task = B.guard.private_copy(task)
     lifted = lift_loss(B, loss, has_aux)
     with computing(B, params):
         r = algo.meta_gradient(B, lifted, params, task)
         check_finite(B, algo, lifted, params, task, r)
-    return B.guard.detach(r)
+    pull_back = partial(adapted_vjp, B, algo, lifted, params, lambda: algo.inner_batch(B, task))
+    return _attached(B, B.guard.detach(r), given, pull_back)
 
 
 def batch_meta_gradient(
@@ -126,6 +130,7 @@ def batch_meta_gradient(
         (np.float64(-4.16), array([1.2, 1.6]))
     """
     check_algorithm(algo)
+    given = params
     B, params = _enter(backend, params)
     lifted = lift_loss(B, loss, has_aux)
     chunk = None if chunk_size is None else checked_integer(chunk_size, "batch_meta_gradient: chunk_size", least=1)
@@ -138,9 +143,9 @@ def batch_meta_gradient(
         if isinstance(tasks, Task):
             check_task(B, tasks)
             count = check_stacked(B, tasks)
-            stacked = B.guard.detach(tasks)
+            stacked = B.guard.private_copy(tasks)
         else:
-            sequence = [B.guard.detach(task) for task in check_sequence(tasks)]
+            sequence = [B.guard.private_copy(task) for task in check_sequence(tasks)]
             for task in sequence:
                 check_task(B, task)
             if not _of_one_size(B, sequence):
@@ -148,12 +153,16 @@ def batch_meta_gradient(
                 for i, (task, row) in enumerate(zip(sequence, rows, strict=True)):
                     check_finite(B, algo, lifted, params, task, row, origin=f"task {i}: ")
                 auxes = [row.aux for row in rows]
-                joined = B.guard.detach(B.tree_stack([row._replace(aux=None) for row in rows]))
-                return _mean(B, joined)._replace(aux=auxes if has_aux else None)
+                r = _mean(B, B.tree_stack([row._replace(aux=None) for row in rows]))
+                r = r._replace(aux=auxes if has_aux else None)
+                pull_back = partial(adapted_vjp_in_turn, B, algo, lifted, params, sequence)
+                return _attached(B, B.guard.detach(r), given, pull_back)
             stacked, count = B.tree_stack(sequence), len(sequence)
-        r = over_tasks(B, per_task, params, stacked, count, chunk or chosen_chunk(B, params, count))
+        chunk = chunk or chosen_chunk(B, params, count)
+        r = over_tasks(B, per_task, params, stacked, count, chunk)
         check_finite(B, algo, lifted, params, stacked, r)
-        return B.guard.detach(r)
+    pull_back = partial(adapted_vjp_over_tasks, B, algo, lifted, params, stacked, count, chunk)
+    return _attached(B, B.guard.detach(r), given, pull_back)
 
 
 def adapt(
@@ -194,19 +203,29 @@ def adapt(
         np.float64(1.36)
     """
     check_algorithm(algo)
+    given = params
     B, params = _enter(backend, params)
     check_data(B, support, "support")
     with computing(B, params):
-        lifted, support = lift_loss(B, loss, has_aux), B.guard.detach(support)
+        lifted, support = lift_loss(B, loss, has_aux), B.guard.private_copy(support)
         theta = algo.adapt_to(B, lifted, params, support)
         check_adapted(B, algo, lifted, params, support, theta)
-        return B.guard.detach(theta)
+    pull_back = partial(adapted_vjp, B, algo, lifted, params, lambda: support)
+    return B.guard.attach(B.guard.detach(theta), given, pull_back)
 
 
 def _enter(backend: str | Backend | None, params: Tree) -> tuple[Backend, Tree]:
     B = resolve(backend, plain_leaves(params))
     check_params(B, params)
-    return B, B.guard.detach(params)
+    return B, B.guard.private_copy(params)
+
+
+def _attached(B: Backend, r: MetaGradient, params: Tree, pull_back_adapted: Callable[[Tree], Tree]) -> MetaGradient:
+    """The result with `query_loss` and `adapted` as a part of the framework's recording; `delta` stays out of it."""
+    return r._replace(
+        query_loss=B.guard.attach(r.query_loss, params, lambda v: scale(B, v, r.delta)),
+        adapted=B.guard.attach(r.adapted, params, pull_back_adapted),
+    )
 
 
 def _of_one_size(B: Backend, tasks: Sequence[Task]) -> bool:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from metaspec.backend.capabilities import MEMBERS, Capability
+from metaspec.checks.arguments import nearest
 from metaspec.errors import BackendConflictError, UnknownBackendError
 
 GROUP = "metaspec.backends"
@@ -119,7 +120,23 @@ def registrations() -> Mapping[str, Registration]:
                 f"got {registration!r}; mend the package that provides {entry.value!r}"
             )
         found[entry.name] = registration
-    return dict(sorted(found.items()))
+    return dict(sorted({**_added, **found}.items()))
+
+
+def register(registration: Registration) -> None:
+    """Add an adapter that has no entry point to this process's table.
+
+    Raises:
+        BackendConflictError: Its name is taken.
+    """
+    if registration.name in registrations():
+        raise BackendConflictError(f"backend name {registration.name!r} is taken; give the registration another name")
+    _added[registration.name] = registration
+    registrations.cache_clear()
+    _owners.clear()
+
+
+_added: dict[str, Registration] = {}
 
 
 def _versions(registration: Registration) -> dict[str, str]:
@@ -161,7 +178,7 @@ def registration_of(name: str) -> Registration:
     known = registrations()
     if name not in known:
         raise UnknownBackendError(
-            f"backend {name!r} is not registered; known backends: {', '.join(known) or 'none'}. "
+            f"backend {name!r} is not registered; known backends: {', '.join(known) or 'none'}{nearest(name, known)}. "
             f"An adapter of your own registers as an entry point of the group {GROUP!r}"
         )
     return known[name]

@@ -1,6 +1,7 @@
 """Checks of hyper-parameters: each returns the plain Python number, or raises the error that names the argument."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from math import inf, isfinite, nan
 from numbers import Real
 from operator import index
@@ -52,6 +53,12 @@ def check_members(value: Any, argument: str, members: tuple[str, ...], example: 
         raise InvalidTypeError(f"{argument} must be something like {example}, got {value!r}")
 
 
+def nearest(value: Any, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" where a known name is like this one, else nothing."""
+    near = get_close_matches(str(value).lower(), known, n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
 def check_choice(value: Any, argument: str, choices: tuple[str, ...]) -> None:
     """Check that `value` is one of these strings.
 
@@ -59,4 +66,6 @@ def check_choice(value: Any, argument: str, choices: tuple[str, ...]) -> None:
         InvalidArgumentError: It is none of them.
     """
     if not isinstance(value, str) or value not in choices:
-        raise InvalidArgumentError(f"{argument} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise InvalidArgumentError(
+            f"{argument} must be one of {', '.join(map(repr, choices))}, got {value!r}{nearest(value, choices)}"
+        )

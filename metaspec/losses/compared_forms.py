@@ -42,22 +42,21 @@ def against_rows(
             whole[i] = part
         return B.tree_unflatten(structure, whole)
 
-    def gradient(params: Tree, parts: list[Any]) -> list[Tree]:
+    def gradient(params: Tree, parts: list[Any], tangent: Tree) -> list[Tree]:
         return [at.value_and_gradient_of(params, batch(parts))[1]]
 
-    def gradient_and_product(params: Tree, parts: list[Any]) -> list[Tree]:
+    def gradient_and_product(params: Tree, parts: list[Any], tangent: Tree) -> list[Tree]:
         return list(at.gradient_and_product(params, batch(parts), tangent))
 
     with computing(B, at.params):
-        tangent = at.tree(v)
-        stacked = B.tree_stack(list(map(at.tree, points)))
+        stacked, tangents = B.tree_stack(list(map(at.tree, points))), B.tree_stack([at.tree(v)] * len(points))
         parts = [B.xp.stack([leaves[i]] * len(points)) for i in arrays]
-        forms: list[tuple[str, Callable[..., Any]]] = [("batched", at.ready(B.vmap(gradient)))]
+        forms: list[tuple[str, Callable[..., Any]]] = [("batched", at.ready(B.tuning.map_tasks(gradient)))]
         if compiled:
-            forms.append(("compiled", B.compile(B.vmap(gradient_and_product))))
+            forms.append(("compiled", B.compile(B.tuning.map_tasks(gradient_and_product))))
         for form, f in forms:
             try:
-                found = [at.vector(tree) for tree in f(stacked, parts)]
+                found = [at.vector(tree) for tree in f(stacked, parts, tangents)]
             except Exception as error:
                 yield finding_messages.form_fails(form, error)
                 return

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from metaspec.checks.arguments import checked_number
+from metaspec.errors import InvalidArgumentError
 from metaspec.nn._backend import backend_of
 from metaspec.nn.activations import relu
 from metaspec.nn.convolution import conv2d
@@ -85,6 +86,7 @@ class ConvNet:
             InvalidArgumentError: Shapes that do not fit, pictures too small to be halved so often.
         """
         xp = backend_of(x).xp
+        self._check_pictures(tuple(x.shape))
         if len(x.shape) == 3:
             x = xp.expand_dims(x, axis=-1)
         for i in range(self.blocks):
@@ -92,6 +94,24 @@ class ConvNet:
             x = relu(batch_norm(x, params[f"scale{i}"], params[f"shift{i}"]))
             x = max_pool2d(x) if self.pool else x
         return dense(xp.mean(x, axis=(1, 2)), params["w"], params["b"])
+
+    def _check_pictures(self, shape: tuple[int, ...]) -> None:
+        expected = f"ConvNet: expected pictures [N, H, W, {self.channels}], got shape {shape}"
+        if len(shape) == 4 and shape[-1] != self.channels:
+            if shape[1] == self.channels:
+                raise InvalidArgumentError(
+                    f"{expected}: channels come last here; xp.permute_dims(x, (0, 2, 3, 1)) moves them"
+                )
+            raise InvalidArgumentError(
+                f"{expected}, with {shape[-1]} channels; ConvNet(..., channels={shape[-1]}) takes them"
+            )
+        if len(shape) == 3 and self.channels != 1:
+            raise InvalidArgumentError(
+                f"{expected}, without an axis of channels; xp.expand_dims(x, axis=-1) adds it for one"
+            )
+        if len(shape) not in (3, 4):
+            what = "one picture alone" if len(shape) == 2 else "another number of axes"
+            raise InvalidArgumentError(f"{expected}, which is {what}; pictures of one channel may be [N, H, W]")
 
     def loss(self, params: Tree, batch: Tree) -> Array:
         """Return the mean softmax cross-entropy on {"x": pictures, "y": integer labels [N]}."""

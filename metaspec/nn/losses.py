@@ -25,8 +25,9 @@ def mean_squared_error(prediction: Array, target: Array) -> Array:
         raise InvalidArgumentError(
             f"mean_squared_error: expected equal shapes, got {tuple(prediction.shape)} and {tuple(target.shape)}"
         )
-    difference = prediction - target
-    return backend_of(prediction).xp.mean(difference * difference)
+    xp = backend_of(prediction).xp
+    difference = xp.subtract(prediction, target)  # by the namespace's rules where their formats differ
+    return xp.mean(difference * difference)
 
 
 def log_softmax(logits: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from math import ceil
+from math import ceil, isfinite
 from typing import Any, NamedTuple
 
 import numpy
@@ -13,8 +13,10 @@ from metaspec.backend.arrays import asarray, computing, plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
+from metaspec.checks.caller_warnings import warn_caller
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.inner.learned import parameters_of
 from metaspec.task import Task, Tree
 
 NORMAL_95 = 1.959963984540054
@@ -70,6 +72,28 @@ class EvaluationReport:
     loss_after: Estimate
     metric_before: Estimate | None = None
     metric_after: Estimate | None = None
+
+    @property
+    def finite(self) -> bool:
+        """Whether every mean is a finite number."""
+        return all(isfinite(value.mean) for value in vars(self).values() if isinstance(value, Estimate))
+
+    @property
+    def diagnosis(self) -> str:
+        """What it means that a mean is not finite, and what to do; empty where all are."""
+        if self.finite:
+            return ""
+        if isfinite(self.loss_before.mean) and not isfinite(self.loss_after.mean):
+            return (
+                f"the query loss is {self.loss_before.mean:.3g} before adaptation and {self.loss_after.mean} "
+                "after it: the "
+                "inner loop diverges on some task; lower the inner learning rate, or take fewer inner steps"
+            )
+        return (
+            f"the query loss is {self.loss_before.mean} at the meta-parameters themselves, before adaptation: "
+            "look at them, "
+            "at the query sets, and at logarithms, roots and divisions of zero in the loss and the metric"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report for JSON: every estimate as {"mean": ..., "half_width": ...}."""
@@ -239,7 +263,7 @@ def evaluator(
     def judge(params: Tree, batch: Task) -> Tree:
         def per_task(task: Task) -> Tree:
             adapted = adapt(algo, loss, params, task.support, backend=B)
-            return [[measure(p, task.query) for p in (params, adapted)] for measure in measures]
+            return [[measure(p, task.query) for p in (parameters_of(params), adapted)] for measure in measures]
 
         return B.tuning.map_tasks(per_task)(batch)
 
@@ -253,7 +277,10 @@ def evaluator(
             columns = [
                 _estimate([B.to_numpy(row[m][when]) for row in rows]) for m in range(len(measures)) for when in (0, 1)
             ]
-        return EvaluationReport(batches * size, *columns)
+        report = EvaluationReport(batches * size, *columns)
+        if not report.finite:
+            warn_caller(f"meta_test: {report.diagnosis}")
+        return report
 
     return test
 

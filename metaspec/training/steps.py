@@ -234,8 +234,6 @@ class TrainingPlan:
             r = batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)
         except NonFiniteError as error:
             raise NonFiniteError(f"outer step {step}: {error}") from None
-        if not isfinite(float(B.to_numpy(r.query_loss))):
-            raise NonFiniteError(f"outer step {step}: the query loss is not finite, the meta-update is; see the loss")
         if not bool(B.to_numpy(all_finite(B, self.optimizer.update(B, params, state, r.delta, rate)[0]))):
             raise NonFiniteError(
                 f"outer step {step}: the meta-update is finite, the outer optimiser's step is not; try a smaller rate, "

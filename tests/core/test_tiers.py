@@ -60,7 +60,7 @@ def test_without_a_compiler_torch_replays_and_says_so(monkeypatch, caplog):
     params, task = on_torch()
     from metaspec_torch import compiling
 
-    monkeypatch.setattr(compiling, "_has_cpp_compiler", lambda: False)
+    monkeypatch.setattr(compiling, "has_cpp_compiler", lambda: False)
     found = ms.compile(descent, tier="native")(params, task)
     (said,) = [record.message for record in caplog.records if record.name == "metaspec"]
     assert "needs a C++ compiler" in said

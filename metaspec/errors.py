@@ -1,4 +1,4 @@
-"""Every error that metaspec raises of its own accord.
+"""The errors that metaspec raises of its own accord.
 
 Each also derives from the built-in exception that a caller would expect, so `except ValueError` works. A message names
 the argument, what was given, what was expected, and what to do next.
@@ -6,7 +6,16 @@ the argument, what was given, what was expected, and what to do next.
 
 
 class MetaspecError(Exception):
-    """Base of all of metaspec's errors."""
+    """Base class of all errors that metaspec raises of its own accord.
+
+    Example:
+        >>> import metaspec as ms
+        >>> try:
+        ...     ms.GradientDescent(lr=-0.1, steps=5)
+        ... except ms.MetaspecError as error:
+        ...     print(error)
+        GradientDescent: lr must be a finite number >= 0, got -0.1
+    """
 
 
 class InvalidArgumentError(MetaspecError, ValueError):

@@ -1,10 +1,9 @@
 """The diagnosis of a result that is not finite: at which inner step, and in which leaf, NaN or infinity first arose."""
 
 from bisect import bisect_left
-from dataclasses import is_dataclass, replace
-from typing import Any
+from dataclasses import is_dataclass
 
-from metaspec.algorithms.base import Algorithm, is_empty
+from metaspec.algorithms.base import Algorithm, adapting_for, is_empty
 from metaspec.backend.protocol import Backend
 from metaspec.errors import NonFiniteError
 from metaspec.task import Loss, MetaGradient, Task, Tree
@@ -64,7 +63,7 @@ def _outer_origin(B: Backend, algo: Algorithm, loss: Loss, params: Tree, task: T
 
 
 def _inner_origin(B: Backend, algo: Algorithm, loss: Loss, params: Tree, batch: Tree) -> str:
-    """The inner step and leaf where NaN or infinity first arose, if it did; what is not finite stays so: bisection."""
+    """Find, by bisection, the inner step and the leaf where NaN or infinity first arose; "" if it did not."""
     if bad := _bad_leaf(B, params):
         return f"params{bad}: the meta-parameters themselves are not finite"
     steps = getattr(algo.inner, "steps", None)
@@ -72,8 +71,7 @@ def _inner_origin(B: Backend, algo: Algorithm, loss: Loss, params: Tree, batch: 
         return ""
 
     def bad_after(k: int) -> str:
-        shorter: Any = replace(algo, inner=replace(algo.inner, steps=k))
-        return _bad_leaf(B, shorter.adapt_to(B, loss, params, batch))
+        return _bad_leaf(B, adapting_for(algo, k).adapt_to(B, loss, params, batch))
 
     first = bisect_left(range(steps + 1), True, key=lambda k: bool(bad_after(k)))
     if first > steps:

@@ -17,7 +17,7 @@ from metaspec.errors import InvalidArgumentError
 from metaspec.experiments.experiment_run import evaluate_experiment
 from metaspec.experiments.report_table import report_table
 from metaspec.experiments.run_folder import RunFolder, versions
-from metaspec.experiments.setup import experiment_of
+from metaspec.experiments.setup import experiment_of, initial_parameters
 from metaspec.training import load_checkpoint
 from metaspec.training.checkpoints import newest_first
 from metaspec.training.metrics import strict
@@ -61,7 +61,7 @@ def evaluate(
         raise InvalidArgumentError(
             f"{run}: its training has left no checkpoint yet; to go on with it: metaspec train --resume --out {run}"
         )
-    done = load_checkpoint(saved.checkpoints, problem.network.init(settled.seed, settled.dtype), backend=B)
+    done = load_checkpoint(saved.checkpoints, initial_parameters(settled, problem), backend=B)
     params = done.best_params if which == "best" else done.params
     steps = [settled.inner_steps] if inner_steps is None else inner_steps
     with warnings_in_one_line():

@@ -7,7 +7,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.experiments.config import Config
 from metaspec.experiments.presets import Experiment
 from metaspec.experiments.run_folder import RunFolder
-from metaspec.experiments.setup import algorithm_of, optimizer_of
+from metaspec.experiments.setup import algorithm_of, initial_parameters, optimizer_of
 from metaspec.training import (
     Checkpoints,
     Evaluation,
@@ -58,7 +58,7 @@ def train_experiment(
         The evaluations by name, and the training.
     """
     settled = run.config
-    params = problem.network.init(settled.seed, settled.dtype)
+    params = initial_parameters(settled, problem)
     reports = {UNTRAINED: evaluate_experiment(settled, B, problem, params)}
     evaluation = None
     if settled.evaluate_every:
@@ -99,8 +99,7 @@ def save_unfinished(run: RunFolder, B: Backend, problem: Experiment, **more: Any
     """Save what there is of a training that has stopped, and return the number of steps that it has taken."""
     steps, params = 0, None
     if any(newest_first(run.checkpoints)):
-        first = problem.network.init(run.config.seed, run.config.dtype)
-        so_far = load_checkpoint(run.checkpoints, first, backend=B)
+        so_far = load_checkpoint(run.checkpoints, initial_parameters(run.config, problem), backend=B)
         steps, params = so_far.steps, so_far.best_params
     if not run.finished:  # else it was gone on with to no purpose, and loses nothing
         run.save_result(B, params, steps, {}, **more)

@@ -20,7 +20,7 @@ from metaspec.task import Array, Tree
 
 @dataclass(frozen=True)
 class ConvNet:
-    """(3 x 3 convolution, batch normalisation, ReLU, halving) x blocks, mean over the pixels left, affine read-out.
+    """Convolutional network: blocks of 3 x 3 convolution, batch normalisation, ReLU and halving; affine read-out.
 
     Parameters, for block i: {"kernel<i>": [3, 3, C, F], "scale<i>": [F], "shift<i>": [F]}, then "w": [F, ways] and
     "b": [ways]. The convolutions have no bias: batch normalisation would cancel it, and its gradient would be noise.
@@ -43,7 +43,8 @@ class ConvNet:
 
     Example:
         >>> import numpy as np
-        >>> net = ConvNet(ways=5, filters=8)
+        >>> from metaspec import nn
+        >>> net = nn.ConvNet(ways=5, filters=8)
         >>> net.apply(net.init(seed=0), np.zeros((10, 28, 28), dtype="float32")).shape
         (10, 5)
     """
@@ -64,7 +65,7 @@ class ConvNet:
             check_sizes(f"ConvNet: {name}", (getattr(self, name),))
 
     def init(self, seed: int, dtype: str = "float32") -> dict[str, Any]:
-        """NumPy parameters; each leaf is a function of (seed, its name, its shape) alone.
+        """Return NumPy parameters; each leaf is a function of (seed, its name, its shape) alone.
 
         As in the MAML authors' code unless said otherwise: kernels Glorot uniform, the read-out's weights N(0, 1),
         shifts and biases 0.
@@ -79,7 +80,7 @@ class ConvNet:
         return {name: leaf.astype(dtype) for name, leaf in params.items()}
 
     def apply(self, params: Tree, x: Array) -> Array:
-        """Logits [N, ways] for pictures x [N, H, W] (of one channel) or [N, H, W, C].
+        """Return logits [N, ways] for pictures x [N, H, W] (of one channel) or [N, H, W, C].
 
         Raises:
             InvalidArgumentError: Shapes that do not fit, pictures too small to be halved so often.
@@ -113,11 +114,11 @@ class ConvNet:
             raise InvalidArgumentError(f"{expected}, which is {what}; pictures of one channel may be [N, H, W]")
 
     def loss(self, params: Tree, batch: Tree) -> Array:
-        """Mean softmax cross-entropy on {"x": pictures, "y": integer labels [N]}."""
+        """Return the mean softmax cross-entropy on {"x": pictures, "y": integer labels [N]}."""
         return softmax_cross_entropy(self.apply(params, batch["x"]), batch["y"])
 
     def accuracy(self, params: Tree, batch: Tree) -> Array:
-        """The share of pictures classified right; batch as for `loss`."""
+        """Return the share of pictures classified right; batch as for `loss`."""
         return accuracy(self.apply(params, batch["x"]), batch["y"])
 
 
@@ -141,5 +142,10 @@ def omniglot_convnet(
         InvalidArgumentError, InvalidTypeError: As ConvNet.
 
     Source: Finn, Abbeel, Levine 2017, section 5.2.
+
+    Example:
+        >>> from metaspec import nn
+        >>> nn.omniglot_convnet(ways=5).init(seed=0)["kernel0"].shape
+        (3, 3, 1, 64)
     """
     return ConvNet(ways, filters, pool, kernel_gain=kernel_gain, readout_std=readout_std)

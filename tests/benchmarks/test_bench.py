@@ -22,7 +22,7 @@ from metaspec_benchmarks import (
 from metaspec_benchmarks import benchmark_suite as running
 from metaspec_benchmarks import case_messages as messages
 from metaspec_benchmarks.benchmark_cases import BenchmarkCase
-from metaspec_benchmarks.forms import Built, TimedForm
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 from metaspec_benchmarks.peak_memory import peak_bytes
 from metaspec_benchmarks.reference_results import KEPT, ReferenceResult, tolerances, truth
 from metaspec_benchmarks.timing import measure

@@ -144,7 +144,8 @@ def loss(kind: str) -> Callable[[Any, Any], Any]:
         if kind == "regression":
             return xp.mean((z - y) ** 2)
         z = z - xp.max(z, axis=1, keepdims=True)
-        chosen = xp.astype(y[:, None] == xp.arange(WIDTH, dtype=y.dtype)[None, :], z.dtype)
+        one_hot = y if len(y.shape) == 2 else y[:, None] == xp.arange(WIDTH, dtype=y.dtype)[None, :]
+        chosen = xp.astype(one_hot, z.dtype)
         return xp.mean(xp.log(xp.sum(xp.exp(z), axis=1)) - xp.sum(chosen * z, axis=1))
 
     return value

@@ -50,7 +50,7 @@ def verify(
     backends: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Backend names, or module:attribute of a Backend of your own. Default: all that are installed.",
+            help="Backend names, or module:attribute of a Backend or Registration of yours. Default: all installed.",
             show_default=False,
         ),
     ] = None,
@@ -149,6 +149,8 @@ def _print(console: Console, report: VerifyReport, seconds: float) -> None:
         _say(console, f"  {count} scenarios against {oracle}")
     for target, message in report.broken:
         _say(console, f"FAILED {target}: {message}")
+    for hint in verify_report.hints(report):
+        _say(console, f"HINT {hint}")
     for group in grouped(report.failures):
         _say(console, f"FAILED {_failure(group.first)}")
         if where := place(group.first.scenario):

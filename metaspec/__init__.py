@@ -8,7 +8,22 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 from metaspec import errors
-from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
+from metaspec.algorithms import (
+    ANIL,
+    BOIL,
+    CAVIA,
+    FOMAML,
+    IMAML,
+    MAML,
+    MAMLPlusPlus,
+    MetaSGD,
+    Minibatches,
+    Reptile,
+    SigmaIMAML,
+    SigmaMAML,
+    SigmaReptile,
+    multi_step_weights,
+)
 from metaspec.api import adapt, batch_meta_gradient, compile, meta_gradient
 from metaspec.backend.arrays import array_namespace, asarray
 from metaspec.backend.bound_modules import install as _install_facades
@@ -17,9 +32,25 @@ from metaspec.backend.protocol import Backend
 from metaspec.backend.registry import BackendStatus, Registration, list_backends
 from metaspec.backend.selection import backend_context, get_backend, set_backend
 from metaspec.errors import MetaspecError
-from metaspec.inner.gradient_descent import GradientDescent
-from metaspec.losses.models import Model, from_model
-from metaspec.solvers.conjugate_gradient import ConjugateGradient, DenseSolve
+from metaspec.inner import (
+    Adadelta,
+    AdaGrad,
+    Adam,
+    FromTransformation,
+    GradientDescent,
+    Learned,
+    Meta,
+    Momentum,
+    Proximal,
+    RMSProp,
+    Sigma,
+    clip_by_norm,
+    clip_by_value,
+    decay_weights,
+)
+from metaspec.losses.from_model import Model, from_model
+from metaspec.solvers.conjugate_gradient import ConjugateGradient
+from metaspec.solvers.dense import DenseSolve
 from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task
 
 if TYPE_CHECKING:
@@ -31,21 +62,40 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ANIL",
+    "BOIL",
+    "CAVIA",
     "FOMAML",
     "IMAML",
     "MAML",
+    "AdaGrad",
+    "Adadelta",
+    "Adam",
     "Backend",
     "BackendStatus",
     "Capability",
     "ConjugateGradient",
     "DenseSolve",
     "Diagnostics",
+    "FromTransformation",
     "GradientDescent",
+    "Learned",
+    "MAMLPlusPlus",
+    "Meta",
     "MetaGradient",
+    "MetaSGD",
     "MetaspecError",
+    "Minibatches",
     "Model",
+    "Momentum",
+    "Proximal",
+    "RMSProp",
     "Registration",
     "Reptile",
+    "Sigma",
+    "SigmaIMAML",
+    "SigmaMAML",
+    "SigmaReptile",
     "Solution",
     "SolveStatus",
     "Task",
@@ -56,9 +106,12 @@ __all__ = [
     "audit",
     "backend_context",
     "batch_meta_gradient",
+    "clip_by_norm",
+    "clip_by_value",
     "compare",
     "compile",
     "data",
+    "decay_weights",
     "errors",
     "from_model",
     "get_backend",
@@ -66,6 +119,7 @@ __all__ = [
     "meta_gradient",
     "meta_test",
     "meta_train",
+    "multi_step_weights",
     "nn",
     "set_backend",
     "training",
@@ -88,6 +142,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _import_module(_LAZY[name])
     return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 _install_facades()

@@ -1,10 +1,13 @@
 """What goes into a meta-gradient and what comes out: plain named tuples, so every framework sees them as trees."""
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 Tree = Any
 Array = Any
+Loss = Callable[[Tree, Tree], tuple[Array, Any]]
+"""(params, batch) -> (value, aux): the form that the algorithms see; `lift_loss` brings a user's loss to it."""
 
 
 class Task(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError
-from metaspec.losses.models import LEAVE, Model, altered_statistics, random_numbers, without_variables
+from metaspec.losses.from_model import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
 
 

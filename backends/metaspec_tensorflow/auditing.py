@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 class KerasModels:
-    """See `metaspec_conformance.audit.native.NativeModels`."""
+    """See `metaspec_conformance.audit.calls.native_models.NativeModels`."""
 
     layout = (("w1", False), ("b1", False), ("w2", False), ("b2", False))
 

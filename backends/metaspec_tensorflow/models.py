@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from metaspec.losses.models import Model
+from metaspec.losses.from_model import Model
 from metaspec.task import Array, Tree
 from metaspec_keras.models import pure_model
 from metaspec_tensorflow.moments import differentiable_moments

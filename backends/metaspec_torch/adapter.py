@@ -1,4 +1,4 @@
-"""PyTorch behind the Backend protocol, by way of `torch.func`."""
+"""PyTorch behind the Backend protocol: derivatives by `torch.autograd`, tasks stacked, losses vectorised."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -6,26 +6,48 @@ from typing import Any
 
 import array_api_compat.torch as compat
 import torch
-from torch._C import _functorch
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import Tuning
-from metaspec.errors import DtypeNotHonouredError, MutationError
+from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map
+from metaspec_torch._private import get_proxy_mode, is_wrapped, under_functorch, version_counter
 from metaspec_torch.compiling import compiled_natively, replayed
+from metaspec_torch.derivatives import linearize_grad, nested, vjp
+from metaspec_torch.task_losses import TaskLosses
+from metaspec_torch.task_stack import TaskStack, stacked_over, task_count, tasks_at_once
 
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
 
 
 class TorchTuning(Tuning):
-    """Chunks of tasks that fit a processor's cache; native code on request."""
+    """Chunks of tasks that fit a processor's cache, tasks stacked and their loss vectorised; native code on request."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self._losses = TaskLosses()
 
     def batch_bytes(self, params: Tree) -> int | None:
         return BATCH_BYTES if all(leaf.device.type == "cpu" for leaf in self.backend.tree_flatten(params)[0]) else None
+
+    def map_tasks(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        def mapped(*args: Tree) -> Tree:
+            B = self.backend
+            leaves, structure = B.tree_flatten(args)
+            if task_count() is not None:
+                return B.vmap(f)(*args)
+            count = len(leaves[0])
+            with tasks_at_once(count):
+                found, out = B.tree_flatten(f(*B.tree_unflatten(structure, [TaskStack(leaf) for leaf in leaves])))
+            return B.tree_unflatten(out, [stacked_over(count, leaf) for leaf in found])
+
+        return mapped
+
+    def task_loss(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
+        return self._losses.on_stacks(loss, known_by)
 
     def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
         if not native:
@@ -54,19 +76,15 @@ class TorchGuard(Guard):
         }
 
     def detach(self, tree: Tree) -> Tree:
-        return tree_map(
-            self.backend,
-            lambda x: x.detach() if isinstance(x, torch.Tensor) and x.requires_grad and not _wrapped(x) else x,
-            tree,
-        )
+        return tree if nested() else tree_map(self.backend, _detached, tree)
 
     def version_counter(self, tree: Tree) -> Any:
         leaves = self.backend.tree_flatten(tree)[0]
-        return [x._version for x in leaves if isinstance(x, torch.Tensor) and not x.is_inference()]
+        return [version_counter(x) for x in leaves if isinstance(x, torch.Tensor)]
 
 
 class TorchBackend(Backend):
-    """Arrays are tensors. Results carry no autograd graph: differentiate through a meta-gradient with `torch.func`."""
+    """Arrays are tensors; see metaspec_torch.derivatives."""
 
     name = "torch"
     tuning_type = TorchTuning
@@ -93,7 +111,7 @@ class TorchBackend(Backend):
         return torch.asarray(x, dtype=wanted, device=device)
 
     def is_array(self, x: Any) -> bool:
-        return isinstance(x, torch.Tensor)
+        return isinstance(x, torch.Tensor | TaskStack)
 
     def to_numpy(self, x: Array) -> Any:
         return x.detach().cpu().numpy()
@@ -102,74 +120,34 @@ class TorchBackend(Backend):
         return _without_tf32() if dtype == "float32" and torch.cuda.is_available() else nullcontext()
 
     def is_concrete(self, x: Array) -> bool:
-        return not _wrapped(x) and not torch.compiler.is_compiling() and get_proxy_mode() is None
+        if isinstance(x, TaskStack) or is_wrapped(x) or (nested() and x.requires_grad):
+            return False
+        return not torch.compiler.is_compiling() and get_proxy_mode() is None
 
     def value_and_grad(self, f: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
         def wrapped(x: Tree, *args: Any) -> Any:
-            if has_aux:
-                value, pullback, aux = self._vjp(lambda x: f(x, *args), (x,), has_aux=True)
-            else:
-                value, pullback = self._vjp(lambda x: f(x, *args), (x,))
+            value, pullback, aux = vjp(self, lambda x: f(x, *args), (x,), has_aux=has_aux, once=True)
             gradient = pullback(torch.ones_like(value))[0]
             return ((value, aux), gradient) if has_aux else (value, gradient)
 
         return wrapped
 
     def vjp(self, f: Callable[..., Tree], *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
-        value, pullback = self._vjp(f, primals)
-        return value, pullback
+        return vjp(self, f, primals)[:2]
 
-    def _vjp(self, f: Callable[..., Any], primals: tuple[Tree, ...], has_aux: bool = False) -> Any:
-        leaves, structure = self.tree_flatten(primals)
-        out: list[Any] = []  # structure of the value, then of the aux, then aux leaves that are no tensors
-
-        def flat(*leaves: Array) -> Any:
-            returned = f(*self.tree_unflatten(structure, leaves))
-            value, aux = returned if has_aux else (returned, None)
-            value_leaves, value_structure = self.tree_flatten(value)
-            aux_leaves, aux_structure = self.tree_flatten(aux)
-            others = {i: leaf for i, leaf in enumerate(aux_leaves) if not isinstance(leaf, torch.Tensor)}
-            out[:] = value_structure, aux_structure, others
-            tensors = tuple(leaf for leaf in aux_leaves if isinstance(leaf, torch.Tensor))
-            return (tuple(value_leaves), tensors) if has_aux else tuple(value_leaves)
-
-        try:
-            value, pull, *auxes = torch.func.vjp(flat, *leaves, has_aux=has_aux)
-        except RuntimeError as error:
-            if isinstance(error, MutationError) or "in-place" not in str(error):
-                raise
-            raise MutationError(f"loss: it changed its parameters or its batch in place ({error})") from error
-        value_structure, aux_structure, others = out
-
-        def pullback(cotangent: Tree) -> tuple[Tree, ...]:
-            cotangents = tuple(self.tree_flatten(cotangent)[0])
-            shares = pull(cotangents, create_graph=_differentiated())
-            return self.tree_unflatten(structure, [_with_entries(share) for share in shares])
-
-        value = self.tree_unflatten(value_structure, value)
-        if not has_aux:
-            return value, pullback
-        tensors = iter(auxes[0])
-        count = len(auxes[0]) + len(others)
-        aux = [others[i] if i in others else next(tensors) for i in range(count)]
-        return value, pullback, self.tree_unflatten(aux_structure, aux)
+    def linearize_grad(self, f: Callable[..., Array]) -> Callable[..., tuple[Tree, Callable[[Tree], Tree]]]:
+        if under_functorch():
+            return super().linearize_grad(f)
+        return lambda x, *args: linearize_grad(self, f, x, args)
 
     def stop_gradient(self, tree: Tree) -> Tree:
-        return tree_map(self, torch.Tensor.detach, tree)
-
-    def jvp(self, f: Callable[..., Tree], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
-        leaves, structure = self.tree_flatten(tuple(primals))
-        flat, out = self.flat_function(f, structure)
-        value, tangent = torch.func.jvp(flat, tuple(leaves), tuple(self.tree_flatten(tuple(tangents))[0]))
-        return self.tree_unflatten(out[0], value), self.tree_unflatten(out[0], [_with_entries(x) for x in tangent])
-
-    def hvp(self, f: Callable[..., Array]) -> Callable[..., Tree]:
-        # Forward over reverse fails on PyTorch's own layers: mse_loss of a linear layer's output adds to a ZeroTensor.
-        return lambda x, v, *args: self.linearize_grad(f)(x, *args)[1](v)
+        return tree_map(self, lambda x: x.detach(), tree)
 
     def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         def mapped(*args: Tree) -> Tree:
             leaves, structure = self.tree_flatten(args)
+            if any(isinstance(leaf, TaskStack) for leaf in leaves):
+                return _vmap_of_stacks(self, f, leaves, structure)
             flat, out = self.flat_function(f, structure)
             value = torch.func.vmap(flat)(*leaves)
             return self.tree_unflatten(out[0], value)
@@ -190,19 +168,27 @@ def _layout(x: Array) -> Any:
     return x.shape, x.dtype, x.device, x.stride()  # strides: views are recorded where a copy of others would be needed
 
 
-def _wrapped(x: Array) -> bool:
-    return bool(_functorch.is_functorch_wrapped_tensor(x))
+def _detached(x: Any) -> Any:
+    if not isinstance(x, torch.Tensor) or is_wrapped(x):
+        return x
+    if x.is_inference():
+        with torch.inference_mode(False):
+            return x.clone()  # autograd keeps no tensor of inference mode
+    return x.detach() if x.requires_grad else x
 
 
-def _with_entries(x: Array) -> Array:
-    """The tensor itself; of PyTorch's zeros without storage, which NumPy cannot read, one that has it."""
-    return x.clone() if x._is_zerotensor() else x
+def _vmap_of_stacks(B: TorchBackend, f: Callable[..., Tree], leaves: Sequence[Any], structure: Any) -> Tree:
+    """Every task's rows at once: `torch.func.vmap` around the axis of tasks."""
+    count = task_count()
 
+    def flat(*rows: Array) -> tuple[Array, ...]:
+        returned, out[:] = B.tree_flatten(f(*B.tree_unflatten(structure, [TaskStack(row) for row in rows]))), []
+        out.append(returned[1])
+        return tuple(stacked_over(count, leaf) for leaf in returned[0])
 
-def _differentiated() -> bool:
-    """Whether a derivative is being taken around this point; only then need a pull-back record its own work."""
-    levels = _functorch.get_interpreter_stack() or []
-    return any(level.key() in (_functorch.TransformType.Grad, _functorch.TransformType.Jvp) for level in levels)
+    out: list[Any] = []
+    values = torch.func.vmap(flat, in_dims=1, out_dims=1)(*(stacked_over(count, leaf) for leaf in leaves))
+    return B.tree_unflatten(out[0], [TaskStack(value) for value in values])
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from metaspec.losses.models import Model
+from metaspec.losses.from_model import Model
 from metaspec.task import Array, Tree
 from metaspec_keras.models import pure_model
 

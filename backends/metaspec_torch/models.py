@@ -1,58 +1,70 @@
 """Modules of `torch.nn` as a loss of their parameters."""
 
-from collections.abc import Callable
-from copy import deepcopy
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 
 import torch
-from torch.func import functional_call, replace_all_batch_norm_modules_
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError
 from metaspec.losses.models import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
+from metaspec_torch._private import get_proxy_mode, is_wrapped, version_counter
+from metaspec_torch.module_state import parameters_replaced, state_tensors
 
 Loss = Callable[[torch.nn.Module, Tree], Array]
-
-
-class _Judged(torch.nn.Module):  # type: ignore[misc]
-    """A loss as the forward pass of a module that holds the model, so that the loss sees the model itself."""
-
-    def __init__(self, model: torch.nn.Module, loss: Loss) -> None:
-        super().__init__()
-        self.model, self.loss = model, loss
-
-    def forward(self, batch: Tree) -> Array:
-        return self.loss(self.model, batch)
+EVALUATE = "Call eval() on the layers that draw"
 
 
 def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str) -> Model:
-    """See `metaspec.from_model`. Where statistics are left, the loss is handed a copy of the module without them."""
-    if not isinstance(model, torch.nn.Module):
-        raise InvalidTypeError(f"from_model: expected a torch.nn.Module, got {type(model).__name__}")
+    """See `metaspec.from_model`. The loss is handed the module itself, on fresh copies of its buffers.
+
+    What a module is asked for is how it behaves, not what its layers are: buffers are compared before and after, the
+    random state too, and at its first evaluation the loss is computed twice.
+    """
+    _check_module(model)
     without_variables(variables)
     names = [name for name, p in model.named_parameters() if p.requires_grad]
     if not names:
         raise InvalidArgumentError("from_model: the module has no parameter that requires a gradient")
     params = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-    judged = _Judged(model, loss)
-    if running_statistics == LEAVE:
-        judged.model = replace_all_batch_norm_modules_(deepcopy(model))
-    _check(judged.model)
+    _check_layers(model, running_statistics)
+    tried = False
 
     @wraps(loss)
     def of_params(params: Tree, batch: Tree) -> Array:
-        _check(judged.model)  # train() may have been called since
-        kept = dict(judged.model.named_buffers())
-        before = [x._version for x in kept.values()]
-        value = functional_call(judged, {f"model.{name}": p for name, p in params.items()}, (batch,))
-        altered = [name for (name, x), version in zip(kept.items(), before, strict=True) if x._version != version]
-        if altered:
-            raise MutationError(
-                f"from_model: the loss altered the module's buffers {', '.join(altered)}, which leaks from task to task"
-            )
+        nonlocal tried
+        value = evaluated(params, batch)
+        if not tried and isinstance(value, torch.Tensor) and not is_wrapped(value) and get_proxy_mode() is None:
+            tried = True
+            again = evaluated(params, batch)
+            if not torch.equal(torch.nan_to_num(value.detach()), torch.nan_to_num(again.detach())):
+                raise MutationError(
+                    "from_model: two evaluations of the loss differ with nothing changed in between, and a "
+                    "meta-gradient is of a function; have what it draws or counts in the batch"
+                )
+        return value
+
+    def evaluated(params: Tree, batch: Tree) -> Array:
+        _check_names(params, names)
+        kept = state_tensors(model)
+        fresh = {name: _copy(x, next(iter(params.values()))) for name, x in kept.items()}
+        before = {name: version_counter(x) for name, x in fresh.items()}
+        with ExitStack() as stack:
+            stack.enter_context(parameters_replaced(model, params, {id(kept[name]): x for name, x in fresh.items()}))
+            stack.enter_context(_without_chance())
+            if "torch._dynamo" in sys.modules:  # what torch.compile makes has no second derivative
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            value = loss(model, batch)
+        altered = [name for name, x in fresh.items() if version_counter(x) != before[name]]
+        if altered and running_statistics != LEAVE:
+            raise _altered(model, altered)
         return value
 
     def restore(params: Tree) -> torch.nn.Module:
@@ -66,19 +78,105 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
     return Model(of_params, params, restore)
 
 
-def _check(model: torch.nn.Module) -> None:
-    """No layer, as it is set now, keeps running statistics up to date or draws random numbers."""
+def _copy(x: Array, param: Array) -> Array:
+    if is_wrapped(param) and x.is_floating_point():
+        return param.new_zeros((), dtype=x.dtype, device=x.device) + x  # of every task, to be written to by every task
+    return x.detach().clone()
+
+
+@contextmanager
+def _without_chance() -> Iterator[None]:
+    """Within it, nothing random is drawn.
+
+    Raises:
+        MutationError: Something was; the generator's state is as before.
+    """
+    recorder = get_proxy_mode() and _RandomOperations()
+    before = torch.get_rng_state()
+    try:
+        if recorder:
+            with recorder:
+                yield
+        else:
+            yield
+    finally:
+        drawn = not torch.equal(torch.get_rng_state(), before)
+        if drawn:
+            torch.set_rng_state(before)
+    if recorder and recorder.names:
+        raise random_numbers(", ".join(sorted(recorder.names)), EVALUATE)
+    if drawn:
+        raise random_numbers("the state of torch's generator is another after it", EVALUATE)
+
+
+class _RandomOperations(TorchDispatchMode):  # type: ignore[misc]  # torch has no types here
+    """Notes operations that draw: on a recording's stand-ins the generator does not move."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, f: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.nondeterministic_seeded in f.tags:
+            self.names.add(str(f.overloadpacket))
+        return f(*args, **(kwargs or {}))
+
+
+def _check_module(model: Any) -> None:
+    if not isinstance(model, torch.nn.Module):
+        raise InvalidTypeError(f"from_model: expected a torch.nn.Module, got {type(model).__name__}")
+    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+        raise InvalidTypeError(
+            "from_model: got a DistributedDataParallel wrapper, whose averaging belongs to backward(); pass its .module"
+        )
+    lazy = [name for name, p in (*model.named_parameters(), *model.named_buffers()) if is_lazy(p)]
+    if lazy:
+        raise InvalidArgumentError(
+            f"from_model: {', '.join(lazy)} have no shape yet; run the module on one batch first, then call from_model"
+        )
+    devices = {str(p.device) for p in model.parameters()}
+    if len(devices) > 1:
+        raise InvalidArgumentError(
+            f"from_model: parameters are on several devices, {', '.join(sorted(devices))}; move the module to one with "
+            "model.to(device)"
+        )
+
+
+def _check_layers(model: torch.nn.Module, running_statistics: str) -> None:
+    """What can be told before there is a batch."""
     active = [(name, layer) for name, layer in model.named_modules() if layer.training]
     tracking = [
-        name
+        f"{name}.running_mean"
         for name, layer in active
         if isinstance(layer, _NormBase) and getattr(layer, "running_mean", None) is not None
     ]
-    if tracking:
-        raise altered_statistics(", ".join(tracking), "build the layers with track_running_stats=False, or call eval()")
+    if tracking and running_statistics != LEAVE:
+        raise _altered(model, tracking)
     drawing = [name for name, layer in active if isinstance(layer, _DropoutNd) and layer.p > 0]
     if drawing:
-        raise random_numbers(", ".join(drawing), "Call eval() on them")
+        raise random_numbers(", ".join(drawing), EVALUATE)
+
+
+def _altered(model: torch.nn.Module, names: list[str]) -> MutationError:
+    layers = {name.rpartition(".")[0]: None for name in names}
+    if all(hasattr(model.get_submodule(layer), "running_mean") for layer in layers):
+        return altered_statistics(
+            ", ".join(layers), "build the layers with track_running_stats=False, or call eval() on them"
+        )
+    return MutationError(
+        f"from_model: the loss altered the module's buffers {', '.join(names)}, which leaks from task to task. Pass "
+        'running_statistics="leave" to have every evaluation start from the buffers as they are and drop what it '
+        "writes, or call eval() on the layers that write"
+    )
+
+
+def _check_names(params: Tree, names: list[str]) -> None:
+    unknown = [name for name in params if name not in names]
+    if unknown:
+        raise InvalidArgumentError(
+            f"from_model: the module has no parameter {', '.join(map(str, unknown))} that requires a gradient; it has "
+            f"{', '.join(names)}"
+        )
 
 
 def _check_fit(model: torch.nn.Module, params: Tree, names: list[str]) -> None:

@@ -23,7 +23,7 @@ class Job(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """The first message: versions of the framework and of the rivals, and which of these are missing."""
+    """What `case_worker.greet` returns: versions of the framework and of the rivals, and which of these are missing."""
 
     versions: dict[str, str]
     missing: dict[str, str]

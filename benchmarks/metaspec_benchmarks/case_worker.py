@@ -1,38 +1,19 @@
-"""A process for one framework: cases and their truths come in, records go out."""
+"""Measurements of one framework, as functions for a worker: `greet` first, then `measure_case` for each case."""
 
-import os
-import sys
+from functools import cache
 
 import metaspec as ms
 from metaspec_benchmarks.case_messages import Job, Ready
 from metaspec_benchmarks.forms import Form
 from metaspec_benchmarks.frameworks import forms
-from metaspec_benchmarks.measuring import measure
-from metaspec_conformance.workers.channel import receive, send
+from metaspec_benchmarks.measuring import Record, measure
 
 
-def main() -> None:
-    """Answer jobs until the other end closes."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    framework = sys.argv[1]
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what frameworks print must not get between the messages
-    all_forms = forms(framework)
-    send(out, _ready(framework, all_forms))
-    while True:
-        try:
-            job: Job = receive(sys.stdin.buffer)
-        except EOFError:
-            return
-        brief = job.quick or job.case.workload == "series"
-        chosen = [form for form in all_forms if not (brief and form.slow)]
-        send(out, list(measure(framework, chosen, job.case, job.truth, job.seconds)))
-
-
-def _ready(framework: str, all_forms: list[Form]) -> Ready:
+def greet(framework: str) -> Ready:
+    """Load everything that is timed, and return versions and which libraries are missing."""
     versions: dict[str, str] = dict(ms.get_backend(framework).versions())
     missing: dict[str, str] = {}
-    for form in all_forms:
+    for form in _forms(framework):
         versions |= form.versions()
         absent = form.missing()
         if absent is not None:
@@ -40,5 +21,13 @@ def _ready(framework: str, all_forms: list[Form]) -> Ready:
     return Ready(versions, missing)
 
 
-if __name__ == "__main__":
-    main()
+def measure_case(framework: str, job: Job) -> list[Record]:
+    """Measure one case in every form that takes part in it."""
+    brief = job.quick or job.case.workload == "series"
+    chosen = [form for form in _forms(framework) if not (brief and form.slow)]
+    return list(measure(framework, chosen, job.case, job.truth, job.seconds))
+
+
+@cache
+def _forms(framework: str) -> list[Form]:
+    return forms(framework)

@@ -6,7 +6,7 @@ for b in numpy torch jax tensorflow; do OMP_NUM_THREADS=1 taskset -c 0 python -m
 from statistics import median
 
 import metaspec as ms
-from metaspec.algorithms.batching import chosen_chunk
+from metaspec.algorithms.meta_batch import chosen_chunk
 from metaspec_benchmarks import ours
 from metaspec_benchmarks.cases import CONV, FULL, SINUSOID, WIDE, Case
 from metaspec_benchmarks.frameworks import waiting

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from metaspec.atomic_files import atomic_writer
 from metaspec.errors import InvalidArgumentError, MetaspecError
-from metaspec.files import atomic_writer
 from metaspec_benchmarks.result_plots import AXES, draw
 from metaspec_benchmarks.result_tables import (
     HEADINGS,

@@ -6,7 +6,7 @@ from typing import Any
 
 import metaspec as ms
 from metaspec.algorithms.adjoint import CHECKPOINTS
-from metaspec.algorithms.batching import chosen_chunk, over_tasks
+from metaspec.algorithms.meta_batch import chosen_chunk, over_tasks
 from metaspec.api import Tier
 from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import add_scaled

@@ -14,7 +14,7 @@ from metaspec_benchmarks.cases import DTYPE, Case
 from metaspec_benchmarks.measuring import Record
 from metaspec_benchmarks.reference_results import Truth, truth
 from metaspec_benchmarks.source import digest
-from metaspec_conformance.workers.worker_process import Process, WorkerDiedError
+from metaspec_conformance.workers.worker import Worker, WorkerDiedError
 
 TIMEOUT = 3600.0  # seconds for the forms of one case; compilers are slow
 MODULE = "metaspec_benchmarks.case_worker"
@@ -93,29 +93,22 @@ def run(
     truths: dict[str, Truth] = {}
     with TemporaryDirectory() as stored:  # empty, so that a first call compiles
         for framework in frameworks:
-            process: Process | None = None
-            try:
+            with Worker(f"{MODULE}:greet", framework, threads=processors(), compilations=Path(stored)) as worker:
                 for number, case in enumerate(once, 1):
+                    name = f"{framework} {number}/{len(once)}: {case.id}"
                     try:
-                        if process is None:
-                            process = Process(framework, processors(), module=MODULE, compilations=Path(stored))
-                            ready: Any = process.hello()
-                            results.versions[framework], results.missing[framework] = ready.versions, ready.missing
+                        ready: Any = worker.start()
+                        results.versions[framework], results.missing[framework] = ready.versions, ready.missing
                         if case.id not in truths:
                             truths[case.id] = truth(case)
-                        records: list[Record] = process.ask(Job(case, truths[case.id], seconds, quick), TIMEOUT)
-                        say(f"{framework} {number}/{len(once)}: {case.id}")
+                        job = Job(case, truths[case.id], seconds, quick)
+                        records: list[Record] = worker.call(f"{MODULE}:measure_case", framework, job, timeout=TIMEOUT)
+                        say(name)
                     except WorkerDiedError as error:
                         records = [Record(case.id, framework, "process", "process", problem=str(error))]
-                        say(f"{framework} {number}/{len(once)}: {case.id}: {error}")
-                        if process is not None:
-                            process.close()
-                        process = None
+                        say(f"{name}: {error}")
                     results.records += records
                     keep(results)
-            finally:
-                if process is not None:
-                    process.close()
     order = {case.id: number for number, case in enumerate(cases)}
     results.records.sort(key=lambda record: order[record.case])
     return results

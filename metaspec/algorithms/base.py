@@ -1,29 +1,25 @@
-"""What an algorithm is: a way to adapt to a task, and the meta-update that the adapted parameters give."""
+"""What an algorithm is: an adaptation to a task, and the meta-update that follows from the adapted parameters."""
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from metaspec.backend.protocol import Backend
-from metaspec.errors import InvalidArgumentError
-from metaspec.inner.gradient_descent import InnerOptimizer
-from metaspec.task import Array, Diagnostics, MetaGradient, Task, Tree
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.inner.base import InnerRule
+from metaspec.task import Array, Diagnostics, Loss, MetaGradient, Task, Tree
 from metaspec.trees import all_finite
-
-Loss = Callable[[Tree, Tree], tuple[Array, Any]]
-"""Inside the algorithms a loss returns (value, aux); the public functions lift the user's loss to this form."""
 
 
 class Algorithm(Protocol):
-    """A meta-learning algorithm: a frozen dataclass with an inner optimiser and these three functions.
+    """A meta-learning algorithm: a frozen dataclass with an inner rule and these functions.
 
     They are pure and know no backend but `B`. `params`, `task` and the loss are checked before they are called.
     """
 
     @property
-    def inner(self) -> InnerOptimizer:
-        """The inner optimiser."""
+    def inner(self) -> InnerRule:
+        """The inner rule."""
 
-    def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
+    def adapt_to(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
         """The task parameters that the inner loop reaches from `params` on `batch`."""
 
     def inner_batch(self, B: Backend, task: Task) -> Tree:
@@ -33,10 +29,12 @@ class Algorithm(Protocol):
         """The task's meta-update and what belongs to it."""
 
 
-def gradient_on(B: Backend, loss: Loss, batch: Tree) -> Callable[[Tree], Tree]:
-    """theta -> grad loss(theta, batch)."""
-    value_and_grad = B.value_and_grad(loss, has_aux=True)
-    return lambda theta: value_and_grad(theta, batch)[1]
+def check_algorithm(algo: Any) -> None:
+    """Raise InvalidTypeError unless `algo` has the members of an Algorithm."""
+    if isinstance(algo, type) or not all(hasattr(algo, name) for name in ("adapt_to", "inner_batch", "meta_gradient")):
+        raise InvalidTypeError(
+            f"algo: expected an algorithm such as MAML(GradientDescent(lr=0.1, steps=5)), got {algo!r}"
+        )
 
 
 def query_gradient(B: Backend, loss: Loss, theta: Tree, task: Task) -> tuple[Array, Any, Tree]:

@@ -4,41 +4,61 @@ theta_0 = phi,  theta_{k+1} = theta_k - lr * grad l_support(theta_k)
 delta = grad l_query(theta_K)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metaspec.algorithms.base import Loss, gradient_on, query_gradient, result
+from metaspec.algorithms.base import query_gradient, result
+from metaspec.algorithms.inner_loop import inner_loop
+from metaspec.algorithms.meta import initial_meta, learned_inputs, with_learned
+from metaspec.algorithms.minibatches import Minibatches
 from metaspec.backend.protocol import Backend
-from metaspec.inner.gradient_descent import InnerOptimizer, check_inner, descend
-from metaspec.task import MetaGradient, Task, Tree
+from metaspec.inner.base import InnerRule, check_inner
+from metaspec.inner.learned import Meta
+from metaspec.task import Loss, MetaGradient, Task, Tree
+from metaspec.trees import zeros_like
 
 
 @dataclass(frozen=True)
 class FOMAML:
     """The gradient of the query loss at the adapted parameters.
 
+    Learned inputs of the rule have gradients of order two alone, which are dropped: their delta is zero.
+
     Attributes:
-        inner: The inner optimiser, e.g. GradientDescent(lr=0.1, steps=5).
+        inner: The inner rule, e.g. GradientDescent(lr=0.1, steps=5).
+        adapt: Patterns of the names of the leaves that the inner loop moves, as for `MAML`; None moves all.
+        minibatches: None for the whole support set at each step, else `Minibatches(size)`.
 
     Example:
         >>> from metaspec import FOMAML, GradientDescent
         >>> algo = FOMAML(GradientDescent(lr=0.1, steps=5))
     """
 
-    inner: InnerOptimizer
+    inner: InnerRule
+    adapt: str | Sequence[str] | None = None
+    minibatches: Minibatches | None = None
 
     def __post_init__(self) -> None:
         check_inner(self.inner, "FOMAML")
 
-    def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
-        """theta_K on `batch`."""
-        return descend(B, self.inner, gradient_on(B, loss, batch), params)
+    def init(self, params: Tree, *, backend: str | Backend | None = None) -> Tree:
+        """Return what is meta-learned: a Meta of `params` and the learned inputs, or `params` where there are none."""
+        return initial_meta(learned_inputs(self.inner), params, self.inner.steps, backend)
+
+    def adapt_to(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
+        """Return theta_K on `batch`."""
+        loop = inner_loop(
+            B, self.inner, loss, params, batch, algorithm="FOMAML", adapt=self.adapt, minibatches=self.minibatches
+        )
+        return loop.adapted(loop.run())
 
     def inner_batch(self, B: Backend, task: Task) -> Tree:
-        """The support set."""
+        """Return the support set."""
         return task.support
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
-        """Delta as the module's formula has it."""
-        theta = self.adapt(B, loss, params, task.support)
+        """Return delta as the module's formula has it."""
+        theta = self.adapt_to(B, loss, params, task.support)
         query_loss, aux, delta = query_gradient(B, loss, theta, task)
-        return result(B, delta, theta, query_loss, aux)
+        learned = zeros_like(B, params.learned) if isinstance(params, Meta) else {}
+        return result(B, with_learned(delta, learned), theta, query_loss, aux)

@@ -3,20 +3,30 @@
     theta_0 = phi,  theta_{k+1} = theta_k - lr * grad l_support(theta_k)
     delta = grad_phi l_query(theta_K(phi)) = (I - lr H_0) (I - lr H_1) ... (I - lr H_{K-1}) grad l_query(theta_K)
 
-H_k is the Hessian of l_support at theta_k. Read from the right, the product is a walk backwards along the inner path:
+H_k is the Hessian of l_support at theta_k. Read from the right, the product is computed backwards along the inner path:
 
     v = grad l_query(theta_K);  for k = K-1 .. 0:  v = v - lr * H_k v;  delta = v
+
+Another inner rule changes a link of the chain (see `inner_loop`), weights on the path add to v where they stand, and
+truncation ends the chain early.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metaspec.algorithms.adjoint import CHECKPOINTS, Checkpoint, Link, there_and_back
-from metaspec.algorithms.base import Loss, gradient_on, query_gradient, result
+from metaspec.algorithms.adjoint import CHECKPOINTS, Checkpoint, Step, checkpointed_vjp
+from metaspec.algorithms.base import query_gradient, result
+from metaspec.algorithms.inner_loop import InnerLoop, inner_loop
+from metaspec.algorithms.meta import initial_meta, learned_inputs, with_learned
+from metaspec.algorithms.minibatches import Minibatches
 from metaspec.backend.protocol import Backend
-from metaspec.checks.arguments import check_choice
-from metaspec.inner.gradient_descent import InnerOptimizer, check_inner, descend
-from metaspec.task import Array, MetaGradient, Task, Tree
+from metaspec.checks.arguments import check_choice, checked_integer, checked_number
+from metaspec.errors import InvalidArgumentError
+from metaspec.inner.base import InnerRule, check_inner
+from metaspec.inner.learned import row
+from metaspec.task import Array, Loss, MetaGradient, Task, Tree
+from metaspec.trees import add, scale
 
 
 @dataclass(frozen=True)
@@ -24,49 +34,124 @@ class MAML:
     """The exact meta-gradient, second-order terms included.
 
     Attributes:
-        inner: The inner optimiser, e.g. GradientDescent(lr=0.1, steps=5).
-        checkpoint: What is kept of the path between the walk there and the walk back. "none": all that the products
-            need, K times what a gradient computes on its way. "recompute": the points alone; each linearisation is
-            computed again. "sqrt": about 2 sqrt(K) points; the stretches between them are walked again. They take up
-            to 4/3 and 5/3 of the time, and agree up to rounding. docs/performance.md has the figures.
+        inner: The inner rule, e.g. GradientDescent(lr=0.1, steps=5).
+        checkpoint: What the forward pass keeps for the backward pass. "none": all that the products need, K times the
+            intermediate values of a gradient. "recompute": the points theta_k alone; each linearisation is computed
+            again. "sqrt": about 2 sqrt(K) points; the segments between them are run again. The last two take up to
+            4/3 and 5/3 of the time, and all agree up to rounding. docs/performance.md has the figures.
+        adapt: Patterns of the names of the leaves that the inner loop moves, "head/**" or ["**", "!body/**"]; None
+            moves all. The others are meta-learned through the losses alone (ANIL, BOIL).
+        query_weights: None judges theta_K alone. K numbers w_1 ... w_K: the objective, and so `query_loss`, is
+            sum_k w_k l_query(theta_k), the multi-step loss of MAML++.
+        backprop_steps: None, or j: the chain ends after j steps, and delta is the gradient in theta_{K-j}.
+        minibatches: None for the whole support set at each step, else `Minibatches(size)`.
+
+    Raises:
+        InvalidArgumentError: `query_weights` is not K numbers; `backprop_steps` is not in 0 ... K.
 
     Example:
         >>> from metaspec import MAML, GradientDescent
         >>> algo = MAML(GradientDescent(lr=0.1, steps=5))
     """
 
-    inner: InnerOptimizer
+    inner: InnerRule
     checkpoint: Checkpoint = "none"
+    adapt: str | Sequence[str] | None = None
+    query_weights: Sequence[float] | None = None
+    backprop_steps: int | None = None
+    minibatches: Minibatches | None = None
 
     def __post_init__(self) -> None:
         check_inner(self.inner, "MAML")
         check_choice(self.checkpoint, "MAML: checkpoint", CHECKPOINTS)
+        if self.query_weights is not None:
+            object.__setattr__(self, "query_weights", _checked_weights(self.query_weights, self.inner.steps))
+        if self.backprop_steps is not None:
+            steps = checked_integer(self.backprop_steps, "MAML: backprop_steps", least=0)
+            if steps > self.inner.steps:
+                raise InvalidArgumentError(f"MAML: backprop_steps must be 0 to K = {self.inner.steps}, got {steps}")
+            object.__setattr__(self, "backprop_steps", steps)
 
-    def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
-        """theta_K on `batch`."""
-        return descend(B, self.inner, gradient_on(B, loss, batch), params)
+    def init(self, params: Tree, *, backend: str | Backend | None = None) -> Tree:
+        """Return what is meta-learned: a Meta of `params` and the learned inputs, or `params` where there are none."""
+        return initial_meta(learned_inputs(self.inner), params, self.inner.steps, backend)
+
+    def adapt_to(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
+        """Return theta_K on `batch`."""
+        loop = self._loop(B, loss, params, batch)
+        return loop.adapted(loop.run())
 
     def inner_batch(self, B: Backend, task: Task) -> Tree:
-        """The support set."""
+        """Return the support set."""
         return task.support
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
-        """Delta as the module's formula has it; only gradients and Hessian-vector products are used."""
-        inner, gradient = self.inner, gradient_on(B, loss, task.support)
-        linearize_grad = B.linearize_grad(lambda theta, batch: loss(theta, batch)[0])
+        """Return delta as the module's formula has it; only gradients and Hessian-vector products are used."""
+        loop = self._loop(B, loss, params, task.support)
+        judge = _Judge(B, loop, loss, task, self.query_weights)
+        steps = self.inner.steps if self.backprop_steps is None else self.backprop_steps
+        start = loop.run(self.inner.steps - steps)
+        (v, query_loss), (theta, aux) = checkpointed_vjp(B, judge.step, start, steps, judge.endpoint, self.checkpoint)
+        return result(B, with_learned(*loop.meta_update(v)), theta, query_loss, aux)
 
-        def linearize(theta: Tree) -> tuple[Tree, Any]:
-            gradient, hvp = linearize_grad(theta, task.support)
-            return inner.update(B, theta, gradient), hvp
-
-        def turn(theta: Tree) -> tuple[Tree, tuple[Tree, Array, Any]]:
-            query_loss, aux, v = query_gradient(B, loss, theta, task)
-            return v, (theta, query_loss, aux)
-
-        step = Link(
-            advance=lambda theta: inner.update(B, theta, gradient(theta)),
-            linearize=linearize,
-            pull=lambda v, hvp: inner.pull_back(B, v, hvp),
+    def _loop(self, B: Backend, loss: Loss, meta: Tree, batch: Tree) -> InnerLoop:
+        return inner_loop(
+            B, self.inner, loss, meta, batch, algorithm="MAML", adapt=self.adapt, minibatches=self.minibatches
         )
-        v, (theta, query_loss, aux) = there_and_back(B, step, params, inner.steps, turn, self.checkpoint)
-        return result(B, v, theta, query_loss, aux)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """The objective along the path: the query loss at theta_K, or a weighted sum of those at theta_1 ... theta_K."""
+
+    B: Backend
+    loop: InnerLoop
+    loss: Loss
+    task: Task
+    weights: Sequence[float] | None
+
+    def endpoint(self, x: Tree) -> tuple[tuple[Tree, Array], tuple[Tree, Any]]:
+        """Return the cotangent of x_K and the objective so far; theta_K and the loss's aux."""
+        theta = self.loop.adapted(x)
+        value, aux, gradient = query_gradient(self.B, self.loss, theta, self.task)
+        if self.weights is not None:
+            value, gradient = self.weights[-1] * value, scale(self.B, self.weights[-1], gradient)
+        return (self.loop.cotangent(x, gradient), value), (theta, aux)
+
+    @property
+    def step(self) -> Step:
+        """The inner loop's step, whose cotangent carries the objective and, with weights, adds to it."""
+        if self.weights is None:
+            pull_back, linearize = self.loop.pull_back, self.loop.linearize
+            return Step(self.loop.advance, linearize, lambda v, kept: (pull_back(v[0], kept), v[1]))
+        return Step(self.loop.advance, self._linearize, self._pull_back)
+
+    def _linearize(self, x: Tree) -> tuple[Tree, Any]:
+        following, kept = self.loop.linearize(x)
+        return following, (kept, x)
+
+    def _pull_back(self, v: Tree, kept: Any) -> Tree:
+        linearized, x = kept
+        cotangent, value = self.loop.pull_back(v[0], linearized), v[1]
+        weight = self._weight(x[2], value)
+        if isinstance(weight, float) and weight == 0.0:
+            return cotangent, value
+        (at, _, gradient) = query_gradient(self.B, self.loss, self.loop.adapted(x), self.task)
+        here = self.loop.cotangent(x, scale(self.B, weight, gradient))
+        return add(self.B, cotangent, here), value + weight * at
+
+    def _weight(self, k: Any, value: Array) -> Any:
+        """w_k, zero at k = 0; a scalar array in the value's dtype where k is one."""
+        assert self.weights is not None
+        table = (0.0, *self.weights[:-1])
+        if isinstance(k, int):
+            return table[k]
+        B = self.B
+        return row(B, B.xp.stack([B.asarray(w, dtype=B.dtype_name(value)) for w in table], axis=0), k)
+
+
+def _checked_weights(weights: Any, steps: int) -> tuple[float, ...]:
+    given = tuple(weights) if isinstance(weights, Sequence) else None
+    if given is None or len(given) != steps:
+        raise InvalidArgumentError(f"MAML: query_weights must be {steps} numbers, one for each step; got {weights!r}")
+    return tuple(checked_number(w, "MAML: query_weights", "finite numbers", lambda w: True) for w in given)

@@ -8,11 +8,14 @@ With K = 1 this is lr times the gradient of joint training. At meta-test the inn
 
 from dataclasses import dataclass
 
-from metaspec.algorithms.base import Loss, gradient_on, is_empty, result
+from metaspec.algorithms.base import is_empty, result
+from metaspec.algorithms.inner_loop import inner_loop
+from metaspec.algorithms.meta import learned_inputs
+from metaspec.algorithms.minibatches import Minibatches
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError
-from metaspec.inner.gradient_descent import InnerOptimizer, check_inner, descend
-from metaspec.task import MetaGradient, Task, Tree
+from metaspec.inner.base import InnerRule, check_inner
+from metaspec.task import Loss, MetaGradient, Task, Tree
 from metaspec.trees import concatenate, subtract
 
 
@@ -25,21 +28,32 @@ class Reptile:
     `aux` are then those of the support set.
 
     Attributes:
-        inner: The inner optimiser, e.g. GradientDescent(lr=0.1, steps=5).
+        inner: The inner rule, e.g. GradientDescent(lr=0.1, steps=5).
+        minibatches: None for the whole batch at each step, else `Minibatches(size)`.
 
     Example:
         >>> from metaspec import Reptile, GradientDescent
         >>> algo = Reptile(GradientDescent(lr=0.1, steps=5))
     """
 
-    inner: InnerOptimizer
+    inner: InnerRule
+    minibatches: Minibatches | None = None
 
     def __post_init__(self) -> None:
         check_inner(self.inner, "Reptile")
+        if learned := learned_inputs(self.inner):
+            raise InvalidArgumentError(
+                f"Reptile: delta is no gradient, so {', '.join(learned)} cannot be learned with it; give a number"
+            )
 
-    def adapt(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
-        """theta_K on `batch`."""
-        return descend(B, self.inner, gradient_on(B, loss, batch), params)
+    def init(self, params: Tree, *, backend: str | Backend | None = None) -> Tree:
+        """Return `params`: Reptile learns nothing beside them."""
+        return params
+
+    def adapt_to(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
+        """Return theta_K on `batch`."""
+        loop = inner_loop(B, self.inner, loss, params, batch, algorithm="Reptile", minibatches=self.minibatches)
+        return loop.adapted(loop.run())
 
     def inner_batch(self, B: Backend, task: Task) -> Tree:
         """Support and query joined along axis 0.
@@ -54,7 +68,7 @@ class Reptile:
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
         """Delta as the module's formula has it."""
-        theta = self.adapt(B, loss, params, self.inner_batch(B, task))
+        theta = self.adapt_to(B, loss, params, self.inner_batch(B, task))
         query_loss, aux = loss(theta, task.support if is_empty(B, task.query) else task.query)
         return result(B, subtract(B, params, theta), theta, query_loss, aux)
 

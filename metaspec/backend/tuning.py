@@ -31,9 +31,25 @@ class Tuning:
     def batch_bytes(self, params: Tree) -> int | None:
         """Return how many bytes of parameters, over all tasks of a chunk, are best computed at once (None: any number).
 
-        See metaspec.algorithms.batching.
+        See metaspec.algorithms.meta_batch.
         """
         return None
+
+    def map_tasks(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Return f, an algorithm on one task, with every leaf of its arguments and results stacked on axis 0.
+
+        Every loss that f calls has come through `task_loss`.
+        """
+        return self.backend.vmap(f)
+
+    def task_loss(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
+        """Return the loss in the form in which algorithms call it, within `map_tasks` too.
+
+        Args:
+            loss: (params, batch) -> (value, aux) of one task.
+            known_by: The user's function; what is found out about the loss may be remembered for it.
+        """
+        return loss
 
     def unroll_limit(self, loop: LoopKind = "path") -> int | None:
         """Return up to how many steps a loop is written out; None, which suits eager code, for any number.

@@ -1,7 +1,7 @@
 """Checks of hyper-parameters: each returns the plain Python number, or raises the error that names the argument."""
 
 from collections.abc import Callable
-from math import isfinite
+from math import inf, isfinite, nan
 from numbers import Real
 from operator import index
 from typing import Any
@@ -33,9 +33,13 @@ def checked_number(value: Any, argument: str, expected: str, inside: Callable[[f
     Raises:
         InvalidArgumentError: It is no real number, not finite, or outside.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value) or not inside(float(value)):
-        raise InvalidArgumentError(f"{argument} must be {expected}, got {value!r}")
-    return float(value)
+    try:
+        number = nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    except OverflowError:  # an integer beyond float's range
+        number = inf
+    if not isfinite(number) or not inside(number):
+        raise InvalidArgumentError(f"{argument} must be {expected}, got {value!r:.200}")
+    return number
 
 
 def check_members(value: Any, argument: str, members: tuple[str, ...], example: str) -> None:

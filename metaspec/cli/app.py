@@ -1,6 +1,6 @@
 """Gathers the commands and turns errors into one line and an exit status.
 
-A command is added by a module in this package that has `register(app: typer.Typer) -> None`; nothing here changes.
+A command is added by a module in one of `PACKAGES` that has `register(app: typer.Typer) -> None`; nothing here changes.
 """
 
 import os
@@ -16,11 +16,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import metaspec
-from metaspec import cli
 from metaspec.errors import MetaspecError
 
 USAGE = 2  # exit status for what the user can mend: names, options, what is not installed
 INTERRUPTED = 130
+PACKAGES = ("metaspec.cli", "metaspec_conformance.commands", "metaspec_benchmarks.commands")
 
 
 def build() -> typer.Typer:
@@ -42,8 +42,9 @@ def build() -> typer.Typer:
     ) -> None:
         pass
 
-    for module in sorted(module.name for module in pkgutil.iter_modules(cli.__path__)):
-        register = getattr(import_module(f"{cli.__name__}.{module}"), "register", None)
+    modules = [m for p in PACKAGES for m in pkgutil.iter_modules(import_module(p).__path__, f"{p}.")]
+    for module in sorted((m.name for m in modules), key=lambda name: name.rpartition(".")[2]):
+        register = getattr(import_module(module), "register", None)
         if register is not None:
             register(app)
     return app
@@ -59,6 +60,9 @@ def run() -> None:
             build()()
         except (MetaspecError, OSError) as error:  # OSError: a file or folder that the user named
             print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(USAGE) from None
+        except MemoryError as error:
+            print(f"error: there is not enough memory for these settings: {error}", file=sys.stderr)
             raise SystemExit(USAGE) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

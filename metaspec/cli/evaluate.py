@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from metaspec.atomic_files import atomic_writer
 from metaspec.backend.selection import get_backend
-from metaspec.cli import tables
-from metaspec.cli._output_files import check_writable
-from metaspec.cli.train import judged
+from metaspec.cli.output_files import check_writable
 from metaspec.errors import InvalidArgumentError
+from metaspec.experiments.experiment_run import evaluate_experiment
+from metaspec.experiments.report_table import report_table
 from metaspec.experiments.run_folder import RunFolder, versions
 from metaspec.experiments.setup import experiment_of
-from metaspec.files import atomic_writer
 from metaspec.training import load_checkpoint
 from metaspec.training.checkpoints import newest_first
 from metaspec.training.metrics import strict
@@ -62,9 +62,9 @@ def evaluate(
     done = load_checkpoint(saved.checkpoints, problem.network.init(settled.seed, settled.dtype), backend=B)
     params = done.best_params if which == "best" else done.params
     steps = [settled.inner_steps] if inner_steps is None else inner_steps
-    reports = {k: judged(settled, B, problem, params, k) for k in steps}
+    reports = {k: evaluate_experiment(settled, B, problem, params, k) for k in steps}
     console = Console()
-    console.print(tables.of_reports({f"{k} inner steps": report for k, report in reports.items()}))
+    console.print(report_table({f"{k} inner steps": report for k, report in reports.items()}))
     if json_file is not None:
         figures = {
             "run": str(run),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from metaspec.cli._output_files import check_writable
+from metaspec.cli.output_files import check_writable
 from metaspec.experiments.runs_page import of_runs
 from metaspec.html import write
 

@@ -1,5 +1,6 @@
 """`metaspec train`."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -11,36 +12,20 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import chosen_backend, get_backend
-from metaspec.cli import tables
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
-from metaspec.experiments.config import FIELDS, KINDS, Config, effective, read_toml
+from metaspec.experiments.config import FIELDS, KINDS, effective, read_toml
 from metaspec.experiments.display import Display
+from metaspec.experiments.experiment_run import save_unfinished, train_experiment
 from metaspec.experiments.illustration import illustrate
-from metaspec.experiments.presets import Experiment
+from metaspec.experiments.report_table import report_table
 from metaspec.experiments.run_folder import METRICS, PICTURES, RunFolder
-from metaspec.experiments.setup import algorithm_of, experiment_of, optimizer_of
-from metaspec.training import (
-    Checkpoints,
-    DivergedError,
-    Evaluation,
-    JsonLines,
-    Report,
-    Run,
-    TensorBoard,
-    error_after,
-    load_checkpoint,
-    loss_after,
-    meta_test,
-    meta_train,
-)
-from metaspec.training.checkpoints import newest_first
+from metaspec.experiments.setup import algorithm_of, experiment_of
+from metaspec.training import CheckpointError, DivergedError, JsonLines, TensorBoard
 from metaspec.training.metrics import check_tensorboard
 
 DIVERGED = 1
 INTERRUPTED = 130
-MORE = 10  # inner steps after which the papers look at a regression again
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +55,7 @@ def train(
     if tensorboard:
         check_tensorboard()
     if "data" in given:
-        given["data"] = str(Path(given["data"]).expanduser().absolute())  # the run may be judged from another place
+        given["data"] = str(Path(os.path.expanduser(given["data"])).absolute())  # judged from elsewhere too
     saved = RunFolder.open(out) if out is not None and resume and (out / "run.json").exists() else None
     if saved is None:
         given["backend"] = get_backend(given.get("backend") or chosen_backend() or "numpy").name
@@ -84,9 +69,9 @@ def train(
         callbacks.append(TensorBoard(run.folder / "tensorboard"))
     _say(console, ", ".join(f"{k} {v}" for k, v in settled.saved().items()))
     try:
-        reports, done = _trained(console, run, B, problem, callbacks)
+        reports, done = train_experiment(run, B, problem, callbacks, lambda text: _say(console, text))
     except KeyboardInterrupt:
-        steps = _kept(run, B, problem)
+        steps = save_unfinished(run, B, problem)
         _say(
             console,
             f"interrupted after {steps} of {settled.steps} steps; what was trained so far is in {run.folder}, and goes "
@@ -95,14 +80,21 @@ def train(
         raise typer.Exit(INTERRUPTED) from None
     except DivergedError as error:
         print(f"error: {error}", file=sys.stderr)
-        steps = _kept(run, B, problem, diverged=str(error))
+        steps = save_unfinished(run, B, problem, diverged=str(error))
         _say(
             console,
             f"diverged after {steps} of {settled.steps} steps; what was trained so far is in {run.folder}. It would "
             "diverge again at the same step: change a setting (inner_lr, outer_lr, clip_norm) in another folder",
         )
         raise typer.Exit(DIVERGED) from None
-    console.print(tables.of_reports(reports))
+    except (OSError, CheckpointError) as error:
+        if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
+            raise
+        raise CheckpointError(
+            f"{error}. What was saved before is in {run.folder}; when there is room for more, go on with: metaspec "
+            f"train --resume --out {quote(str(run.folder))}"
+        ) from error
+    console.print(report_table(reports))
     _say(console, f"saved in {run.folder}")
     try:
         files = illustrate(run.folder / PICTURES, B, algorithm_of(settled), problem, done, done.best_params)
@@ -129,66 +121,6 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = Signature([*options, *parameters])  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*options, *parameters)}
     return run
-
-
-def judged(settled: Config, B: Backend, problem: Experiment, params: Any, inner_steps: int | None = None) -> Report:
-    """The held-out tasks' verdict on parameters."""
-    algo = algorithm_of(settled, inner_steps)
-    return meta_test(
-        algo, problem.network.loss, params, problem.test, tasks=settled.test_tasks, metric=problem.metric, backend=B
-    )
-
-
-def _trained(
-    console: Console, run: RunFolder, B: Backend, problem: Experiment, callbacks: list[Any]
-) -> tuple[dict[str, Report], Run]:
-    settled = run.config
-    params = problem.network.init(settled.seed, settled.dtype)
-    reports = {"untrained": judged(settled, B, problem, params)}
-    evaluation = None
-    if settled.evaluate_every:
-        evaluation = Evaluation(
-            problem.validation,
-            every=settled.evaluate_every,
-            tasks=settled.evaluate_tasks,
-            metric=problem.metric,
-            goal=loss_after if problem.metric is None else error_after,
-            patience=settled.patience,
-        )
-    done = meta_train(
-        algorithm_of(settled),
-        problem.network.loss,
-        params,
-        problem.train,
-        steps=settled.steps,
-        tasks_per_step=settled.tasks_per_step,
-        optimizer=optimizer_of(settled),
-        clip_norm=settled.clip_norm,
-        evaluation=evaluation,
-        checkpoints=Checkpoints(run.checkpoints, settled.checkpoint_every, settled.keep),
-        callbacks=callbacks,
-        prefetch=settled.prefetch,
-        backend=B,
-    )
-    if done.best is not None:
-        _say(console, f"the best of {len(done.evaluations)} evaluations: that after {done.best.judged.steps} steps")
-    reports["trained"] = judged(settled, B, problem, done.best_params)
-    if problem.metric is None and settled.inner_steps != MORE:
-        reports[f"trained, {MORE} inner steps"] = judged(settled, B, problem, done.best_params, MORE)
-    run.save_result(B, done.best_params, done.steps, reports)
-    return reports, done
-
-
-def _kept(run: RunFolder, B: Backend, problem: Experiment, **more: Any) -> int:
-    """Save what there is of a training that has stopped; returns the steps that it has taken."""
-    steps, params = 0, None
-    if any(newest_first(run.checkpoints)):
-        first = problem.network.init(run.config.seed, run.config.dtype)
-        so_far = load_checkpoint(run.checkpoints, first, backend=B)
-        steps, params = so_far.steps, so_far.best_params
-    if not run.finished:  # else it was gone on with to no purpose, and loses nothing
-        run.save_result(B, params, steps, {}, **more)
-    return steps
 
 
 def _check_same(run: RunFolder, given: Mapping[str, Any]) -> None:

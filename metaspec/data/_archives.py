@@ -7,10 +7,18 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from metaspec.data._pictures import files_beneath
 from metaspec.data.errors import DataCorruptError, DataNotFoundError
+from metaspec.reading import read_regular, regular_file
 
 DRAWERS = 20
+LARGEST_ARCHIVE = 2**28  # bytes
+LARGEST_PNG = 2**16  # bytes; the largest there is has some hundreds
 SUBFOLDERS = ("", "python", "omniglot-py")  # the folder itself; a clone of brendenlake/omniglot; torchvision's layout
+_ADVICE = (
+    "expected sha256 {archive.sha256}, of {archive.size} bytes: the file is damaged or not the official one; remove it "
+    "and fetch it again with metaspec.data.download_omniglot"
+)
 
 Reader = Callable[[str], bytes]
 
@@ -66,9 +74,12 @@ def locate(folder: Path, subset: str) -> dict[str, Path]:
     return found
 
 
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def is_official(path: Path, archive: Archive) -> bool:
+    """Whether the file at `path` is the archive, to the bit."""
+    try:
+        return fingerprint(path, archive) == archive.sha256
+    except DataCorruptError:
+        return False
 
 
 def fingerprint(path: Path, archive: Archive) -> str:
@@ -77,42 +88,62 @@ def fingerprint(path: Path, archive: Archive) -> str:
     Raises:
         DataCorruptError: a zip file whose checksum is not the official one.
     """
-    if path.is_file():
-        digest = file_sha256(path)
+    if path.suffix == ".zip":
+        try:
+            with regular_file(path, LARGEST_ARCHIVE, follow=True) as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise DataCorruptError(f"{path}: {error.strerror}; {_ADVICE.format(archive=archive)}") from None
         if digest != archive.sha256:
-            raise DataCorruptError(
-                f"{path}: sha256 is {digest}, expected {archive.sha256}: the file is damaged or is not the official "
-                f"archive; remove it and fetch it again with metaspec.data.download_omniglot"
-            )
+            raise DataCorruptError(f"{path}: sha256 is {digest}, {_ADVICE.format(archive=archive)}")
         return digest
     listing = hashlib.sha256()
-    for file in _unpacked(path):
+    for name, file in files_beneath(path, (".png",), depth=2).items():
         status = file.stat()
-        listing.update(f"{file.relative_to(path).as_posix()} {status.st_size} {status.st_mtime_ns}\n".encode())
+        listing.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return listing.hexdigest()
 
 
 def pictures(path: Path, archive: Archive) -> AbstractContextManager[tuple[list[str], Reader]]:
-    """Opens a zip file or a folder: the pictures' names Alphabet/character/file.png, sorted, and their reader."""
-    return _zipped(path, archive.name) if path.is_file() else _folder(path)
+    """Opens a zip file or a folder: the pictures' names Alphabet/character/file.png, sorted, and their reader.
+
+    The reader raises ValueError or OSError where a picture cannot be read, or has more than `LARGEST_PNG` bytes.
+    """
+    return _zipped(path, archive) if path.suffix == ".zip" else _folder(path)
 
 
 @contextmanager
-def _zipped(path: Path, name: str) -> Iterator[tuple[list[str], Reader]]:
-    with zipfile.ZipFile(path) as file:
-        members = [PurePosixPath(member) for member in file.namelist() if member.endswith(".png")]
-        names = ["/".join(member.parts[1:]) for member in members if len(member.parts) == 4 and member.parts[0] == name]
-        yield sorted(names), lambda picture: file.read(f"{name}/{picture}")
+def _zipped(path: Path, archive: Archive) -> Iterator[tuple[list[str], Reader]]:
+    with regular_file(path, LARGEST_ARCHIVE, follow=True) as stream:
+        try:
+            file = zipfile.ZipFile(stream)
+        except Exception as error:  # a damaged list of members fails in many ways
+            raise DataCorruptError(f"{path}: it is no zip file: {error}") from None
+        members = [(info, PurePosixPath(info.filename).parts) for info in file.infolist()]
+        names = [
+            ("/".join(parts[1:]), info)
+            for info, parts in members
+            if len(parts) == 4 and parts[0] == archive.name and info.filename.endswith(".png")
+        ]
+        by_name = dict(names)
+        yield sorted(name for name, _ in names), lambda picture: _member(file, by_name[picture])
+
+
+def _member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    try:
+        with file.open(info) as stream:
+            content = stream.read(LARGEST_PNG + 1)
+    except Exception as error:  # zlib's errors, unknown methods, encryption, a member beyond the end
+        raise ValueError(str(error) or type(error).__name__) from None
+    if len(content) > LARGEST_PNG:
+        raise ValueError(f"more than {LARGEST_PNG} bytes")
+    return content
 
 
 @contextmanager
 def _folder(path: Path) -> Iterator[tuple[list[str], Reader]]:
-    names = [file.relative_to(path).as_posix() for file in _unpacked(path)]
-    yield sorted(names), lambda picture: (path / picture).read_bytes()
-
-
-def _unpacked(path: Path) -> list[Path]:
-    return sorted(path.glob("*/*/*.png"))
+    files = files_beneath(path, (".png",), depth=2)
+    yield list(files), lambda picture: read_regular(files[picture], LARGEST_PNG)
 
 
 def check_complete(path: Path, archive: Archive, names: list[str]) -> None:

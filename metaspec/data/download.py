@@ -5,11 +5,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from metaspec.data._archives import ARCHIVES, SUBSETS, Archive, file_sha256
+from metaspec.atomic_files import atomic_writer, checked_path
+from metaspec.data._archives import ARCHIVES, SUBSETS, Archive, is_official
 from metaspec.data._check import check_choice
 from metaspec.data.errors import DownloadError
 from metaspec.errors import InvalidArgumentError
-from metaspec.files import atomic_writer, checked_path
 
 OFFICIAL_URL = "https://github.com/brendenlake/omniglot/raw/master/python"
 Progress = Callable[[str, int, int], None]
@@ -50,7 +50,7 @@ def download_omniglot(
     target, paths = checked_path(folder, "folder"), []
     for name in SUBSETS[subset]:
         path = target / f"{name}.zip"
-        if not (path.is_file() and file_sha256(path) == ARCHIVES[name].sha256):
+        if not (path.is_file() and is_official(path, ARCHIVES[name])):
             _fetch(f"{base_url.rstrip('/')}/{name}.zip", path, ARCHIVES[name], progress, timeout)
         paths.append(path)
     return tuple(paths)

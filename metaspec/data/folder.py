@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
+from metaspec.atomic_files import checked_path
 from metaspec.data._check import check_choice, check_int
+from metaspec.data._pictures import LARGEST_FILE, decode_picture, files_beneath
 from metaspec.data.errors import DataCorruptError, DataNotFoundError
 from metaspec.data.images import LabelledImages
-from metaspec.files import checked_path
+from metaspec.reading import read_regular
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 RESAMPLING = ("nearest", "bilinear", "bicubic", "lanczos")
 
 
@@ -39,7 +42,8 @@ def load_image_folder(
 
     Raises:
         DataNotFoundError: no such folder, or no picture in it.
-        DataCorruptError: a picture that cannot be decoded; says which.
+        DataCorruptError: a picture that cannot be decoded or has more than 2^26 pixels, a file that is none, a link
+            out of `folder` or to a folder; says which.
         InvalidArgumentError, InvalidTypeError: naming the argument.
 
     Example:
@@ -52,24 +56,22 @@ def load_image_folder(
     check_choice("resample", resample, RESAMPLING)
     if not root.is_dir():
         raise DataNotFoundError(f"folder: {str(root)!r} does not exist or is no folder")
-    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS)
-    paths = [path for path in paths if "/" in path and not any(part.startswith(".") for part in path.split("/"))]
+    paths = files_beneath(root, EXTENSIONS)
     if not paths:
         raise DataNotFoundError(
             f"folder: {str(root)!r} holds no pictures: expected files {', '.join(f'*{e}' for e in EXTENSIONS)} in a "
             "folder for each class"
         )
-    images = np.stack([_decoded(root / path, height, width, mode, resample) for path in paths])
+    images = np.stack([_decoded(path, height, width, mode, resample) for path in paths.values()])
     names, labels = np.unique([path.rpartition("/")[0] for path in paths], return_inverse=True)
     return LabelledImages(images, labels, tuple(names.tolist()))
 
 
 def _decoded(path: Path, height: int, width: int, mode: str, resample: str) -> np.ndarray:
-    from PIL import Image, ImageOps
-
     try:
-        with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture).convert(mode)
-            return np.asarray(upright.resize((width, height), Image.Resampling[resample.upper()]), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataCorruptError(f"{path}: cannot decode the picture: {error}") from error
+        content = read_regular(path, LARGEST_FILE)
+        return decode_picture(content, FORMATS, mode=mode, height=height, width=width, resample=resample)
+    except OSError as error:
+        raise DataCorruptError(f"{path}: cannot decode the picture: {error.strerror}") from None
+    except ValueError as error:
+        raise DataCorruptError(f"{path}: cannot decode the picture: {error}") from None

@@ -10,7 +10,6 @@ Sources: Lake, Salakhutdinov, Tenenbaum, "Human-level concept learning through p
 data_generator.py.
 """
 
-import io
 import os
 import random
 from pathlib import Path
@@ -19,16 +18,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metaspec.atomic_files import checked_path
 from metaspec.data._archives import ARCHIVES, SUBSETS, Archive, Reader, check_complete, fingerprint, locate, pictures
 from metaspec.data._cache import Arrays, cached, default_cache_dir
 from metaspec.data._check import check_choice, check_int
+from metaspec.data._pictures import decode_picture
 from metaspec.data.errors import DataCorruptError
 from metaspec.data.fewshot import QUARTER_TURNS, FewShot
 from metaspec.data.images import LabelledImages
 from metaspec.data.variants import affine_classes
-from metaspec.files import checked_path
 
 SIDE = 28
+OFFICIAL_SIZE = (105, 105)
 SMALL_TEST_ALPHABETS = ("Japanese_(katakana)", "Sanskrit", "Tagalog")
 FULL_TRAIN_CHARACTERS = 1200
 _CACHE_FORMAT = 1
@@ -71,7 +72,8 @@ def load_omniglot(
 
     Raises:
         DataNotFoundError: an archive is nowhere; says what was looked for and how to get it.
-        DataCorruptError: wrong checksum, missing characters or pictures, an undecodable picture.
+        DataCorruptError: wrong checksum, missing characters or pictures, a picture that cannot be decoded or is not of
+            105 x 105, a link out of an unpacked folder.
     """
     check_choice("subset", subset, tuple(SUBSETS))
     check_choice("resample", resample, ("lanczos", "nearest"))
@@ -137,7 +139,10 @@ def _decoded(path: Path, archive: Archive, resample: str, cache_dir: Path) -> Ar
 def _whole(arrays: Arrays, archive: Archive) -> bool:
     count = archive.characters
     shapes = {"images": (20 * count, SIDE, SIDE), "labels": (20 * count,), "names": (count,)}
-    return {name: array.shape for name, array in arrays.items()} == shapes
+    if {name: array.shape for name, array in arrays.items()} != shapes:
+        return False
+    kinds = arrays["images"].dtype == np.uint8, arrays["labels"].dtype.kind == "i", arrays["names"].dtype.kind == "U"
+    return all(kinds) and np.array_equal(np.unique(arrays["labels"]), np.arange(count))
 
 
 def _decode_all(path: Path, archive: Archive, resample: str) -> Arrays:
@@ -149,11 +154,12 @@ def _decode_all(path: Path, archive: Archive, resample: str) -> Arrays:
 
 
 def _decode(path: Path, name: str, read: Reader, resample: str) -> NDArray[np.uint8]:
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(read(name))) as picture:
-            grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling[resample.upper()])
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataCorruptError(f"{path}: cannot decode {name}: {error}") from error
-    return 255 - np.asarray(grey, dtype=np.uint8)
+        grey = decode_picture(
+            read(name), ("PNG",), mode="L", height=SIDE, width=SIDE, resample=resample, expected=OFFICIAL_SIZE
+        )
+    except OSError as error:
+        raise DataCorruptError(f"{path}: cannot decode {name}: {error.strerror}") from None
+    except ValueError as error:
+        raise DataCorruptError(f"{path}: cannot decode {name}: {error}") from None
+    return 255 - grey

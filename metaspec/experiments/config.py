@@ -15,6 +15,8 @@ from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.experiments.presets import ALGORITHMS, EXPERIMENTS, OPTIMIZERS, SCHEDULES, SETTINGS, SIZES
 from metaspec.training.optimizers import NOT_NEGATIVE, POSITIVE, Domain
 
+LARGEST_INTEGER = 2**64 - 1
+
 
 def _setting(
     help: str,
@@ -124,7 +126,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidArgumentError(f"--config: {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InvalidArgumentError(f"{path}: it is nested too deeply for a file of settings") from None
+    except ValueError as error:  # no TOML, no UTF-8, an integer of thousands of digits
         raise InvalidArgumentError(f"{path}: it is no TOML: {error}") from None
     table = next((name for name, value in content.items() if isinstance(value, dict)), None)
     if table is not None:
@@ -137,11 +141,14 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _checked(name: str, value: Any) -> Any:
     if name not in FIELDS:
-        near = get_close_matches(name, FIELDS, n=1, cutoff=0.0)[0]
-        raise InvalidArgumentError(f"{name}: there is no such setting; the nearest is {near}")
+        near = get_close_matches(name[:50], FIELDS, n=1, cutoff=0.0)[0]
+        raise InvalidArgumentError(f"{name[:50]}: there is no such setting; the nearest is {near}")
     kind, about = KINDS[name], FIELDS[name].metadata
     if kind is int:
-        return checked_integer(value, f"{name}:", about["least"])
+        number = checked_integer(value, f"{name}:", about["least"])
+        if number > LARGEST_INTEGER:
+            raise InvalidArgumentError(f"{name}: must be at most 2^64 - 1, got one of {number.bit_length()} bits")
+        return number
     if kind is float:
         return checked_number(value, f"{name}:", *about["domain"])
     if not isinstance(value, str):

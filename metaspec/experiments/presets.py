@@ -44,7 +44,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Settings:
+class PaperSettings:
     """Hyper-parameters of an algorithm on an experiment."""
 
     inner_lr: float
@@ -73,20 +73,20 @@ class Settings:
 
 
 FUNCTIONS = {
-    "maml": Settings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
-    "fomaml": Settings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
-    "reptile": Settings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
+    "maml": PaperSettings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
+    "fomaml": PaperSettings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
+    "reptile": PaperSettings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
     # Nothing in iMAML's update keeps the curvature below 2 / inner_lr, beyond which the inner loop diverges: training
     # ends before.
-    "imaml": Settings(inner_lr=5e-4, inner_steps=32, outer_lr=1e-3, regularization=2.0, clip_norm=1.0, steps=5000),
+    "imaml": PaperSettings(inner_lr=5e-4, inner_steps=32, outer_lr=1e-3, regularization=2.0, clip_norm=1.0, steps=5000),
 }
 PICTURES = {
-    "maml": Settings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
-    "fomaml": Settings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
-    "reptile": Settings(inner_lr=0.1, inner_steps=5, outer_lr=3e-3),
+    "maml": PaperSettings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
+    "fomaml": PaperSettings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
+    "reptile": PaperSettings(inner_lr=0.1, inner_steps=5, outer_lr=3e-3),
     # From the usual start the Hessian's eigenvalues are some +-400: no proximal term outweighs that, and the inner loop
     # diverges. From this one they are a few units.
-    "imaml": Settings(
+    "imaml": PaperSettings(
         inner_lr=0.3,
         inner_steps=10,
         outer_lr=3e-3,

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import metaspec
+from metaspec.atomic_files import atomic_writer, sweep
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.experiments.config import Config, effective
-from metaspec.files import atomic_writer, sweep
+from metaspec.reading import LARGEST_JSON, parsed_json, read_regular
 from metaspec.training.checkpoint import named_leaves, packed
-from metaspec.training.evaluation import Report
+from metaspec.training.evaluation import EvaluationReport
 from metaspec.training.metrics import strict
 
 RUN, METRICS, PICTURES = "run.json", "metrics.jsonl", "pictures"
@@ -56,18 +57,7 @@ class RunFolder:
         Raises:
             InvalidArgumentError: There is none.
         """
-        try:
-            content = json.loads((folder / RUN).read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            raise InvalidArgumentError(f"{folder}: there is no run in it (no {RUN})") from None
-        except ValueError as error:
-            raise InvalidArgumentError(f"{folder / RUN}: it does not describe a run: {error}") from None
-        config = content.get("config") if isinstance(content, dict) else None
-        if not isinstance(config, dict):
-            raise InvalidArgumentError(
-                f'{folder / RUN}: it does not describe a run: expected {{"config": {{...}}, ...}}; is it another '
-                "program's?"
-            )
+        config = run_description(folder)["config"]
         try:
             return RunFolder(folder, effective(config))
         except (InvalidArgumentError, InvalidTypeError) as error:
@@ -81,10 +71,10 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether run.json has results: they come after the last step."""
-        return bool(json.loads((self.folder / RUN).read_bytes()).get("results"))
+        return bool(run_description(self.folder).get("results"))
 
     def save_result(
-        self, B: Backend, params: Any | None, steps: int, reports: Mapping[str, Report], **more: Any
+        self, B: Backend, params: Any | None, steps: int, reports: Mapping[str, EvaluationReport], **more: Any
     ) -> None:
         """Write the parameters, if there are any, and the results into run.json."""
         if params is not None:
@@ -97,6 +87,27 @@ class RunFolder:
         content = {"metaspec": metaspec.__version__, "config": self.config.saved(), **results}
         with atomic_writer(self.folder / RUN) as stream:
             stream.write((json.dumps(strict(content), indent=2) + "\n").encode())
+
+
+def run_description(folder: Path) -> dict[str, Any]:
+    """What run.json says of the run in a folder; its "config" is an object, the rest is not looked at.
+
+    Raises:
+        InvalidArgumentError: There is no run in the folder.
+    """
+    try:
+        content = parsed_json(read_regular(folder / RUN, LARGEST_JSON))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InvalidArgumentError(f"{folder}: there is no run in it (no {RUN})") from None
+    except OSError as error:
+        raise InvalidArgumentError(f"{folder / RUN}: it cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InvalidArgumentError(f"{folder / RUN}: it does not describe a run: {error}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
+        raise InvalidArgumentError(
+            f'{folder / RUN}: it does not describe a run: expected {{"config": {{...}}, ...}}; is it a foreign file?'
+        )
+    return content
 
 
 def versions(B: Backend) -> dict[str, str]:

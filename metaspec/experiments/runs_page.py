@@ -6,6 +6,7 @@ from pathlib import Path
 
 from metaspec.errors import InvalidArgumentError
 from metaspec.experiments.illustration import CURVES
+from metaspec.experiments.run_record import RunRecord, read
 from metaspec.html import (
     Html,
     Section,
@@ -20,10 +21,9 @@ from metaspec.html import (
     table,
 )
 from metaspec.plots.learning import Curve, accuracy_of, losses_of
-from metaspec.training.evaluation import Estimate, Report
-from metaspec.training.records import Record, read
+from metaspec.training.evaluation import Estimate, EvaluationReport
 
-Named = dict[str, Record]
+Named = dict[str, RunRecord]
 
 
 def of_runs(folders: Sequence[Path]) -> Html:
@@ -71,7 +71,7 @@ def _figures(runs: Named) -> list[Html]:
     return [table(headings, [row + [None] * (width - len(row)) for row in rows], caption=caption)]
 
 
-def _rows(name: str, run: Record, metric: bool) -> list[list[str | int | None]]:
+def _rows(name: str, run: RunRecord, metric: bool) -> list[list[str | int | None]]:
     return [
         [
             name,
@@ -87,11 +87,11 @@ def _rows(name: str, run: Record, metric: bool) -> list[list[str | int | None]]:
     ]
 
 
-def _state(run: Record) -> str:
+def _state(run: RunRecord) -> str:
     return f"{'diverged' if run.note else 'unfinished'} after {len(run.history)} of {run.config.steps} steps"
 
 
-def _metrics(run: Record) -> list[Report]:
+def _metrics(run: RunRecord) -> list[EvaluationReport]:
     judged = [one.report for one in run.evaluations]
     return [report for report in (*run.results.values(), *judged) if report.metric_after is not None]
 
@@ -120,13 +120,13 @@ def _learning(runs: Named) -> list[Html]:
     return [side_by_side(*charts), *([paragraph(note, note=True)] if seen else [])]
 
 
-def _validation_loss(name: str, run: Record) -> Curve | None:
+def _validation_loss(name: str, run: RunRecord) -> Curve | None:
     estimates = [judged.report.loss_after for judged in run.evaluations]
     steps = [judged.steps for judged in run.evaluations]
     return Curve(name, steps, [e.mean for e in estimates], [e.half_width for e in estimates]) if steps else None
 
 
-def _validation_accuracy(name: str, run: Record) -> Curve | None:
+def _validation_accuracy(name: str, run: RunRecord) -> Curve | None:
     judged = [one for one in run.evaluations if one.report.metric_after is not None]
     return accuracy_of(name, judged) if judged else None
 
@@ -160,7 +160,7 @@ def _settings(runs: Named) -> list[Html]:
     return [*parts, details("What all have in common", both) if len(runs) > 1 else both]
 
 
-def _described(run: Record) -> dict[str, str]:
+def _described(run: RunRecord) -> dict[str, str]:
     saved = {name: str(value) for name, value in run.config.saved().items()}
     return saved | {f"version of {name}": value for name, value in run.versions.items()}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from metaspec.algorithms.base import Algorithm
 from metaspec.experiments.config import Config
-from metaspec.experiments.presets import Experiment, Settings, digits, mixture, omniglot, sinusoid
+from metaspec.experiments.presets import Experiment, PaperSettings, digits, mixture, omniglot, sinusoid
 from metaspec.training.optimizers import SGD, Adam, AdamW, Optimizer
 from metaspec.training.schedules import Cosine, Linear, Schedule, WarmUp
 
@@ -30,7 +30,7 @@ def algorithm_of(settings: Config, inner_steps: int | None = None) -> Algorithm:
     own = {
         name: getattr(settings, name) for name in ("regularization", "cg_steps") if getattr(settings, name) is not None
     }
-    return Settings(settings.inner_lr, steps, settings.outer_lr, **own).algorithm(settings.algorithm)
+    return PaperSettings(settings.inner_lr, steps, settings.outer_lr, **own).algorithm(settings.algorithm)
 
 
 def optimizer_of(settings: Config) -> Optimizer:

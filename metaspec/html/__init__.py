@@ -8,13 +8,13 @@ Everything that is not `Html` is text and is escaped. `write(path, text)` puts t
 """
 
 from metaspec.html.charts import Series, histogram, line_chart
-from metaspec.html.heatmap import Cell, Shade, heat_map, legend
+from metaspec.html.heatmap import HeatmapCell, Shade, heat_map, legend
 from metaspec.html.markup import Html, embedded_svg, h, join
 from metaspec.html.page import Section, code, details, page, paragraph, side_by_side, verdict, write
 from metaspec.html.tables import definitions, figure, table
 
 __all__ = [
-    "Cell",
+    "HeatmapCell",
     "Html",
     "Section",
     "Series",

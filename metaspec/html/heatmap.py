@@ -20,7 +20,7 @@ class Shade(Enum):
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeatmapCell:
     """One cell.
 
     Attributes:
@@ -37,7 +37,7 @@ class Cell:
 
 
 def heat_map(
-    rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[Cell]], *, caption: Content = None
+    rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[HeatmapCell]], *, caption: Content = None
 ) -> Html:
     """A heat map of `len(rows)` by `len(columns)` cells; row headings stay in sight while it scrolls.
 
@@ -63,6 +63,6 @@ def legend(meanings: Sequence[tuple[Shade, str]]) -> Html:
     return h("p", *parts, class_="legend")
 
 
-def _cell(cell: Cell) -> Html:
+def _cell(cell: HeatmapCell) -> Html:
     kind = f"{cell.shade.value} mark" if cell.mark else cell.shade.value
     return h("td", cell.text, class_=kind, title=cell.title or None)

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import metaspec
-from metaspec.files import checked_path
+from metaspec.atomic_files import checked_path
 from metaspec.html.markup import Content, Html, h, join
 
 

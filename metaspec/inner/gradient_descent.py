@@ -1,41 +1,23 @@
-"""Inner optimisers: how a task's parameters walk, and how a cotangent is pulled back through one step."""
+"""Gradient descent: theta_{k+1} = theta_k - lr * grad l(theta_k)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any, Protocol
+from typing import Any
 
-from metaspec.algorithms.adjoint import repeat
-from metaspec.backend.protocol import Backend, is_floating
-from metaspec.checks.arguments import check_members, checked_integer, checked_number
-from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.backend.protocol import Backend
+from metaspec.checks.arguments import checked_integer
+from metaspec.inner.base import Hyper, checked_input, coefficients
 from metaspec.task import Tree
 from metaspec.trees import subtract, tree_map
 
 
-class InnerOptimizer(Protocol):
-    """A rule theta_{k+1} = u(theta_k, gradient(theta_k)), applied `steps` times."""
-
-    @property
-    def steps(self) -> int:
-        """Number of inner steps K."""
-
-    def check(self, B: Backend, params: Tree) -> None:
-        """Raise where the rule's own inputs do not fit `params`."""
-
-    def update(self, B: Backend, theta: Tree, gradient: Tree) -> Tree:
-        """u(theta, gradient)."""
-
-    def pull_back(self, B: Backend, v: Tree, hvp: Callable[[Tree], Tree]) -> Tree:
-        """v (du/dtheta + du/dgradient . H), `hvp` giving the products with H at the step's starting point."""
-
-
 @dataclass(frozen=True)
 class GradientDescent:
-    """theta_{k+1} = theta_k - lr * gradient(theta_k), for `steps` steps.
+    """theta_{k+1} = theta_k - lr * grad l(theta_k), for `steps` steps.
 
     Attributes:
-        lr: The rate: a number >= 0, or a tree like `params` whose leaves are rates that broadcast against its leaves.
+        lr: The rate: a number >= 0; a tree like `params` whose leaves are rates that broadcast against its leaves; a
+            function of the step k = 0, 1, ...; or `Learned`.
         steps: K >= 0.
 
     Raises:
@@ -43,8 +25,10 @@ class GradientDescent:
         InvalidTypeError: `steps` is not an integer.
 
     Example:
-        >>> GradientDescent(lr=0.1, steps=5)
+        >>> import metaspec as ms
+        >>> ms.GradientDescent(lr=0.1, steps=5)
         GradientDescent(lr=0.1, steps=5)
+        >>> halving = ms.GradientDescent(lambda k: 0.1 / 2**k, steps=5)
     """
 
     lr: Any
@@ -52,75 +36,31 @@ class GradientDescent:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", checked_integer(self.steps, "GradientDescent: steps", least=0))
-        if isinstance(self.lr, Real):
-            object.__setattr__(self, "lr", _checked_rate(self.lr, "lr"))
-        elif self.lr is None or isinstance(self.lr, str | complex):
-            raise InvalidTypeError(f"GradientDescent: lr must be a number or a tree of rates, got {self.lr!r}")
+        lr = checked_input(self.lr, "GradientDescent", "lr", "a finite number >= 0", lambda rate: rate >= 0)
+        object.__setattr__(self, "lr", lr)
 
-    def check(self, B: Backend, params: Tree) -> None:
-        """Raise where `lr` is a tree that does not fit `params`, or holds a rate that is negative or not finite."""
-        if isinstance(self.lr, float):
-            return
-        rates, structure = B.tree_flatten(self.lr)
-        if not self._is_scalar(B) and structure != B.tree_flatten(params)[1]:
-            raise InvalidArgumentError(
-                f"GradientDescent: a tree of rates must have the structure of params, {B.tree_flatten(params)[1]}; "
-                f"lr has {structure}"
-            )
-        leaves = [None] if self._is_scalar(B) else B.tree_flatten(params)[0]
-        paths = [path.removeprefix("root") for path in B.tree_paths(self.lr)]
-        for path, rate, leaf in zip(paths, rates, leaves, strict=True):
-            if not B.is_array(rate):
-                _checked_rate(rate, f"lr{path}")
-                continue
-            if not is_floating(B.dtype_name(rate)):
-                raise InvalidTypeError(f"GradientDescent: lr{path} must be floating, got dtype {B.dtype_name(rate)}")
-            if leaf is not None and not _fits(tuple(rate.shape), tuple(leaf.shape)):
-                raise InvalidArgumentError(
-                    f"GradientDescent: lr{path} has shape {tuple(rate.shape)}, which does not broadcast to the shape "
-                    f"{tuple(leaf.shape)} of its leaf of params"
-                )
-            if B.is_concrete(rate) and 0 not in rate.shape:
-                values = B.to_numpy(rate)
-                _checked_rate(float(values.min()), f"lr{path}")
-                _checked_rate(float(values.max()), f"lr{path}")
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        return {"lr": self.lr}
 
-    def update(self, B: Backend, theta: Tree, gradient: Tree) -> Tree:
-        """theta - lr * gradient."""
-        return subtract(B, theta, self._scaled(B, gradient))
+    def init(self, B: Backend, theta: Tree) -> Tree:
+        """Return None: gradient descent has no state."""
+        return None
 
-    def pull_back(self, B: Backend, v: Tree, hvp: Callable[[Tree], Tree]) -> Tree:
-        """(I - lr H)^T v = v - H (lr * v), H being symmetric; of one rate for all v - lr * H v."""
-        if self._is_scalar(B):  # a product's last pass over memory can scale and subtract, where compilers fuse them
-            return subtract(B, v, self._scaled(B, hvp(v)))
-        return subtract(B, v, hvp(self._scaled(B, v)))
+    def update(self, B: Backend, theta: Tree, state: Tree, gradient: Tree, k: Any, hyper: Hyper) -> tuple[Tree, Tree]:
+        """Return theta - lr * gradient."""
+        return subtract(B, theta, _scaled(B, hyper["lr"], gradient)), None
 
-    def _is_scalar(self, B: Backend) -> bool:
-        return isinstance(self.lr, float) or (B.is_array(self.lr) and self.lr.ndim == 0)
+    def pull_back(self, B: Backend, v: Tree, hvp: Callable[[Tree], Tree], hyper: Hyper) -> Tree:
+        """Return v - H (lr * v), in place of the derivative of `update`: of one rate for all v - lr * H v.
 
-    def _scaled(self, B: Backend, x: Tree) -> Tree:
-        def times(rate: Any, leaf: Any) -> Any:
-            return (B.xp.astype(rate, leaf.dtype, copy=False) if B.is_array(rate) else float(rate)) * leaf
-
-        if self._is_scalar(B):
-            return tree_map(B, lambda leaf: times(self.lr, leaf), x)
-        return tree_map(B, times, self.lr, x)
+        A product's last pass over memory can scale and subtract, where compilers fuse them.
+        """
+        lr = hyper["lr"]
+        if isinstance(lr, float) or (B.is_array(lr) and lr.ndim == 0):
+            return subtract(B, v, _scaled(B, lr, hvp(v)))
+        return subtract(B, v, hvp(_scaled(B, lr, v)))
 
 
-def check_inner(inner: Any, algorithm: str) -> None:
-    """`inner` has what an InnerOptimizer has."""
-    check_members(inner, f"{algorithm}: inner", ("steps", "update", "pull_back"), "GradientDescent(lr=0.1, steps=5)")
-
-
-def descend(B: Backend, inner: InnerOptimizer, gradient: Callable[[Tree], Tree], params: Tree) -> Tree:
-    """theta_K: `inner.steps` steps from theta_0 = params along `gradient`. Stores no path."""
-    return repeat(B, lambda theta: inner.update(B, theta, gradient(theta)), params, inner.steps)
-
-
-def _checked_rate(rate: Any, argument: str) -> float:
-    return checked_number(rate, f"GradientDescent: {argument}", "a finite number >= 0", lambda rate: rate >= 0)
-
-
-def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
-    """Whether an array of `shape` broadcasts to the shape `into`, and to no larger one."""
-    return len(shape) <= len(into) and all(n in (1, m) for n, m in zip(shape[::-1], into[::-1], strict=False))
+def _scaled(B: Backend, lr: Any, x: Tree) -> Tree:
+    return tree_map(B, lambda leaf, rate: rate * leaf, x, coefficients(B, lr, x))

@@ -11,8 +11,8 @@ Example:
 """
 
 from metaspec.plots.adaptation import adaptation_curves
-from metaspec.plots.drawing import save, svg
 from metaspec.plots.episodes import episode_grid
+from metaspec.plots.figures import save, svg
 from metaspec.plots.learning import Curve, accuracy_of, curves, losses_of
 
 __all__ = ["Curve", "accuracy_of", "adaptation_curves", "curves", "episode_grid", "losses_of", "save", "svg"]

@@ -13,7 +13,7 @@ from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
 from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidArgumentError
-from metaspec.plots.drawing import INK, PALE, panels, style
+from metaspec.plots.figures import INK, PALE, panels, style
 from metaspec.task import Array, Tree
 
 GRID = 201

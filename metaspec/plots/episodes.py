@@ -6,7 +6,7 @@ import numpy as np
 
 from metaspec.checks.arguments import checked_integer
 from metaspec.errors import InvalidArgumentError
-from metaspec.plots.drawing import panels
+from metaspec.plots.figures import panels
 from metaspec.task import Task
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from metaspec.checks.arguments import checked_integer
 from metaspec.errors import InvalidArgumentError
-from metaspec.plots.drawing import panels, style
+from metaspec.plots.figures import panels, style
 from metaspec.training import Judged, StepRecord
 from metaspec.training.evaluation import NORMAL_95
 

@@ -1,6 +1,6 @@
-"""Solvers of A x = b, A symmetric, known by its products, b and x trees of arrays.
+"""Conjugate gradients on A x = b, A symmetric and given by its products, b and x trees of arrays.
 
-The conjugate gradients here differ from the textbook's in four points:
+The method here differs from the textbook's in four points:
 1. No branch depends on a value. A step that must not be taken is taken with length zero, so the same lines run eagerly,
    compiled, batched over tasks and differentiated; only the products that follow a stop are saved where values show.
 2. The number of steps is fixed unless a tolerance is asked for. A stop by tolerance falls on different steps in
@@ -13,13 +13,14 @@ The conjugate gradients here differ from the textbook's in four points:
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from metaspec.algorithms.adjoint import repeat
+from metaspec.backend.loops import repeat
 from metaspec.backend.protocol import Backend, bytes_of
 from metaspec.checks.arguments import checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.task import Array, Solution, SolveStatus, Tree
+from metaspec.solvers.base import Matvec, checked_damping, damped_matvec, safe_ratio, solve_status
+from metaspec.task import Array, Solution, Tree
 from metaspec.trees import (
     add_scaled,
     divide,
@@ -27,22 +28,12 @@ from metaspec.trees import (
     is_tree_of_arrays,
     like,
     max_abs,
-    norm,
     ravel,
     scale,
     subtract,
     tree_map,
     zeros_like,
 )
-
-Matvec = Callable[[Tree], Tree]
-
-
-class Solver(Protocol):
-    """What `Backend.linear_solve` calls."""
-
-    def solve(self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None) -> Solution:
-        """X with (A + damping I) x = b, starting from x0 (or from zero) where the method iterates."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ class ConjugateGradient:
         if self.tol is not None:
             tol = checked_number(self.tol, "ConjugateGradient: tol", "None or a finite number > 0", lambda t: t > 0)
             object.__setattr__(self, "tol", tol)
-        object.__setattr__(self, "damping", _checked_damping(self.damping, "ConjugateGradient"))
+        object.__setattr__(self, "damping", checked_damping(self.damping, "ConjugateGradient"))
         if isinstance(self.preconditioner, bool | int | float | complex | str):
             raise InvalidTypeError(
                 "ConjugateGradient: preconditioner must be a function r -> M^-1 r or a tree of arrays, the diagonal of "
@@ -115,7 +106,7 @@ class ConjugateGradient:
         size = max_abs(B, b)
         size = xp.where(size > 0, size, xp.ones_like(size))
         b = divide(B, b, size)
-        damped = _damped(B, matvec, self.damping)
+        damped = damped_matvec(B, matvec, self.damping)
         x = zeros_like(B, b) if x0 is None else divide(B, x0, size)
         r = b if x0 is None else subtract(B, b, damped(x))
         rr, bb = dot(B, r, r), dot(B, b, b)
@@ -132,20 +123,20 @@ class ConjugateGradient:
             finite = finite & (xp.isfinite(pAp) | xp.logical_not(going))
             positive = positive & (((pAp > 0) & (rz > 0)) | xp.logical_not(going) | xp.logical_not(finite))
             going = going & finite & positive
-            alpha = _ratio(B, going, rz, pAp)
+            alpha = safe_ratio(B, going, rz, pAp)
             x = add_scaled(B, x, alpha, p)
             r = add_scaled(B, r, -alpha, Ap)
             rr = dot(B, r, r)
             z, rz_next = direction(r, rr)
-            p = add_scaled(B, z, _ratio(B, going, rz_next, rz), p)
+            p = add_scaled(B, z, safe_ratio(B, going, rz_next, rz), p)
             taken = taken + xp.astype(going, taken.dtype)
             return _State(x, r, p, rr, rz_next, finite, positive, going & (rr > threshold), taken)
 
         state = repeat(B, step, state, self.steps, lambda state: None if self.tol is None else state.going, "solve")
         x, rr = state.x, state.rr
         reached = rr <= (threshold if self.tol is not None else xp.finfo(rr.dtype).eps ** 2 * bb)
-        residual = _ratio(B, bb > 0, xp.sqrt(rr), xp.sqrt(xp.where(bb > 0, bb, xp.ones_like(bb))))
-        status = _status(B, state.finite, state.positive, reached)
+        residual = safe_ratio(B, bb > 0, xp.sqrt(rr), xp.sqrt(xp.where(bb > 0, bb, xp.ones_like(bb))))
+        status = solve_status(B, state.finite, state.positive, reached)
         return Solution(scale(B, size, x), status, xp.astype(state.taken, xp.int32), residual)
 
 
@@ -161,64 +152,6 @@ class _State(NamedTuple):
     positive: Array
     going: Array
     taken: Array
-
-
-@dataclass(frozen=True)
-class DenseSolve:
-    """The matrix of A, written out by its products with the unit vectors, and one direct solve; for small trees.
-
-    Attributes:
-        damping: Added to the diagonal of A; >= 0.
-        max_size: The largest number of unknowns that is accepted (the matrix has its square of entries).
-    """
-
-    damping: float = 0.0
-    max_size: int = 4096
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "damping", _checked_damping(self.damping, "DenseSolve"))
-        object.__setattr__(self, "max_size", checked_integer(self.max_size, "DenseSolve: max_size", least=1))
-
-    def solve(self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None = None) -> Solution:
-        """See the class and `Backend.linear_solve`; a starting point is of no use here.
-
-        Raises:
-            InvalidArgumentError: b has more than `max_size` entries.
-        """
-        xp = B.xp
-        vector, unravel = ravel(B, b)
-        (n,) = vector.shape
-        if n > self.max_size:
-            raise InvalidArgumentError(
-                f"DenseSolve: {n} unknowns are more than max_size={self.max_size}; use ConjugateGradient, or raise "
-                "max_size if the matrix fits into memory"
-            )
-        damped = _damped(B, matvec, self.damping)
-        positions = xp.cumulative_sum(xp.ones_like(vector))  # made from b, so on its device
-        unit = xp.astype(positions[:, None] == positions[None, :], vector.dtype)
-        rows = B.vmap(lambda e: ravel(B, damped(unravel(e)))[0])(unit)
-        x = unravel(_dense_solution(B, rows, vector))
-        residual = norm(B, subtract(B, b, damped(x)))
-        size = norm(B, b)
-        finite = xp.isfinite(residual) & xp.isfinite(size)
-        steps = xp.astype(xp.zeros_like(residual), xp.int32) + 1
-        return Solution(x, _status(B, finite, xp.ones_like(finite), finite), steps, _ratio(B, size > 0, residual, size))
-
-
-def _checked_damping(value: Any, solver: str) -> float:
-    return checked_number(value, f"{solver}: damping", "a finite number >= 0", lambda damping: damping >= 0)
-
-
-def _dense_solution(B: Backend, matrix: Array, b: Array) -> Array:
-    """matrix^-1 b; NaN where it is singular or not finite, which some frameworks raise an error of their own for."""
-    if 0 in b.shape:
-        return b
-    try:
-        return B.xp.linalg.solve(matrix, b[:, None])[:, 0]
-    except Exception:
-        if not B.is_concrete(matrix):
-            raise
-        return b * float("nan")
 
 
 def _joining(B: Backend, b: Tree) -> tuple[Callable[[Tree], Tree], Callable[[Tree], Tree]]:
@@ -249,10 +182,6 @@ def _like(B: Backend, x: Tree, b: Tree) -> Tree:
     return tree_map(B, checked, b, x)
 
 
-def _damped(B: Backend, matvec: Matvec, damping: float) -> Matvec:
-    return matvec if damping == 0 else lambda x: add_scaled(B, matvec(x), damping, x)
-
-
 def _preconditioned(B: Backend, preconditioner: Any) -> Callable[[Tree], Tree] | None:
     if preconditioner is None:
         return None
@@ -260,18 +189,3 @@ def _preconditioned(B: Backend, preconditioner: Any) -> Callable[[Tree], Tree] |
         function: Callable[[Tree], Tree] = preconditioner
         return function
     return lambda r: tree_map(B, lambda a, d: a / like(B, d, a), r, preconditioner)
-
-
-def _ratio(B: Backend, where: Array, a: Array, b: Array) -> Array:
-    """a / b where it is wanted, else 0; no division by zero takes place, in derivatives neither."""
-    return B.xp.where(where, a / B.xp.where(where, b, B.xp.ones_like(b)), B.xp.zeros_like(a))
-
-
-def _status(B: Backend, finite: Array, positive: Array, reached: Array) -> Array:
-    xp = B.xp
-
-    def code(status: SolveStatus) -> Array:
-        return xp.zeros_like(xp.astype(finite, xp.int32)) + int(status)
-
-    curved = xp.where(positive, code(SolveStatus.STEP_LIMIT), code(SolveStatus.NEGATIVE_CURVATURE))
-    return xp.where(finite, xp.where(reached, code(SolveStatus.CONVERGED), curved), code(SolveStatus.NON_FINITE))

@@ -2,7 +2,7 @@
 
 from metaspec.training.checkpoints import Checkpoints, load_checkpoint, save_checkpoint
 from metaspec.training.errors import CheckpointError, DivergedError
-from metaspec.training.evaluation import Estimate, Evaluation, Report, error_after, loss_after, meta_test
+from metaspec.training.evaluation import Estimate, Evaluation, EvaluationReport, error_after, loss_after, meta_test
 from metaspec.training.loop import meta_train
 from metaspec.training.metrics import JsonLines, TensorBoard
 from metaspec.training.optimizers import SGD, Adam, AdamW
@@ -22,12 +22,12 @@ __all__ = [
     "DivergedError",
     "Estimate",
     "Evaluation",
+    "EvaluationReport",
     "JsonLines",
     "Judged",
     "Linear",
     "Piecewise",
     "Progress",
-    "Report",
     "Run",
     "StepRecord",
     "TensorBoard",

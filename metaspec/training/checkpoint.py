@@ -17,19 +17,21 @@ import numpy
 import safetensors.numpy
 
 import metaspec
+from metaspec.atomic_files import atomic_folder, atomic_writer
 from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
-from metaspec.errors import DtypeNotHonouredError
-from metaspec.files import atomic_folder, atomic_writer
+from metaspec.errors import DtypeNotHonouredError, InvalidArgumentError
+from metaspec.reading import LARGEST_JSON, parsed_json, read_regular
 from metaspec.task import Tree
+from metaspec.training.checkpoint_structure import checked_description, parsed_evaluations, read_arrays
 from metaspec.training.errors import CheckpointError
-from metaspec.training.evaluation import Report
-from metaspec.training.run import Best, Judged, Run, StepRecord
+from metaspec.training.run import Best, Run, StepRecord
 
 FORMAT = "metaspec checkpoint"
 VERSION = 1
 ARRAYS, DESCRIPTION = "state.safetensors", "state.json"
 FILES = {ARRAYS, DESCRIPTION}
+NAME = re.compile(r"step-([0-9]{8,})")
 PART = re.compile(r"""\['([^'\\]*)'\]|\[(\d+)\]|\.(\w+)""")
 
 
@@ -42,11 +44,17 @@ class Stored:
     description: Mapping[str, Any] = field(repr=False)
 
 
+def name_after(steps: int) -> str:
+    """The name that `Checkpoints` gives to the state after so many steps."""
+    return f"step-{steps:08}"
+
+
 def write(path: Path, B: Backend, run: Run, setup: Any = None) -> None:
     """Write a run as the folder `path`, all of it or nothing.
 
     Raises:
         DtypeNotHonouredError: A leaf has a format that safetensors does not have.
+        InvalidArgumentError: It is no run that could be read again: an evaluation beyond its last step, say.
     """
     arrays: dict[str, Any] = {
         "history/query_loss": numpy.array([record.query_loss for record in run.history], "float64"),
@@ -67,6 +75,10 @@ def write(path: Path, B: Backend, run: Run, setup: Any = None) -> None:
         "setup": setup,
         "arrays": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
     }
+    try:
+        checked_description(description)
+    except ValueError as error:
+        raise InvalidArgumentError(f"checkpoint: run: {error}") from None
     description["digest"] = _digest(description)
     with atomic_folder(path) as folder:
         with atomic_writer(folder / ARRAYS) as stream:
@@ -81,17 +93,20 @@ def read(path: Path) -> Stored:
     Raises:
         CheckpointError: It is not; the message names the file and the reason.
     """
-    description = _read_description(path / DESCRIPTION)
+    description = read_description(path)
     file, expected = path / ARRAYS, description["arrays"]
     try:
-        content = file.read_bytes()
+        content = read_regular(file, expected["bytes"])
     except OSError as error:
-        raise CheckpointError(f"{file}: {error.strerror}") from None
+        raise CheckpointError(f"{file}: {error.strerror}: damaged or foreign") from None
     if len(content) != expected["bytes"]:
         raise CheckpointError(f"{file}: {len(content)} bytes, expected {expected['bytes']}: truncated or foreign")
     if hashlib.sha256(content).hexdigest() != expected["sha256"]:
         raise CheckpointError(f"{file}: its sha256 is not the one in {DESCRIPTION}: damaged or foreign")
-    return Stored(path, safetensors.numpy.load(content), description)
+    try:
+        return Stored(path, read_arrays(content, description), description)
+    except ValueError as error:
+        raise CheckpointError(f"{file}: {error}: foreign") from None
 
 
 def restore(stored: Stored, B: Backend, params: Tree, optimizer: Any = None) -> Run:
@@ -110,9 +125,7 @@ def restore(stored: Stored, B: Backend, params: Tree, optimizer: Any = None) -> 
         like = asarray(params, backend=B)
         state = None if optimizer is None else _fitted(stored, B, "optimizer", optimizer.init(B, like))
         described = stored.description
-        evaluations = tuple(
-            Judged(steps, goal, Report.from_dict(report)) for steps, goal, report in described["evaluations"]
-        )
+        evaluations = parsed_evaluations(described, described["steps"])
         best = None
         if described["best"] is not None:
             judged = next(judged for judged in evaluations if judged.steps == described["best"])
@@ -189,21 +202,35 @@ def _fit(stored: Stored, B: Backend, name: str, array: Any, like: Any) -> Any:
     return B.asarray(array, dtype=dtype)
 
 
-def _read_description(file: Path) -> dict[str, Any]:
+def read_description(path: Path) -> dict[str, Any]:
+    """What `state.json` says of the checkpoint `path`; its arrays are not looked at.
+
+    Raises:
+        CheckpointError: It is damaged, or not of this checkpoint; the message names the file and the reason.
+    """
+    file = path / DESCRIPTION
     try:
-        description = json.loads(file.read_bytes())
+        description = parsed_json(read_regular(file, LARGEST_JSON))
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror}: there is no checkpoint in {file.parent}") from None
     except ValueError as error:
         raise CheckpointError(f"{file}: it is no JSON ({error}): truncated or foreign") from None
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise CheckpointError(f"{file}: it is not of a checkpoint of metaspec")
-    if description.get("version") != VERSION:
-        raise CheckpointError(
-            f"{file}: it has format {description.get('version')}, this version of metaspec reads format {VERSION}"
-        )
+    version = description.get("version")
+    if isinstance(version, bool) or version != VERSION:
+        raise CheckpointError(f"{file}: it has format {version!r:.50}, this version of metaspec reads format {VERSION}")
     if description.pop("digest", None) != _digest(description):
         raise CheckpointError(f"{file}: its contents are not what was written: damaged")
+    try:
+        checked_description(description)
+    except ValueError as error:
+        raise CheckpointError(f"{file}: {error}: foreign") from None
+    if NAME.fullmatch(path.name) and path.name != name_after(description["steps"]):
+        raise CheckpointError(
+            f"{file}: it is the state after {description['steps']} steps, in a folder called {path.name}: renamed or "
+            f"copied; call it {name_after(description['steps'])}"
+        )
     return description
 
 

@@ -1,24 +1,25 @@
 """A folder of checkpoints: the newest that is whole is what a training goes on from."""
 
-import re
+import os
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metaspec.atomic_files import checked_path, discard_folder, sole_user, sweep
 from metaspec.backend.arrays import plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.files import checked_path, discard_folder
 from metaspec.task import Tree
 from metaspec.training import checkpoint
 from metaspec.training.errors import CheckpointError
 from metaspec.training.run import Run
 
-NAME = re.compile(r"step-(\d{8,})")
+LISTED = 5  # damaged ones that a message lists
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,58 @@ class Checkpoints:
         for name in ("every", "keep"):
             object.__setattr__(self, name, checked_integer(getattr(self, name), f"Checkpoints: {name}", least=1))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for this process, and remove what killed processes left unfinished in it.
+
+        Raises:
+            InvalidArgumentError: Another process holds it.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidArgumentError(
+                f"Checkpoints: folder: {self.folder} is no folder and cannot be made one: {error.strerror}"
+            ) from None
+        with sole_user(self.folder):
+            sweep(self.folder, "step-*")
+            yield
+
     def save(self, B: Backend, run: Run, setup: Any = None) -> Path:
-        """Write a run, whole or not at all, and remove what is older than the newest `keep`."""
-        path = self.folder / f"step-{run.steps:08}"
-        checkpoint.write(path, B, run, setup)
-        for old in list(newest_first(self.folder))[self.keep :]:
-            discard_folder(old)
+        """Write a run, whole or not at all, and remove what is older than the newest `keep` that are whole.
+
+        Raises:
+            CheckpointError: It cannot be written: the disk is full, say. What was there before stays.
+        """
+        path = self.folder / checkpoint.name_after(run.steps)
+        try:
+            checkpoint.write(path, B, run, setup)
+        except OSError as error:
+            raise CheckpointError(
+                f"{error.filename or path}: {error.strerror or error}: the state after {run.steps} steps is not saved; "
+                f"what is in {self.folder} from before stays. Make room for it, and go on by the same call, or by "
+                "metaspec train --resume --out with the run's folder"
+            ) from error
+        try:
+            self._prune(run.steps)
+        except OSError as error:
+            warnings.warn(
+                f"{error.filename or self.folder}: {error.strerror}: old checkpoints stay", RuntimeWarning, stacklevel=2
+            )
         return path
+
+    def _prune(self, steps: int) -> None:
+        """Remove old checkpoints. Those of more steps were damaged, or the training would have gone on from them."""
+        kept = 0
+        for path in newest_first(self.folder):
+            if int(path.name.removeprefix("step-")) > steps:
+                continue
+            if kept == self.keep:
+                discard_folder(path)
+                continue
+            with suppress(CheckpointError):  # a damaged one is none of the newest `keep`
+                checkpoint.read_description(path)
+                kept += 1
 
     def newest(self) -> checkpoint.Stored | None:
         """The newest checkpoint that is whole; None where there is none at all. Warns of each that is not.
@@ -75,15 +121,25 @@ class Checkpoints:
             return stored
         if faults:
             raise CheckpointError(
-                f"no checkpoint in {self.folder} is whole; to begin anew, remove them. {'. '.join(faults)}"
+                f"no checkpoint in {self.folder} is whole; to begin anew, remove them. {'. '.join(faults[:LISTED])}"
             )
         return None
 
 
 def newest_first(folder: Path) -> Iterator[Path]:
-    """The checkpoints in a folder, by the number of steps in their names."""
-    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := NAME.fullmatch(path.name))]
-    return (path for _, path in sorted(found, reverse=True))
+    """The checkpoints in a folder, by the number of steps in their names.
+
+    Raises:
+        CheckpointError: The folder is there and cannot be listed.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        raise CheckpointError(f"{folder}: {error.strerror}: its checkpoints cannot be listed") from None
+    found = [(int(match[1]), name) for name in names if (match := checkpoint.NAME.fullmatch(name))]
+    return (folder / name for _, name in sorted(found, reverse=True))
 
 
 def save_checkpoint(path: str | Path, run: Run, *, backend: str | Backend | None = None) -> None:
@@ -106,6 +162,9 @@ def save_checkpoint(path: str | Path, run: Run, *, backend: str | Backend | None
         raise InvalidArgumentError(
             f"save_checkpoint: {path} is there and is no checkpoint, it would be lost; name a new folder"
         )
+    own = checkpoint.name_after(run.steps)
+    if checkpoint.NAME.fullmatch(path.name) and path.name != own:
+        raise InvalidArgumentError(f"save_checkpoint: {path}: the run has taken {run.steps} steps; call it {own}")
     checkpoint.write(path, resolve(backend, plain_leaves(run.params)), run)
 
 

@@ -38,10 +38,10 @@ def differences(saved: Any, now: Any, name: str = "") -> list[str]:
     """Where two descriptions differ, one line each."""
     if isinstance(saved, dict) and isinstance(now, dict):
         if saved.get("kind") != now.get("kind"):  # their fields have nothing to do with each other
-            return [f"{name} was {saved.get('kind')} and is {now.get('kind')}"]
+            return [f"{name} was {saved.get('kind')!s:.200} and is {now.get('kind')}"]
         return [
             line
             for key in sorted(saved.keys() | now.keys())
             for line in differences(saved.get(key), now.get(key), f"{name}.{key}" if name else key)
         ]
-    return [] if saved == now else [f"{name} was {saved!r} and is {now!r}"]
+    return [] if saved == now else [f"{name} was {saved!r:.200} and is {now!r:.200}"]

@@ -1,7 +1,7 @@
 """Meta-testing: adaptation to held-out tasks, judged on their query sets, with intervals over tasks."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """What `meta_test` returns, on the query sets of `tasks` tasks, before and after adaptation to the support sets.
 
     Attributes:
@@ -57,18 +57,42 @@ class Report:
         return {name: value._asdict() if isinstance(value, Estimate) else value for name, value in vars(self).items()}
 
     @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> "Report":
-        """The inverse of `as_dict`."""
-        read: dict[str, Any] = {k: Estimate(**v) if isinstance(v, Mapping) else v for k, v in values.items()}
-        return Report(**read)
+    def from_dict(values: Mapping[str, Any]) -> "EvaluationReport":
+        """The inverse of `as_dict`.
+
+        Raises:
+            ValueError: The values are not those of a report; says which is wrong.
+        """
+        if not isinstance(values, Mapping) or values.keys() - {f.name for f in fields(EvaluationReport)}:
+            raise ValueError(f"expected the figures of a report, got {values!r:.100}")
+        tasks = values.get("tasks")
+        if isinstance(tasks, bool) or not isinstance(tasks, int) or tasks < 1:
+            raise ValueError(f"tasks: expected an integer >= 1, got {tasks!r:.50}")
+        losses = (_estimate_from(values, name) for name in ("loss_before", "loss_after"))
+        metrics = (_estimate_from(values, name, optional=True) for name in ("metric_before", "metric_after"))
+        return EvaluationReport(tasks, *losses, *metrics)
 
 
-def loss_after(report: Report) -> float:
+def read_number(value: Any, name: str) -> float:
+    """A number that was read from a file, NaN and infinities among them, as a float.
+
+    Raises:
+        ValueError: It is none, or an integer too large for a float.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name}: expected a number, got {value!r:.50}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: expected a number of float64's range") from None
+
+
+def loss_after(report: EvaluationReport) -> float:
     """The mean query loss after adaptation."""
     return report.loss_after.mean
 
 
-def error_after(report: Report) -> float:
+def error_after(report: EvaluationReport) -> float:
     """1 - the mean of the metric after adaptation: the goal where the metric is an accuracy."""
     if report.metric_after is None:
         raise InvalidArgumentError("Evaluation: goal=error_after needs a metric, such as the network's accuracy")
@@ -85,7 +109,7 @@ class Evaluation:
         tasks: As in `meta_test`.
         tasks_per_batch: As in `meta_test`.
         metric: As in `meta_test`.
-        goal: Report -> the figure that is to become small; the evaluation with the smallest is the best.
+        goal: EvaluationReport -> the figure that is to become small; the evaluation with the smallest is the best.
         patience: Stop after so many evaluations in a row that were no better than the best; None never stops.
         algo: Adapts in the evaluations, with more inner steps perhaps; None is the training's own.
     """
@@ -95,7 +119,7 @@ class Evaluation:
     tasks: int = 100
     tasks_per_batch: int = 25
     metric: Callable[[Tree, Tree], Any] | None = None
-    goal: Callable[[Report], float] = loss_after
+    goal: Callable[[EvaluationReport], float] = loss_after
     patience: int | None = None
     algo: Algorithm | None = None
 
@@ -106,7 +130,7 @@ class Evaluation:
         _check_metric(self.metric, "Evaluation: metric")
         if not callable(self.goal):
             raise InvalidTypeError(
-                f"Evaluation: goal must be a function of a Report, such as error_after, got {self.goal!r}"
+                f"Evaluation: goal must be a function of a EvaluationReport, such as error_after, got {self.goal!r}"
             )
 
 
@@ -120,7 +144,7 @@ def meta_test(
     tasks_per_batch: int = 25,
     metric: Callable[[Tree, Tree], Any] | None = None,
     backend: str | Backend | None = None,
-) -> Report:
+) -> EvaluationReport:
     """Adapt to each of `tasks` tasks of a source (its first ones) and judge on their query sets.
 
     Args:
@@ -134,7 +158,7 @@ def meta_test(
         backend: As in `meta_train`.
 
     Returns:
-        Report.
+        EvaluationReport.
 
     Raises:
         MetaspecError: As `adapt`.
@@ -150,20 +174,20 @@ def meta_test(
 
 def evaluator(
     B: Backend, algo: Algorithm, loss: Callable[[Tree, Tree], Any], metric: Callable[[Tree, Tree], Any] | None
-) -> Callable[[Tree, TaskSource, int, int], Report]:
+) -> Callable[[Tree, TaskSource, int, int], EvaluationReport]:
     """`meta_test` as a function of (params, source, tasks, tasks per batch) that is compiled once for many calls."""
-    measures = [loss] if metric is None else [loss, metric]
+    measures = [B.tuning.task_loss(measure, measure) for measure in (loss, metric) if measure is not None]
 
     def judge(params: Tree, batch: Task) -> Tree:
         def per_task(task: Task) -> Tree:
             adapted = adapt(algo, loss, params, task.support, backend=B)
             return [[measure(p, task.query) for p in (params, adapted)] for measure in measures]
 
-        return B.vmap(per_task)(batch)
+        return B.tuning.map_tasks(per_task)(batch)
 
     judged = compile(judge, backend=B)
 
-    def test(params: Tree, source: TaskSource, tasks: int, size: int) -> Report:
+    def test(params: Tree, source: TaskSource, tasks: int, size: int) -> EvaluationReport:
         batches = ceil(tasks / size)
         with computing(B, params):
             params = asarray(params, backend=B)
@@ -171,9 +195,18 @@ def evaluator(
             columns = [
                 _estimate([B.to_numpy(row[m][when]) for row in rows]) for m in range(len(measures)) for when in (0, 1)
             ]
-        return Report(batches * size, *columns)
+        return EvaluationReport(batches * size, *columns)
 
     return test
+
+
+def _estimate_from(values: Mapping[str, Any], name: str, *, optional: bool = False) -> Any:
+    found = values.get(name)
+    if found is None and optional:
+        return None
+    if not isinstance(found, Mapping) or found.keys() != {"mean", "half_width"}:
+        raise ValueError(f'{name}: expected {{"mean": ..., "half_width": ...}}, got {found!r:.50}')
+    return Estimate(*(read_number(found[key], f"{name}.{key}") for key in ("mean", "half_width")))
 
 
 def _check_metric(metric: Any, argument: str) -> None:

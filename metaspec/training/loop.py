@@ -1,27 +1,22 @@
-"""Meta-training: outer steps, and on the way evaluations, checkpoints, and whatever is called back."""
+"""Meta-training: the outer loop, with evaluations, checkpoints and callbacks on the way."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
 from metaspec.algorithms.base import Algorithm
-from metaspec.backend.arrays import plain_leaves
 from metaspec.backend.protocol import Backend
-from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
-from metaspec.data.source import TaskSource, check_source
+from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidTypeError, NonFiniteError
-from metaspec.files import sole_user, sweep
 from metaspec.task import Tree
+from metaspec.training.callbacks import check_callbacks, listening, tell
 from metaspec.training.checkpoints import Checkpoints
-from metaspec.training.describe import described
 from metaspec.training.errors import DivergedError
-from metaspec.training.evaluation import Evaluation, evaluator
-from metaspec.training.framework_optimizers import optimizer_for
-from metaspec.training.optimizers import Adam
+from metaspec.training.evaluation import Evaluation
 from metaspec.training.run import Run
-from metaspec.training.state import Journey
-from metaspec.training.steps import Progress, training_steps
+from metaspec.training.steps import Progress, TrainingPlan
+from metaspec.training.training_state import TrainingState
 
 
 def meta_train(
@@ -83,80 +78,48 @@ def meta_train(
         >>> run = ms.meta_train(algo, network.loss, network.init(seed=0), data.Sinusoid(), steps=100, backend="numpy")
     """
     steps = checked_integer(steps, "meta_train: steps", least=0)
-    for name, value, kind in (
-        ("resume", resume, Run),
-        ("evaluation", evaluation, Evaluation),
-        ("checkpoints", checkpoints, Checkpoints),
-    ):
+    _check_types(resume=(resume, Run), evaluation=(evaluation, Evaluation), checkpoints=(checkpoints, Checkpoints))
+    check_callbacks(callbacks)
+    plan = TrainingPlan.checked(
+        algo,
+        loss,
+        params,
+        task_source,
+        optimizer,
+        tasks_per_step,
+        clip_norm=clip_norm,
+        prefetch=prefetch,
+        backend=backend,
+    )
+    with ExitStack() as stack:
+        if checkpoints is not None:
+            stack.enter_context(checkpoints.held())
+        state = TrainingState.begin(plan, params, resume, checkpoints, evaluation)
+        stream = stack.enter_context(closing(plan.steps(*state.latest)))
+        stack.enter_context(listening(callbacks, state.run))
+        try:
+            stop = False
+            while True:
+                judged = state.evaluate_if_due()
+                if judged is not None:
+                    tell(callbacks, "evaluated", judged)
+                state.save_if_due()
+                if stop or state.taken >= steps or state.out_of_patience():
+                    break
+                progress = next(stream)
+                state.advance(progress)
+                answers = [callback(progress) for callback in callbacks]
+                stop = any(answer is True for answer in answers)
+        except NonFiniteError as error:
+            raise DivergedError(f"{error}. {state.resume_hint()}", state.run()) from error
+        finally:
+            state.save()
+        return state.run()
+
+
+def _check_types(**arguments: tuple[Any, type]) -> None:
+    for name, (value, kind) in arguments.items():
         if value is not None and not isinstance(value, kind):
             raise InvalidTypeError(
                 f"meta_train: {name} must be of type {kind.__name__} or None, got {type(value).__name__}"
             )
-    check_source(task_source, "meta_train: task_source")
-    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
-        raise InvalidTypeError(
-            f"meta_train: callbacks must be a list of functions (or JsonLines, TensorBoard ...), got {callbacks!r}"
-        )
-    B = resolve(backend, plain_leaves(params))
-    outer = optimizer_for(B, Adam() if optimizer is None else optimizer)
-    setup = described(
-        {
-            "algorithm": algo,
-            "loss": loss,
-            "optimizer": outer,
-            "tasks": task_source,
-            "tasks_per_step": tasks_per_step,
-            "clip_norm": clip_norm,
-        }
-    )
-    with ExitStack() as stack:
-        if checkpoints is not None:
-            checkpoints.folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(sole_user(checkpoints.folder))
-            sweep(checkpoints.folder, "step-*")
-        journey = Journey.begin(B, outer, params, resume, checkpoints, setup)
-        test = None if evaluation is None else evaluator(B, evaluation.algo or algo, loss, evaluation.metric)
-        so_far = journey.run()
-        stream = training_steps(
-            algo,
-            loss,
-            so_far.params,
-            task_source,
-            outer,
-            so_far.optimizer_state,
-            so_far.steps,
-            tasks_per_step,
-            clip_norm=clip_norm,
-            prefetch=prefetch,
-            backend=B,
-        )
-        stack.enter_context(closing(stream))
-        started: list[Callable[[Progress], Any]] = []
-        stack.callback(lambda: _tell(started, "end", journey.run()))
-        for callback in callbacks:
-            _tell([callback], "start", so_far)
-            started.append(callback)
-        try:
-            stop = False
-            while True:
-                if evaluation is not None and test is not None and journey.due(evaluation.every):
-                    plan = evaluation.source, evaluation.tasks, evaluation.tasks_per_batch
-                    _tell(callbacks, "evaluated", journey.judge(test(journey.latest[0], *plan), evaluation))
-                if checkpoints is not None and journey.taken and journey.taken % checkpoints.every == 0:
-                    journey.save()
-                if stop or journey.taken >= steps or journey.out_of_patience(evaluation):
-                    break
-                progress = next(stream)
-                journey.step(progress)
-                answers = [callback(progress) for callback in callbacks]
-                stop = any(answer is True for answer in answers)
-        except NonFiniteError as error:
-            raise DivergedError(f"{error}. {journey.farewell()}", journey.run()) from error
-        finally:
-            journey.save()
-        return journey.run()
-
-
-def _tell(callbacks: Sequence[Callable[[Progress], Any]], event: str, what: Any) -> None:
-    for callback in callbacks:
-        getattr(callback, event, lambda _: None)(what)

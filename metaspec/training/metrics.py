@@ -12,8 +12,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from metaspec.atomic_files import atomic_writer, checked_path, naming
 from metaspec.errors import LibraryMissingError
-from metaspec.files import atomic_writer, checked_path
 from metaspec.training.run import Judged, Run, StepRecord
 from metaspec.training.steps import Progress
 
@@ -54,8 +54,11 @@ class JsonLines:
 
     def end(self, run: Run) -> None:
         """Close the file; an interrupt may have come between a step and its line."""
-        self._flush()
-        self._stream.close()
+        try:
+            self._flush()
+        finally:
+            with naming(self.path):
+                self._stream.close()
         if self._count != len(run.history) + len(run.evaluations):
             self._begun(run)
 
@@ -73,8 +76,9 @@ class JsonLines:
 
     def _flush(self) -> None:
         stream: TextIOBase = self._stream
-        stream.write("".join(map(_line, self._pending)))
-        stream.flush()
+        with naming(self.path):
+            stream.write("".join(map(_line, self._pending)))
+            stream.flush()
         self._pending.clear()
         self._flushed = time.monotonic()
 

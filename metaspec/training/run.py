@@ -5,7 +5,7 @@ from math import isnan
 from typing import NamedTuple
 
 from metaspec.task import Tree
-from metaspec.training.evaluation import Report
+from metaspec.training.evaluation import EvaluationReport
 
 
 class StepRecord(NamedTuple):
@@ -21,7 +21,7 @@ class Judged(NamedTuple):
 
     steps: int
     goal: float
-    report: Report
+    report: EvaluationReport
 
 
 class Best(NamedTuple):
@@ -59,7 +59,7 @@ class Run:
         """The parameters of the best evaluation; without evaluations those after the last step."""
         return self.params if self.best is None else self.best.params
 
-    def evaluated(self, report: Report, goal: float) -> "Run":
+    def evaluated(self, report: EvaluationReport, goal: float) -> "Run":
         """The run with one evaluation more, of its parameters as they are now."""
         judged = Judged(self.steps, goal, report)
         best = self.best

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from itertools import count
 from math import isfinite
 from typing import Any, NamedTuple, NoReturn
@@ -17,8 +18,9 @@ from metaspec.checks.arguments import checked_integer, checked_number
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import NonFiniteError
 from metaspec.task import Task, Tree
+from metaspec.training.describe import described
 from metaspec.training.framework_optimizers import optimizer_for
-from metaspec.training.optimizers import POSITIVE, Optimizer, clip_by_global_norm
+from metaspec.training.optimizers import POSITIVE, Adam, Optimizer, clip_by_global_norm
 from metaspec.training.prefetch import upcoming
 from metaspec.training.run import StepRecord
 from metaspec.trees import all_finite
@@ -68,69 +70,139 @@ def training_steps(
     Raises:
         NonFiniteError: As `meta_train`. What was yielded last is still good.
     """
-    size = checked_integer(tasks_per_step, "meta_train: tasks_per_step", least=1)
-    ahead = checked_integer(prefetch, "meta_train: prefetch", least=0)
-    limit = None if clip_norm is None else checked_number(clip_norm, "meta_train: clip_norm", *POSITIVE)
-    check_source(task_source, "meta_train: task_source")
-    B = resolve(backend, plain_leaves(params))
-    outer = optimizer_for(B, optimizer)
-
-    def direction(params: Tree, tasks: Task) -> tuple[Tree, Any, Any]:
-        r = batch_meta_gradient(algo, loss, params, tasks, backend=B)
-        delta = r.delta if limit is None else clip_by_global_norm(B, r.delta, limit)
-        return delta, r.query_loss, B.xp.all(r.diagnostics.finite)
-
-    def one_step(params: Tree, state: Tree, rate: Any, tasks: Task) -> tuple[Tree, Tree, Any, Any]:
-        delta, query_loss, finite = step_direction(params, tasks)
-        params, state = outer.update(B, params, state, delta, rate)
-        return params, state, query_loss, B.xp.logical_and(finite, all_finite(B, params))
-
-    step_direction = direction if outer.traceable else B.compile(direction)
-    take = B.compile(one_step) if outer.traceable else one_step
-    with computing(B, params):
-        params = asarray(params, backend=B)
-        state = outer.init(B, params) if optimizer_state is None else asarray(optimizer_state, backend=B)
-    names = {B.dtype_name(leaf) for leaf in B.tree_flatten(params)[0]}
-    wide = next((name for name in WIDE if name in names), None)  # found once: `computing` looks at every leaf
-    format = np.float64 if wide else np.float32
-    with upcoming(task_source, first_step, size, ahead) as batches:
-        for step in count(first_step):
-            start = time.perf_counter()
-            batch = next(batches)
-            with backend_context(B), B.guard.compute_context(wide):
-                tasks, rate = uploaded(B, (batch, format(outer.rate(step))))
-                moved, state_after, query_loss, finite = take(params, state, rate, tasks)
-                value = float(B.to_numpy(query_loss))
-                if not (bool(B.to_numpy(finite)) and isfinite(value)):
-                    _explain(B, algo, loss, params, state, tasks, rate, outer, step)
-            params, state = moved, state_after
-            yield Progress(StepRecord(step, value, time.perf_counter() - start), params, state)
-
-
-def _explain(
-    B: Backend,
-    algo: Algorithm,
-    loss: Any,
-    params: Tree,
-    state: Tree,
-    tasks: Task,
-    rate: Any,
-    outer: Optimizer,
-    step: int,
-) -> NoReturn:
-    """Take the step again where values can be looked at; the error then says where it arose."""
-    try:
-        r = batch_meta_gradient(algo, loss, params, tasks, backend=B)
-    except NonFiniteError as error:
-        raise NonFiniteError(f"outer step {step}: {error}") from None
-    if not isfinite(float(B.to_numpy(r.query_loss))):
-        raise NonFiniteError(f"outer step {step}: the query loss is not finite, the meta-update is; see the loss")
-    if not bool(B.to_numpy(all_finite(B, outer.update(B, params, state, r.delta, rate)[0]))):
-        raise NonFiniteError(
-            f"outer step {step}: the meta-update is finite, the outer optimiser's step is not; try a smaller rate, or "
-            "clip_norm"
-        )
-    raise NonFiniteError(
-        f"outer step {step}: NaN or infinity arose in the compiled step alone; the same step taken without compilation "
-        "is finite"
+    plan = TrainingPlan.checked(
+        algo,
+        loss,
+        params,
+        task_source,
+        optimizer,
+        tasks_per_step,
+        clip_norm=clip_norm,
+        prefetch=prefetch,
+        backend=backend,
     )
+    return plan.steps(params, optimizer_state, first_step)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What every outer step of a training has in common: phi <- optimizer(phi, mean_t delta_t) on a source's tasks.
+
+    Attributes:
+        B: The backend.
+        algo: The algorithm.
+        loss: As in `meta_gradient`.
+        task_source: Gives the tasks of each step.
+        optimizer: The outer optimiser.
+        tasks_per_step: The meta-batch size.
+        clip_norm: The norm to which a longer meta-update is shortened, or None.
+        prefetch: How many batches a thread makes ahead.
+    """
+
+    B: Backend
+    algo: Algorithm
+    loss: Callable[[Tree, Tree], Any]
+    task_source: TaskSource
+    optimizer: Optimizer
+    tasks_per_step: int
+    clip_norm: float | None
+    prefetch: int
+
+    @staticmethod
+    def checked(
+        algo: Algorithm,
+        loss: Callable[[Tree, Tree], Any],
+        params: Tree,
+        task_source: TaskSource,
+        optimizer: Any,
+        tasks_per_step: int,
+        *,
+        clip_norm: float | None,
+        prefetch: int,
+        backend: str | Backend | None,
+    ) -> "TrainingPlan":
+        """Return the plan of these arguments of `meta_train`; MetaspecError where one of them is wrong."""
+        check_source(task_source, "meta_train: task_source")
+        B = resolve(backend, plain_leaves(params))
+        return TrainingPlan(
+            B,
+            algo,
+            loss,
+            task_source,
+            optimizer_for(B, Adam() if optimizer is None else optimizer),
+            checked_integer(tasks_per_step, "meta_train: tasks_per_step", least=1),
+            None if clip_norm is None else checked_number(clip_norm, "meta_train: clip_norm", *POSITIVE),
+            checked_integer(prefetch, "meta_train: prefetch", least=0),
+        )
+
+    def described(self) -> Any:
+        """Return, as JSON, what a training must have in common with the one that it goes on from."""
+        return described(
+            {
+                "algorithm": self.algo,
+                "loss": self.loss,
+                "optimizer": self.optimizer,
+                "tasks": self.task_source,
+                "tasks_per_step": self.tasks_per_step,
+                "clip_norm": self.clip_norm,
+            }
+        )
+
+    def steps(self, params: Tree, state: Tree | None, first: int) -> Generator[Progress, None, None]:
+        """Yield the Progress after each outer step, from number `first` on and without end."""
+        B, outer = self.B, self.optimizer
+        take = self._compiled()
+        with computing(B, params):
+            params = asarray(params, backend=B)
+            state = outer.init(B, params) if state is None else asarray(state, backend=B)
+        names = {B.dtype_name(leaf) for leaf in B.tree_flatten(params)[0]}
+        wide = next((name for name in WIDE if name in names), None)  # found once: `computing` looks at every leaf
+        format = np.float64 if wide else np.float32
+        with upcoming(self.task_source, first, self.tasks_per_step, self.prefetch) as batches:
+            for step in count(first):
+                start = time.perf_counter()
+                batch = next(batches)
+                with backend_context(B), B.guard.compute_context(wide):
+                    tasks, rate = uploaded(B, (batch, format(outer.rate(step))))
+                    moved, state_after, query_loss, finite = take(params, state, rate, tasks)
+                    value = float(B.to_numpy(query_loss))
+                    if not (bool(B.to_numpy(finite)) and isfinite(value)):
+                        self._explain(params, state, tasks, rate, step)
+                params, state = moved, state_after
+                yield Progress(StepRecord(step, value, time.perf_counter() - start), params, state)
+
+    def _compiled(self) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
+        """Return (params, state, rate, tasks) -> (params, state, query loss, whether all is finite)."""
+        B, outer, limit = self.B, self.optimizer, self.clip_norm
+
+        def direction(params: Tree, tasks: Task) -> tuple[Tree, Any, Any]:
+            r = batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)
+            delta = r.delta if limit is None else clip_by_global_norm(B, r.delta, limit)
+            return delta, r.query_loss, B.xp.all(r.diagnostics.finite)
+
+        def one_step(params: Tree, state: Tree, rate: Any, tasks: Task) -> tuple[Tree, Tree, Any, Any]:
+            delta, query_loss, finite = step_direction(params, tasks)
+            params, state = outer.update(B, params, state, delta, rate)
+            return params, state, query_loss, B.xp.logical_and(finite, all_finite(B, params))
+
+        step_direction = direction if outer.traceable else B.compile(direction)
+        return B.compile(one_step) if outer.traceable else one_step
+
+    def _explain(self, params: Tree, state: Tree, tasks: Task, rate: Any, step: int) -> NoReturn:
+        """Take the step again where values can be looked at; the error then says where NaN or infinity arose."""
+        B = self.B
+        try:
+            r = batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)
+        except NonFiniteError as error:
+            raise NonFiniteError(f"outer step {step}: {error}") from None
+        if not isfinite(float(B.to_numpy(r.query_loss))):
+            raise NonFiniteError(f"outer step {step}: the query loss is not finite, the meta-update is; see the loss")
+        if not bool(B.to_numpy(all_finite(B, self.optimizer.update(B, params, state, r.delta, rate)[0]))):
+            raise NonFiniteError(
+                f"outer step {step}: the meta-update is finite, the outer optimiser's step is not; try a smaller rate, "
+                "or clip_norm"
+            )
+        raise NonFiniteError(
+            f"outer step {step}: NaN or infinity arose in the compiled step alone; the same step taken without "
+            "compilation is finite"
+        )

@@ -6,7 +6,8 @@ import pytest
 
 import metaspec as ms
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec_conformance.audit import Problem, supervising
+from metaspec_conformance.audit import Problem
+from metaspec_conformance.audit.calls import supervising
 from tests.audit.code import bad, styles
 
 CODE = Path(__file__).parent / "code"

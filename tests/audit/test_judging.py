@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec_conformance.audit.audit_verdicts import relative
-from metaspec_conformance.audit.generalising import generalisations
-from metaspec_conformance.audit.hypothesis import canonical
+from metaspec_conformance.audit.findings.audit_verdicts import relative
+from metaspec_conformance.audit.hypotheses.generalising import generalisations
+from metaspec_conformance.audit.hypotheses.hypothesis import canonical
 from tests.audit.code import styles
 
 HOME = {"lr": 0.05, "steps": 3, "regularization": 3.0, "cg_steps": 2}

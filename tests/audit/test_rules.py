@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from metaspec_conformance.audit.hypothesis import steps_kept
-from metaspec_conformance.audit.rules import Rule
+from metaspec_conformance.audit.hypotheses.hypothesis import steps_kept
+from metaspec_conformance.audit.hypotheses.inner_rules import Rule
 
 STEP = 2.0**-20
 RULES = [

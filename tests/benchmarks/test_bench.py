@@ -265,17 +265,20 @@ def test_what_two_workloads_have_is_measured_as_the_first_has_it(monkeypatch):
         def __init__(self, *args, **options):
             pass
 
-        def hello(self):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def start(self):
             return messages.Ready({}, {})
 
-        def ask(self, job, timeout):
+        def call(self, function, framework, job, timeout):
             asked.append((job.case.workload, job.case.steps))
             return []
 
-        def close(self):
-            pass
-
-    monkeypatch.setattr(running, "Process", Worker)
+    monkeypatch.setattr(running, "Worker", Worker)
     in_series = [replace(TINY, workload="series", x_axis="steps", steps=steps) for steps in (1, 2)]
     running.run([TINY, *in_series], ["numpy"], seconds=0, quick=False, say=lambda text: None)
     assert sorted(asked) == [("W1", 2), ("series", 1)]

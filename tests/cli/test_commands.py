@@ -38,7 +38,7 @@ def test_verify_restricts_formats():
 
 def test_verify_fails_on_a_broken_backend_and_names_everything(tmp_path):
     faults = os.path.join(os.path.dirname(__file__), "..", "conformance")
-    target = "seeded_faults:worker_imaml_proximal_term_dropped"
+    target = "tests.conformance.seeded_faults:worker_imaml_proximal_term_dropped"
     file = tmp_path / "report.json"
     done = metaspec("verify", target, "--scenario", "least-squares/*/steps-3", "--json", str(file), PYTHONPATH=faults)
     assert done.returncode == 1

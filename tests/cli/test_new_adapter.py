@@ -11,8 +11,8 @@ import pytest
 
 import metaspec
 from metaspec.backend.protocol import Backend
-from metaspec.cli.new_adapter import new_adapter
 from metaspec.errors import BackendConflictError, InvalidArgumentError
+from metaspec_conformance.commands.new_adapter import new_adapter
 from metaspec_conformance.pytest_plugin.skeleton import Skeleton
 from metaspec_conformance.workers.unwritten import REQUIRED, unwritten
 from tests.helpers import installed

@@ -180,7 +180,7 @@ def test_an_interrupt_of_a_finished_run_leaves_its_results(tmp_path):
     assert train("sinusoid", "--steps", "2", "--test-tasks", "25", "--out", "run", cwd=tmp_path).returncode == 0
     before = (tmp_path / "run" / "run.json").read_bytes()
     program = """
-import metaspec.cli.train as command
+import metaspec.experiments.experiment_run as command
 from metaspec.cli import main
 def interrupted(*given, **named):
     raise KeyboardInterrupt

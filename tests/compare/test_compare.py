@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 import metaspec as ms
 from metaspec.backend.registry import Registration
-from metaspec.cli import compare as command_line
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec_conformance.commands import compare as command_line
 from metaspec_conformance.compare import ComparisonError, Leaf, SideReport, compare
 from metaspec_conformance.compare.comparison_page import page_of
 from tests.compare import models

@@ -9,7 +9,7 @@ import pytest
 import metaspec as ms
 from metaspec_conformance.compare import Comparison, compare
 from metaspec_conformance.compare.explaining import describe
-from metaspec_conformance.compare.explaining.case import Case
+from metaspec_conformance.compare.explaining.case import ExplanationCase
 from tests.compare import models
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -162,8 +162,10 @@ def test_how_two_gradients_lie_is_said_by_the_difference_from_one(ratio, angle, 
         return {stage: {"w": np.array(entries)} for stage in ("gradient", "query gradient", "meta-gradient")}
 
     own, other = stages(ratio * np.cos(angle), ratio * np.sin(angle)), stages(1.0, 0.0)
-    bench = SimpleNamespace(values=lambda side, variants: [own], truth=lambda variant: other)
-    said = describe(cast(Case, SimpleNamespace(bench=bench, side="b", own=None, other=None, stage="gradient")))
+    context = SimpleNamespace(values=lambda side, variants: [own], truth=lambda variant: other)
+    said = describe(
+        cast(ExplanationCase, SimpleNamespace(context=context, side="b", own=None, other=None, stage="gradient"))
+    )
     assert said[1:] == (f"its gradient {words}", f"its query gradient {words}", f"its meta-gradient {words}")
 
 

@@ -1,13 +1,6 @@
-import sys
-from pathlib import Path
-
 import pytest
 
 from metaspec.backend import selection as choice
-
-HERE = str(Path(__file__).parent)
-if HERE not in sys.path:
-    sys.path.insert(0, HERE)
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 
-from metaspec_conformance.golden.records import Array, map_values
+from metaspec_conformance.golden.vector_records import Array, map_values
 
 
 def is_correct(printed, exact, digits=30):

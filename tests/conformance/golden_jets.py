@@ -1,7 +1,7 @@
 """Second-order forward differentiation: the rules of sum, product, exp, log and tanh, in multiple precision."""
 
-from metaspec_conformance.golden.records import Array
 from metaspec_conformance.golden.vector_losses import LOSSES
+from metaspec_conformance.golden.vector_records import Array
 
 
 class Jet:

@@ -1,4 +1,4 @@
-"""Which check sees which seeded fault: `python tests/conformance/kill_matrix.py --write docs/kill-matrix.md`.
+"""Which check sees which seeded fault: `python -m tests.conformance.kill_matrix --write docs/kill-matrix.md`.
 
 Every fault meets every law and every scenario of the certification list, on the NumPy backend: minutes on two cores.
 """
@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import killing
-from justified import JUSTIFIED
-from seeded_faults import FAULTS, SEEN, Fault
-
 from metaspec_conformance.judging.evidence import Check
+from tests.conformance import fault_detection
+from tests.conformance.seeded_faults import FAULTS, SEEN, Fault
 
 FILE = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
-COMMAND = "python tests/conformance/kill_matrix.py --write docs/kill-matrix.md"
+COMMAND = "python -m tests.conformance.kill_matrix --write docs/kill-matrix.md"
 
 
 @dataclass(frozen=True)
-class Row:
+class MatrixRow:
     """A fault, and the laws and the topics of scenarios that see it."""
 
     fault: str
@@ -30,7 +28,7 @@ class Row:
     topics: tuple[str, ...]
 
 
-def row(name: str, only: frozenset[str] = frozenset()) -> Row:
+def row(name: str, only: frozenset[str] = frozenset()) -> MatrixRow:
     """The fault against everything, or against some laws and topics."""
     fault = FAULTS[name]
     seen = [
@@ -39,21 +37,25 @@ def row(name: str, only: frozenset[str] = frozenset()) -> Row:
             for group, checks in groups.items()
             if (not only or group in only) and any(_kills(fault, check) for check in checks)
         )
-        for groups in (killing.laws(), killing.scenarios())
+        for groups in (fault_detection.laws(), fault_detection.scenarios())
     ]
-    return Row(name, *seen)
+    return MatrixRow(name, *seen)
 
 
 def _kills(fault: Fault, check: Check) -> bool:
-    return killing.meets(fault, check) and killing.reaches(fault, check) and killing.kills(fault, check)
+    return (
+        fault_detection.meets(fault, check)
+        and fault_detection.reaches(fault, check)
+        and fault_detection.kills(fault, check)
+    )
 
 
-def rows(names: Iterable[str], only: frozenset[str], processes: int) -> list[Row]:
+def rows(names: Iterable[str], only: frozenset[str], processes: int) -> list[MatrixRow]:
     """A row for each fault."""
-    for check in killing.by_id().values():  # before the processes part, so that each has it
-        if not only or killing.group(check) in only:
-            killing.known(check.id)
-            killing.executed(check.id)
+    for check in fault_detection.by_id().values():  # before the processes part, so that each has it
+        if not only or fault_detection.group(check) in only:
+            fault_detection.known(check.id)
+            fault_detection.executed(check.id)
     found = []
     with multiprocessing.get_context("fork").Pool(processes, maxtasksperchild=20) as pool:
         for one in pool.imap_unordered(partial(row, only=only), names):
@@ -62,7 +64,7 @@ def rows(names: Iterable[str], only: frozenset[str], processes: int) -> list[Row
     return found
 
 
-def merged(old: Iterable[Row], new: Iterable[Row], only: frozenset[str]) -> list[Row]:
+def merged(old: Iterable[MatrixRow], new: Iterable[MatrixRow], only: frozenset[str]) -> list[MatrixRow]:
     """What was found anew in place of what was found before; what is no fault, law or topic any more is left out."""
     before = {one.fault: one for one in old}
     after = {one.fault: one for one in new}
@@ -74,13 +76,13 @@ def merged(old: Iterable[Row], new: Iterable[Row], only: frozenset[str]) -> list
         return tuple(group for group in groups if group in kept)
 
     known = [fault for fault in FAULTS if fault in before or fault in after]
-    laws, topics = killing.laws(), killing.scenarios()
-    return [Row(fault, joined(fault, "laws", laws), joined(fault, "topics", topics)) for fault in known]
+    laws, topics = fault_detection.laws(), fault_detection.scenarios()
+    return [MatrixRow(fault, joined(fault, "laws", laws), joined(fault, "topics", topics)) for fault in known]
 
 
-def text(found: list[Row]) -> str:
+def text(found: list[MatrixRow]) -> str:
     """The document."""
-    laws, topics = killing.laws(), killing.scenarios()
+    laws, topics = fault_detection.laws(), fault_detection.scenarios()
     killed = {name: [r.fault for r in found if name in r.laws] for name in laws}
     by_topic = {name: [r.fault for r in found if name in r.topics] for name in topics}
     alone = {name: [r.fault for r in found if r.laws == (name,) and not r.topics] for name in laws}
@@ -92,7 +94,7 @@ def text(found: list[Row]) -> str:
         "The suite is itself tested: each of the faults below is something broken on purpose "
         "(`tests/conformance/seeded_faults/`), and meets the laws and scenarios of the certification list on the NumPy "
         "backend. A check *sees* a fault if it fails. A fault that nothing sees fails the tests, and so does a law "
-        "that sees no fault and is not justified below.",
+        "that sees no fault.",
         "",
         "Left out is what cannot see a fault: a check that calls nothing of what is broken; laws of task sources, but "
         "for `source/every-backend`, where the fault is not in a source; for faults in sources and in training, "
@@ -120,12 +122,6 @@ def text(found: list[Row]) -> str:
         "| --- | --- | --- |",
         *(f"| `{name}` | {len(killed[name])} | {_names(alone[name])} |" for name in laws),
         "",
-        "## Laws that see no fault",
-        "",
-        "| law | why it stays |",
-        "| --- | --- |",
-        *(f"| `{name}` | {JUSTIFIED.get(name, '')} |" for name in laws if not killed[name]),
-        "",
         "## Scenarios",
         "",
         "| topic | scenarios | faults |",
@@ -142,7 +138,7 @@ def text(found: list[Row]) -> str:
     return "\n".join(parts)
 
 
-def _fault_line(r: Row) -> str:
+def _fault_line(r: MatrixRow) -> str:
     fault = FAULTS[r.fault]
     says = fault.says.replace("|", "\\|")
     numbers = ", ".join(map(str, fault.rows))
@@ -158,11 +154,11 @@ def _of(number: int) -> list[str]:
     return [name for name, fault in FAULTS.items() if number in fault.rows]
 
 
-def read(document: str) -> list[Row]:
+def read(document: str) -> list[MatrixRow]:
     """The rows of the table of faults in a document that `text` made."""
     table = document.partition("## Faults")[2].partition("\n## ")[0]
     cells = [line.replace("\\|", "¦").split(" | ") for line in table.splitlines() if line.startswith("| `")]
-    return [Row(_unquoted(c[0])[0], _unquoted(c[-2]), _unquoted(c[-1])) for c in cells]
+    return [MatrixRow(_unquoted(c[0])[0], _unquoted(c[-2]), _unquoted(c[-1])) for c in cells]
 
 
 def _unquoted(cell: str) -> tuple[str, ...]:
@@ -178,7 +174,9 @@ def main() -> None:
     parser.add_argument("faults", nargs="*", help="these faults; the rest is as the file has it")
     options = parser.parse_args()
     only = frozenset(options.only)
-    unknown = (set(options.faults) - set(FAULTS)) | (only - set(killing.laws()) - set(killing.scenarios()))
+    unknown = (set(options.faults) - set(FAULTS)) | (
+        only - set(fault_detection.laws()) - set(fault_detection.scenarios())
+    )
     if unknown:
         parser.error(f"no such fault, law or topic: {', '.join(sorted(unknown))}")
     partly = bool(options.faults or only)

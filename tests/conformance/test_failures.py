@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from metaspec.cli import verify
+from metaspec_conformance.commands import verify
 from metaspec_conformance.judging.certification import certification
 from metaspec_conformance.judging.error_model import Measured
 from metaspec_conformance.judging.failures import grouped, place
 from metaspec_conformance.judging.verdicts import Outcome
-from metaspec_conformance.laws import Lawful
-from metaspec_conformance.workers.runner import Report
+from metaspec_conformance.laws import LawCheck
+from metaspec_conformance.workers.runner import VerifyReport
 
 
 def failed(scenario, message, backend="mine", algorithm="MAML", worst=None):
@@ -39,7 +39,7 @@ def test_place_says_what_should_hold(check):
     file, _, line = place(check.id).rpartition(":")
     said = Path(file).read_text(encoding="utf-8").splitlines()
     before, after = said[: int(line)], said[int(line) - 1 :]
-    if isinstance(check, Lawful):
+    if isinstance(check, LawCheck):
         made_in_a_loop = check.law.startswith("capability/")
         assert made_in_a_loop or any(f'"{check.law}"' in text for text in after[:3])
     else:
@@ -56,7 +56,7 @@ def test_terminal_report_names_places_and_counts():
     ids = [f"least-squares/maml/steps-{k}" for k in (1, 3, 5)]
     failures = [failed(name, f"delta['w']: relative error {k}.5e-01", worst=worst) for k, name in enumerate(ids)]
     console = Console(width=80, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
-    verify._print(console, Report(tuple(failures), {}, ()), 1.0)
+    verify._print(console, VerifyReport(tuple(failures), {}, ()), 1.0)
     text = console.export_text()
     assert text.count("FAILED") == 1
     assert "3 failed" in text
@@ -75,7 +75,7 @@ def test_the_table_fits_80_columns_and_breaks_no_name(error):
         for _ in range(120)
     ]
     console = Console(width=80, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
-    console.print(verify._table(Report(tuple(outcomes), {}, ())))
+    console.print(verify._table(VerifyReport(tuple(outcomes), {}, ())))
     text = console.export_text()
     for row in [line for line in text.splitlines() if "│" in line]:
         cells = [cell.strip() for cell in row.split("│")]

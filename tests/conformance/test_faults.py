@@ -5,13 +5,12 @@ That every fault is seen by some check, and that every law sees one, is in test_
 
 from functools import cache
 
-import kill_matrix
-import killing
 import pytest
-import seeded_faults as faults
-from seeded_faults.fault import Fault
 
 from metaspec_conformance.workers.runner import run
+from tests.conformance import fault_detection, kill_matrix
+from tests.conformance import seeded_faults as faults
+from tests.conformance.seeded_faults.fault import Fault
 
 SOUND = Fault("sound", "adapter", "nothing is wrong", (), lambda patch: None)
 FAR, NEAR = 100.0, 1e-3  # in tolerances: what a fault that shows is beyond, what one that does not apply is within
@@ -22,12 +21,16 @@ MATRIX = {row.fault: row for row in kill_matrix.read(kill_matrix.FILE.read_text(
 @cache
 def on_scenarios(fault, dtype):
     for scenario in scenarios():
-        killing.known(scenario.id)
-    return [killing.outcome(fault, scenario, dtype) for scenario in scenarios() if killing.reaches(fault, scenario)]
+        fault_detection.known(scenario.id)
+    return [
+        fault_detection.outcome(fault, scenario, dtype)
+        for scenario in scenarios()
+        if fault_detection.reaches(fault, scenario)
+    ]
 
 
 def scenarios():
-    return [scenario for group in killing.scenarios().values() for scenario in group]
+    return [scenario for group in fault_detection.scenarios().values() for scenario in group]
 
 
 def in_tolerances(outcome):
@@ -36,7 +39,7 @@ def in_tolerances(outcome):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sound_adapter_is_not_accused(dtype):
-    outcomes = [killing.outcome(SOUND, scenario, dtype) for scenario in scenarios()]
+    outcomes = [fault_detection.outcome(SOUND, scenario, dtype) for scenario in scenarios()]
     assert [(o.scenario, o.message) for o in outcomes if not o.passed] == []
 
 
@@ -61,11 +64,10 @@ def test_every_scenario_catches_a_fault():
 @pytest.mark.parametrize(
     "name", ["damping_twice", "float32_hidden_in_float64", "one_task_for_ever", "best_is_the_last"]
 )
-def test_fault_is_caught_in_a_worker(name, monkeypatch):
+def test_fault_is_caught_in_a_worker(name):
     """The whole way through a worker process, as for anybody's backend."""
-    monkeypatch.setenv("PYTHONPATH", str(killing.HERE))
     row = MATRIX[name]
-    checks = killing.laws()[row.laws[0]]
-    report = run([f"seeded_faults:worker_{name}"], checks, [faults.FAULTS[name].dtype])
+    checks = fault_detection.laws()[row.laws[0]]
+    report = run([f"tests.conformance.seeded_faults:worker_{name}"], checks, [faults.FAULTS[name].dtype])
     assert report.failures
     assert not report.broken

@@ -12,8 +12,8 @@ import pytest
 
 from metaspec_conformance.golden import PLACE, __main__, load, parse
 from metaspec_conformance.golden.certify import certified
-from metaspec_conformance.golden.files import texts
 from metaspec_conformance.golden.vector_check import measure
+from metaspec_conformance.golden.vector_files import texts
 from metaspec_conformance.golden.vector_list import catalogue
 
 VECTORS = load()

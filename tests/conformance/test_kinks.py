@@ -13,10 +13,10 @@ import metaspec as ms
 from metaspec_conformance.judging.certification import certification
 from metaspec_conformance.judging.numpy_trees import tree_map
 from metaspec_conformance.kinks.catalogue import KINKS
-from metaspec_conformance.kinks.document import columns, document, heading
-from metaspec_conformance.kinks.measuring import Found, as_json, declared, departures, in_words, measure
-from metaspec_conformance.laws import Lawful
-from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.kinks.kink_document import columns, document, heading
+from metaspec_conformance.kinks.kink_measurements import Found, as_json, declared, departures, in_words, measure
+from metaspec_conformance.laws import LawCheck
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase
 from metaspec_conformance.pytest_plugin.running import Running
 from metaspec_numpy.adapter import NumpyBackend
 
@@ -91,12 +91,12 @@ def test_departures_and_refusals_are_found() -> None:
     }
 
 
-def law(backend: ms.Backend, check: Lawful) -> str:
-    return Running(backend).outcome(Case(check, "float64")).message
+def law(backend: ms.Backend, check: LawCheck) -> str:
+    return Running(backend).outcome(CheckCase(check, "float64")).message
 
 
 def test_the_laws_of_kinks_can_fail() -> None:
-    checks = {check.law: check for check in certification() if isinstance(check, Lawful)}
+    checks = {check.law: check for check in certification() if isinstance(check, LawCheck)}
     blocks, away = checks["blocks-at-kinks"], checks["away-from-kinks"]
     assert law(ms.get_backend("numpy"), blocks) == law(ms.get_backend("numpy"), away) == ""
     assert "nn.relu(x), first order" in law(OtherRelu(), blocks)

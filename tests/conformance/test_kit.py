@@ -12,10 +12,10 @@ from metaspec.backend.registry import Registration
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.trees import tree_map
 from metaspec_conformance.judging.certification import certification
-from metaspec_conformance.laws.members import ORDER
-from metaspec_conformance.pytest_plugin import cases as kit_cases
-from metaspec_conformance.pytest_plugin.cases import Case, cases
+from metaspec_conformance.laws.members.required_members import ORDER
+from metaspec_conformance.pytest_plugin import plugin_cases as kit_cases
 from metaspec_conformance.pytest_plugin.expected import checked, read, reason_of, unknown
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase, cases
 from metaspec_conformance.pytest_plugin.running import Running
 from metaspec_conformance.pytest_plugin.verdict import conclude
 from metaspec_conformance.workers.work_queue import _possible
@@ -62,8 +62,8 @@ def lines(done: subprocess.CompletedProcess[str], kind: str) -> list[str]:
     ]
 
 
-def case(name: str, dtype: str = "float64") -> Case:
-    return next(Case(check, dtype) for check in certification() if check.id == name)
+def case(name: str, dtype: str = "float64") -> CheckCase:
+    return next(CheckCase(check, dtype) for check in certification() if check.id == name)
 
 
 def conclusion(backend: Any, name: str, expected: dict[str, str] | None = None) -> tuple[str, str]:

@@ -14,9 +14,9 @@ from metaspec.backend.protocol import Backend
 from metaspec.backend.registry import Registration, registrations
 from metaspec.trees import tree_map
 from metaspec_conformance.judging.certification import certification
-from metaspec_conformance.laws import capabilities
-from metaspec_conformance.laws.members import ORDER
-from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.laws.members import optional_members as capabilities
+from metaspec_conformance.laws.members.required_members import ORDER
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase
 from metaspec_conformance.pytest_plugin.running import Running
 from metaspec_numpy import registration as numpy_registration
 from metaspec_numpy.adapter import NumpyBackend
@@ -27,7 +27,7 @@ CHECKS = {check.id: check for check in certification()}
 
 def message(backend: Backend, law: str) -> str:
     check = CHECKS[law]
-    return Running(backend).outcome(Case(check, check.dtypes[0])).message
+    return Running(backend).outcome(CheckCase(check, check.dtypes[0])).message
 
 
 class Unknown(NumpyBackend):
@@ -283,7 +283,7 @@ def less_exact(name: str, f: Callable[[Any, Any], Any]) -> Backend:
 def test_a_function_with_fewer_digits_is_caught(name: str, f: Callable[[Any, Any], Any], words: str) -> None:
     """Fast sines, formulas that cancel or overflow, a series, a second derivative left out."""
     check = CHECKS["member/xp_functions"]
-    found = [Running(less_exact(name, f)).outcome(Case(check, dtype)).message for dtype in check.dtypes]
+    found = [Running(less_exact(name, f)).outcome(CheckCase(check, dtype)).message for dtype in check.dtypes]
     assert any(words in message for message in found)
 
 

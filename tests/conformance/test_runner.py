@@ -9,17 +9,13 @@ import pytest
 
 from metaspec_conformance.judging.certification import matching
 from metaspec_conformance.scenarios.certified import certified
-from metaspec_conformance.workers import work_queue as serving
+from metaspec_conformance.workers import work_queue
 from metaspec_conformance.workers.runner import run
-from metaspec_conformance.workers.worker_process import Process
+from metaspec_conformance.workers.work_queue import CHECKS
+from metaspec_conformance.workers.worker import Worker
 from tests.processes import HEEDING_SIGNALS, alive, awaited_children
 
 FEW = matching("least-squares/*/steps-3")
-
-
-@pytest.fixture(autouse=True)
-def _faults_can_be_imported(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
 
 def test_sound_backend_passes():
@@ -30,7 +26,7 @@ def test_sound_backend_passes():
 
 
 def test_fault_is_named():
-    target = "seeded_faults:worker_maml_without_hessian"
+    target = "tests.conformance.seeded_faults:worker_maml_without_hessian"
     report = run([target], FEW)
     assert {(o.backend, o.algorithm, o.scenario) for o in report.failures} == {
         (target, "MAML", "least-squares/maml/steps-3")
@@ -39,7 +35,7 @@ def test_fault_is_named():
 
 
 def test_crash_is_a_failure_of_its_scenario_and_the_rest_runs():
-    report = run(["seeded_faults:worker_crash"], FEW, ["float64"])
+    report = run(["tests.conformance.seeded_faults:worker_crash"], FEW, ["float64"])
     assert [(o.scenario, o.message) for o in report.failures] == [
         ("least-squares/reptile/steps-3", "the worker process ended with status 3")
     ]
@@ -47,7 +43,7 @@ def test_crash_is_a_failure_of_its_scenario_and_the_rest_runs():
 
 
 def test_hang_is_ended():
-    report = run(["seeded_faults:worker_hang"], FEW, ["float32"], timeout=3)
+    report = run(["tests.conformance.seeded_faults:worker_hang"], FEW, ["float32"], timeout=3)
     assert [o.scenario for o in report.failures] == ["least-squares/reptile/steps-3"]
     assert "did not answer within 3 s" in report.failures[0].message
 
@@ -61,7 +57,7 @@ def test_worker_that_cannot_start_is_reported():
 @pytest.mark.skipif(not Path("/proc").exists(), reason="the system does not say what a process started")
 @pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_interrupt_ends_the_workers(sent):
-    arguments = ["verify", "seeded_faults:worker_hang", "--scenario", "least-squares/reptile*"]
+    arguments = ["verify", "tests.conformance.seeded_faults:worker_hang", "--scenario", "least-squares/reptile*"]
     process = subprocess.Popen(HEEDING_SIGNALS + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     started = awaited_children(process.pid)
     assert started
@@ -83,8 +79,8 @@ def test_a_folder_named_like_the_package_does_not_take_its_place(tmp_path, monke
 
 def test_workers_that_are_free_help(monkeypatch):
     started = []
-    monkeypatch.setattr(serving, "WORTH", 2)
-    monkeypatch.setattr(serving, "Process", lambda target, **how: started.append(target) or Process(target, **how))
+    monkeypatch.setattr(work_queue, "WORTH", 2)
+    monkeypatch.setattr(work_queue, "Worker", lambda *call, **how: started.append(call[1]) or Worker(*call, **how))
     report = run(["numpy"], FEW, workers=2)
     assert started == ["numpy", "numpy"]
     assert report.passed
@@ -96,16 +92,16 @@ def test_workers_share_what_jax_compiles_and_keep_nothing(monkeypatch):
     pytest.importorskip("jax")
     folders, kept = set(), []
 
-    class Watched(Process):
-        def __init__(self, target, compilations):
+    class Watched(Worker):
+        def __init__(self, *call, compilations):
             folders.add(compilations)
-            super().__init__(target, compilations=compilations)
+            super().__init__(*call, compilations=compilations)
 
         def close(self):
             super().close()
             kept.append(len(list(next(iter(folders)).iterdir())))
 
-    monkeypatch.setattr(serving, "Process", Watched)
+    monkeypatch.setattr(work_queue, "Worker", Watched)
     assert run(["jax"], FEW, ["float32"]).passed
     assert kept[0] > 10
     assert not any(folder.exists() for folder in folders)
@@ -115,23 +111,21 @@ def test_a_process_by_itself_takes_no_compilations_that_lie_about(tmp_path, monk
     pytest.importorskip("jax")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    process = Process("jax")
-    process.hello()
-    assert not process.ask((FEW[0], "float32"), 60).error
-    process.close()
+    with Worker() as worker:
+        assert not worker.call(f"{CHECKS}:perform_check", "jax", FEW[0], "float32", timeout=60).error
     assert not list(tmp_path.iterdir())
 
 
 def test_few_checks_are_left_to_one_worker(monkeypatch):
     started = []
-    monkeypatch.setattr(serving, "Process", lambda target, **how: started.append(target) or Process(target, **how))
+    monkeypatch.setattr(work_queue, "Worker", lambda *call, **how: started.append(call[1]) or Worker(*call, **how))
     assert run(["numpy"], FEW, workers=2).passed
     assert started == ["numpy"]
 
 
 def test_workers_that_die_and_help_leave_no_check_out(monkeypatch):
-    monkeypatch.setattr(serving, "WORTH", 1)
-    report = run(["seeded_faults:worker_crash"], FEW, workers=2)
+    monkeypatch.setattr(work_queue, "WORTH", 1)
+    report = run(["tests.conformance.seeded_faults:worker_crash"], FEW, workers=2)
     assert sorted((o.scenario, o.dtype) for o in report.outcomes) == sorted((c.id, d) for c in FEW for d in c.dtypes)
     assert {o.scenario for o in report.failures} == {"least-squares/reptile/steps-3"}
     assert report.broken == ()
@@ -139,8 +133,11 @@ def test_workers_that_die_and_help_leave_no_check_out(monkeypatch):
 
 def test_a_target_is_given_up_after_three_deaths():
     checks = matching("reptile/steps", certified())
-    report = run(["seeded_faults:worker_crash"], checks)
+    report = run(["tests.conformance.seeded_faults:worker_crash"], checks)
     assert len(report.outcomes) == len(report.failures) == 3
     assert report.broken == (
-        ("seeded_faults:worker_crash", f"the worker process died 3 times; {2 * len(checks) - 3} checks were not run"),
+        (
+            "tests.conformance.seeded_faults:worker_crash",
+            f"the worker process died 3 times; {2 * len(checks) - 3} checks were not run",
+        ),
     )

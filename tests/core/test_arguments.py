@@ -39,7 +39,7 @@ def test_a_batch_holds_arrays_and_numbers_alone(where: str) -> None:
         (lambda: ms.DenseSolve(max_size=1.5), "DenseSolve: max_size must be an integer >= 1"),
         (lambda: ms.DenseSolve(damping=-1e-9), "DenseSolve: damping must be"),
         (lambda: ms.ConjugateGradient(steps=0), "ConjugateGradient: steps must be >= 1, got 0"),
-        (lambda: ms.GradientDescent(1j, 1), "lr must be a number or a tree"),
+        (lambda: ms.GradientDescent(1j, 1), "lr must be a number, a tree"),
     ],
 )  # fmt: skip
 def test_solvers_and_optimisers_check_their_numbers(make: Any, message: str) -> None:
@@ -294,14 +294,14 @@ class Still:
 
     inner: Any = None
 
-    def adapt(self, B: Any, loss: Any, params: Any, batch: Any) -> Any:
+    def adapt_to(self, B: Any, loss: Any, params: Any, batch: Any) -> Any:
         return {"w": params["w"] * np.inf}
 
     def inner_batch(self, B: Any, task: ms.Task) -> Any:
         return task.support
 
     def meta_gradient(self, B: Any, loss: Any, params: Any, task: ms.Task) -> ms.MetaGradient:
-        theta = self.adapt(B, loss, params, task.support)
+        theta = self.adapt_to(B, loss, params, task.support)
         value, aux = loss(params, task.query)
         return ms.MetaGradient(theta, value, theta, ms.Diagnostics(np.asarray(False), value), aux)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec.algorithms.batching import chosen_chunk
+from metaspec.algorithms.meta_batch import chosen_chunk
 
 from .problems import mlp, mlp_loss, on
 

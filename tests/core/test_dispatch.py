@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec import api
+from metaspec.api import compilation
 
 
 def test_a_second_call_with_arguments_of_the_same_kinds_is_not_looked_at_again(monkeypatch):
     looked = []
-    plain = api.check_foreign
-    monkeypatch.setattr(api, "check_foreign", lambda *args: looked.append(args) or plain(*args))
+    plain = compilation.check_foreign
+    monkeypatch.setattr(compilation, "check_foreign", lambda *args: looked.append(args) or plain(*args))
     f = ms.compile(lambda tree: tree["x"] * 2)
     for n in (2, 2, 3):  # shapes are the trace's business
         assert f({"x": np.ones(n)}).tolist() == [2.0] * n

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec.algorithms.adjoint import Link, there_and_back
+from metaspec.algorithms.adjoint import Step, checkpointed_vjp
 
 from .problems import mlp, mlp_loss, on
 
 
 @dataclass
-class Walk:
+class CountedStep:
     """x -> x / 2 + 1 with every call counted, and the most points and linearisations that were alive at a time."""
 
     calls: Counter = field(default_factory=Counter)
@@ -28,38 +28,38 @@ class Walk:
         weakref.finalize(value, lambda: self.alive.subtract([kind]))
         return value
 
-    def link(self):
+    def step(self):
         def linearize(x):
             def half(v):
                 return v / 2
 
             return x / 2 + 1, self._new("linearize", half)
 
-        return Link(
+        return Step(
             advance=lambda x: self._new("advance", np.asarray(x / 2 + 1)),
             linearize=linearize,
-            pull=lambda v, product: product(v),
+            pull_back=lambda v, product: product(v),
         )
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 5, 16, 64, 65])
 @pytest.mark.parametrize("checkpoint", ["none", "recompute", "sqrt"])
 def test_every_mode_computes_and_keeps_what_the_cost_model_says(checkpoint, steps):
-    walk, B = Walk(), ms.get_backend("numpy")
-    v, reached = there_and_back(
-        B, walk.link(), np.asarray(8.0), steps, lambda x: (np.asarray(3.0), float(x)), checkpoint
+    walk, B = CountedStep(), ms.get_backend("numpy")
+    v, reached = checkpointed_vjp(
+        B, walk.step(), np.asarray(8.0), steps, lambda x: (np.asarray(3.0), float(x)), checkpoint
     )
     assert reached == 2 + 6 / 2**steps
     assert float(v) == 3 / 2**steps
     root = {0: 1, 1: 1, 2: 2, 5: 3, 16: 4, 64: 8, 65: 9}[steps]
-    stretches = {"none": 0, "recompute": max(0, steps - 1), "sqrt": max(0, steps - 1) // root}[checkpoint]
-    last = steps - stretches * root
-    advanced = {"none": 0, "recompute": stretches}.get(
-        checkpoint, stretches * root + stretches * (root - 1) + max(0, last - 1)
+    segments = {"none": 0, "recompute": max(0, steps - 1), "sqrt": max(0, steps - 1) // root}[checkpoint]
+    last = steps - segments * root
+    advanced = {"none": 0, "recompute": segments}.get(
+        checkpoint, segments * root + segments * (root - 1) + max(0, last - 1)
     )
     assert walk.calls == Counter({"linearize": steps, "advance": advanced}) + Counter()
     assert walk.most["linearize"] <= (steps if checkpoint == "none" else 1)
-    points = {"none": 0, "recompute": stretches, "sqrt": stretches + root}[checkpoint]
+    points = {"none": 0, "recompute": segments, "sqrt": segments + root}[checkpoint]
     assert walk.most["advance"] <= points + 2  # those that are kept, and one step's two ends
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import typer
 from typer.testing import CliRunner
 
-from metaspec.cli import verify
+from metaspec_conformance.commands import verify
 from metaspec_conformance.judging.certification import matching
-from metaspec_conformance.kinks.measuring import measure
-from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.kinks.kink_measurements import measure
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase
 from metaspec_conformance.pytest_plugin.running import Running
 from metaspec_conformance.reports.verify_page import page_of, programs_of
-from metaspec_conformance.workers.runner import Report
+from metaspec_conformance.workers.runner import VerifyReport
 from metaspec_numpy import adapter
 
 CHECKS = (
@@ -60,10 +60,10 @@ class Cells(HTMLParser):
             self.found.append((self.open[-1][1], data))
 
 
-def report_of(backend: type[adapter.NumpyBackend]) -> Report:
+def report_of(backend: type[adapter.NumpyBackend]) -> VerifyReport:
     running = Running(backend)
-    outcomes = [running.outcome(Case(check, dtype)) for check in CHECKS for dtype in check.dtypes]
-    return Report(tuple(outcomes), {"numpy": {"numpy": "2"}}, ())
+    outcomes = [running.outcome(CheckCase(check, dtype)) for check in CHECKS for dtype in check.dtypes]
+    return VerifyReport(tuple(outcomes), {"numpy": {"numpy": "2"}}, ())
 
 
 def test_a_run_in_which_all_agrees():
@@ -98,7 +98,7 @@ def test_a_run_in_which_something_fails():
 
 
 def test_a_backend_that_did_not_start():
-    text = page_of(Report((), {}, (("torch", "it is <gone>"),)), 0.1)
+    text = page_of(VerifyReport((), {}, (("torch", "it is <gone>"),)), 0.1)
     Cells(text)
     assert "1 failed" in text
     assert "torch: it is &lt;gone&gt;" in text

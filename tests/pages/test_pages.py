@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from metaspec.html import (
-    Cell,
+    HeatmapCell,
     Section,
     Series,
     Shade,
@@ -66,7 +66,7 @@ class Tree(HTMLParser):
 
 def full() -> str:
     line = Series(NASTY, [1, 2, 3], [1.0, math.nan, 3.0], [0.5, 1.0, 2.0], [2.0, 2.0, 4.0])
-    cells = [[Cell(NASTY, Shade.BAD, NASTY, True)]]
+    cells = [[HeatmapCell(NASTY, Shade.BAD, NASTY, True)]]
     sections = [
         Section(NASTY, [paragraph(NASTY), table([NASTY], [[NASTY]], caption=NASTY), definitions({NASTY: NASTY})]),
         Section("Twice", [heat_map([NASTY], [NASTY], cells, caption=NASTY), legend([(Shade.BAD, NASTY)])]),
@@ -148,11 +148,11 @@ def test_figures():
 
 
 def test_a_heat_map_says_everything_in_figures_too():
-    text = heat_map(["a"], ["x", "y"], [[Cell("1.5", Shade.BEST), Cell("0.1", Shade.BAD, mark=True)]])
+    text = heat_map(["a"], ["x", "y"], [[HeatmapCell("1.5", Shade.BEST), HeatmapCell("0.1", Shade.BAD, mark=True)]])
     assert [t for where, t in Tree(text).texts if where[-1] == "td"] == ["1.5", "0.1"]
     assert 'class="bad mark"' in text
     with pytest.raises(ValueError, match="expected 1 rows of 2 cells"):
-        heat_map(["a"], ["x", "y"], [[Cell("1", Shade.BEST)]])
+        heat_map(["a"], ["x", "y"], [[HeatmapCell("1", Shade.BEST)]])
 
 
 @pytest.mark.parametrize("log", [False, True])

@@ -14,7 +14,7 @@ from metaspec import data, nn
 from metaspec import plots as pictures
 from metaspec.data import FewShot, FunctionMixture, LabelledImages, Sinusoid
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
-from metaspec.training import Estimate, Judged, Report, StepRecord
+from metaspec.training import Estimate, EvaluationReport, Judged, StepRecord
 
 pytest.importorskip("matplotlib")
 
@@ -72,11 +72,11 @@ def test_losses_of_several_runs_have_intervals_over_runs():
 
 
 def test_accuracy_of_evaluations():
-    report = Report(25, Estimate(1, 0), Estimate(0.5, 0.1), Estimate(0.2, 0.01), Estimate(0.6, 0.02))
+    report = EvaluationReport(25, Estimate(1, 0), Estimate(0.5, 0.1), Estimate(0.2, 0.01), Estimate(0.6, 0.02))
     curve = pictures.accuracy_of("a", [Judged(10, 0.4, report)])
     assert (curve.x, curve.mean, curve.half_width) == ([10], [60.0], [2.0])
     with pytest.raises(InvalidArgumentError, match="evaluations that had a metric"):
-        pictures.accuracy_of("a", [Judged(10, 0.4, Report(25, Estimate(1, 0), Estimate(0.5, 0.1)))])
+        pictures.accuracy_of("a", [Judged(10, 0.4, EvaluationReport(25, Estimate(1, 0), Estimate(0.5, 0.1)))])
 
 
 def test_curves_draw_means_and_bands():

@@ -12,8 +12,8 @@ import safetensors.numpy
 
 import metaspec as ms
 from metaspec import errors
+from metaspec.atomic_files import sole_user
 from metaspec.data import Sinusoid
-from metaspec.files import sole_user
 from metaspec.nn import MLP, tanh
 from metaspec.training import (
     SGD,

@@ -24,8 +24,8 @@ from metaspec.training import (
     DivergedError,
     Estimate,
     Evaluation,
+    EvaluationReport,
     JsonLines,
-    Report,
     TensorBoard,
     error_after,
     load_checkpoint,
@@ -110,9 +110,9 @@ def test_training_stops_when_patience_is_out_and_does_not_go_on(tmp_path):
 
 
 def test_the_goal_may_be_an_accuracy():
-    report = Report(4, Estimate(1.0, 0.1), Estimate(1.0, 0.1), Estimate(0.5, 0.1), Estimate(0.75, 0.1))
+    report = EvaluationReport(4, Estimate(1.0, 0.1), Estimate(1.0, 0.1), Estimate(0.5, 0.1), Estimate(0.75, 0.1))
     assert error_after(report) == 0.25
-    assert Report.from_dict(json.loads(json.dumps(report.as_dict()))) == report
+    assert EvaluationReport.from_dict(json.loads(json.dumps(report.as_dict()))) == report
     with pytest.raises(errors.InvalidArgumentError, match="goal=error_after needs a metric"):
         train(1, evaluation=Evaluation(HELD_OUT, every=1, tasks=2, tasks_per_batch=2, goal=error_after))
 

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from metaspec.errors import InvalidArgumentError
+from metaspec.experiments.run_record import read
 from metaspec.experiments.runs_page import of_runs
-from metaspec.training.records import read
 
 METASPEC = [sys.executable, "-c", "from metaspec.cli import main; main()"]
 

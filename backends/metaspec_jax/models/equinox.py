@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 
 from metaspec.errors import InvalidTypeError, MutationError
-from metaspec.losses.models import Model, without_variables
+from metaspec.losses.from_model import Model, without_variables
 from metaspec.task import Array, Tree
 
 

@@ -8,7 +8,7 @@ import jax
 from flax import errors, linen
 
 from metaspec.errors import InvalidTypeError
-from metaspec.losses.models import LEAVE, Model, altered_statistics, random_numbers
+from metaspec.losses.from_model import LEAVE, Model, altered_statistics, random_numbers
 from metaspec.task import Array, Tree
 
 STATISTICS = "batch_stats"

@@ -8,7 +8,7 @@ import jax
 from flax import nnx
 
 from metaspec.errors import InvalidTypeError, MutationError
-from metaspec.losses.models import LEAVE, Model, altered_statistics, random_numbers, without_variables
+from metaspec.losses.from_model import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metaspec.files import atomic_writer
+from metaspec.atomic_files import atomic_writer
 from metaspec_benchmarks.results import backends, omniglot, sinusoid, steps
 
 TEMPLATE = """# Results

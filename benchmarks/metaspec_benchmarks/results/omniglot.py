@@ -11,13 +11,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from metaspec.atomic_files import atomic_writer
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import get_backend
 from metaspec.errors import InvalidArgumentError, NonFiniteError
 from metaspec.experiments.config import Config, effective
 from metaspec.experiments.presets import ALGORITHMS, Experiment
 from metaspec.experiments.setup import algorithm_of, experiment_of, optimizer_of
-from metaspec.files import atomic_writer
 from metaspec.training import Checkpoints, meta_test, meta_train
 from metaspec_benchmarks.results.sinusoid import NAMES
 from metaspec_benchmarks.results.store import Row, Store, machine

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metaspec.atomic_files import atomic_writer
 from metaspec.errors import InvalidArgumentError
-from metaspec.files import atomic_writer
 
 Row = dict[str, Any]
 

@@ -9,17 +9,19 @@ from metaspec.backend.registry import registration_of
 from metaspec.backend.selection import get_backend
 from metaspec.checks.arguments import check_choice, checked_integer, checked_number
 from metaspec.errors import BackendNotInstalledError, InvalidArgumentError, InvalidTypeError
-from metaspec_conformance.audit.audit_report import Report
-from metaspec_conformance.audit.calling import STYLES, SignatureError, Target, framework_of, signature
-from metaspec_conformance.audit.findings import concluded, failure
-from metaspec_conformance.audit.harness import Bench
-from metaspec_conformance.audit.native import native_models
-from metaspec_conformance.audit.observing import Failure
-from metaspec_conformance.audit.pipeline import Examiner, FailedError
+from metaspec_conformance.audit.audit_state import Claims
+from metaspec_conformance.audit.calls.audited_function import AuditedFunction, framework_of
+from metaspec_conformance.audit.calls.caller import FailedError
+from metaspec_conformance.audit.calls.harness import AuditHarness
+from metaspec_conformance.audit.calls.native_models import native_models
+from metaspec_conformance.audit.calls.observation import Failure
+from metaspec_conformance.audit.calls.signature import STYLES, SignatureError, signature
+from metaspec_conformance.audit.calls.supervising import supervised
+from metaspec_conformance.audit.findings.audit_report import AuditReport
+from metaspec_conformance.audit.findings.conclusion import conclude, failure_report
+from metaspec_conformance.audit.findings.report_text import snippet
+from metaspec_conformance.audit.pipeline import AuditPipeline
 from metaspec_conformance.audit.problem import SUPPLIED, Problem
-from metaspec_conformance.audit.report_text import snippet
-from metaspec_conformance.audit.state import Claims
-from metaspec_conformance.audit.supervising import supervised
 
 ALGORITHMS = ("maml", "fomaml", "reptile", "imaml")
 READINGS = ("auto", "meta_gradient", "params")
@@ -42,7 +44,7 @@ def audit(
     dtype: str = "float64",
     isolated: bool | None = None,
     timeout: float = 60.0,
-) -> Report:
+) -> AuditReport:
     """Say what a piece of code computes: which algorithm, with which deviations, to which digit.
 
     The function is called with the arguments that it names (`params` or `model`, `tasks`, `loss`, `lr` ...; the list is
@@ -67,7 +69,7 @@ def audit(
         timeout: Seconds for one call, in a process of its own.
 
     Returns:
-        Report.
+        AuditReport.
 
     Raises:
         InvalidArgumentError, InvalidTypeError: An argument is not one of these, or there is no such function.
@@ -98,11 +100,11 @@ def audit(
     if isolated if isolated is not None else isinstance(function, str):
         report = supervised(_importable(function), options, timeout)
     else:
-        report = examined(function, options, lambda calling: None)
+        report = audit_in_this_process(function, options, lambda calling: None)
     return replace(report, seconds=time.perf_counter() - start, snippet=snippet(function, options))
 
 
-def assert_computes(claim: str, function: str | Callable[..., Any], **options: Any) -> Report:
+def assert_computes(claim: str, function: str | Callable[..., Any], **options: Any) -> AuditReport:
     """Assert that a function computes an algorithm, to roundoff and without any fault.
 
     Args:
@@ -111,7 +113,7 @@ def assert_computes(claim: str, function: str | Callable[..., Any], **options: A
         **options: As in `audit`.
 
     Returns:
-        Report.
+        AuditReport.
 
     Raises:
         AssertionError: It does not; the message is the report.
@@ -125,13 +127,13 @@ def assert_computes(claim: str, function: str | Callable[..., Any], **options: A
     return report
 
 
-def examined(function: Any, options: dict[str, Any], notify: Callable[[bool], None]) -> Report:
+def audit_in_this_process(function: Any, options: dict[str, Any], notify: Callable[[bool], None]) -> AuditReport:
     """The audit in this process; `notify` is told before and after each call of the function."""
     settings = {name: options[name] for name in ("lr", "steps", "regularization", "cg_steps", "outer_lr")}
     claims = Claims(
         options["claim"], {name: value for name, value in settings.items() if value is not None}, options["reduction"]
     )
-    target = Target(function)
+    target = AuditedFunction(function)
     try:
         notify(True)
         f = target.load()
@@ -142,11 +144,13 @@ def examined(function: Any, options: dict[str, Any], notify: Callable[[bool], No
         if isinstance(function, str) and error.name and f"{function.rpartition(':')[0]}.".startswith(f"{error.name}."):
             raise InvalidArgumentError(f"audit: {function!r}: there is no module {error.name!r}") from None
         missing = (error.name or "").partition(".")[0]
-        return failure(
+        return failure_report(
             Failure("framework-missing", f"its module cannot be imported: no module named {missing!r}"), claims, 0
         )
     except Exception as error:
-        return failure(Failure("raises", f"its module cannot be imported: {type(error).__name__}: {error}"), claims, 0)
+        return failure_report(
+            Failure("raises", f"its module cannot be imported: {type(error).__name__}: {error}"), claims, 0
+        )
     problem = _problem(options["problem"])
     try:
         named = signature(f, options["style"])
@@ -159,21 +163,23 @@ def examined(function: Any, options: dict[str, Any], notify: Callable[[bool], No
             )
         models = native_models(framework) if named.names & {"model", "loss_fn", "optimizer"} else None
     except SignatureError as error:
-        return failure(Failure("signature", str(error)), claims, 0)
+        return failure_report(Failure("signature", str(error)), claims, 0)
     except BackendNotInstalledError as error:
-        return failure(Failure("framework-missing", str(error)), claims, 0)
-    bench = Bench(target, named, get_backend(framework), models, problem, options["dtype"], options["result"], notify)
-    examiner = Examiner(bench, claims)
+        return failure_report(Failure("framework-missing", str(error)), claims, 0)
+    harness = AuditHarness(
+        target, named, get_backend(framework), models, problem, options["dtype"], options["result"], notify
+    )
+    pipeline = AuditPipeline(harness, claims)
     try:
-        return concluded(bench, claims, examiner.run())
+        return conclude(harness, claims, pipeline.run(), pipeline.caller.count)
     except FailedError as failed:
-        return failure(failed.failure, claims, examiner.done.calls)
+        return failure_report(failed.failure, claims, pipeline.caller.count)
 
 
 def _problem(given: str | Problem) -> str | Problem:
     if isinstance(given, str) and ":" in given:
         try:
-            found: Any = Target(given).load()
+            found: Any = AuditedFunction(given).load()
         except (InvalidArgumentError, InvalidTypeError):
             raise
         except Exception as error:

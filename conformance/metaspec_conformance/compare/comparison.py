@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import metaspec
-from metaspec_conformance.compare.comparison_verdicts import Cell, Cells, agree, parting
+from metaspec_conformance.compare.comparison_verdicts import Cells, LeafComparison, agree, parting
 from metaspec_conformance.compare.explaining.case import Explanation, Tried
 
 
@@ -167,6 +167,6 @@ def _side(side: SideReport) -> dict[str, Any]:
     }
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def _cell(cell: LeafComparison) -> dict[str, Any]:
     figures = {**vars(cell), "digits": cell.digits, "expected_digits": cell.expected_digits, "agrees": cell.agrees}
     return {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()}

@@ -47,7 +47,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Ready:
+class SideReady:
     """A worker's first answer: what it found.
 
     Attributes:
@@ -68,7 +68,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Law:
+class PowerLaw:
     """k n^p, n the number of examples: axis 0 of a batch."""
 
     k: float
@@ -103,8 +103,8 @@ class Variant:
     algorithm: Algorithm
     dtype: str
     layout: Layout
-    scale: Law = Law(1.0)
-    offset: Law = Law(0.0)
+    scale: PowerLaw = PowerLaw(1.0)
+    offset: PowerLaw = PowerLaw(0.0)
     decay: float = 0.0
     frozen: tuple[str, ...] = ()
     replaced: Leaves = field(default_factory=dict)

@@ -2,8 +2,8 @@
 
 import math
 
-from metaspec.html import Cell as Coloured
 from metaspec.html import (
+    HeatmapCell,
     Html,
     Section,
     Series,
@@ -20,7 +20,7 @@ from metaspec.html import (
 from metaspec.html.markup import Content
 from metaspec_conformance.compare.comparison import Comparison, SideReport
 from metaspec_conformance.compare.comparison_messages import SCALAR
-from metaspec_conformance.compare.comparison_verdicts import Cell
+from metaspec_conformance.compare.comparison_verdicts import LeafComparison
 
 MEANINGS = (
     (Shade.BEST, "agrees: within 1/16 of the tolerance"),
@@ -78,20 +78,20 @@ def _maps(found: Comparison) -> list[Html]:
     ]
 
 
-def _coloured(side: SideReport, stage: str, leaf: str) -> Coloured:
+def _coloured(side: SideReport, stage: str, leaf: str) -> HeatmapCell:
     cell = side.cells.get(stage, {}).get(leaf)
     if cell is None:
-        return Coloured("", Shade.NONE)
+        return HeatmapCell("", Shade.NONE)
     text = "=" if cell.relative == 0 else f"{cell.digits:.1f}"
     text = text if cell.agrees else f"{text} ✗"
     said = (
         f"{leaf} at {stage}: {cell.digits:.1f} digits agree, {cell.expected_digits:.1f} have to; relative difference "
         f"{cell.relative:.2g}, error {cell.error:.3g}, tolerance {cell.tolerance:g}"
     )
-    return Coloured(text, _shade(cell), said, side.parting == (stage, leaf))
+    return HeatmapCell(text, _shade(cell), said, side.parting == (stage, leaf))
 
 
-def _shade(cell: Cell) -> Shade:
+def _shade(cell: LeafComparison) -> Shade:
     share = cell.error / cell.tolerance
     if share <= 1:
         return Shade.BEST if share <= 1 / 16 else Shade.GOOD

@@ -21,7 +21,7 @@ from metaspec_conformance.judging.error_model import EXTENDED_ROUNDOFF, ROUNDOFF
 
 
 @dataclass(frozen=True)
-class Cell:
+class LeafComparison:
     """One leaf at one stage.
 
     Attributes:
@@ -56,7 +56,7 @@ class Cell:
         return in_digits(self.expected, self.limit)
 
 
-Cells = dict[str, dict[str, Cell]]
+Cells = dict[str, dict[str, LeafComparison]]
 """By stage, then by leaf."""
 
 
@@ -147,13 +147,13 @@ def _size(x: Any) -> float:
     return size if math.isfinite(size) else math.inf
 
 
-def _cell(x: Any, r: Any, noise: float, roundoff: float, exact: bool) -> Cell:
+def _cell(x: Any, r: Any, noise: float, roundoff: float, exact: bool) -> LeafComparison:
     size, difference, limit = _size(r), distance(x, r), -math.log10(roundoff)
     if difference == math.inf:
-        return Cell(math.inf, math.inf, TOLERANCE, 0.0, limit, False)
+        return LeafComparison(math.inf, math.inf, TOLERANCE, 0.0, limit, False)
     wide = exact and roundoff / 64 > EXTENDED_ROUNDOFF
     tolerance = TOLERANCE if wide else 2 * TOLERANCE
     noise = noise if math.isfinite(noise) else size
     relative = difference / size if size else 0.0 if difference == 0 else math.inf
     error = difference / (roundoff * noise) if noise else 0.0 if difference == 0 else math.inf
-    return Cell(relative, error, tolerance, tolerance * roundoff * noise / size if size else 0.0, limit)
+    return LeafComparison(relative, error, tolerance, tolerance * roundoff * noise / size if size else 0.0, limit)

@@ -24,7 +24,7 @@ Figures = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Bench:
+class ComparisonContext:
     """What comparisons are made with.
 
     Attributes:
@@ -45,7 +45,7 @@ class Bench:
         return REFERENCE if self.extended else self.baseline
 
     @property
-    def rival(self) -> str:
+    def compared_with(self) -> str:
         """The same in a sentence."""
         return "the reference" if self.extended else self.baseline
 

@@ -1,6 +1,6 @@
 """One side in a process of its own: `python -m metaspec_conformance.compare.side_worker`.
 
-It reads a `Side`, answers `Ready`, then reads lists of `Variant` and answers each with a list of `Answer`.
+It reads a `Side`, answers `SideReady`, then reads lists of `Variant` and answers each with a list of `Answer`.
 """
 
 import os
@@ -17,10 +17,10 @@ from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidTypeError
 from metaspec.task import Task, Tree
 from metaspec_conformance.compare import sources, stages
-from metaspec_conformance.compare.comparison_messages import SCALAR, Answer, Ready, Side, Stages, Variant
+from metaspec_conformance.compare.comparison_messages import SCALAR, Answer, Side, SideReady, Stages, Variant
 from metaspec_conformance.compare.layout import Layout, Leaves, filled, readable, skeleton_of
 from metaspec_conformance.judging.numpy_trees import tree_map
-from metaspec_conformance.oracles import extended
+from metaspec_conformance.oracles import extended_precision as extended
 from metaspec_conformance.workers.channel import receive, send
 from metaspec_conformance.workers.loading import load as load_backend
 from metaspec_conformance.workers.user_errors import describe_user_error
@@ -35,7 +35,7 @@ class Work:
     structure: Any = None
 
 
-def prepare(side: Side) -> tuple[Work | None, Ready]:
+def prepare(side: Side) -> tuple[Work | None, SideReady]:
     """Load everything that the side names."""
     try:
         B = load_backend(side.backend)
@@ -58,9 +58,9 @@ def prepare(side: Side) -> tuple[Work | None, Ready]:
             params = {name: sources.as_numpy(x, f"params: {name}") for name, x in zip(names, leaves, strict=True)}
             skeleton = _skeleton(given["params"], names)
         mapping = sources.value(sources.load(side.mapping), "mapping") if side.mapping else None
-        return Work(B, loss, structure), Ready(dict(B.versions()), params, skeleton, task, mapping)
+        return Work(B, loss, structure), SideReady(dict(B.versions()), params, skeleton, task, mapping)
     except Exception as error:
-        return None, Ready(error=_message(error))
+        return None, SideReady(error=_message(error))
 
 
 def perform(work: Work, variant: Variant) -> Answer:

@@ -7,19 +7,18 @@ from typing import Any
 import numpy as np
 
 from metaspec.algorithms import MAML
-from metaspec.algorithms.base import Algorithm
+from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.checks.arguments import checked_number
-from metaspec.checks.inputs import check_algorithm
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.task import Task
 from metaspec_conformance.compare import stages
 from metaspec_conformance.compare.comparison import Comparison, SideReport
-from metaspec_conformance.compare.comparison_messages import Ready, Side, Source, Variant
+from metaspec_conformance.compare.comparison_messages import Side, SideReady, Source, Variant
 from metaspec_conformance.compare.comparison_verdicts import Cells, parting
-from metaspec_conformance.compare.context import REFERENCE, Bench
+from metaspec_conformance.compare.context import REFERENCE, ComparisonContext
 from metaspec_conformance.compare.explaining import describe, explain
-from metaspec_conformance.compare.explaining.case import Case
+from metaspec_conformance.compare.explaining.case import ExplanationCase
 from metaspec_conformance.compare.layout import Layout, Leaves, borrowed, mapped, same_names, unmapped
 from metaspec_conformance.compare.sources import located
 from metaspec_conformance.compare.team import ComparisonError, Team
@@ -99,7 +98,7 @@ def compare(
         extended = bool(extra) and not (problem := _problem(team, ready, other))
         if extra and not extended:
             notes.append(f"no reference in extended precision ({problem}); sides are held against {sides[0].name}")
-        bench = Bench(team, sides[0].name, extended, dtype)
+        context = ComparisonContext(team, sides[0].name, extended, dtype)
         held = sides if extended else sides[1:]
         if not held:
             raise InvalidArgumentError(
@@ -108,7 +107,7 @@ def compare(
             )
         other = other if extended else variants[sides[0].name]
         reports = {
-            side.name: _report(bench, side, variants[side.name], other, ready[side.name], native) for side in held
+            side.name: _report(context, side, variants[side.name], other, ready[side.name], native) for side in held
         }
         plain = [SideReport(s.name, s.backend, s.loss.place, ready[s.name].versions, {}) for s in sides]
         return Comparison(
@@ -164,7 +163,7 @@ def _backend(name: str) -> str:
 
 
 def _variants(
-    sides: Sequence[Side], ready: Mapping[str, Ready], algorithm: Algorithm, dtype: str, seed: int
+    sides: Sequence[Side], ready: Mapping[str, SideReady], algorithm: Algorithm, dtype: str, seed: int
 ) -> dict[str, Variant]:
     """Each side's computation on the problem as given."""
     first = ready[sides[0].name]
@@ -191,7 +190,7 @@ def _variants(
     return found
 
 
-def _layout(side: Side, ready: Ready, first: Ready, common: Leaves, is_first: bool) -> Layout:
+def _layout(side: Side, ready: SideReady, first: SideReady, common: Leaves, is_first: bool) -> Layout:
     own = None if ready.params is None else {name: tuple(np.shape(x)) for name, x in ready.params.items()}
     if ready.mapping is not None and not is_first:
         return mapped(side.name, ready.mapping, own, common)
@@ -205,31 +204,33 @@ def _layout(side: Side, ready: Ready, first: Ready, common: Leaves, is_first: bo
     return replace(same_names(list(common)), skeleton=first.skeleton)
 
 
-def _problem(team: Team, ready: Mapping[str, Ready], variant: Variant) -> str:
+def _problem(team: Team, ready: Mapping[str, SideReady], variant: Variant) -> str:
     """Why there is no reference in extended precision; empty where there is one."""
     if ready[REFERENCE].error or variant.layout.skeleton is None:
         return ready[REFERENCE].error or "the parameters are no plain tree of dictionaries, lists and tuples"
     return team.ask([(REFERENCE, replace(variant, dtype="longdouble"))])[0].error
 
 
-def _report(bench: Bench, side: Side, own: Variant, other: Variant, ready: Ready, native: bool) -> SideReport:
-    cells = _cells(bench, side, own, other, native and ready.params is None and ready.mapping is None)
+def _report(
+    context: ComparisonContext, side: Side, own: Variant, other: Variant, ready: SideReady, native: bool
+) -> SideReport:
+    cells = _cells(context, side, own, other, native and ready.params is None and ready.mapping is None)
     plain = SideReport(side.name, side.backend, side.loss.place, ready.versions, cells)
     found = parting(cells)
     if found is None:
         return plain
-    case = Case(bench, side.name, own, other, cells, *found)
+    case = ExplanationCase(context, side.name, own, other, cells, *found)
     explanations, tried = explain(case)
     remarks = () if explanations else describe(case)
     return replace(plain, explanations=explanations, tried=tried, remarks=remarks)
 
 
-def _cells(bench: Bench, side: Side, own: Variant, other: Variant, borrows: bool) -> Cells:
-    """As `Bench.cells`; if the loss raises on a tree that is only borrowed from the first side, it says so."""
+def _cells(context: ComparisonContext, side: Side, own: Variant, other: Variant, borrows: bool) -> Cells:
+    """Return `ComparisonContext.cells`; where the loss raises on a tree borrowed from the first side, say so."""
     try:
-        return bench.cells(side.name, own, other)
+        return context.cells(side.name, own, other)
     except ComparisonError as error:
-        answer = bench.team.ask([(side.name, own)])[0]
+        answer = context.team.ask([(side.name, own)])[0]
         if not borrows or not answer.error or answer.died:
             raise
         raise ComparisonError(f"{error}{borrowed(side.name, own.params)}") from None

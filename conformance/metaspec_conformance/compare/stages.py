@@ -9,9 +9,9 @@ from typing import Any
 from metaspec.algorithms.base import Algorithm, is_empty
 from metaspec.backend.arrays import computing
 from metaspec.backend.protocol import Backend
-from metaspec.checks.inputs import lift_loss
+from metaspec.losses.lifting import lift_loss
 from metaspec.task import Task, Tree
-from metaspec_conformance.compare.comparison_messages import SCALAR, Law, Until
+from metaspec_conformance.compare.comparison_messages import SCALAR, PowerLaw, Until
 
 UserLoss = Callable[[Tree, Tree], Any]
 
@@ -61,7 +61,7 @@ def compute(
         batch = algo.inner_batch(B, task)
         for k in steps_shown(algo.inner.steps):
             shorter = replace(algo, inner=replace(algo.inner, steps=k))
-            found[step_name(k)] = shorter.adapt(B, lifted, params, batch)
+            found[step_name(k)] = shorter.adapt_to(B, lifted, params, batch)
         r = algo.meta_gradient(B, lifted, params, task)
         query = task.support if is_empty(B, task.query) else task.query
         found[QUERY_LOSS] = {SCALAR: r.query_loss}
@@ -73,14 +73,14 @@ def changed(
     B: Backend,
     loss: UserLoss,
     names: Sequence[str],
-    scale: Law,
-    offset: Law,
+    scale: PowerLaw,
+    offset: PowerLaw,
     decay: float,
     frozen: Sequence[str],
     replaced: dict[str, Any],
 ) -> UserLoss:
     """The loss of a `Variant`; `names` are the common names of the leaves in the backend's order, `replaced` arrays."""
-    if scale == Law(1.0) and offset == Law(0.0) and not decay and not frozen and not replaced:
+    if scale == PowerLaw(1.0) and offset == PowerLaw(0.0) and not decay and not frozen and not replaced:
         return loss
 
     def wrapped(theta: Tree, batch: Tree) -> Any:

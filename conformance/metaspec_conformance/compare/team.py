@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from metaspec.errors import MetaspecError
-from metaspec_conformance.compare.comparison_messages import Answer, Ready, Side, Stages, Variant
+from metaspec_conformance.compare.comparison_messages import Answer, Side, SideReady, Stages, Variant
 from metaspec_conformance.workers.worker_process import STARTUP, Process, WorkerDiedError
 
 MODULE = "metaspec_conformance.compare.side_worker"
@@ -46,15 +46,15 @@ class Team:
         for process in self._processes.values():
             process.close()
 
-    def ready(self) -> dict[str, Ready]:
+    def ready(self) -> dict[str, SideReady]:
         """What each side has; a side that died says so in `error`."""
 
-        def start(side: Side) -> Ready:
+        def start(side: Side) -> SideReady:
             try:
-                found: Ready = self._processes[side.name].ask(side, STARTUP)
+                found: SideReady = self._processes[side.name].ask(side, STARTUP)
                 return found
             except WorkerDiedError as death:
-                return Ready(error=str(death))
+                return SideReady(error=str(death))
 
         return dict(zip([side.name for side in self._sides], self._pool.map(start, self._sides), strict=True))
 

@@ -1,1 +1,1 @@
-"""Scenarios made by choices among few options: drawn at random, by Hypothesis, or replayed."""
+"""Scenarios made by choices among few options, by Hypothesis or at random."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from metaspec.task import Task, Tree
 from metaspec_conformance.generators.choices import Choose
-from metaspec_conformance.generators.models import ACTIVATIONS, ConvolutionalNetwork, Network, Rosenbrock
+from metaspec_conformance.generators.generated_models import ACTIVATIONS, ConvolutionalNetwork, Network, Rosenbrock
 from metaspec_conformance.generators.programs import BINARY, COLUMNS, OBJECTIVES, UNARY, Composition, Instruction
 from metaspec_conformance.judging.numpy_trees import is_floating, leaves, tree_map
 from metaspec_conformance.scenarios import datasets
@@ -25,7 +25,7 @@ WIDTHS = ((1, 2, 1), (2, 3, 1), (2, 2, 2), (1, 3, 2, 1), (3, 2))
 
 
 @dataclass(frozen=True)
-class Problem:
+class DrawnProblem:
     """What a scenario's loss and data are made from.
 
     Attributes:
@@ -50,7 +50,7 @@ def decimal(tree: Tree) -> Tree:
     return rounded(tree_map(lambda x: np.round(x, 3) if is_floating(x) else x, tree))
 
 
-def draw_problem(choose: Choose, families: Sequence[str] | None = None) -> Problem:
+def draw_problem(choose: Choose, families: Sequence[str] | None = None) -> DrawnProblem:
     """A problem of one of the families (all where none are named)."""
     return FAMILIES[choose(tuple(FAMILIES) if families is None else tuple(families))](choose)
 
@@ -93,7 +93,7 @@ def draw_composition(choose: Choose, count: int, length: int = 5) -> Composition
     return Composition(tuple(program), choose(tuple(OBJECTIVES)))
 
 
-def _composition(choose: Choose) -> Problem:
+def _composition(choose: Choose) -> DrawnProblem:
     like = draw_tree(choose)
     loss = draw_composition(choose, sum(leaf.size > 0 for leaf in leaves(like)))
 
@@ -106,19 +106,19 @@ def _composition(choose: Choose) -> Problem:
 
         return Task(batch(support), batch(query))
 
-    return Problem("composition", loss, normal(like), task)
+    return DrawnProblem("composition", loss, normal(like), task)
 
 
-def _least_squares(choose: Choose) -> Problem:
+def _least_squares(choose: Choose) -> DrawnProblem:
     like = draw_tree(choose)
 
     def task(seed: int, support: int, query: int) -> Task:
         return decimal(datasets.least_squares(seed, like, support, query))
 
-    return Problem("least-squares", "least_squares", normal(like), task, convex=True)
+    return DrawnProblem("least-squares", "least_squares", normal(like), task, convex=True)
 
 
-def _quadratic(choose: Choose) -> Problem:
+def _quadratic(choose: Choose) -> DrawnProblem:
     like = draw_tree(choose)
     n = sum(leaf.size for leaf in leaves(like))
 
@@ -132,17 +132,17 @@ def _quadratic(choose: Choose) -> Problem:
 
         return Task(batch(), batch())
 
-    return Problem("quadratic", "quadratic", normal(like), task, convex=True, joins=False)
+    return DrawnProblem("quadratic", "quadratic", normal(like), task, convex=True, joins=False)
 
 
-def _linear(choose: Choose) -> Problem:
+def _linear(choose: Choose) -> DrawnProblem:
     like = draw_tree(choose)
-    return Problem(
+    return DrawnProblem(
         "linear", "linear", normal(like), lambda *args: decimal(datasets.linear(args[0], like, *args[1:])), True
     )
 
 
-def _network(choose: Choose) -> Problem:
+def _network(choose: Choose) -> DrawnProblem:
     widths = choose(WIDTHS)
     loss = Network(choose(tuple(ACTIVATIONS)), choose((False, True)) and widths[-1] > 1)
     unused = choose((False, False, False, True))
@@ -155,15 +155,15 @@ def _network(choose: Choose) -> Problem:
         make = datasets.classification if loss.classifies else datasets.regression
         return decimal(make(seed, widths[0], widths[-1], support, query))
 
-    return Problem("network", loss, params, task)
+    return DrawnProblem("network", loss, params, task)
 
 
-def _convolution(choose: Choose) -> Problem:
+def _convolution(choose: Choose) -> DrawnProblem:
     kernels = choose(([shaped(3, 3, 1, 2)], [shaped(3, 3, 1, 2), shaped(3, 3, 2, 1)]))
     channels = kernels[-1].shape[-1]
     loss = ConvolutionalNetwork(choose(tuple(ACTIVATIONS)), choose((False, True)))
     like = {"kernels": kernels, "w": shaped(channels, 2), "b": shaped(2)}
-    return Problem(
+    return DrawnProblem(
         "convolution",
         loss,
         normal(like, 0.5),
@@ -171,7 +171,7 @@ def _convolution(choose: Choose) -> Problem:
     )
 
 
-def _classifier(choose: Choose) -> Problem:
+def _classifier(choose: Choose) -> DrawnProblem:
     inputs = choose((2, 3))
     classes = choose((2, 3))
     name, like = (
@@ -183,10 +183,10 @@ def _classifier(choose: Choose) -> Problem:
     def task(seed: int, support: int, query: int) -> Task:
         return decimal(datasets.classification(seed, inputs, classes, support, query))
 
-    return Problem(name, name, normal(like, 0.5), task, convex=True)
+    return DrawnProblem(name, name, normal(like, 0.5), task, convex=True)
 
 
-def _rosenbrock(choose: Choose) -> Problem:
+def _rosenbrock(choose: Choose) -> DrawnProblem:
     like = draw_tree(choose)
 
     def task(seed: int, support: int, query: int) -> Task:
@@ -194,14 +194,14 @@ def _rosenbrock(choose: Choose) -> Problem:
         parts = [{"a": rng.normal(size=n), "s": rng.uniform(0.1, 2, size=n)} for n in (support, query)]
         return Task(*decimal(parts))
 
-    return Problem("rosenbrock", Rosenbrock(), normal(like, 0.7), task)
+    return DrawnProblem("rosenbrock", Rosenbrock(), normal(like, 0.7), task)
 
 
 def normal(like: Tree, scale: float = 1.0) -> Callable[[int], Tree]:
     return lambda seed: decimal(datasets.parameters(seed, like, scale))
 
 
-FAMILIES: dict[str, Callable[[Choose], Problem]] = {
+FAMILIES: dict[str, Callable[[Choose], DrawnProblem]] = {
     "least-squares": _least_squares,
     "quadratic": _quadratic,
     "linear": _linear,

@@ -10,10 +10,12 @@ from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.algorithms.adjoint import Checkpoint
 from metaspec.algorithms.base import Algorithm
 from metaspec.inner.gradient_descent import GradientDescent
-from metaspec.solvers.conjugate_gradient import ConjugateGradient, DenseSolve, Solver
+from metaspec.solvers.base import Solver
+from metaspec.solvers.conjugate_gradient import ConjugateGradient
+from metaspec.solvers.dense import DenseSolve
 from metaspec.task import Task, Tree
 from metaspec_conformance.generators.choices import Choose
-from metaspec_conformance.generators.families import Problem, draw_problem
+from metaspec_conformance.generators.families import DrawnProblem, draw_problem
 from metaspec_conformance.generators.rates import Explorer, bounded, explorer
 from metaspec_conformance.judging.numpy_trees import tree_map
 from metaspec_conformance.scenarios.portable_losses import loss_of
@@ -62,7 +64,7 @@ class Structure:
         checkpoint: MAML's.
     """
 
-    problem: Problem
+    problem: DrawnProblem
     algorithm: str
     steps: int
     solver: ConjugateGradient | DenseSolve
@@ -159,11 +161,6 @@ def draw_structure(
     proximal = choose((1.0, 2.0, 0.25) if problem.convex else (1.5, 3.0)) if name == "IMAML" else 0.0
     checkpoint = choose(CHECKPOINTS) if name == "MAML" else "none"
     return Structure(problem, name, steps, solver, form, sizes, rates, proximal, checkpoint)
-
-
-def draw_scenario(choose: Choose, name: str = "drawn") -> Scenario:
-    """A structure and its numbers."""
-    return draw_structure(choose).scenario(choose, name)
 
 
 def _size(choose: Choose) -> tuple[int, int]:

@@ -5,7 +5,26 @@
 them without metaspec.
 """
 
-from metaspec_conformance.golden.files import PLACE, load, parse
-from metaspec_conformance.golden.records import Algorithm, Array, Inputs, Outputs, Solver, Task, Vector
+from metaspec_conformance.golden.vector_files import PLACE, load, parse
+from metaspec_conformance.golden.vector_records import (
+    Array,
+    Inputs,
+    Outputs,
+    Vector,
+    VectorAlgorithm,
+    VectorSolver,
+    VectorTask,
+)
 
-__all__ = ["PLACE", "Algorithm", "Array", "Inputs", "Outputs", "Solver", "Task", "Vector", "load", "parse"]
+__all__ = [
+    "PLACE",
+    "Array",
+    "Inputs",
+    "Outputs",
+    "Vector",
+    "VectorAlgorithm",
+    "VectorSolver",
+    "VectorTask",
+    "load",
+    "parse",
+]

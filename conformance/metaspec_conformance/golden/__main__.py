@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from metaspec_conformance.golden.certify import DIGITS, SPARE, certified
-from metaspec_conformance.golden.files import PLACE, texts
+from metaspec_conformance.golden.vector_files import PLACE, texts
 from metaspec_conformance.golden.vector_list import catalogue
 
 EXAMPLE = "example: python -m metaspec_conformance.golden --check"

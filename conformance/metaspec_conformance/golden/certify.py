@@ -4,9 +4,9 @@ from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
-from metaspec_conformance.golden.oracle import Arithmetic, NewRounding, UnfitVectorError, compute
+from metaspec_conformance.golden.difference_oracle import Arithmetic, NewRounding, UnfitVectorError, compute
 from metaspec_conformance.golden.perturbing import perturbation
-from metaspec_conformance.golden.records import Array, Inputs, Outputs, Vector, map_values
+from metaspec_conformance.golden.vector_records import Array, Inputs, Outputs, Vector, map_values
 
 Number = Any
 

@@ -6,7 +6,7 @@ import numpy as np
 
 import metaspec as ms
 from metaspec_conformance.golden.portable import LOSSES
-from metaspec_conformance.golden.records import Algorithm, Array, Arrays, Vector
+from metaspec_conformance.golden.vector_records import Array, Arrays, Vector, VectorAlgorithm
 from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.error_model import Measured
 
@@ -54,7 +54,7 @@ def _result(vector: Vector, backend: str, dtype: str) -> dict[str, Any]:
         return found | {"query_loss": B.to_numpy(r.query_loss)}
 
 
-def _algorithm(B: ms.Backend, algorithm: Algorithm, dtype: str) -> Any:
+def _algorithm(B: ms.Backend, algorithm: VectorAlgorithm, dtype: str) -> Any:
     lr = float(algorithm.lr) if isinstance(algorithm.lr, str) else _trees(B, algorithm.lr, dtype)
     inner = ms.GradientDescent(lr, algorithm.steps)
     if algorithm.name != "IMAML":

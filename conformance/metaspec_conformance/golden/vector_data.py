@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from metaspec_conformance.golden.drawing import Draw, constant
-from metaspec_conformance.golden.records import Array, Arrays, Task
+from metaspec_conformance.golden.vector_drawing import Draw, constant
+from metaspec_conformance.golden.vector_records import Array, Arrays, VectorTask
 
 COUPLED: dict[str, tuple[int, ...]] = {"a": (3,), "b": (3,), "c": ()}  # two leaves of one shape, and a scalar
 
@@ -22,17 +22,17 @@ def network(seed: int, widths: tuple[int, ...]) -> Arrays:
     return parameters(seed, shapes)
 
 
-def quadratic(seed: int, d: int, support: int = 2, query: int = 1) -> Task:
+def quadratic(seed: int, d: int, support: int = 2, query: int = 1) -> VectorTask:
     """Coupled positive definite forms, other ones for the query."""
     draw = Draw(seed)
 
     def batch(n: int) -> Arrays:
         return {"H": draw.positive_definite(n, d), "c": draw.reals(n, d)}
 
-    return Task(batch(support), batch(query))
+    return VectorTask(batch(support), batch(query))
 
 
-def multiple_of_identity(seed: int, d: int, factor: str) -> Task:
+def multiple_of_identity(seed: int, d: int, factor: str) -> VectorTask:
     """H = factor I."""
     draw = Draw(seed)
 
@@ -40,34 +40,34 @@ def multiple_of_identity(seed: int, d: int, factor: str) -> Task:
         entries = tuple(factor if i == j else "0" for i in range(d) for j in range(d))
         return {"H": Array((1, d, d), entries), "c": draw.reals(1, d)}
 
-    return Task(batch(), batch())
+    return VectorTask(batch(), batch())
 
 
-def linear(seed: int, d: int) -> Task:
+def linear(seed: int, d: int) -> VectorTask:
     """H = 0."""
     draw = Draw(seed)
-    return Task(*({"H": constant("0", n, d, d), "c": draw.reals(n, d)} for n in (1, 2)))
+    return VectorTask(*({"H": constant("0", n, d, d), "c": draw.reals(n, d)} for n in (1, 2)))
 
 
-def rosenbrock(seed: int, support: int = 2, query: int = 3) -> Task:
+def rosenbrock(seed: int, support: int = 2, query: int = 3) -> VectorTask:
     """Centres a and stiffnesses s."""
     draw = Draw(seed)
-    return Task(*({"a": draw.positive(n), "s": draw.positive(n)} for n in (support, query)))
+    return VectorTask(*({"a": draw.positive(n), "s": draw.positive(n)} for n in (support, query)))
 
 
-def regression(seed: int, inputs: int, outputs: int, support: int = 4, query: int = 3) -> Task:
+def regression(seed: int, inputs: int, outputs: int, support: int = 4, query: int = 3) -> VectorTask:
     """Points and values for the tanh network."""
     draw = Draw(seed)
-    return Task(*({"x": draw.reals(n, inputs), "y": draw.reals(n, outputs)} for n in (support, query)))
+    return VectorTask(*({"x": draw.reals(n, inputs), "y": draw.reals(n, outputs)} for n in (support, query)))
 
 
-def positive_regression(seed: int, inputs: int, support: int = 5, query: int = 3) -> Task:
+def positive_regression(seed: int, inputs: int, support: int = 5, query: int = 3) -> VectorTask:
     """Points and positive values."""
     draw = Draw(seed)
-    return Task(*({"x": draw.reals(n, inputs), "y": draw.positive(n)} for n in (support, query)))
+    return VectorTask(*({"x": draw.reals(n, inputs), "y": draw.positive(n)} for n in (support, query)))
 
 
-def classification(seed: int, inputs: int, classes: int, support: int = 5, query: int = 4) -> Task:
+def classification(seed: int, inputs: int, classes: int, support: int = 5, query: int = 4) -> VectorTask:
     """Points and integer labels."""
     draw = Draw(seed)
-    return Task(*({"x": draw.reals(n, inputs), "y": draw.labels(n, classes)} for n in (support, query)))
+    return VectorTask(*({"x": draw.reals(n, inputs), "y": draw.labels(n, classes)} for n in (support, query)))

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from metaspec_conformance.golden import vector_data
-from metaspec_conformance.golden.drawing import constant
-from metaspec_conformance.golden.records import Algorithm, Array, Arrays, Inputs, Solver, Task
 from metaspec_conformance.golden.vector_data import COUPLED, parameters
+from metaspec_conformance.golden.vector_drawing import constant
+from metaspec_conformance.golden.vector_records import Array, Arrays, Inputs, VectorAlgorithm, VectorSolver, VectorTask
 
-CG2, CG3, DENSE = Solver("cg", 2), Solver("cg", 3), Solver("dense")
+CG2, CG3, DENSE = VectorSolver("cg", 2), VectorSolver("cg", 3), VectorSolver("dense")
 
 
 def catalogue() -> tuple[Inputs, ...]:
@@ -19,21 +19,21 @@ def catalogue() -> tuple[Inputs, ...]:
 def _four(
     name: str,
     params: Arrays,
-    tasks: Task | tuple[Task, ...],
+    tasks: VectorTask | tuple[VectorTask, ...],
     steps: int,
     lr: str | Arrays,
     strength: str,
-    solver: Solver = CG3,
+    solver: VectorSolver = CG3,
 ) -> Iterator[Inputs]:
     """One problem under the four algorithms; `name` is the loss, then what is special."""
     loss, _, rest = name.partition("/")
     for algorithm in (
-        Algorithm("MAML", steps, lr),
-        Algorithm("FOMAML", steps, lr),
-        Algorithm("Reptile", steps, lr),
-        Algorithm("IMAML", steps, lr, strength, solver),
+        VectorAlgorithm("MAML", steps, lr),
+        VectorAlgorithm("FOMAML", steps, lr),
+        VectorAlgorithm("Reptile", steps, lr),
+        VectorAlgorithm("IMAML", steps, lr, strength, solver),
     ):
-        several = (tasks,) if isinstance(tasks, Task) else tasks
+        several = (tasks,) if isinstance(tasks, VectorTask) else tasks
         yield Inputs(f"{loss}/{algorithm.name.lower()}/{rest}", loss, algorithm, params, several)
 
 
@@ -41,13 +41,13 @@ def _quadratic() -> Iterator[Inputs]:
     params, task = parameters(1, COUPLED), vector_data.quadratic(2, 7)
     for steps, lr, strength in ((0, "0.25", "0.5"), (1, "0.5", "1"), (2, "0.25", "0.25"), (4, "0.375", "2")):
         yield from _four(f"quadratic/steps-{steps}", params, task, steps, lr, strength)
-    yield from _four("quadratic/zero-hessian", params, vector_data.linear(3, 7), 3, "0.25", "2", Solver("cg", 1))
+    yield from _four("quadratic/zero-hessian", params, vector_data.linear(3, 7), 3, "0.25", "2", VectorSolver("cg", 1))
     tasks = tuple(vector_data.quadratic(seed, 7, support=1) for seed in (74, 75, 76))
     yield from _four("quadratic/three-tasks", params, tasks, 2, "0.25", "1")
     ragged = vector_data.quadratic(7, 7, support=1, query=2), vector_data.quadratic(8, 7, support=3, query=1)
     yield from _four("quadratic/tasks-of-unequal-size", params, ragged, 2, "0.25", "1")
-    reptile = Algorithm("Reptile", 3, "0.25")
-    yield Inputs("quadratic/reptile/no-query", "quadratic", reptile, params, (Task(task.support, None),))
+    reptile = VectorAlgorithm("Reptile", 3, "0.25")
+    yield Inputs("quadratic/reptile/no-query", "quadratic", reptile, params, (VectorTask(task.support, None),))
 
 
 def _rates() -> Iterator[Inputs]:
@@ -65,16 +65,16 @@ def _rates() -> Iterator[Inputs]:
 def _solvers() -> Iterator[Inputs]:
     params, task = parameters(20, COUPLED), vector_data.quadratic(21, 7)
     for name, solver, strength in (
-        ("cg-1", Solver("cg", 1), "0.5"),
-        ("cg-5", Solver("cg", 5), "0.125"),
-        ("cg-damped", Solver("cg", 3, "0.5"), "0.5"),
+        ("cg-1", VectorSolver("cg", 1), "0.5"),
+        ("cg-5", VectorSolver("cg", 5), "0.125"),
+        ("cg-damped", VectorSolver("cg", 3, "0.5"), "0.5"),
         ("dense", DENSE, "0.125"),
         ("dense-strong", DENSE, "8"),
-        ("dense-damped", Solver("dense", None, "0.5"), "0.5"),
+        ("dense-damped", VectorSolver("dense", None, "0.5"), "0.5"),
     ):
-        algorithm = Algorithm("IMAML", 2, "0.25", strength, solver)
+        algorithm = VectorAlgorithm("IMAML", 2, "0.25", strength, solver)
         yield Inputs(f"quadratic/imaml/{name}", "quadratic", algorithm, params, (task,))
-    one_step = Algorithm("IMAML", 2, "0.25", "0.5", Solver("cg", 1))
+    one_step = VectorAlgorithm("IMAML", 2, "0.25", "0.5", VectorSolver("cg", 1))
     identity = vector_data.multiple_of_identity(22, 7, "0.75")
     yield Inputs("quadratic/imaml/identity-hessian-cg-1", "quadratic", one_step, params, (identity,))
 

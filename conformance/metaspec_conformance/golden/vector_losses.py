@@ -9,7 +9,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
-from metaspec_conformance.golden.records import Array, Arrays
+from metaspec_conformance.golden.vector_records import Array, Arrays
 
 Number = Any
 Context = Any

@@ -10,7 +10,7 @@ from typing import Any
 from metaspec_conformance.judging.certification import certification
 from metaspec_conformance.judging.evidence import Check
 from metaspec_conformance.judging.verdicts import Outcome
-from metaspec_conformance.laws import LAWS, Lawful
+from metaspec_conformance.laws import LAWS, LawCheck
 from metaspec_conformance.scenarios.certified import lines
 
 # What differs between failures of one kind: where in a tree, and numbers.
@@ -42,7 +42,7 @@ def grouped(failures: Iterable[Outcome]) -> list[Group]:
 def place(check_id: str) -> str:
     """`file:line` of the law, or of the scenario, of that id; "" where it was drawn."""
     check = _certified().get(check_id)
-    if isinstance(check, Lawful):
+    if isinstance(check, LawCheck):
         function: Any = LAWS[check.law].check
         while isinstance(function, partial):
             function = function.func

@@ -9,9 +9,9 @@ from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.error_model import Measured
 from metaspec_conformance.judging.evidence import LAW, Check, Evidence
 from metaspec_conformance.judging.numpy_trees import leaves_with_paths, ravel
-from metaspec_conformance.laws.law_check import Lawful
-from metaspec_conformance.laws.law_verdicts import judged
-from metaspec_conformance.laws.truth import Truth
+from metaspec_conformance.laws.framework.law_check import LawCheck
+from metaspec_conformance.laws.framework.law_truth import LawTruth
+from metaspec_conformance.laws.framework.law_verdicts import judged
 from metaspec_conformance.scenarios.reference import Reference
 from metaspec_conformance.scenarios.scenario import Scenario
 from metaspec_conformance.workers.messages import Result
@@ -44,14 +44,14 @@ def judge(backend: str, check: Check, dtype: str, evidence: Evidence, result: Re
     plain = Outcome(backend, name, check.id, dtype, oracle, None, result.error, result.seconds)
     if result.error:
         return plain
-    if isinstance(check, Lawful) and not isinstance(evidence, Reference):
+    if isinstance(check, LawCheck) and not isinstance(evidence, Reference):
         return _judged_law(plain, evidence, result)
     if isinstance(check, Scenario) and isinstance(evidence, Reference):
         return _judged_scenario(plain, check, evidence, result)
     raise TypeError(f"{check.id}: no evidence of the kind that belongs to it")
 
 
-def _judged_law(plain: Outcome, truths: dict[str, Truth], result: Result) -> Outcome:
+def _judged_law(plain: Outcome, truths: dict[str, LawTruth], result: Result) -> Outcome:
     measured, problem = judged(result.claims, truths, plain.dtype)
     worst = max(measured, key=lambda m: m.error / m.tolerance, default=None)
     return replace(plain, worst=worst, message=problem)

@@ -13,14 +13,15 @@ import numpy as np
 
 from metaspec.task import Task
 from metaspec_conformance.judging.numpy_trees import cast, leaves, ravel, unravel
-from metaspec_conformance.oracles import dense
+from metaspec_conformance.oracles import dense_oracle
+from metaspec_conformance.oracles.krylov_oracle import conjugate_gradients
 from metaspec_conformance.scenarios.scenario import Scenario
 
 NAME = "closed form in extended precision"
 
 
 @dataclass(frozen=True)
-class Form:
+class QuadraticForm:
     """v.Hv/2 - c.v + constant."""
 
     H: Any
@@ -67,29 +68,29 @@ def compute(scenario: Scenario, task: Task) -> dict[str, Any]:
 def _implicit(solver: Any, scaled: Any, g: Any) -> Any:
     A = scaled + (1 + np.longdouble(solver.damping)) * np.eye(len(g), dtype=np.longdouble)
     if hasattr(solver, "steps") and solver.tol is None:
-        return dense.conjugate_gradients(A, g, solver.steps, lambda x: x)
-    return dense.solve(A, g)
+        return conjugate_gradients(A, g, solver.steps)
+    return dense_oracle.solve(A, g)
 
 
-def form(loss: Any, batch: Any) -> Form:
+def form(loss: Any, batch: Any) -> QuadraticForm:
     """The quadratic that a loss of `losses.LOSSES` is on a batch of longdouble arrays, all leaves as one vector."""
     if loss == "quadratic":
-        return Form(batch["H"], batch["c"], np.longdouble(0))
+        return QuadraticForm(batch["H"], batch["c"], np.longdouble(0))
     if loss == "linear":
         c = np.concatenate([np.mean(leaf, axis=0).reshape(-1) for leaf in leaves(batch)])
-        return Form(np.zeros((len(c), len(c)), np.longdouble), -c, np.longdouble(0))
+        return QuadraticForm(np.zeros((len(c), len(c)), np.longdouble), -c, np.longdouble(0))
     y = batch["y"]
     n = len(y)
     X = np.concatenate([leaf.reshape(n, -1) for leaf in leaves(batch["x"]) if leaf.size], axis=1)
     H = np.sum(X[:, :, None] * X[:, None, :], axis=0) / n
-    return Form(H, np.sum(X * y[:, None], axis=0) / n, np.sum(y * y) / (2 * n))
+    return QuadraticForm(H, np.sum(X * y[:, None], axis=0) / n, np.sum(y * y) / (2 * n))
 
 
-def joined(loss: Any, task: Task) -> Form:
+def joined(loss: Any, task: Task) -> QuadraticForm:
     """The mean over all examples: the two means weighted by their counts."""
     a, b = form(loss, task.support), form(loss, task.query)
     m, n = (np.longdouble(len(leaves(batch)[0])) for batch in task)
-    return Form(*((m * p + n * q) / (m + n) for p, q in ((a.H, b.H), (a.c, b.c), (a.constant, b.constant))))
+    return QuadraticForm(*((m * p + n * q) / (m + n) for p, q in ((a.H, b.H), (a.c, b.c), (a.constant, b.constant))))
 
 
 def rate_vector(lr: Any, params: Any) -> Any:

@@ -6,7 +6,7 @@ Importing this package imports nothing: pytest loads the plugin in every run whe
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metaspec_conformance.pytest_plugin.suite import BackendConformance
+    from metaspec_conformance.pytest_plugin.conformance_suite import BackendConformance
 
 __all__ = ["BackendConformance"]
 
@@ -14,6 +14,6 @@ __all__ = ["BackendConformance"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from metaspec_conformance.pytest_plugin.suite import BackendConformance
+    from metaspec_conformance.pytest_plugin.conformance_suite import BackendConformance
 
     return BackendConformance

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metaspec.errors import InvalidArgumentError
 from metaspec_conformance.judging.certification import certification
-from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase
 
 TABLE = "expected-failures"
 
@@ -46,7 +46,7 @@ def checked(entries: Expected, origin: str) -> dict[str, str]:
     return dict(entries)
 
 
-def reason_of(case: Case, expected: Expected) -> str | None:
+def reason_of(case: CheckCase, expected: Expected) -> str | None:
     """Why the case is expected to fail; None where it is not."""
     return expected.get(case.id, expected.get(case.check.id))
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from metaspec.errors import MetaspecError
-from metaspec_conformance.pytest_plugin.cases import Case, cases
 from metaspec_conformance.pytest_plugin.expected import Expected, unknown
 from metaspec_conformance.pytest_plugin.options import dtypes_of, expected_of, pattern_of, timeout_of
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase, cases
 from metaspec_conformance.pytest_plugin.running import Running
 from metaspec_conformance.pytest_plugin.verdict import conclude
 from metaspec_conformance.workers.targets import resolved
@@ -58,7 +58,7 @@ class _Item(pytest.Item):
 class CaseItem(_Item):
     """One check in one format."""
 
-    def __init__(self, *, case: Case, **options: Any) -> None:
+    def __init__(self, *, case: CheckCase, **options: Any) -> None:
         super().__init__(**options)
         self.case = case
 

@@ -7,12 +7,12 @@ from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidTypeError
 from metaspec_conformance.judging.evidence import Check, Evidence, evidence
 from metaspec_conformance.judging.verdicts import Outcome, judge
-from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase
 from metaspec_conformance.workers.check_worker import perform
-from metaspec_conformance.workers.messages import Result
+from metaspec_conformance.workers.messages import Hello, Result
 from metaspec_conformance.workers.unwritten import unwritten
-from metaspec_conformance.workers.work_queue import DEATHS
-from metaspec_conformance.workers.worker_process import Process, WorkerDiedError
+from metaspec_conformance.workers.work_queue import CHECKS, DEATHS
+from metaspec_conformance.workers.worker import Worker, WorkerDiedError
 
 TIMEOUT = 120.0  # seconds for one check
 
@@ -35,9 +35,9 @@ class Running:
 
     def __init__(self, backend: Any, timeout: float = TIMEOUT) -> None:
         self.unwritten: tuple[str, ...] = ()
-        self._work: _Worker | None = None
+        self._work: _Target | None = None
         if isinstance(backend, str) and backend:
-            self.name, self._work = backend, _Worker(backend, timeout)
+            self.name, self._work = backend, _Target(backend, timeout)
         elif isinstance(backend, Backend) or (isinstance(backend, type) and issubclass(backend, Backend)):
             self._backend = backend if isinstance(backend, Backend) else backend()
             self.name, self.unwritten = self._backend.name, unwritten(self._backend)
@@ -46,7 +46,7 @@ class Running:
                 f"backend: expected a name, 'module:attribute', a metaspec.Backend or its class, got {backend!r}"
             )
 
-    def outcome(self, case: Case) -> Outcome:
+    def outcome(self, case: CheckCase) -> Outcome:
         """The case, run and judged."""
         result = self._result(case)
         if self._work is not None:
@@ -56,7 +56,7 @@ class Running:
             result = replace(result, error=f"the reference is wrong: {problem}")
         return judge(self.name, case.check, case.dtype, proof, result)
 
-    def _result(self, case: Case) -> Result:
+    def _result(self, case: CheckCase) -> Result:
         if self._work is not None:
             return self._work.ask(case)
         return perform(self._backend, case.check, case.dtype)
@@ -67,43 +67,35 @@ class Running:
             self._work.close()
 
 
-class _Worker:
-    """A worker process that is started when it is first asked, and again after a death, some times."""
+class _Target:
+    """A target in a worker process, which is given up after some deaths."""
 
     def __init__(self, target: str, timeout: float) -> None:
         self.unwritten: tuple[str, ...] = ()
         self._target, self._timeout = target, timeout
-        self._process: Process | None = None
+        self._worker = Worker(f"{CHECKS}:greet", target)
         self._deaths, self._broken = 0, ""
 
-    def ask(self, case: Case) -> Result:
+    def ask(self, case: CheckCase) -> Result:
+        if self._broken:
+            return Result({}, 0.0, self._broken)
         try:
-            process = self._process or self._started()
-            if process is None:
+            hello: Hello = self._worker.start()
+            self.unwritten, self._broken = hello.unwritten, hello.error
+            if self._broken:
                 return Result({}, 0.0, self._broken)
-            result: Result = process.ask((case.check, case.dtype), self._timeout)
+            result: Result = self._worker.call(
+                f"{CHECKS}:perform_check", self._target, case.check, case.dtype, timeout=self._timeout
+            )
             return result
         except WorkerDiedError as death:
-            self.close()
             self._deaths += 1
             if self._deaths >= DEATHS:
                 self._broken = f"the worker process died {DEATHS} times; it is not started again"
             return Result({}, 0.0, str(death))
 
-    def _started(self) -> Process | None:
-        if self._broken:
-            return None
-        self._process = Process(self._target)
-        hello = self._process.hello()
-        self.unwritten, self._broken = hello.unwritten, hello.error
-        if self._broken:
-            self.close()
-        return self._process
-
     def close(self) -> None:
-        if self._process is not None:
-            self._process.close()
-        self._process = None
+        self._worker.close()
 
 
 _known: dict[str, tuple[Evidence, str]] = {}

@@ -7,16 +7,16 @@ import pytest
 from metaspec_conformance.judging.error_model import ROUNDOFF
 from metaspec_conformance.judging.failures import place
 from metaspec_conformance.judging.verdicts import Outcome
-from metaspec_conformance.laws import LAWS, Lawful
-from metaspec_conformance.pytest_plugin.cases import Case
+from metaspec_conformance.laws import LAWS, LawCheck
 from metaspec_conformance.pytest_plugin.expected import Expected, reason_of
 from metaspec_conformance.pytest_plugin.options import UNWRITTEN
+from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase
 from metaspec_conformance.pytest_plugin.running import Running
 
 Note = Callable[[str, object], None]
 
 
-def conclude(running: Running, case: Case, expected: Expected, note: Note) -> None:
+def conclude(running: Running, case: CheckCase, expected: Expected, note: Note) -> None:
     """Run the case; return where it passes, else end the test as pytest has it.
 
     Args:
@@ -44,10 +44,10 @@ def conclude(running: Running, case: Case, expected: Expected, note: Note) -> No
     pytest.fail(described(case, outcome), pytrace=False)
 
 
-def described(case: Case, outcome: Outcome) -> str:
+def described(case: CheckCase, outcome: Outcome) -> str:
     """What is wrong, in which units, and how to run it alone."""
     lines = [f"{outcome.backend}: {case.id}: {outcome.message}"]
-    if isinstance(case.check, Lawful):
+    if isinstance(case.check, LawCheck):
         lines.append(f"law: {LAWS[case.check.law].formula}")
     if where := place(case.check.id):
         lines.append(f"said in: {where}")

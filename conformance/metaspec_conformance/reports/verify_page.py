@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from metaspec.backend.capabilities import Capability
 from metaspec.backend.registry import registrations
 from metaspec.html import (
-    Cell,
+    HeatmapCell,
     Html,
     Section,
     Shade,
@@ -26,13 +26,13 @@ from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.evidence import Check, evidence
 from metaspec_conformance.judging.verdicts import Outcome
 from metaspec_conformance.kinks.catalogue import KINKS
-from metaspec_conformance.kinks.document import FREE, heading
-from metaspec_conformance.kinks.measuring import Found, declared, in_words
-from metaspec_conformance.laws.law import LAWS
+from metaspec_conformance.kinks.kink_document import FREE, heading
+from metaspec_conformance.kinks.kink_measurements import Found, declared, in_words
+from metaspec_conformance.laws.framework.law import LAWS
 from metaspec_conformance.reports import verify_report
 from metaspec_conformance.scenarios.reference import Reference
 from metaspec_conformance.scenarios.scenario import Scenario
-from metaspec_conformance.workers.runner import Report
+from metaspec_conformance.workers.runner import VerifyReport
 
 BINS = [2.0**e for e in range(-12, 4)]  # of errors, in tolerances
 PROGRAMS = 5  # failures that get a program of their own
@@ -46,7 +46,7 @@ LEVELS = (
 
 
 def page_of(
-    report: Report,
+    report: VerifyReport,
     seconds: float,
     programs: Mapping[Outcome, str] | None = None,
     kinks: Mapping[str, Found] | None = None,
@@ -78,7 +78,7 @@ def page_of(
     return page(f"Conformance of {names}", sections, lead=[verdict(report.passed, answer), definitions(references)])
 
 
-def programs_of(report: Report, checks: Sequence[Check]) -> dict[Outcome, str]:
+def programs_of(report: VerifyReport, checks: Sequence[Check]) -> dict[Outcome, str]:
     """For the first failures, each of another backend or scenario, a program that shows it."""
     known = {check.id: check for check in checks}
     found: dict[Outcome, str] = {}
@@ -92,7 +92,7 @@ def programs_of(report: Report, checks: Sequence[Check]) -> dict[Outcome, str]:
     return found
 
 
-def _digits(report: Report) -> Html:
+def _digits(report: VerifyReport) -> Html:
     rows = verify_report.rows(report)
     places = {(row.backend, row.dtype): None for row in rows}
     algorithms = list(dict.fromkeys(row.algorithm for row in rows))
@@ -106,19 +106,19 @@ def _digits(report: Report) -> Html:
     return Html(legend(LEVELS) + heat_map(names, algorithms, cells, caption=caption))
 
 
-def _cell(row: verify_report.Row | None, dtype: str) -> Cell:
+def _cell(row: verify_report.VerifyRow | None, dtype: str) -> HeatmapCell:
     if row is None or (row.worst is None and not row.failures):
-        return Cell("–", Shade.NONE)
+        return HeatmapCell("–", Shade.NONE)
     worst = "" if row.worst is None else f"{row.worst:.2g}"
     digits = "–" if row.digits is None else f"{row.digits:.1f}"
     said = f"{row.scenarios} checks, {row.failures} failed; worst error {worst or 'none'}, {row.seconds:.1f} s"
     if row.failures:
-        return Cell(f"{digits} ✗ {row.failures} failed", Shade.BAD, said)
+        return HeatmapCell(f"{digits} ✗ {row.failures} failed", Shade.BAD, said)
     low = row.worst is not None and row.worst <= error_model.tolerance(dtype) / 8
-    return Cell(f"{digits} · {worst}", Shade.BEST if low else Shade.GOOD, said)
+    return HeatmapCell(f"{digits} · {worst}", Shade.BEST if low else Shade.GOOD, said)
 
 
-def _failures(report: Report, programs: Mapping[Outcome, str]) -> list[Html]:
+def _failures(report: VerifyReport, programs: Mapping[Outcome, str]) -> list[Html]:
     parts = [verdict(False, f"{target}: {message}") for target, message in report.broken]
     for outcome in report.failures[:SHOWN]:
         name = f"{outcome.backend}, {outcome.dtype}: {outcome.scenario}"
@@ -144,7 +144,7 @@ def _measure(outcome: Outcome) -> list[Html]:
     return [*said, paragraph(f"{worst.leaf}: relative error {worst.relative:.3g} = {units}", note=True)]
 
 
-def _distributions(report: Report) -> list[Html]:
+def _distributions(report: VerifyReport) -> list[Html]:
     charts = []
     for dtype in sorted({outcome.dtype for outcome in report.outcomes}):
         groups = [
@@ -163,7 +163,7 @@ def _share(outcome: Outcome) -> float:
     return 0.0 if outcome.worst is None else outcome.worst.error / outcome.worst.tolerance
 
 
-def _figures(report: Report) -> Html:
+def _figures(report: VerifyReport) -> Html:
     rows = [
         [r.backend, r.algorithm, r.dtype, r.scenarios, r.failures, r.worst, r.headroom, r.digits, r.seconds]
         for r in verify_report.rows(report)
@@ -172,7 +172,7 @@ def _figures(report: Report) -> Html:
     return table(headings, rows, caption="Room: tolerance / error, at the least; seconds in the worker")
 
 
-def _capabilities(report: Report) -> Html:
+def _capabilities(report: VerifyReport) -> Html:
     known = {name: registrations()[name].all_capabilities for name in report.versions if name in registrations()}
     if not known:
         return paragraph("These backends are not registered, and say nothing of their capabilities.", note=True)
@@ -196,6 +196,6 @@ def _kinks(found: Mapping[str, Found]) -> list[Html]:
     return [table(["function", "at", "declared", *heads, ""], rows, caption=caption)]
 
 
-def _versions(report: Report) -> Html:
+def _versions(report: VerifyReport) -> Html:
     rows = [[name, ", ".join(f"{k} {v}" for k, v in versions.items())] for name, versions in report.versions.items()]
     return table(["backend", "versions"], rows)

@@ -7,11 +7,11 @@ from typing import Any
 import metaspec
 from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.verdicts import Outcome
-from metaspec_conformance.workers.runner import Report
+from metaspec_conformance.workers.runner import VerifyReport
 
 
 @dataclass(frozen=True)
-class Row:
+class VerifyRow:
     """One backend, algorithm and format.
 
     `worst` is the largest error in units of roundoff times amplification, `digits` the fewest decimal digits that
@@ -30,7 +30,7 @@ class Row:
     headroom: float | None
 
 
-def rows(report: Report) -> list[Row]:
+def rows(report: VerifyReport) -> list[VerifyRow]:
     """Sorted by backend, algorithm, format."""
     order = {name: i for i, name in enumerate(("MAML", "FOMAML", "Reptile", "IMAML"))}
     groups: dict[tuple[str, str, str], list[Outcome]] = {}
@@ -40,17 +40,19 @@ def rows(report: Report) -> list[Row]:
     return [_row(key, groups[key]) for key in keys]
 
 
-def _row(key: tuple[str, str, str], outcomes: list[Outcome]) -> Row:
+def _row(key: tuple[str, str, str], outcomes: list[Outcome]) -> VerifyRow:
     worst = [outcome.worst.error for outcome in outcomes if outcome.worst is not None]
     digits = [outcome.digits for outcome in outcomes if outcome.digits is not None]
     failures = sum(not outcome.passed for outcome in outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes)
     measured = [outcome.worst for outcome in outcomes if outcome.worst is not None and outcome.worst.error > 0]
     headroom = min((leaf.tolerance / leaf.error for leaf in measured), default=None)
-    return Row(*key, len(outcomes), failures, max(worst, default=None), min(digits, default=None), seconds, headroom)
+    return VerifyRow(
+        *key, len(outcomes), failures, max(worst, default=None), min(digits, default=None), seconds, headroom
+    )
 
 
-def oracles(report: Report) -> dict[str, int]:
+def oracles(report: VerifyReport) -> dict[str, int]:
     """How many scenarios each oracle was the reference of."""
     named = {outcome.scenario: outcome.oracle for outcome in report.outcomes}
     return {oracle: list(named.values()).count(oracle) for oracle in sorted(set(named.values()))}
@@ -68,7 +70,7 @@ def statement() -> str:
     )
 
 
-def as_json(report: Report, seconds: float) -> dict[str, Any]:
+def as_json(report: VerifyReport, seconds: float) -> dict[str, Any]:
     """Everything, for `--json`."""
     return {
         "metaspec": metaspec.__version__,

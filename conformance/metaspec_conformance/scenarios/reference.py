@@ -10,7 +10,8 @@ import numpy as np
 from metaspec.task import Task
 from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.numpy_trees import leaves_with_paths, ravel, tree_map
-from metaspec_conformance.oracles import extended, quadratic
+from metaspec_conformance.oracles import extended_precision as extended
+from metaspec_conformance.oracles import quadratic
 from metaspec_conformance.scenarios.scenario import Scenario
 
 

@@ -20,7 +20,7 @@ from metaspec_conformance.generators.rates import explorer
 from metaspec_conformance.generators.structures import draw_structure
 from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.numpy_trees import leaves
-from metaspec_conformance.oracles import extended
+from metaspec_conformance.oracles import extended_precision as extended
 from metaspec_conformance.oracles.checked import reference_error
 from metaspec_conformance.scenarios.portable_losses import loss_of
 from metaspec_conformance.scenarios.reference import Reference, Unrolled, reference

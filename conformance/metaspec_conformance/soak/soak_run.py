@@ -1,25 +1,23 @@
-"""Groups through worker processes, one for the references and one for each backend, so many at a time."""
+"""Soak run: groups of scenarios in worker processes, one for the references and one for each backend."""
 
-import os
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from typing import Any
 
 from metaspec_conformance.judging.verdicts import judge
-from metaspec_conformance.soak.groups import Made, Plan, compute, make, plan
+from metaspec_conformance.soak.groups import Made, Plan, plan
 from metaspec_conformance.soak.tally import Tally
 from metaspec_conformance.workers.messages import Result
+from metaspec_conformance.workers.worker import Worker
 
 REFERENCES = "references"
 AHEAD = 3  # groups whose references are made before a backend asks for them
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+GROUPS = "metaspec_conformance.soak.groups"
+PATIENCE = 3600.0  # seconds for one group
 
 
 @dataclass
@@ -65,7 +63,7 @@ def soak(backends: Sequence[str], scenarios: int, seed: int, at_a_time: int, pro
     """Run `scenarios` scenarios on each backend.
 
     Args:
-        backends: As `worker.load` takes them.
+        backends: As `loading.load` takes them.
         scenarios: How many.
         seed: What is drawn depends on it alone.
         at_a_time: How many processes work at a time.
@@ -77,19 +75,25 @@ def soak(backends: Sequence[str], scenarios: int, seed: int, at_a_time: int, pro
     found = Soak({backend: {} for backend in backends})
     start = time.perf_counter()
     with ExitStack() as stack:
-        names = (REFERENCES, *backends)
-        pools = {name: _pool(stack) for name in names}
+        threads = stack.enter_context(ThreadPoolExecutor(at_a_time))
+        workers = {name: stack.enter_context(Worker()) for name in (REFERENCES, *backends)}
         to_make = deque(_plans(scenarios, seed))
         to_run: dict[str, deque[Made]] = {backend: deque() for backend in backends}
         running: dict[Future[Any], tuple[str, Any]] = {}
+
+        def start_one() -> bool:
+            work = _next(running, to_make, to_run)
+            if work is not None:
+                name, subject, call = work
+                running[threads.submit(workers[name].call, *call, timeout=PATIENCE)] = name, subject
+            return work is not None
+
         try:
             while to_make or running or any(to_run.values()):
-                while len(running) < at_a_time and _start(pools, running, to_make, to_run):
+                while len(running) < at_a_time and start_one():
                     pass
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     name, subject = running.pop(future)
-                    if isinstance(future.exception(), BrokenProcessPool):
-                        pools[name] = _pool(stack)
                     if name == REFERENCES:
                         _keep(found, to_run, subject, future)
                     else:
@@ -111,31 +115,23 @@ def _plans(scenarios: int, seed: int) -> Iterator[Plan]:
         yield group
 
 
-def _start(
-    pools: dict[str, ProcessPoolExecutor],
-    running: dict[Future[Any], tuple[str, Any]],
-    to_make: "deque[Plan]",
-    to_run: "dict[str, deque[Made]]",
-) -> bool:
-    """Start the most urgent piece of work whose process is free: the backend that is furthest behind, or references."""
+def _next(
+    running: dict[Future[Any], tuple[str, Any]], to_make: "deque[Plan]", to_run: "dict[str, deque[Made]]"
+) -> tuple[str, Any, tuple[Any, ...]] | None:
+    """Return the most urgent work whose process is free: of the backend that is furthest behind, or references.
+
+    It is (process, plan or group, call); None where every process that has work is busy.
+    """
     busy = {name for name, _ in running.values()}
     free = sorted((name for name in to_run if to_run[name] and name not in busy), key=lambda name: -len(to_run[name]))
     longest = max(map(len, to_run.values()))
     if to_make and REFERENCES not in busy and (not free or longest < AHEAD):
         group = to_make.popleft()
-        running[pools[REFERENCES].submit(make, group)] = REFERENCES, group
-        return True
+        return REFERENCES, group, (f"{GROUPS}:make", group)
     if not free:
-        return False
+        return None
     made = to_run[free[0]].popleft()
-    running[pools[free[0]].submit(compute, free[0], made.plan, made.scenarios)] = free[0], made
-    return True
-
-
-def _pool(stack: ExitStack) -> ProcessPoolExecutor:
-    pool = ProcessPoolExecutor(1, get_context("spawn"), _limited)
-    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-    return pool
+    return free[0], made, (f"{GROUPS}:compute", free[0], made.plan, made.scenarios)
 
 
 def _keep(found: Soak, to_run: "dict[str, deque[Made]]", group: Plan, future: "Future[Made]") -> None:
@@ -158,10 +154,3 @@ def _count(tallies: dict[str, Tally], backend: str, made: Made, future: "Future[
     how = "eager" if made.plan.eager else "compiled"
     for scenario, truth, result in zip(made.scenarios, made.references, results, strict=True):
         tally.add(judge(backend, scenario, made.plan.dtype, truth, result), how)
-
-
-def _limited() -> None:
-    """In a fresh process, before any framework is imported: one thread each, scenarios are small."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started us ends us
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,6 +1,6 @@
 """Hypothesis strategies for meta-learning problems: losses, trees, tasks, algorithms, whole scenarios.
 
-Needs hypothesis (`pip install hypothesis`). Everything is small, finite and smooth; inner rates are such that
+Needs hypothesis (`pip install 'metaspec[verify]'`). Everything is small, finite and smooth; inner rates are such that
 lr * (L + lambda) <= 1 along the whole inner path, L the largest absolute eigenvalue of the inner loss's Hessian, so
 that rounding errors are not amplified without bound. Nothing is filtered: every draw is a valid example. What is drawn
 shrinks towards one step of MAML on a small least-squares problem.
@@ -19,17 +19,19 @@ from typing import Any, TypeVar
 try:
     from hypothesis import strategies as st
 except ImportError as error:
-    raise ImportError("metaspec_conformance.strategies needs hypothesis; run: pip install hypothesis") from error
+    raise ImportError(
+        "metaspec_conformance.strategies needs hypothesis; run: pip install 'metaspec[verify]'"
+    ) from error
 
 from metaspec.algorithms.base import Algorithm
 from metaspec.errors import InvalidArgumentError
 from metaspec.inner.gradient_descent import GradientDescent
-from metaspec.solvers.conjugate_gradient import Solver
+from metaspec.solvers.base import Solver
 from metaspec.task import Task, Tree
 from metaspec_conformance.generators import families as _families
 from metaspec_conformance.generators import structures as _structures
 from metaspec_conformance.generators.choices import Choose
-from metaspec_conformance.generators.families import FAMILIES, Problem
+from metaspec_conformance.generators.families import FAMILIES, DrawnProblem
 from metaspec_conformance.generators.programs import Composition
 from metaspec_conformance.generators.rates import power_of_four
 from metaspec_conformance.scenarios.datasets import rate
@@ -77,7 +79,7 @@ def scenarios(
     return _made(make)
 
 
-def problems(families: Sequence[str] | None = None) -> st.SearchStrategy[Problem]:
+def problems(families: Sequence[str] | None = None) -> st.SearchStrategy[DrawnProblem]:
     """A portable loss with what makes parameters and tasks for it from seeds.
 
     Args:
@@ -127,7 +129,7 @@ def trees(seeds: int = 2**16) -> st.SearchStrategy[Tree]:
     return _made(make)
 
 
-def tasks(problem: Problem) -> st.SearchStrategy[Task]:
+def tasks(problem: DrawnProblem) -> st.SearchStrategy[Task]:
     """Tasks of a problem, with one to four examples in support and query set."""
 
     def make(choose: Choose) -> Task:
@@ -179,7 +181,7 @@ def _made(make: Callable[[Choose], T]) -> st.SearchStrategy[T]:
     @st.composite
     def strategy(draw: Any) -> T:
         def choose(options: Sequence[Any], /) -> Any:
-            return options[draw(st.integers(0, len(options) - 1))] if len(options) > 1 else options[0]
+            return draw(st.sampled_from(options))
 
         return make(choose)
 

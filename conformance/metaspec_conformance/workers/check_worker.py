@@ -1,16 +1,10 @@
-"""One backend in a process of its own: `python -m metaspec_conformance.workers.check_worker TARGET`.
-
-It reads jobs (check, dtype) from standard input and writes a Result for each to standard output, as messages of
-`channel`. TARGET is a backend's name, or module:attribute of a Backend, a Backend class or a function that makes one.
-"""
+"""Checks on one backend, as functions for a worker process: `greet` first, then `perform_check` for each check."""
 
 import gc
-import os
-import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,10 +14,9 @@ from metaspec.backend.protocol import Backend
 from metaspec.backend.registry import registrations
 from metaspec_conformance.judging.evidence import Check
 from metaspec_conformance.judging.numpy_trees import leaves, tree_map
-from metaspec_conformance.laws.law_check import Lawful, claims
+from metaspec_conformance.laws.framework.law_check import LawCheck, claims
 from metaspec_conformance.scenarios.portable_losses import loss_of
 from metaspec_conformance.scenarios.scenario import Scenario
-from metaspec_conformance.workers.channel import receive, send
 from metaspec_conformance.workers.loading import load
 from metaspec_conformance.workers.messages import Hello, Result
 from metaspec_conformance.workers.unwritten import unwritten
@@ -50,7 +43,7 @@ def perform(
     """
     start = time.perf_counter()
     try:
-        if isinstance(check, Lawful):
+        if isinstance(check, LawCheck):
             made = tuple(claims(B, check, dtype, target))
             return Result({}, time.perf_counter() - start, claims=made)
         with B.precision(dtype):
@@ -99,30 +92,25 @@ def _plain(B: Backend, tree: Any) -> Any:
     return tree_map(lambda leaf: np.array(B.to_numpy(leaf)) if B.is_array(leaf) else repr(leaf), tree)
 
 
-def main(target: str) -> None:
-    """Serve jobs until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner ends us
-    jobs, results = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a framework prints must not get between the messages
-    sys.path.append(os.getcwd())  # for module:attribute, after everything that is installed
+def greet(target: str) -> Hello:
+    """Load the target in a fresh worker process, and return what it is, or why it cannot be loaded."""
     try:
-        backend = load(target)
+        backend = _loaded(target)
         registered = registrations().get(backend.name)
         dtypes = registered.dtypes if registered else ("float32", "float64")
         missing = unwritten(backend)
         hello = Hello({} if "versions" in missing else dict(backend.versions()), dtypes, unwritten=missing)
     except Exception as error:
-        send(results, Hello({}, (), f"{type(error).__name__}: {error}"))
-        return
-    send(results, hello)
+        return Hello({}, (), f"{type(error).__name__}: {error}")
     gc.freeze()  # a framework is a million objects that stay; looking through them again takes TensorFlow's checks 15 %
-    while True:
-        try:
-            check, dtype = receive(jobs)
-        except EOFError:
-            return
-        send(results, perform(backend, check, dtype, target))
+    return hello
 
 
-if __name__ == "__main__":
-    main(sys.argv[1])
+def perform_check(target: str, check: Check, dtype: str) -> Result:
+    """Compute one check on the target; see `perform`."""
+    return perform(_loaded(target), check, dtype, target)
+
+
+@cache
+def _loaded(target: str) -> Backend:
+    return load(target)

@@ -1,16 +1,20 @@
-"""What a worker says: plain data, in a module of its own because `worker` runs as `__main__`."""
+"""Plain data that a worker of checks returns."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from metaspec_conformance.laws.claims import Claim
+from metaspec_conformance.laws.framework.claims import Claim
 
 
 @dataclass(frozen=True)
 class Hello:
-    """A worker's first message: what it is, or why it cannot be.
+    """A backend as its worker process found it.
 
-    `unwritten`: the required members that the adapter has only a placeholder for.
+    Attributes:
+        versions: Of the framework and what it stands on.
+        dtypes: Formats that it computes in.
+        error: Why it could not be loaded; empty where it was.
+        unwritten: Required members that the adapter has only a placeholder for.
     """
 
     versions: dict[str, str]

@@ -9,7 +9,7 @@ from threading import Thread
 
 from metaspec_conformance.judging.evidence import Check, Evidence, evidence
 from metaspec_conformance.judging.verdicts import Outcome, judge
-from metaspec_conformance.workers.work_queue import Answered, Line, Started, serve
+from metaspec_conformance.workers.work_queue import Answered, Started, WorkQueue, serve
 
 TIMEOUT = 120.0  # seconds for one check; the slowest compilation takes a few
 REFERENCE = "reference"
@@ -19,7 +19,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Report:
+class VerifyReport:
     """Everything that a run found.
 
     Attributes:
@@ -51,11 +51,11 @@ def run(
     workers: int = 2,
     timeout: float = TIMEOUT,
     progress: Progress = lambda target, done, total: None,
-) -> Report:
+) -> VerifyReport:
     """Certify backends.
 
     Args:
-        targets: Backend names, or module:attribute of a Backend (see `worker.load`).
+        targets: Backend names, or module:attribute of a Backend (see `loading.load`).
         checks: What to run.
         dtypes: The formats; None is each check's own.
         workers: How many processes run at a time: one a backend, and the last backends share those that are free.
@@ -63,18 +63,18 @@ def run(
         progress: Called after each check.
 
     Returns:
-        Report. Worker processes are ended on the way out, after a KeyboardInterrupt too.
+        VerifyReport. Worker processes are ended on the way out, after a KeyboardInterrupt too.
     """
     jobs = [(check, dtype) for check in checks for dtype in check.dtypes if dtypes is None or dtype in dtypes]
     with TemporaryDirectory(prefix="metaspec-") as compilations:
-        line = Line(deque(targets), Path(compilations))
-        threads = [Thread(target=serve, args=(line, jobs, timeout)) for _ in range(workers)]
+        queue = WorkQueue(deque(targets), Path(compilations))
+        threads = [Thread(target=serve, args=(queue, jobs, timeout)) for _ in range(workers)]
         for thread in threads:
             thread.start()
         try:
-            report = _collect(line, len(targets), progress)
+            report = _collect(queue, len(targets), progress)
         finally:
-            line.end()
+            queue.end()
             for thread in threads:
                 thread.join()
     place = {check.id: i for i, check in enumerate(checks)}
@@ -82,7 +82,7 @@ def run(
     return replace(report, outcomes=tuple(found))
 
 
-def _collect(line: Line, targets: int, progress: Progress) -> Report:
+def _collect(queue: WorkQueue, targets: int, progress: Progress) -> VerifyReport:
     outcomes: list[Outcome] = []
     versions: dict[str, dict[str, str]] = {}
     broken: list[tuple[str, str]] = []
@@ -90,7 +90,7 @@ def _collect(line: Line, targets: int, progress: Progress) -> Report:
     done: dict[str, int] = {}
     known = _References()
     while targets:
-        event = line.events.get()
+        event = queue.events.get()
         if isinstance(event, Started):
             versions[event.target], totals[event.target], done[event.target] = event.hello.versions, event.jobs, 0
         elif isinstance(event, Answered):
@@ -101,7 +101,7 @@ def _collect(line: Line, targets: int, progress: Progress) -> Report:
             targets -= 1
             if event.problem:
                 broken.append((event.target, event.problem))
-    return Report(tuple(outcomes), versions, (*broken, *((REFERENCE, problem) for problem in known.problems)))
+    return VerifyReport(tuple(outcomes), versions, (*broken, *((REFERENCE, problem) for problem in known.problems)))
 
 
 @dataclass

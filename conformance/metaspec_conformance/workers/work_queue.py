@@ -1,7 +1,7 @@
-"""The runner's threads: each takes a target that waits and works through its checks in a worker process.
+"""The queue of checks that the runner's threads work through, each thread with a worker process of its own.
 
-Where none waits any longer, a thread helps with the target that has the most left: it works from the other end of the
-list in a worker process of its own, so that the slowest backend does not keep all others waiting.
+A thread takes the next target that waits. Once none waits, it helps with the target that has the most checks left: it
+takes them from the other end of the list, so that the slowest backend does not keep all others waiting.
 """
 
 from collections import deque
@@ -14,9 +14,10 @@ from threading import Condition, Event
 from metaspec_conformance.judging.certification import formats
 from metaspec_conformance.judging.evidence import Check
 from metaspec_conformance.workers.messages import Hello, Result
-from metaspec_conformance.workers.worker_process import Process, WorkerDiedError
+from metaspec_conformance.workers.worker import Worker, WorkerDiedError
 
 DEATHS = 3  # a target whose workers died this often is given up
+CHECKS = "metaspec_conformance.workers.check_worker"
 WORTH = 100  # checks left, for each worker at them, from which on another one gains more than its start costs
 
 Job = tuple[Check, str]
@@ -24,7 +25,7 @@ Job = tuple[Check, str]
 
 @dataclass(frozen=True)
 class Started:
-    """A target's first worker is up; `jobs` checks are to come."""
+    """Event: a target's first worker is up; `jobs` checks are to come."""
 
     target: str
     hello: Hello
@@ -33,7 +34,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Answered:
-    """One check's result."""
+    """Event: a worker has answered one check."""
 
     target: str
     check: Check
@@ -43,15 +44,15 @@ class Answered:
 
 @dataclass(frozen=True)
 class Finished:
-    """Nothing more comes from this target; `problem` is what kept it from its checks."""
+    """Event: nothing more comes from this target; `problem` says what kept it from its checks."""
 
     target: str
     problem: str = ""
 
 
 @dataclass
-class Course:
-    """One target's checks, and who is at them; `left` is None until a worker has said which formats there are."""
+class TargetRun:
+    """Progress of one target: the checks that are left, None until a worker has said which formats there are."""
 
     target: str
     left: "deque[Job] | None" = None
@@ -61,16 +62,16 @@ class Course:
 
     @property
     def ended(self) -> bool:
-        """Whether no further worker is to be started."""
+        """Whether the target needs no further worker: nothing is left, or too many have died."""
         return self.deaths >= DEATHS or (self.left is not None and not self.left)
 
     @property
     def share(self) -> float:
-        """The jobs left for each worker."""
+        """Number of jobs left for each thread that works at them."""
         return len(self.left or ()) / self.threads
 
     def take(self, from_the_end: bool) -> Job | None:
-        """The next job, or None where none is to be done."""
+        """Remove and return the next job; None where nothing is left to do."""
         try:
             return None if self.left is None or self.ended else self.left.pop() if from_the_end else self.left.popleft()
         except IndexError:  # another thread took the last one
@@ -78,99 +79,99 @@ class Course:
 
 
 @dataclass
-class Line:
-    """What the runner shares with its threads; workers share what their frameworks compile through `compilations`."""
+class WorkQueue:
+    """State shared by the runner and its threads: waiting targets, running ones, workers, and events for the runner.
+
+    Workers share what their frameworks compile in the folder `compilations`.
+    """
 
     waiting: "deque[str]"
     compilations: Path
     events: "Queue[Started | Answered | Finished]" = field(default_factory=Queue)
-    processes: list[Process] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
     stop: Event = field(default_factory=Event)
-    courses: list[Course] = field(default_factory=list)
+    runs: list[TargetRun] = field(default_factory=list)
     changed: Condition = field(default_factory=Condition)
 
     def end(self) -> None:
-        """End every worker; the threads then come to their end."""
+        """End every worker, after which the threads come to their end."""
         self.stop.set()
         with self.changed:
             self.changed.notify_all()
-        for process in list(self.processes):
-            process.kill()
+        for worker in list(self.workers):
+            worker.kill()
 
-    def join(self) -> tuple[Course, bool] | None:
-        """A target that waits, else one that can do with help (and True); None where there is nothing to do."""
+    def join(self) -> tuple[TargetRun, bool] | None:
+        """Return a target to work at, and whether that is as a helper; None where there is nothing to do."""
         with self.changed:
             while not self.stop.is_set():
                 if self.waiting:
-                    course = Course(self.waiting.popleft(), threads=1)
-                    self.courses.append(course)
-                    return course, False
-                busiest = max(self.courses, key=lambda course: course.share, default=None)
+                    run = TargetRun(self.waiting.popleft(), threads=1)
+                    self.runs.append(run)
+                    return run, False
+                busiest = max(self.runs, key=lambda run: run.share, default=None)
                 if busiest is not None and busiest.share >= WORTH:
                     busiest.threads += 1
                     return busiest, True
-                if all(course.left is not None for course in self.courses):
+                if all(run.left is not None for run in self.runs):
                     return None
                 self.changed.wait()
         return None
 
-    def started(self, course: Course, hello: Hello, jobs: list[Job]) -> None:
-        """The first worker of a target is up."""
-        self.events.put(Started(course.target, hello, len(jobs)))  # before any helper can answer
+    def started(self, run: TargetRun, hello: Hello, jobs: list[Job]) -> None:
+        """Record that the first worker of a target is up, and which jobs it can do."""
+        self.events.put(Started(run.target, hello, len(jobs)))  # before any helper can answer
         with self.changed:
-            course.left = deque(jobs)
+            run.left = deque(jobs)
             self.changed.notify_all()
 
-    def leave(self, course: Course, problem: str) -> None:
-        """A thread is done with a target; the last one says what became of it."""
+    def leave(self, run: TargetRun, problem: str) -> None:
+        """Record that a thread is done with a target; the last thread reports what became of it."""
         with self.changed:
-            course.threads -= 1
-            course.problem = course.problem or problem
-            if course.threads == 0:
-                self.courses.remove(course)
-                self.events.put(Finished(course.target, course.problem or _given_up(course)))
+            run.threads -= 1
+            run.problem = run.problem or problem
+            if run.threads == 0:
+                self.runs.remove(run)
+                self.events.put(Finished(run.target, run.problem or _given_up(run)))
             self.changed.notify_all()
 
 
-def serve(line: Line, jobs: Sequence[Job], timeout: float) -> None:
-    """Work until there is nothing to do."""
-    while (joined := line.join()) is not None:
-        course, helps = joined
-        problem = f"{course.target}: the runner failed"
+def serve(queue: WorkQueue, jobs: Sequence[Job], timeout: float) -> None:
+    """Work at one target after another until there is nothing to do: the body of a thread."""
+    while (joined := queue.join()) is not None:
+        run, helps = joined
+        problem = f"{run.target}: the runner failed"
         try:
-            problem = _certify(line, course, jobs, timeout, helps)
+            problem = _certify(queue, run, jobs, timeout, helps)
         finally:
-            line.leave(course, problem)
+            queue.leave(run, problem)
 
 
-def _certify(line: Line, course: Course, jobs: Sequence[Job], timeout: float, helps: bool) -> str:
-    while not course.ended:
-        process = Process(course.target, compilations=line.compilations)
-        line.processes.append(process)
+def _certify(queue: WorkQueue, run: TargetRun, jobs: Sequence[Job], timeout: float, helps: bool) -> str:
+    with Worker(f"{CHECKS}:greet", run.target, compilations=queue.compilations) as worker:
+        queue.workers.append(worker)
         try:
-            if line.stop.is_set():
-                return ""
-            hello = process.hello()
-            if hello.error or hello.unwritten:
-                return hello.error or f"still to be written, in this order: {', '.join(hello.unwritten)}"
-            if course.left is None:
-                line.started(course, hello, _possible(jobs, hello.dtypes))
-            _work_off(line, course, process, timeout, helps)
+            while not run.ended and not queue.stop.is_set():
+                hello: Hello = worker.start()
+                if hello.error or hello.unwritten:
+                    return hello.error or f"still to be written, in this order: {', '.join(hello.unwritten)}"
+                if run.left is None:
+                    queue.started(run, hello, _possible(jobs, hello.dtypes))
+                _work_off(queue, run, worker, timeout, helps)
         except WorkerDiedError as death:
             return str(death)
         finally:
-            line.processes.remove(process)
-            process.close()
+            queue.workers.remove(worker)
     return ""
 
 
-def _given_up(course: Course) -> str:
-    left = len(course.left or ())
-    return f"the worker process died {course.deaths} times; {left} checks were not run" if left else ""
+def _given_up(run: TargetRun) -> str:
+    left = len(run.left or ())
+    return f"the worker process died {run.deaths} times; {left} checks were not run" if left else ""
 
 
 def _possible(jobs: Sequence[Job], there: Sequence[str]) -> list[Job]:
-    """The jobs in formats that there are; a check that has none of these is done in another, once."""
+    """Return the jobs in formats that the target has; a check that has none of these is done in another, once."""
     return [
         (check, found)
         for check, dtype in jobs
@@ -179,14 +180,14 @@ def _possible(jobs: Sequence[Job], there: Sequence[str]) -> list[Job]:
     ]
 
 
-def _work_off(line: Line, course: Course, process: Process, timeout: float, helps: bool) -> None:
-    """Until nothing is left, or the worker dies: its death is the answer to the job that caused it."""
-    while (job := course.take(from_the_end=helps)) is not None:
+def _work_off(queue: WorkQueue, run: TargetRun, worker: Worker, timeout: float, helps: bool) -> None:
+    """Answer jobs until none is left or the worker dies: its death is the answer to the job that caused it."""
+    while (job := run.take(from_the_end=helps)) is not None:
         try:
-            result = process.ask(job, timeout)
+            result = worker.call(f"{CHECKS}:perform_check", run.target, *job, timeout=timeout)
         except WorkerDiedError as death:
-            course.deaths += 1
-            if not line.stop.is_set():
-                line.events.put(Answered(course.target, *job, Result({}, 0.0, str(death))))
+            run.deaths += 1
+            if not queue.stop.is_set():
+                queue.events.put(Answered(run.target, *job, Result({}, 0.0, str(death))))
             return
-        line.events.put(Answered(course.target, *job, result))
+        queue.events.put(Answered(run.target, *job, result))

@@ -1,52 +1,34 @@
 """Adapters, algorithms, solvers, task sources and training loops broken on purpose: the suite is itself tested by them.
 
 A fault is used in process, `FAULTS[name](patch)`, or in a worker that is thrown away afterwards, as the target
-"seeded_faults:worker_NAME".
+"tests.conformance.seeded_faults:worker_NAME".
 """
 
+import os
 from functools import partial
 from typing import Any
 
-from . import (
-    algorithms,
-    batches,
-    declared,
-    derivatives,
-    ends,
-    implicit,
-    inner,
-    interface,
-    purity,
-    rules,
-    solvers,
-    sources,
-    training,
-    transformations,
+from tests.conformance.seeded_faults import (  # each enters its faults into the table
+    algorithm_faults,  # noqa: F401
+    batch_faults,  # noqa: F401
+    declared_faults,  # noqa: F401
+    derivative_faults,  # noqa: F401
+    family_faults,  # noqa: F401
+    implicit_faults,  # noqa: F401
+    inner_faults,  # noqa: F401
+    interface_faults,  # noqa: F401
+    purity_faults,  # noqa: F401
+    rule_faults,  # noqa: F401
+    solver_faults,  # noqa: F401
+    source_faults,  # noqa: F401
+    training_faults,  # noqa: F401
+    transformation_faults,  # noqa: F401
+    worker_end_faults,
 )
-from .fault import FAULTS, Fault
-from .seen import SEEN
+from tests.conformance.seeded_faults.fault import FAULTS, VARIABLE, Fault
+from tests.conformance.seeded_faults.public_bugs import SEEN
 
-__all__ = [
-    "FAULTS",
-    "MALFORMED",
-    "SEEN",
-    "WRONG",
-    "Fault",
-    "algorithms",
-    "batches",
-    "declared",
-    "derivatives",
-    "ends",
-    "implicit",
-    "inner",
-    "interface",
-    "purity",
-    "rules",
-    "solvers",
-    "sources",
-    "training",
-    "transformations",
-]
+__all__ = ["FAULTS", "MALFORMED", "SEEN", "WRONG", "Fault", "break_child"]
 
 WRONG = {name: fault for name, fault in FAULTS.items() if fault.margin}
 """Faults that give finite numbers of the right shape and format, which scenarios see."""
@@ -55,9 +37,14 @@ MALFORMED = {name: fault for name, fault in FAULTS.items() if not fault.margin}
 """All others: some check or other sees them."""
 
 
+def break_child() -> None:
+    """Install the fault that the environment names: in a Python process that a check started."""
+    FAULTS[os.environ[VARIABLE]](setattr)
+
+
 def __getattr__(name: str) -> Any:
     """`worker_NAME`: the fault installed for good."""
     if not name.startswith("worker_"):
         raise AttributeError(name)
     plain = name.removeprefix("worker_")
-    return partial(FAULTS[plain] if plain in FAULTS else getattr(ends, plain), setattr)
+    return partial(FAULTS[plain] if plain in FAULTS else getattr(worker_end_faults, plain), setattr)

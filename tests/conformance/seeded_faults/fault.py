@@ -68,7 +68,7 @@ def rebind(patch: Patch, original: Any, replacement: Any) -> None:
     places = [
         (module, name)
         for key, module in list(sys.modules.items())
-        if key.split(".")[0] == "metaspec" and module is not None
+        if key.startswith("metaspec") and module is not None
         for name, value in list(vars(module).items())
         if value is original
     ]

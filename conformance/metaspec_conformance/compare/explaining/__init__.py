@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from metaspec_conformance.compare.comparison_verdicts import Cells, agree, parting
 from metaspec_conformance.compare.explaining import inputs, losses, precision, shapes
-from metaspec_conformance.compare.explaining.case import Case, Explanation, Proposal, Tried
+from metaspec_conformance.compare.explaining.case import Explanation, ExplanationCase, Proposal, Tried
 from metaspec_conformance.compare.explaining.describing import describe
 from metaspec_conformance.compare.stages import PARAMETERS
 from metaspec_conformance.compare.team import ComparisonError
@@ -27,7 +27,7 @@ __all__ = ["HYPOTHESES", "describe", "explain"]
 CAUSES = 4  # so many may come together
 
 
-def explain(case: Case) -> tuple[tuple[Explanation, ...], tuple[Tried, ...]]:
+def explain(case: ExplanationCase) -> tuple[tuple[Explanation, ...], tuple[Tried, ...]]:
     """The causes found, and everything that was tested on the way."""
     found: list[Explanation] = []
     tried: list[Tried] = []
@@ -46,11 +46,11 @@ def explain(case: Case) -> tuple[tuple[Explanation, ...], tuple[Tried, ...]]:
         tried[place] = replace(tried[place], helped=True)
         found.append(_explanation(proposal, tried[place].outcome, False))
         own, other = proposal.trials[0]
-        case = Case(case.bench, case.side, own, other, cells_after, stage, leaf)
+        case = ExplanationCase(case.context, case.side, own, other, cells_after, stage, leaf)
     return tuple(found), tuple(tried)
 
 
-def _proposals(case: Case, tried: list[Tried], causes: int) -> Iterator[Proposal]:
+def _proposals(case: ExplanationCase, tried: list[Tried], causes: int) -> Iterator[Proposal]:
     early = case.stage == PARAMETERS  # what comes of other parameters says nothing of the loss
     for hypothesis in FIRST if early else HYPOTHESES if causes else (inputs.randomness, *HYPOTHESES):
         try:
@@ -59,13 +59,13 @@ def _proposals(case: Case, tried: list[Tried], causes: int) -> Iterator[Proposal
             tried.append(Tried(hypothesis.__name__.replace("_", " "), "", f"could not be tested: {error}", False))
 
 
-def _tested(case: Case, proposal: Proposal, tried: list[Tried]) -> list[Cells] | None:
+def _tested(case: ExplanationCase, proposal: Proposal, tried: list[Tried]) -> list[Cells] | None:
     if proposal.settled is not None:
         outcome = "so it is" if proposal.settled else "no"
         tried.append(Tried(proposal.kind, proposal.test, outcome, proposal.settled))
         return None
     try:
-        cells = [case.bench.cells(case.side, own, other) for own, other in proposal.trials]
+        cells = [case.context.cells(case.side, own, other) for own, other in proposal.trials]
     except ComparisonError as error:
         tried.append(Tried(proposal.kind, proposal.test, f"could not be computed: {error}", False))
         return None
@@ -80,7 +80,7 @@ def _tested(case: Case, proposal: Proposal, tried: list[Tried]) -> list[Cells] |
     return cells
 
 
-def _later(case: Case, cells: Cells) -> tuple[str, str] | None:
+def _later(case: ExplanationCase, cells: Cells) -> tuple[str, str] | None:
     """The new parting, where it comes at a later stage."""
     found = parting(cells)
     order = list(case.cells)

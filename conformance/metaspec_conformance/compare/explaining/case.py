@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 
 from metaspec_conformance.compare.comparison_messages import Variant
-from metaspec_conformance.compare.comparison_verdicts import Cell, Cells
-from metaspec_conformance.compare.context import Bench
+from metaspec_conformance.compare.comparison_verdicts import Cells, LeafComparison
+from metaspec_conformance.compare.context import ComparisonContext
 
 
 @dataclass(frozen=True)
-class Case:
+class ExplanationCase:
     """A side that parts from what it is held against.
 
     Attributes:
-        bench: To compute with.
+        context: To compute with.
         side: Its name.
         own: The side's variant.
         other: The yardstick's.
@@ -21,7 +21,7 @@ class Case:
         leaf: The leaf that is furthest off there.
     """
 
-    bench: Bench
+    context: ComparisonContext
     side: str
     own: Variant
     other: Variant
@@ -30,7 +30,7 @@ class Case:
     leaf: str
 
     @property
-    def cell(self) -> Cell:
+    def cell(self) -> LeafComparison:
         """The cell where they part."""
         return self.cells[self.stage][self.leaf]
 

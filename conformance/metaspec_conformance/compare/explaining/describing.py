@@ -3,7 +3,7 @@
 import numpy as np
 
 from metaspec_conformance.compare.comparison_verdicts import flattened
-from metaspec_conformance.compare.explaining.case import Case
+from metaspec_conformance.compare.explaining.case import ExplanationCase
 from metaspec_conformance.compare.stages import DELTA, GRADIENT, LOSS, PARAMETERS, PRODUCT, QUERY_GRADIENT
 
 WHERE = {
@@ -18,10 +18,10 @@ ROUNDING = 1e-15  # of the lengths, which are computed in float64
 LATER = "at the given parameters everything agrees, further along the inner loop it does not"
 
 
-def describe(case: Case) -> tuple[str, ...]:
+def describe(case: ExplanationCase) -> tuple[str, ...]:
     """At which order the two differ, and how their gradients lie to each other."""
-    own = case.bench.values(case.side, [case.own])[0]
-    other = case.bench.truth(case.other)
+    own = case.context.values(case.side, [case.own])[0]
+    other = case.context.truth(case.other)
     said = [WHERE.get(case.stage, LATER)]
     for stage in (GRADIENT, QUERY_GRADIENT, DELTA):
         g, r = flattened(own[stage]).astype(float), flattened(other[stage]).astype(float)

@@ -9,7 +9,7 @@ import numpy as np
 from metaspec.task import Task
 from metaspec_conformance.compare.comparison_messages import Variant
 from metaspec_conformance.compare.comparison_verdicts import agree, distance
-from metaspec_conformance.compare.explaining.case import Case, Proposal
+from metaspec_conformance.compare.explaining.case import ExplanationCase, Proposal
 from metaspec_conformance.compare.team import ComparisonError
 from metaspec_conformance.judging.numpy_trees import is_floating, leaves, tree_map
 
@@ -18,22 +18,23 @@ DRAWS = (11, 12)
 LEAVES = 12  # as many are tried one by one
 
 
-def randomness(case: Case) -> Iterator[Proposal]:
+def randomness(case: ExplanationCase) -> Iterator[Proposal]:
     """The same call twice."""
-    first, again = case.bench.values(case.side, [case.own])[0], case.bench.team.afresh(case.side, case.own)
+    first, again = case.context.values(case.side, [case.own])[0], case.context.team.afresh(case.side, case.own)
     spread = distance(again[case.stage][case.leaf], first[case.stage][case.leaf])
-    apart = distance(case.bench.truth(case.other)[case.stage][case.leaf], first[case.stage][case.leaf])
+    apart = distance(case.context.truth(case.other)[case.stage][case.leaf], first[case.stage][case.leaf])
     yield Proposal(
         "randomness",
         f"{case.side} is not deterministic: two equal calls differ by {spread:.2g} in {case.leaf} at {case.stage}, "
-        f"where it is {apart:.2g} from {case.bench.rival}; draw what is random outside and hand it in with the batch",
+        f"where it is {apart:.2g} from {case.context.compared_with}; draw what is random outside and hand it in with "
+        "the batch",
         "the same call twice",
         final=True,
         settled=bool(spread > apart / 100 or (np.isnan(spread) and apart > 0)) and spread > 0,
     )
 
 
-def initialisation(case: Case) -> Iterator[Proposal]:
+def initialisation(case: ExplanationCase) -> Iterator[Proposal]:
     """The yardstick's parameters in place of the side's own."""
     other = [name for name, x in case.other.params.items() if not np.array_equal(x, case.own.params[name])]
     if other:
@@ -45,7 +46,7 @@ def initialisation(case: Case) -> Iterator[Proposal]:
         )
 
 
-def data(case: Case) -> Iterator[Proposal]:
+def data(case: ExplanationCase) -> Iterator[Proposal]:
     """The yardstick's task in place of the side's own, where it has that form."""
     own, other = leaves(case.own.task), leaves(case.other.task)
     if [np.shape(x) for x in own] != [np.shape(x) for x in other] or all(map(np.array_equal, own, other)):
@@ -58,7 +59,7 @@ def data(case: Case) -> Iterator[Proposal]:
     )
 
 
-def kink(case: Case) -> Iterator[Proposal]:
+def kink(case: ExplanationCase) -> Iterator[Proposal]:
     """Parameters, then data too, moved a little: at nearly every point there is a derivative."""
     for with_data in (False, True) if case.same_data else (False,):
         trials = tuple(_moved(case, draw, list(case.other.params), with_data) for draw in DRAWS)
@@ -67,28 +68,28 @@ def kink(case: Case) -> Iterator[Proposal]:
         yield Proposal(
             "kink",
             f"a kink: the {'data lie' if with_data else 'parameters lie'} where there is no derivative{alone}, and "
-            f"what {case.side} takes for one there is not what {case.bench.rival} takes (docs/kinks.md)",
+            f"what {case.side} takes for one there is not what {case.context.compared_with} takes (docs/kinks.md)",
             f"{what} moved by {MOVE:.1%} of their size, two draws",
             trials,
             final=True,
         )
 
 
-def _suffices(case: Case) -> str:
+def _suffices(case: ExplanationCase) -> str:
     """The leaves each of which is enough to move."""
     names = list(case.other.params)[:LEAVES]
     enough = [name for name in names if _agrees(case, [_moved(case, draw, [name], False) for draw in DRAWS])]
     return f" (moving {' or '.join(enough)} alone is enough)" if enough and len(enough) < len(case.other.params) else ""
 
 
-def _agrees(case: Case, trials: Sequence[tuple[Variant, Variant]]) -> bool:
+def _agrees(case: ExplanationCase, trials: Sequence[tuple[Variant, Variant]]) -> bool:
     try:
-        return all(agree(case.bench.cells(case.side, own, other)) for own, other in trials)
+        return all(agree(case.context.cells(case.side, own, other)) for own, other in trials)
     except ComparisonError:
         return False
 
 
-def _moved(case: Case, seed: int, names: Sequence[str], with_data: bool) -> tuple[Variant, Variant]:
+def _moved(case: ExplanationCase, seed: int, names: Sequence[str], with_data: bool) -> tuple[Variant, Variant]:
     rng = np.random.default_rng(seed)
 
     def move(x: Any) -> Any:

@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 
 from metaspec.task import Task, Tree
-from metaspec_conformance.compare.comparison_messages import SCALAR, Law, Stages, Variant
+from metaspec_conformance.compare.comparison_messages import SCALAR, PowerLaw, Stages, Variant
 from metaspec_conformance.compare.comparison_verdicts import flattened
-from metaspec_conformance.compare.explaining.case import Case, Proposal
+from metaspec_conformance.compare.explaining.case import ExplanationCase, Proposal
 from metaspec_conformance.compare.stages import GRADIENT, LOSS
 from metaspec_conformance.judging.numpy_trees import leaves_with_paths
 
 FITS = 1e-3  # a fit that leaves more than this of the gradient is none; what it is worth is tested afterwards
 
 
-def unused_leaf(case: Case) -> Iterator[Proposal]:
+def unused_leaf(case: ExplanationCase) -> Iterator[Proposal]:
     """A leaf whose gradient is exactly zero on one of the two alone, held fast, or left out, on the other as well."""
     if GRADIENT not in case.cells:
         return
-    own = case.bench.values(case.side, [replace(case.own, until="gradient")])[0][GRADIENT]
-    other = case.bench.truth(replace(case.other, until="gradient"))[GRADIENT]
+    own = case.context.values(case.side, [replace(case.own, until="gradient")])[0][GRADIENT]
+    other = case.context.truth(replace(case.other, until="gradient"))[GRADIENT]
     deaf = [name for name in own if not np.any(own[name]) and np.any(other[name])]
     if deaf:
         used = _changes_value(case, case.side, case.own, deaf)
@@ -30,22 +30,22 @@ def unused_leaf(case: Case) -> Iterator[Proposal]:
             yield Proposal(
                 "unused leaf",
                 f"{case.side}'s loss {_how(used)} {', '.join(deaf)}",
-                f"{', '.join(deaf)} {what} for {case.bench.rival} too",
+                f"{', '.join(deaf)} {what} for {case.context.compared_with} too",
                 ((case.own, _without(case.other, deaf, fill)),),
             )
     deaf = [name for name in own if np.any(own[name]) and not np.any(other[name])]
     if deaf:
-        used = _changes_value(case, case.bench.against, case.other, deaf)
+        used = _changes_value(case, case.context.against, case.other, deaf)
         for what, fill in (("held fast", None), ("set to 0", 0.0), ("set to 1", 1.0)):
             yield Proposal(
                 "unused leaf",
-                f"{case.side} uses {', '.join(deaf)}, which the loss of {case.bench.rival} {_how(used)}",
+                f"{case.side} uses {', '.join(deaf)}, which the loss of {case.context.compared_with} {_how(used)}",
                 f"{', '.join(deaf)} {what} for {case.side} too",
                 ((_without(case.own, deaf, fill), case.other),),
             )
 
 
-def affine(case: Case) -> Iterator[Proposal]:
+def affine(case: ExplanationCase) -> Iterator[Proposal]:
     """Own loss = a * (other loss) + b + decay / 2 ||theta||^2, a and b fitted on support and query set."""
     fits = [_fit(case, batch) for batch in ("support", "query") if getattr(case.own.task, batch) is not None]
     if not fits or any(fit is None for fit in fits):
@@ -59,8 +59,8 @@ def affine(case: Case) -> Iterator[Proposal]:
     if abs(factor.k - 1) < 1e-12 and factor.p == 0 and not constant.k and not decay:
         return
     parts, kinds = [], []
-    if factor != Law(1.0):
-        parts.append(f"{case.side}'s loss is {_named(factor, case.own.task)} that of {case.bench.rival}")
+    if factor != PowerLaw(1.0):
+        parts.append(f"{case.side}'s loss is {_named(factor, case.own.task)} that of {case.context.compared_with}")
         kinds.append("reduction")
     if constant.k:
         parts.append(f"{'and ' if parts else case.side + chr(39) + 's loss '}has a constant {_worded(constant)} more")
@@ -70,7 +70,7 @@ def affine(case: Case) -> Iterator[Proposal]:
             f"{case.side}'s loss has a penalty of {decay / 2:.6g} times the squared norm of the parameters more"
         )
         kinds.append("weight decay")
-    changed = replace(case.own, scale=Law(1 / factor.k, -factor.p), offset=constant, decay=decay)
+    changed = replace(case.own, scale=PowerLaw(1 / factor.k, -factor.p), offset=constant, decay=decay)
     yield Proposal(
         " and ".join(kinds),
         ", ".join(parts),
@@ -87,9 +87,9 @@ class _Fit:
     decay: float
 
 
-def _fit(case: Case, batch: str) -> _Fit | None:
+def _fit(case: ExplanationCase, batch: str) -> _Fit | None:
     own, other = _on(case.own, batch), _on(case.other, batch)
-    mine, theirs = case.bench.values(case.side, [own])[0], case.bench.truth(other)
+    mine, theirs = case.context.values(case.side, [own])[0], case.context.truth(other)
     g, r, theta = flattened(mine[GRADIENT]), flattened(theirs[GRADIENT]), flattened(case.own.params)
     if not (np.all(np.isfinite(g)) and np.all(np.isfinite(r)) and np.any(r) and np.any(g)):
         return None
@@ -114,14 +114,14 @@ def _rest(mine: Stages, theirs: Stages, a: float, decay: float, square: float) -
     return rest if abs(rest) > 1e-6 * max(abs(value), abs(a * wanted)) else 0.0
 
 
-def _law(case: Case, rows: list[tuple[int, float]]) -> Law | None:
+def _law(case: ExplanationCase, rows: list[tuple[int, float]]) -> PowerLaw | None:
     """k n^p through the rows (n, value)."""
     (n, value), (m, second) = rows[0], rows[-1]
     for p in (0, 1, -1):
         if math.isclose(value * float(m) ** p, second * float(n) ** p, rel_tol=1e-6, abs_tol=1e-12):
             joined = type(case.own.algorithm).__name__ == "Reptile"  # n grows there: a sum must be told from a factor
             p = 1 if p == 0 and n == m > 1 and joined and _whole(value / n) else p
-            return Law(_simple(value / float(n) ** p, case.bench.dtype), p)
+            return PowerLaw(_simple(value / float(n) ** p, case.context.dtype), p)
     return None
 
 
@@ -138,7 +138,7 @@ def _simple(x: float, dtype: str) -> float:
     return x
 
 
-def _named(law: Law, task: Task) -> str:
+def _named(law: PowerLaw, task: Task) -> str:
     """A factor in words, with the size of the data that it is."""
     k, n = law.k, _examples(task.support)
     if law.p:
@@ -158,7 +158,7 @@ def _named(law: Law, task: Task) -> str:
     return f"{k:.8g} times"
 
 
-def _worded(law: Law) -> str:
+def _worded(law: PowerLaw) -> str:
     return f"{law.k:.6g}" + {0: "", 1: " times the number of examples", -1: " over the number of examples"}[law.p]
 
 
@@ -172,12 +172,12 @@ def _examples(batch: Tree) -> int:
     return int(shapes[0][0]) if shapes else 1
 
 
-def _changes_value(case: Case, side: str, variant: Variant, names: list[str]) -> bool:
+def _changes_value(case: ExplanationCase, side: str, variant: Variant, names: list[str]) -> bool:
     rng = np.random.default_rng(5)
     moved = variant.params | {
         name: variant.params[name] + rng.normal(size=variant.params[name].shape) for name in names
     }
-    found = case.bench.values(side, [replace(variant, until="loss"), replace(variant, params=moved, until="loss")])
+    found = case.context.values(side, [replace(variant, until="loss"), replace(variant, params=moved, until="loss")])
     return not np.array_equal(found[0][LOSS][SCALAR], found[1][LOSS][SCALAR], equal_nan=True)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from metaspec_conformance.compare.comparison_messages import Variant
 from metaspec_conformance.compare.comparison_verdicts import Cells, flattened
-from metaspec_conformance.compare.explaining.case import Case, Proposal
+from metaspec_conformance.compare.explaining.case import ExplanationCase, Proposal
 from metaspec_conformance.compare.stages import GRADIENT, LOSS
 from metaspec_conformance.judging.error_model import ROUNDOFF
 
@@ -17,10 +17,12 @@ POINTS = 17
 SAME = 64.0  # errors in units of roundoff that are so close are of one kind
 
 
-def rounding(case: Case) -> Iterator[Proposal]:
+def rounding(case: ExplanationCase) -> Iterator[Proposal]:
     """Both in the other format: what is rounding grows and shrinks with the format's roundoff, what is not stays."""
     other_format = "float32" if case.own.dtype == "float64" else "float64"
-    cells = case.bench.cells(case.side, replace(case.own, dtype=other_format), replace(case.other, dtype=other_format))
+    cells = case.context.cells(
+        case.side, replace(case.own, dtype=other_format), replace(case.other, dtype=other_format)
+    )
     here, there = _worst(case.cells), _worst(cells)
     apart = case.cell.relative, cells[case.stage][case.leaf].relative
     yield Proposal(
@@ -33,7 +35,7 @@ def rounding(case: Case) -> Iterator[Proposal]:
     )
 
 
-def narrow_format(case: Case) -> Iterator[Proposal]:
+def narrow_format(case: ExplanationCase) -> Iterator[Proposal]:
     """Whether the side agrees to a narrower format's digits and its values are as rough as that format's."""
     roundoff = ROUNDOFF[case.own.dtype]
     worst = _worst(case.cells)
@@ -41,11 +43,12 @@ def narrow_format(case: Case) -> Iterator[Proposal]:
         if narrow <= roundoff or not worst * roundoff / narrow <= 1:
             continue
         own = _roughness(case, case.side, case.own, narrow)
-        other = _roughness(case, case.bench.against, case.other, narrow)
+        other = _roughness(case, case.context.against, case.other, narrow)
         yield Proposal(
             "dtype",
             f"{case.side} computes something in {name}: it agrees to that format's digits, and between points that are "
-            f"{4 * narrow:.0e} apart its values are rough by {own:.0e} (those of {case.bench.rival} by {other:.0e})",
+            f"{4 * narrow:.0e} apart its values are rough by {own:.0e} (those of {case.context.compared_with} by "
+            f"{other:.0e})",
             f"values at {POINTS} points that lie {4 * narrow:.0e} apart: smooth, or rough like {name}",
             final=True,
             settled=own > narrow / 64 and other < own / 64,
@@ -53,7 +56,7 @@ def narrow_format(case: Case) -> Iterator[Proposal]:
         return
 
 
-def _roughness(case: Case, side: str, variant: Variant, narrow: float) -> float:
+def _roughness(case: ExplanationCase, side: str, variant: Variant, narrow: float) -> float:
     """Second differences of the loss and of its gradient along a line of tiny steps, relative to their size.
 
     Of a smooth function they are of the order of the step squared, of rounded values of that of the rounding.
@@ -64,7 +67,7 @@ def _roughness(case: Case, side: str, variant: Variant, narrow: float) -> float:
         replace(variant, params={name: x + j * steps[name] for name, x in variant.params.items()}, until="gradient")
         for j in range(POINTS)
     ]
-    found = case.bench.values(side, points)
+    found = case.context.values(side, points)
     rough = []
     for stage in (LOSS, GRADIENT):
         values = np.stack([flattened(stages[stage]) for stages in found])

@@ -10,7 +10,7 @@ import numpy as np
 from metaspec.task import Task
 from metaspec_conformance.compare.comparison_messages import SCALAR, Variant
 from metaspec_conformance.compare.comparison_verdicts import distance
-from metaspec_conformance.compare.explaining.case import Case, Proposal
+from metaspec_conformance.compare.explaining.case import ExplanationCase, Proposal
 from metaspec_conformance.compare.layout import Layout, Leaf, permutations_of
 from metaspec_conformance.compare.stages import LOSS
 from metaspec_conformance.judging.numpy_trees import is_floating, leaves, leaves_with_paths, tree_map
@@ -20,16 +20,16 @@ HUGE = 2.0**26  # a factor beside which a normalisation's constant is nothing
 TILES = (1, 4, 16, 64)
 
 
-def axes(case: Case) -> Iterator[Proposal]:
+def axes(case: ExplanationCase) -> Iterator[Proposal]:
     """Each leaf, all square ones, pairs of one shape, arranged otherwise: if the loss agrees, all is computed."""
     candidates = list(_arrangements(case))[:MOST]
     if not candidates:
         return
-    wanted = case.bench.truth(replace(case.other, until="loss"))[LOSS][SCALAR]
+    wanted = case.context.truth(replace(case.other, until="loss"))[LOSS][SCALAR]
     variants = [replace(case.own, layout=layout, until="loss") for _, layout in candidates]
     cell = case.cells[LOSS][SCALAR]
     bound = 4 * cell.expected * abs(float(wanted))
-    answers = case.bench.team.ask([(case.side, variant) for variant in variants])
+    answers = case.context.team.ask([(case.side, variant) for variant in variants])
     fits = [
         (what, layout)
         for (what, layout), answer in zip(candidates, answers, strict=True)
@@ -44,14 +44,14 @@ def axes(case: Case) -> Iterator[Proposal]:
         )
 
 
-def normalisation(case: Case) -> Iterator[Proposal]:
+def normalisation(case: ExplanationCase) -> Iterator[Proposal]:
     """Leaves before a normalisation made so large that its small constant is nothing beside them."""
     base = replace(case.other, until="loss")
     names = [name for name, x in base.params.items() if np.ndim(x) > 1]
     data = [path for path, x in leaves_with_paths(case.other.task) if is_floating(x)] if case.same_data else []
     groups = [((name,), False) for name in names] + ([((), True)] if data else [])
     variants = [_scaled(base, group, with_data) for group, with_data in groups]
-    plain, *found = (float(s[LOSS][SCALAR]) for s in case.bench.values(case.bench.against, [base, *variants]))
+    plain, *found = (float(s[LOSS][SCALAR]) for s in case.context.values(case.context.against, [base, *variants]))
     inert = [group for group, value in zip(groups, found, strict=True) if abs(value - plain) <= 0.05 * abs(plain)]
     if not inert:
         return
@@ -68,12 +68,12 @@ def normalisation(case: Case) -> Iterator[Proposal]:
         )
 
 
-def examples(case: Case) -> Iterator[Proposal]:
+def examples(case: ExplanationCase) -> Iterator[Proposal]:
     """The examples repeated: a mean stays, and what differs by 1 / n falls as 1 / n."""
     own = [_tiled(replace(case.own, until="loss"), m) for m in TILES]
     other = [_tiled(replace(case.other, until="loss"), m) for m in TILES]
-    mine = [float(s[LOSS][SCALAR]) for s in case.bench.values(case.side, own)]
-    theirs = [float(s[LOSS][SCALAR]) for s in case.bench.values(case.bench.against, other)]
+    mine = [float(s[LOSS][SCALAR]) for s in case.context.values(case.side, own)]
+    theirs = [float(s[LOSS][SCALAR]) for s in case.context.values(case.context.against, other)]
     apart = [abs(a - b) for a, b in zip(mine, theirs, strict=True)]
     steady = all(abs(a - b) <= 1e-2 * abs(b) for a, b in pairwise(theirs))
     falls = apart[-1] > 0 and all(0.2 * a < b < 0.28 * a for a, b in pairwise(apart[1:]))
@@ -88,7 +88,7 @@ def examples(case: Case) -> Iterator[Proposal]:
         )
 
 
-def _arrangements(case: Case) -> Iterator[tuple[str, Layout]]:
+def _arrangements(case: ExplanationCase) -> Iterator[tuple[str, Layout]]:
     layout = case.own.layout
     shapes = {name: np.shape(x) for name, x in case.own.params.items()}
     turned: list[int] = []

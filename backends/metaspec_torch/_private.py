@@ -1,0 +1,52 @@
+"""Every name that PyTorch does not document and this adapter uses; tests/torch/test_private_names.py has a canary each."""
+
+import torch
+from torch._C import _functorch
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+__all__ = [
+    "DataDependentOutputException",
+    "DynamicOutputShapeException",
+    "FakeTensorMode",
+    "TracingContext",
+    "differentiated_by_functorch",
+    "get_proxy_mode",
+    "is_wrapped",
+    "is_zero_tensor",
+    "set_in_script",
+    "under_functorch",
+    "version_counter",
+]
+
+
+def is_wrapped(x: torch.Tensor) -> bool:
+    """Whether a transform of `torch.func` has put its own tensor around the values."""
+    return bool(_functorch.is_functorch_wrapped_tensor(x))
+
+
+def under_functorch() -> bool:
+    """Whether a transform of `torch.func` is at work."""
+    return _functorch.peek_interpreter_stack() is not None
+
+
+def differentiated_by_functorch() -> bool:
+    """Whether one of the transforms at work is a derivative; only then need a pull-back record its own work."""
+    levels = _functorch.get_interpreter_stack() or []
+    return any(level.key() in (_functorch.TransformType.Grad, _functorch.TransformType.Jvp) for level in levels)
+
+
+def is_zero_tensor(x: torch.Tensor) -> bool:
+    """Whether the tensor is one of forward mode's zeros without storage, which NumPy cannot read."""
+    return bool(x._is_zerotensor())
+
+
+def version_counter(x: torch.Tensor) -> int | None:
+    """How often the tensor's memory was written to; None of a tensor of inference mode, which does not count it."""
+    return None if x.is_inference() else int(x._version)
+
+
+def set_in_script(module: torch.jit.ScriptModule, name: str, x: torch.Tensor) -> None:
+    """Put a tensor in the place of a parameter or a buffer of one scripted module, which are not in Python's reach."""
+    module._c.setattr(name, x)

@@ -1,0 +1,179 @@
+"""Vector-Jacobian products by `torch.autograd`, and by `torch.func` where its transforms are at work around the call.
+
+Autograd differentiates twice what `torch.func` refuses or gets wrong: scripted functions, activation checkpointing,
+classic `autograd.Function`s, recurrent layers. Leaves are fresh tensors that require a gradient, connected to those of
+a derivative that is being taken around this one; only then, or where the user records, is the work of the backward pass
+recorded too (`create_graph`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import torch
+
+from metaspec.backend.protocol import Backend
+from metaspec.task import Tree
+from metaspec_torch._private import differentiated_by_functorch, is_zero_tensor, under_functorch
+from metaspec_torch.messages import explained
+from metaspec_torch.task_stack import TaskStack, stacked_over, task_count
+
+_NESTED: ContextVar[bool] = ContextVar("metaspec_torch_nested", default=False)
+Tensors = tuple[torch.Tensor, ...]
+Pull = Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]]
+
+
+class Vjp(NamedTuple):
+    """A value, its pull-back, and what else the function returned."""
+
+    value: Tree
+    pullback: Callable[[Tree], tuple[Tree, ...]]
+    aux: Tree
+
+
+def vjp(B: Backend, f: Callable[..., Any], primals: tuple[Tree, ...], has_aux: bool = False, once: bool = False) -> Vjp:
+    """f(*primals) and u -> u . J; with `once` the pull-back is called a single time, and frees its graph.
+
+    While many tasks are computed at once, every primal is taken as one that differs from task to task.
+    """
+    leaves, structure = B.tree_flatten(primals)
+    count = task_count()
+    out: list[Any] = []  # structure of the value, then leaves and structure of the aux
+
+    def flat(*stacked: torch.Tensor) -> tuple[Tensors, Tensors]:
+        returned = f(*B.tree_unflatten(structure, [x if count is None else TaskStack(x) for x in stacked]))
+        value, aux = returned if has_aux else (returned, None)
+        value_leaves, value_structure = B.tree_flatten(value)
+        out[:] = value_structure, *B.tree_flatten(aux)
+        tensors = (_stacked(leaf) for leaf in out[1] if B.is_array(leaf))
+        return tuple(stacked_over(count, x) for x in value_leaves), tuple(tensors)
+
+    def tree(structure: Any, stacked: Sequence[torch.Tensor]) -> Tree:
+        return B.tree_unflatten(structure, [x if count is None else TaskStack(x) for x in stacked])
+
+    inputs = [stacked_over(count, leaf) for leaf in leaves]
+    with explained():
+        value, pull, tensors = (_by_functorch if under_functorch() else _by_autograd)(flat, inputs, once)
+
+    def pullback(cotangent: Tree) -> tuple[Tree, ...]:
+        with explained():
+            shares: tuple[Tree, ...] = tree(
+                structure, pull([stacked_over(count, x) for x in B.tree_flatten(cotangent)[0]])
+            )
+        return shares
+
+    value_structure, aux_leaves, aux_structure = out
+    again = iter(tensors)
+    aux = [_like(leaf, next(again)) if B.is_array(leaf) else leaf for leaf in aux_leaves]
+    return Vjp(tree(value_structure, value), pullback, B.tree_unflatten(aux_structure, aux))
+
+
+def linearize_grad(B: Backend, f: Callable[..., Any], x: Tree, args: tuple[Any, ...]) -> tuple[Tree, Pull]:
+    """The gradient of f at x and v -> v H, which share one graph."""
+    leaves, structure = B.tree_flatten(x)
+    count = task_count()
+
+    def tree(stacked: Sequence[torch.Tensor]) -> Tree:
+        return B.tree_unflatten(structure, [x if count is None else TaskStack(x) for x in stacked])
+
+    leaves = [stacked_over(count, leaf) for leaf in leaves]
+    around = _recorded(leaves)
+    with explained(), torch.inference_mode(False), torch.enable_grad(), _nesting():
+        inputs = [_input(leaf) for leaf in leaves]
+        value = stacked_over(count, f(tree(inputs), *args))
+        gradient = _pulled([value], inputs, [torch.ones_like(value)], again=True, keep=True)
+
+    def product(v: Tree) -> Tree:
+        cotangent = [stacked_over(count, leaf) for leaf in B.tree_flatten(v)[0]]
+        with explained():
+            return tree(_pulled(gradient, inputs, cotangent, again=_recorded((*leaves, *cotangent)), keep=True))
+
+    return tree(gradient if around else [share.detach() for share in gradient]), product
+
+
+def _stacked(x: Any) -> torch.Tensor:
+    return x.stacked if isinstance(x, TaskStack) else x
+
+
+def _like(x: Any, stacked: torch.Tensor) -> Any:
+    return TaskStack(stacked) if isinstance(x, TaskStack) else stacked
+
+
+def _by_autograd(
+    flat: Callable[..., tuple[Tensors, Tensors]], leaves: Sequence[torch.Tensor], once: bool
+) -> tuple[Sequence[torch.Tensor], Pull, Sequence[torch.Tensor]]:
+    around = _recorded(leaves)
+    with torch.inference_mode(False), torch.enable_grad(), _nesting():
+        inputs = [_input(x) for x in leaves]
+        value, aux = flat(*inputs)
+    pulled = value
+    if not around:
+        value, aux = [x.detach() for x in value], [x.detach() for x in aux]
+
+    def pull(cotangent: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        again = around if once else _recorded(cotangent)
+        return _pulled(pulled, inputs, cotangent, again, keep=again or not once)
+
+    return value, pull, aux
+
+
+def _pulled(
+    value: Sequence[torch.Tensor],
+    inputs: Sequence[torch.Tensor],
+    cotangent: Sequence[torch.Tensor],
+    again: bool,
+    keep: bool,
+) -> list[torch.Tensor]:
+    """cotangent . J by autograd; with `again` recorded in turn, with `keep` the graph stays for another call."""
+    pairs = [(x, u) for x, u in zip(value, cotangent, strict=True) if x.requires_grad]
+    active = [x for x in inputs if x.requires_grad]
+    shares: Any = iter([None] * len(active))
+    if pairs and active:
+        outputs, cotangents = zip(*pairs, strict=True)
+        shares = iter(torch.autograd.grad(outputs, active, cotangents, keep, again, allow_unused=True))
+    return [_dense(x, next(shares) if x.requires_grad else None) for x in inputs]
+
+
+def _input(x: torch.Tensor) -> torch.Tensor:
+    if x.requires_grad:
+        return x.view_as(x)
+    x = x.clone() if x.is_inference() else x.detach()
+    return x.requires_grad_() if x.is_floating_point() else x
+
+
+def _dense(x: torch.Tensor, share: torch.Tensor | None) -> torch.Tensor:
+    if share is None:
+        return torch.zeros_like(x, requires_grad=False)
+    return share.to_dense() if share.is_sparse else share
+
+
+def _recorded(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether a derivative is taken around this point, by this module or by the user's own recording."""
+    return _NESTED.get() or (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
+
+
+def nested() -> bool:
+    """Whether this is within a function that is being differentiated here."""
+    return _NESTED.get()
+
+
+@contextmanager
+def _nesting() -> Iterator[None]:
+    token = _NESTED.set(True)
+    try:
+        yield
+    finally:
+        _NESTED.reset(token)
+
+
+def _by_functorch(
+    flat: Callable[..., tuple[Tensors, Tensors]], leaves: Sequence[torch.Tensor], once: bool
+) -> tuple[Sequence[torch.Tensor], Pull, Sequence[torch.Tensor]]:
+    value, pull, aux = torch.func.vjp(flat, *leaves, has_aux=True)
+
+    def pulled(cotangent: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        shares = pull(tuple(cotangent), create_graph=differentiated_by_functorch())
+        return [x.clone() if is_zero_tensor(x) else x for x in shares]
+
+    return value, pulled, aux

@@ -1,0 +1,61 @@
+"""PyTorch's refusals in metaspec's words: the operation, the reason, what to write instead."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from metaspec.errors import MetaspecError, MutationError, UnsupportedError
+
+NO_SECOND = (
+    "loss: PyTorch has no second derivative of {operation}, which MAML and iMAML need. {instead} FOMAML and Reptile "
+    "need first derivatives alone"
+)
+ELSE = "Write it in operations that have one."
+INSTEAD = {
+    "cdist": 'Pass compute_mode="use_mm_for_euclid_dist" to torch.cdist (p=2), or write the distances out: '
+    "(x[:, None] - y[None]).square().sum(-1).",
+    "attention": "Use the mathematical path: with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH).",
+    "sparse": "Build the embedding with sparse=False.",
+    "embedding_bag": "Use an embedding and a mean or a sum over its axis in place of an embedding bag.",
+    "cudnn_rnn": "Evaluate the recurrent layer within torch.backends.cudnn.flags(enabled=False).",
+    "compile": "Pass the module or the function as it was before torch.compile.",
+    "once_differentiable": "Its backward is marked once_differentiable: write it in differentiable operations and "
+    "take the mark away.",
+}
+NOT_TWICE = (
+    re.compile(r"derivative for '?(?:aten::)?(?P<operation>[\w.]+)'? is not implemented"),
+    re.compile(r"(?P<operation>once_differentiable)"),
+    re.compile(r"torch\.(?P<operation>compile) with aot_autograd does not currently support double backward"),
+    re.compile(r"(?P<operation>\w+) does not support (?:automatic )?(?:double backward|differentiation)"),
+)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Within it, a refusal of PyTorch's to differentiate is raised as an error of metaspec's; other errors pass."""
+    try:
+        yield
+    except MetaspecError:
+        raise
+    except RuntimeError as error:
+        known = _known(str(error))
+        if known is None:
+            raise
+        raise known from error
+
+
+def _known(message: str) -> MetaspecError | None:
+    if "in-place" in message or "modified inplace" in message:
+        return MutationError(f"loss: it changed its parameters or its batch in place ({message})")
+    if "use_reentrant=True" in message:
+        return UnsupportedError(
+            "loss: torch.utils.checkpoint.checkpoint with use_reentrant=True has no gradient by torch.autograd.grad; "
+            "pass use_reentrant=False"
+        )
+    for pattern in NOT_TWICE:
+        found = pattern.search(message)
+        if found:
+            operation = found["operation"]
+            instead = next((text for part, text in INSTEAD.items() if part in operation), ELSE)
+            return UnsupportedError(NO_SECOND.format(operation=operation, instead=instead))
+    return None

@@ -1,0 +1,92 @@
+"""How a loss is computed for many tasks at once: vectorised, or in a loop over the tasks.
+
+The loss alone is vectorised, by `torch.vmap`; derivatives are taken outside of it. A loop it is where `torch.vmap`
+refuses (recurrent layers, `if` on values, a gradient inside of the loss), and on CPUs for convolutions: with weights of
+each task's own they become grouped convolutions, which take longer than one after the other.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import optree
+import torch
+
+from metaspec.backend.protocol import NAMESPACE
+from metaspec.task import Tree
+from metaspec_torch.task_stack import TaskStack, in_a_loop, task_by_task, tasks_at_once
+
+LOG = logging.getLogger("metaspec")
+SLOW_IN_ONE = "ConvolutionBackward0"
+
+
+class TaskLosses:
+    """Losses of one task as functions of stacks, and what is known of each."""
+
+    def __init__(self) -> None:
+        self._looped: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
+
+    def on_stacks(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
+        """The loss, which also takes stacks; what is found out about it is remembered for the object `known_by`."""
+
+        def of_stacks(params: Tree, batch: Tree) -> Any:
+            if not any(isinstance(leaf, TaskStack) for leaf in _leaves((params, batch))):
+                return loss(params, batch)
+            with tasks_at_once(None):
+                return self._computed(loss, known_by, params, batch)
+
+        return of_stacks
+
+    def _computed(self, loss: Callable[[Tree, Tree], Any], key: Any, params: Tree, batch: Tree) -> Any:
+        known, name = self._known(key)
+        looped = known.get(name)
+        if looped is None:
+            loss(*_first_task((params, batch)))  # what the loss itself raises comes from here, without vmap's share
+        if looped:
+            return in_a_loop(loss, params, batch)
+        try:
+            returned = task_by_task(loss, params, batch)
+        except Exception as refusal:
+            returned = in_a_loop(loss, params, batch)
+            reason = str(refusal).strip().splitlines()[0] if str(refusal).strip() else type(refusal).__name__
+            LOG.warning("batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", reason)
+            known[name] = True
+            return returned
+        value = next((leaf for leaf in _leaves(returned) if isinstance(leaf, TaskStack) and leaf.requires_grad), None)
+        if looped is None and value is not None:
+            looped = value.device.type == "cpu" and _contains(value.stacked.grad_fn, SLOW_IN_ONE)
+            known[name] = looped
+        return in_a_loop(loss, params, batch) if looped else returned
+
+    def _known(self, key: Any) -> tuple[dict[str, bool], str]:
+        """What is known of the methods of one object, or of a function, by name; the object itself is not kept."""
+        owner = getattr(key, "__self__", key)  # a bound method is made anew whenever it is asked for
+        try:
+            return self._looped.setdefault(owner, {}), getattr(key, "__name__", "")
+        except TypeError:  # it has no weak references, or no hash
+            return {}, ""
+
+
+def _leaves(tree: Tree) -> list[Any]:
+    leaves: list[Any] = optree.tree_leaves(tree, namespace=NAMESPACE)
+    return leaves
+
+
+def _first_task(tree: Tree) -> Tree:
+    return optree.tree_map(
+        lambda x: x.stacked.detach()[0] if isinstance(x, TaskStack) else x, tree, namespace=NAMESPACE
+    )
+
+
+def _contains(node: Any, name: str) -> bool:
+    """Whether autograd's recording that ends in `node` has an operation of this name."""
+    seen, waiting = {node}, [node]
+    while waiting:
+        node = waiting.pop()
+        if node.name() == name:
+            return True
+        further = [parent for parent, _ in node.next_functions if parent is not None and parent not in seen]
+        seen.update(further)
+        waiting.extend(further)
+    return False

@@ -1,0 +1,199 @@
+"""Tensors of many tasks at once, seen as one task's tensor.
+
+Algorithms are written for one task. Over a meta-batch they compute with a `TaskStack` in place of a tensor: it has one
+task's shape, and holds the entries of all tasks stacked along axis 0. Arithmetic on it is arithmetic on the stacked
+tensors, so autograd records it as if it had been written for stacks by hand. A function without a rule here is applied
+through `torch.vmap`, one function at a time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import array_api_compat.torch as compat
+import optree
+import torch
+
+from metaspec.backend.protocol import NAMESPACE
+
+_COUNT: ContextVar[int | None] = ContextVar("metaspec_torch_task_count", default=None)
+FUNCTIONS = (
+    "abs add clone detach div exp expm1 eq ge gt isfinite isnan le log log1p logical_and logical_not logical_or lt "
+    "maximum minimum mul ne neg ones_like pow reciprocal rsqrt sigmoid sign sqrt square sub tanh to where zeros_like"
+).split()
+OPERATORS = "add radd sub rsub mul rmul truediv rtruediv pow rpow neg abs eq ne lt le gt ge and or xor invert".split()
+REDUCTIONS = {torch.sum, torch.mean, torch.amax, torch.all}
+PLAIN_INDEX = (int, slice, type(...), type(None))
+
+
+@contextmanager
+def tasks_at_once(count: int | None) -> Iterator[None]:
+    """Within it, what differs from task to task is a `TaskStack` of this many tasks; None: nothing is."""
+    token = _COUNT.set(count)
+    try:
+        yield
+    finally:
+        _COUNT.reset(token)
+
+
+def task_count() -> int | None:
+    """The number of tasks that are computed at once; None outside of `tasks_at_once`."""
+    return _COUNT.get()
+
+
+class TaskStack:
+    """One task's tensor, of every task.
+
+    Attributes:
+        stacked: The entries of all tasks; axis 0 runs over tasks.
+    """
+
+    __slots__ = ("stacked",)
+    __hash__ = object.__hash__  # beside an __eq__ entry by entry, as tensors have it
+
+    def __init__(self, stacked: torch.Tensor) -> None:
+        self.stacked = stacked
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of one task's tensor."""
+        return self.stacked.shape[1:]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes of one task's tensor."""
+        return int(self.stacked.ndim) - 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the entries."""
+        return self.stacked.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the entries are."""
+        return self.stacked.device
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether autograd records what is computed from it."""
+        return bool(self.stacked.requires_grad)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return compat
+
+    def __bool__(self) -> bool:
+        raise TypeError("the values of several tasks at once have no single truth; use xp.where in place of `if`")
+
+    def __getitem__(self, index: Any) -> Any:
+        parts = index if isinstance(index, tuple) else (index,)
+        if all(isinstance(part, PLAIN_INDEX) for part in parts):
+            return TaskStack(self.stacked[(slice(None), *parts)])
+        return task_by_task(torch.Tensor.__getitem__, self, index)
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(torch.Tensor, name)
+        if not callable(member):
+            return task_by_task(getattr, self, name)
+        return lambda *args, **options: self.__torch_function__(member, (), (self, *args), options)
+
+    @classmethod
+    def __torch_function__(
+        cls, f: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), options: Mapping[str, Any] | None = None
+    ) -> Any:
+        options = options or {}
+        if f in _ELEMENTWISE:
+            return _elementwise(f, *args, **options)
+        if f in REDUCTIONS and not any((*args[1:], *options.values())):
+            stacked = args[0].stacked
+            return TaskStack(f(stacked, tuple(range(1, stacked.ndim))) if stacked.ndim > 1 else f(stacked[:, None], 1))
+        return task_by_task(f, *args, **options)
+
+
+def _elementwise(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """f of stacks and of tensors that broadcast against them, entry by entry."""
+    arrays = [x for x in args if isinstance(x, TaskStack | torch.Tensor)]
+    if len(arrays) > 1:
+        if len({x.dtype for x in arrays} - {torch.bool}) > 1:
+            return task_by_task(f, *args, **options)  # what dtype results depends on the number of axes
+        most = max(x.ndim for x in arrays)
+        args = tuple(_with_axes(x, most) if isinstance(x, TaskStack) else x for x in args)
+    else:
+        args = tuple(x.stacked if isinstance(x, TaskStack) else x for x in args)
+    return TaskStack(f(*args, **options))
+
+
+def _with_axes(x: TaskStack, ndim: int) -> torch.Tensor:
+    missing = ndim - x.ndim
+    return x.stacked[(slice(None), *(None,) * missing)] if missing else x.stacked
+
+
+def _operator(name: str) -> Callable[..., Any]:
+    f = getattr(torch.Tensor, name)
+
+    def applied(x: TaskStack, *others: Any) -> Any:
+        stacked = x.stacked
+        if not others:
+            return TaskStack(f(stacked))
+        (other,) = others
+        if isinstance(other, TaskStack):  # the common cases first: algorithms are made of these
+            if other.stacked.ndim == stacked.ndim and other.stacked.dtype == stacked.dtype:
+                return TaskStack(f(stacked, other.stacked))
+        elif isinstance(other, int | float):
+            return TaskStack(f(stacked, other))
+        return _elementwise(f, x, other)
+
+    return applied
+
+
+for _name in OPERATORS:
+    setattr(TaskStack, f"__{_name}__", _operator(f"__{_name}__"))
+_ELEMENTWISE = {
+    getattr(holder, name)
+    for holder in (torch, torch.Tensor)
+    for name in (*FUNCTIONS, *(f"__{name}__" for name in OPERATORS))
+    if hasattr(holder, name)
+}
+
+
+def task_by_task(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """f(*args, **options) by `torch.vmap` over the stacks in its arguments; tensors that it returns are stacks."""
+    leaves, structure = optree.tree_flatten((args, options), namespace=NAMESPACE)
+    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, TaskStack)]
+    out: list[Any] = []
+
+    def of_rows(*rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        mine = list(leaves)
+        for place, row in zip(places, rows, strict=True):
+            mine[place] = row
+        given, named = optree.tree_unflatten(structure, mine)
+        out[:] = optree.tree_flatten(f(*given, **named), namespace=NAMESPACE)
+        return (rows[0], *(leaf for leaf in out[0] if isinstance(leaf, torch.Tensor)))  # vmap must return something
+
+    results = iter(torch.vmap(of_rows)(*(leaves[place].stacked for place in places))[1:])
+    found = [TaskStack(next(results)) if isinstance(leaf, torch.Tensor) else leaf for leaf in out[0]]
+    return optree.tree_unflatten(out[1], found)
+
+
+def in_a_loop(f: Callable[..., Any], *args: Any) -> Any:
+    """f(*args) of each task, one after the other; tensors that it returns are stacks, of the rest the first counts."""
+    leaves, structure = optree.tree_flatten(args, namespace=NAMESPACE)
+    columns = [leaf.stacked.unbind(0) if isinstance(leaf, TaskStack) else None for leaf in leaves]
+    count = len(next(column for column in columns if column is not None))
+    rows = []
+    for i in range(count):
+        mine = [leaf if column is None else column[i] for leaf, column in zip(leaves, columns, strict=True)]
+        rows.append(optree.tree_flatten(f(*optree.tree_unflatten(structure, mine)), namespace=NAMESPACE))
+    stacked = [
+        TaskStack(torch.stack(column)) if isinstance(column[0], torch.Tensor) else column[0]
+        for column in zip(*(leaves for leaves, _ in rows), strict=True)
+    ]
+    return optree.tree_unflatten(rows[0][1], stacked)
+
+
+def stacked_over(count: int | None, x: Any) -> torch.Tensor:
+    """The stacked tensor of x; of one that is the same for all tasks, that tensor for each of `count`."""
+    if isinstance(x, TaskStack):
+        return x.stacked
+    return x if count is None else x.expand(count, *x.shape)

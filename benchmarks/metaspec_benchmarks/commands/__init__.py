@@ -1,0 +1,1 @@
+"""Commands of the command line that measure: each module has a `register(app)`."""

@@ -1,0 +1,137 @@
+"""Calls of the audited function on the problems of one kind, and the objectives that hypotheses are computed from."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import get_backend
+from metaspec_conformance.audit import problem as problems
+from metaspec_conformance.audit.calls.arguments import ProblemInputs
+from metaspec_conformance.audit.calls.audited_function import AuditedFunction
+from metaspec_conformance.audit.calls.native_models import NativeModels
+from metaspec_conformance.audit.calls.observation import Observed
+from metaspec_conformance.audit.calls.observing import observe
+from metaspec_conformance.audit.calls.problem_data import CallInputs, ProblemData
+from metaspec_conformance.audit.calls.signature import Signature
+from metaspec_conformance.audit.hypotheses.objective import Objective, Vector
+from metaspec_conformance.audit.problem import Problem
+from metaspec_conformance.judging import error_model
+from metaspec_conformance.oracles.extended_precision import EXACT, perturbation
+
+
+@dataclass
+class AuditHarness:
+    """Calls one function on problems drawn by seed.
+
+    Attributes:
+        function: The audited function.
+        signature: The arguments that it names.
+        B: Its framework's backend.
+        models: Its framework's models, where it names `model`.
+        problem: The supplied kind, or a user's own.
+        dtype: The format of what goes in.
+        reading: What the result is said to be.
+        notify: Called with True before and False after each call, for whoever keeps the time.
+        seconds: What all calls took.
+    """
+
+    function: AuditedFunction
+    signature: Signature
+    B: Backend
+    models: NativeModels | None
+    problem: str | Problem
+    dtype: str
+    reading: str
+    notify: Callable[[bool], None] = lambda calling: None
+    seconds: float = 0.0
+    _objectives: dict[Any, Objective] = field(default_factory=dict)
+    _loaded: Any = None
+    _native: Objective | None = None
+
+    @cached_property
+    def data(self) -> ProblemData:
+        """What the problem has."""
+        return ProblemData(self.problem, self.B, self.models)
+
+    @property
+    def count(self) -> int:
+        """How many tasks a problem has."""
+        return self.data.task_count
+
+    @property
+    def wide_reference(self) -> bool:
+        """Whether truth is computed in a wider format than float64: on NumPy."""
+        return self.data.portable
+
+    def call(self, inputs: CallInputs, fresh: bool = False) -> Observed:
+        """Call the function; `fresh`: with its module as it was when it was first imported, where that can be had."""
+        if self._loaded is None:
+            self._loaded = self.function.load()
+        if fresh:
+            self._loaded = self.function.reload() or self._loaded
+        given, shapes = self._given(inputs), self.objective(inputs).shapes
+        begun = time.perf_counter()
+        self.notify(True)
+        found = observe(self._loaded, self.signature, given, self.B, self.models, shapes, self.dtype, self.reading)
+        self.notify(False)
+        self.seconds += time.perf_counter() - begun
+        return found
+
+    def objective(self, inputs: CallInputs) -> Objective:
+        """Return the problem's objective in the format that hypotheses are searched in."""
+        key = (inputs.seed, inputs.equal)
+        if key not in self._objectives:
+            self._objectives[key] = self._objective(inputs, "float64", None)
+        return self._objectives[key]
+
+    def exact_objective(self, inputs: CallInputs, seed: int | None) -> Objective:
+        """Return the objective in the widest format there is, with rounding errors drawn from `seed` unless None."""
+        return self._objective(inputs, "longdouble", seed)
+
+    def phi(self, inputs: CallInputs, objective: Objective) -> Vector:
+        """Return the meta-parameters as a vector of the objective's format."""
+        leaves = [np.reshape(leaf, -1) for leaf in objective.B.tree_flatten(self.data.params(inputs))[0]]
+        return np.concatenate(leaves).astype(np.longdouble if objective.dtype == "longdouble" else np.float64)
+
+    def _objective(self, inputs: CallInputs, dtype: str, seed: int | None) -> Objective:
+        rounding = perturbation(error_model.PERTURBATION, seed) if seed is not None else None
+        extra = () if rounding is None else (rounding,)
+        numpy, data = get_backend(problems.REFERENCE), self.data
+        params, tasks = data.params(inputs), data.tasks(inputs)
+        if isinstance(self.problem, str):
+            return Objective(numpy, problems.loss(self.problem), params, tasks, dtype, *extra)
+        if data.portable:
+            return Objective(numpy, self.problem.loss, params, data.plain(tasks), dtype, *extra)
+        if self._native is None:
+            self._native = Objective(self.B, data.native_loss(), params, tasks, self.dtype)
+        return Objective(self.B, self._native.loss, params, tasks, self.dtype, rounding or EXACT, self._native)
+
+    def _given(self, inputs: CallInputs) -> ProblemInputs:
+        settings = {k: x for k, x in inputs.settings.items() if k in self.signature.names or k == "outer_lr"}
+        tasks, data = self.data.tasks(inputs), self.data
+        chosen = [tasks[i] for i in inputs.tasks]
+        if isinstance(self.problem, Problem):
+            loss = self.problem.loss
+            if self.problem.model is None:
+                return ProblemInputs(data.params(inputs), chosen, settings, loss)
+            make = data.model_maker(inputs)
+            return ProblemInputs(None, chosen, settings, loss, loss, make=make, order=data.model_order())
+        params, loss = data.params(inputs), problems.loss(self.problem)
+        if self.models is None:
+            return ProblemInputs(params, chosen, settings, loss)
+        models, dtype = self.models, self.dtype
+        return ProblemInputs(
+            params,
+            chosen,
+            settings,
+            loss,
+            model_loss=models.loss(self.problem),
+            criterion=models.criterion(self.problem),
+            make=lambda: models.network(params, dtype),
+            order=data.model_order() if "model" in self.signature.names else (),
+        )

@@ -1,0 +1,63 @@
+"""Findings on the calls themselves, whatever algorithm they compute."""
+
+import numpy as np
+
+from metaspec_conformance.audit.findings.report_draft import ReportDraft
+from metaspec_conformance.audit.thresholds import FIT_SETTINGS, SAME_NUMBER
+
+
+def add_call_findings(draft: ReportDraft) -> None:
+    """Add what the calls showed: differing repetitions, changed inputs, buffers and settings, missing leaves."""
+    state, first = draft.state, draft.state.calls[0].observed
+    if state.repetition == "random":
+        draft.add("random", "two equal calls give different results, and so do calls that begin afresh")
+    if state.repetition == "call-state":
+        draft.add("call-state", "a second, equal call gives a different result")
+    for name in first.changed:
+        if name == "tasks" or state.reading == "meta_gradient" or first.result is not first.moved:
+            draft.add("input-changed", f"{name} are not what they were before the call")
+    if first.moved is not None and state.reading == "meta_gradient":
+        _add_move(draft)
+    if first.buffers:
+        draft.add("buffers-changed", f"the call changed {', '.join(first.buffers)}")
+    settings = [name for name in first.settings if "random" not in name]  # a draw is no setting
+    if settings:
+        draft.add("globals-changed", f"the call changed {', '.join(settings)}")
+    if state.unequal:
+        draft.add("unequal-sizes", "tasks of unequal sizes raise an error; tasks of equal sizes were used", note=True)
+    missing = [i for i in first.missing if i not in state.ignored]
+    if missing:
+        draft.add("wrong-tree", f"None in place of {draft.leaf_names(missing)}")
+
+
+def add_zero_leaves(draft: ReportDraft) -> None:
+    """Add the leaves that are always exactly zero, although the nearest hypothesis has them otherwise."""
+    search = draft.state.search
+    nearest = search.nearest(1) if search is not None else []
+    if search is None or not nearest or not draft.state.ignored:
+        return
+    predicted = search.targets[0].predictor.update(nearest[0].hypothesis, search.targets[0].tasks[0])
+    real = [i for i in draft.state.ignored if predicted[draft.objective.slices[i]].any()]
+    if real:
+        draft.add("leaf-ignored", f"the meta-gradient of {draft.leaf_names(real)} is exactly zero, and should not be")
+
+
+def _add_move(draft: ReportDraft) -> None:
+    """Add how a model moved although its gradients are the result: by the outer step, or otherwise."""
+    call = draft.state.calls[0]
+    move, delta = call.delta(draft.harness, "params"), call.delta(draft.harness, "meta_gradient")
+    assert move is not None
+    assert delta is not None
+    rate = float(np.dot(move, delta) / max(float(np.dot(delta, delta)), 1e-300))
+    off = float(np.linalg.norm(move - rate * delta) / np.linalg.norm(move))
+    if off < SAME_NUMBER:
+        draft.found["outer_lr"] = rate
+        claimed = FIT_SETTINGS["outer_lr"] if draft.harness.signature.names & {"outer_lr", "optimizer"} else None
+        if claimed is not None and abs(rate / claimed - 1) > SAME_NUMBER:
+            draft.add("scale", f"the model moved by {rate:.4g} times the gradient; the outer rate is {claimed:g}")
+        return
+    sizes = np.abs(move)
+    if float(np.max(sizes)) < 1.01 * float(np.min(sizes)) and np.all(np.sign(move) == np.sign(delta)):
+        draft.found["outer_optimizer"] = "each entry divided by its size, as in Adam's first step"
+        return
+    draft.add("input-changed", "the model's parameters after the call are no outer step along the gradient")

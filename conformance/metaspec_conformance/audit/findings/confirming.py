@@ -1,0 +1,163 @@
+"""Candidates held against fresh calls: other problems and settings, which had no part in finding them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metaspec_conformance.audit.calls.caller import ObservedCall
+from metaspec_conformance.audit.calls.harness import AuditHarness
+from metaspec_conformance.audit.calls.problem_data import CallInputs
+from metaspec_conformance.audit.findings.audit_verdicts import relative
+from metaspec_conformance.audit.hypotheses.combining import Combined, chained, weights
+from metaspec_conformance.audit.hypotheses.generalising import GeneralisedHypothesis, generalisations, monomial
+from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
+from metaspec_conformance.audit.hypotheses.objective import Objective, Vector
+from metaspec_conformance.audit.hypotheses.prediction import Predictor
+from metaspec_conformance.audit.search.fitting import Fit
+
+MONOMIALS = (
+    "constant",
+    *("1/regularization", "regularization", "1/lr", "lr", "1/steps", "steps", "1/lr*steps", "lr*steps"),
+    *("outer_lr", "1/outer_lr", "outer_lr*lr", "lr^2", "1/cg_steps"),
+)
+
+
+@dataclass(frozen=True)
+class ConfirmedHypothesis:
+    """A hypothesis with its rules, the factor and its rule, and how the tasks are combined.
+
+    Attributes:
+        generalised: What one task gives.
+        outer_sum: Whether the outer loss is a sum over its examples.
+        scale: The factor at the settings of the fit.
+        scale_rule: How it follows the settings.
+        combined: How tasks are combined; None where only one went in at a time.
+        residual: The worst on the fresh problems.
+    """
+
+    generalised: GeneralisedHypothesis
+    outer_sum: bool
+    scale: float
+    scale_rule: str
+    combined: Combined | None
+    residual: float
+
+    def factor(self, settings: Any) -> float:
+        """Return the factor at other settings."""
+        return (
+            self.scale * monomial(self.scale_rule, settings) / monomial(self.scale_rule, self.generalised.fit_settings)
+        )
+
+    def predicted(self, inputs: CallInputs, objective: Objective, phi: Vector) -> Vector:
+        """Return what it predicts of a call, the factor included."""
+        h = self.generalised.at(inputs.settings)
+        return self.factor(inputs.settings) * direction(
+            h, self.outer_sum, self.combined, inputs, objective, phi, self.scale
+        )
+
+
+def direction(
+    h: Hypothesis,
+    outer_sum: bool,
+    combined: Combined | None,
+    inputs: CallInputs,
+    objective: Objective,
+    phi: Vector,
+    scale: float = 1.0,
+) -> Vector:
+    """Return what a hypothesis predicts of a call, up to the factor."""
+    if combined is not None and combined.carried is not None and len(inputs.tasks) > 1:
+        weight = combined.weights[0] * len(inputs.tasks) if combined.rule == "mean" else combined.weights[0]
+        total = chained(h, objective, phi, inputs.tasks, combined.carried, scale)
+        return weight * total / (len(inputs.tasks) if combined.rule == "mean" else 1)
+    predictor = Predictor(objective, phi)
+    parts = []
+    for task in inputs.tasks:
+        v = predictor.update(h, task)
+        parts.append(v * objective.examples(task, h.outer_data) if outer_sum else v)
+    if combined is None or len(parts) == 1:
+        return sum(parts[1:], parts[0])
+    sizes = [(objective.examples(i, "support"), objective.examples(i, "query")) for i in inputs.tasks]
+    rule = combined.rule or "mean"
+    with_weights = zip(weights(rule, sizes, combined.weights), parts, strict=True)
+    return sum((float(w) * v for w, v in with_weights), np.zeros_like(parts[0]))
+
+
+def confirmed(
+    harness: AuditHarness,
+    fit: Fit,
+    combined: Combined | None,
+    inputs: CallInputs,
+    validation_calls: Sequence[ObservedCall],
+    reading: str,
+    keep: Any,
+    residual: float,
+    expected_factor: str | None,
+) -> ConfirmedHypothesis | None:
+    """Return the first generalisation of a fit that explains the validation calls too; None where none does.
+
+    Args:
+        harness: Gives the objectives.
+        fit: The hypothesis with its numbers.
+        combined: How the tasks are combined.
+        inputs: Of the calls that the fit was found on.
+        validation_calls: Of fresh problems with other settings.
+        reading: How results are read.
+        keep: The entries that count.
+        residual: What may remain of each call.
+        expected_factor: How the factor should follow the settings; tried first.
+    """
+    for generalised in generalisations(fit.hypothesis, inputs.settings, harness.signature.names):
+        scales, worst = [(inputs.settings, fit.scale)], 0.0
+        for call in validation_calls:
+            scale, remains = _explained(harness, generalised, fit, combined, call, reading, keep)
+            worst = max(worst, remains)
+            if not worst <= residual:
+                break
+            if scale is not None:
+                scales.append((call.inputs.settings, scale))
+        if not worst <= residual:
+            continue
+        rule = _scale_rule(scales, expected_factor, max(10 * residual, 1e-8))
+        if rule is not None:
+            return ConfirmedHypothesis(generalised, fit.outer_sum, fit.scale, rule, combined, worst)
+    return None
+
+
+def _explained(
+    harness: AuditHarness,
+    generalised: GeneralisedHypothesis,
+    fit: Fit,
+    combined: Combined | None,
+    call: ObservedCall,
+    reading: str,
+    keep: Any,
+) -> tuple[float | None, float]:
+    """Return the factor that fits one call best, and the relative residual that it leaves.
+
+    Where both the prediction and the result vanish nothing is learned of the factor: (None, 0).
+    """
+    objective, inputs = harness.objective(call.inputs), call.inputs
+    phi, delta = harness.phi(inputs, objective), call.delta(harness, reading)
+    assert delta is not None
+    with np.errstate(all="ignore"):
+        h = generalised.at(inputs.settings)
+        predicted = direction(h, fit.outer_sum, combined, inputs, objective, phi, fit.scale)
+    length, vanishes = float(np.dot(predicted[keep], predicted[keep])), not np.any(delta[keep])
+    if length == 0 and vanishes:
+        return None, 0.0
+    if not np.isfinite(length) or length == 0 or vanishes:
+        return None, np.inf
+    scale = float(np.dot(predicted[keep], delta[keep]) / length)
+    return scale, relative(delta, scale * predicted, keep)
+
+
+def _scale_rule(scales: Sequence[tuple[Any, float]], expected: Any, close: float) -> str | None:
+    """Return the first rule that the factors at all settings follow; None where none does."""
+    for rule in (*((expected,) if expected else ()), *MONOMIALS):
+        values = [scale / monomial(rule, settings) for settings, scale in scales]
+        if max(abs(v / values[0] - 1) for v in values) <= close:
+            return rule
+    return None

@@ -1,0 +1,74 @@
+"""Findings on the confirmed hypothesis: each way in which it deviates from the claim."""
+
+from typing import Any
+
+from metaspec_conformance.audit.findings.deviation_text import deviation_text, optimizer
+from metaspec_conformance.audit.findings.report_draft import ReportDraft
+from metaspec_conformance.audit.hypotheses.expectation import deviations, name_of
+from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, steps_kept
+from metaspec_conformance.audit.thresholds import SAME_NUMBER
+
+
+def add_hypothesis_findings(draft: ReportDraft, h: Hypothesis) -> None:
+    """Add each deviation of the confirmed hypothesis, and its numbers to the fields."""
+    state, e = draft.state, draft.expected
+    rules = state.explanation.generalised if state.explanation else None
+    codes = deviations(h, e, draft.objective.entries(0))
+    steps_rule = "found" if e.steps is None else "as given" if h.steps == e.steps else f"always {h.steps}"
+    if rules is not None and e.steps is not None and "steps" in draft.harness.signature.names:
+        rule = rules.rule("steps")
+        steps_rule = "as given" if rule == "given" else rule
+        if rule.startswith("always") and "steps" not in codes and name_of(h) != "gradient":
+            codes += ("steps",)
+    if rules is not None and "lr" in draft.harness.signature.names and h.steps:
+        codes += ("inner-rate",) * (rules.rule("rate") != "lr" and "inner-rate" not in codes)
+    draft.found |= _fields(draft, h, steps_rule)
+    for code in dict.fromkeys(codes):
+        draft.add(
+            code,
+            deviation_text(code, h, draft.expected, draft.found, draft.objective.names),
+            note=code == "inner-data" and h.algorithm == "reptile" and h.inner_data == "support",
+        )
+
+
+def _fields(draft: ReportDraft, h: Hypothesis, steps_rule: str) -> dict[str, Any]:
+    """Return the hypothesis as fields of the report."""
+    rate = draft.expected.rate
+    lr = h.rate
+    multiple = ""
+    if h.inner_sum:
+        multiple = "sum over examples"
+        for n in draft.objective.entries(0):
+            if rate is not None and abs(h.rate / (rate * n) - 1) < SAME_NUMBER:
+                lr, multiple = h.rate / n, "sum over entries"
+    found: dict[str, Any] = {
+        "steps": h.steps,
+        "steps_rule": steps_rule,
+        "lr": lr,
+        "lr_factor": None if rate is None else lr / rate,
+        "inner_data": h.inner_data,
+        "outer_data": h.outer_data if h.algorithm != "reptile" else None,
+        "inner_reduction": multiple or "mean",
+        "inner_optimizer": optimizer(h),
+        "inner_constants": list(h.rule.constants),
+        "ignored": [draft.objective.names[i] for i in draft.state.ignored],
+        "frozen": [draft.objective.names[i] for i in h.frozen],
+        "exchanged": sorted(
+            draft.objective.names[i] for pair in (*h.swaps, *([h.inner_swap] if h.inner_swap else [])) for i in pair
+        ),
+        "transposed": [draft.objective.names[i] for i in h.transposed],
+    }
+    if h.algorithm in ("maml", "fomaml"):
+        kept = steps_kept(h.mask, h.steps) if h.algorithm == "maml" else (False,) * h.steps
+        found |= {"differentiated": list(kept), "hessian_factor": h.hessian_factor}
+    if h.algorithm == "imaml":
+        solver_steps = h.solver_steps if h.solver != "exact" else None
+        found |= {
+            "regularization": h.strength,
+            "proximal": h.proximal,
+            "operator": list(h.operator),
+            "blocks": h.blocks,
+            "solver": h.solver,
+            "solver_steps": solver_steps,
+        }
+    return found

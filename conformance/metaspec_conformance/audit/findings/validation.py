@@ -1,0 +1,121 @@
+"""The validation stage: candidates have to explain fresh problems with other settings, to the digits of the format."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from metaspec_conformance.audit.audit_state import AuditState
+from metaspec_conformance.audit.calls.caller import Caller, ObservedCall
+from metaspec_conformance.audit.calls.harness import AuditHarness
+from metaspec_conformance.audit.calls.problem_data import CallInputs
+from metaspec_conformance.audit.findings.audit_verdicts import judged
+from metaspec_conformance.audit.findings.confirming import ConfirmedHypothesis, confirmed
+from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations, name_of
+from metaspec_conformance.audit.hypotheses.hypothesis import canonical
+from metaspec_conformance.audit.search.search import Search
+from metaspec_conformance.audit.thresholds import CANDIDATES, NUDGE, VALIDATION_FACTOR, VALIDATION_SETTINGS
+
+
+def validate(caller: Caller, state: AuditState, whole: ObservedCall, searched: Sequence[ObservedCall]) -> None:
+    """Hold the candidates against fresh calls.
+
+    Fills `validation_calls`, `explanation`, `others`, `judgements`, `indistinguishable` and `narrow`.
+
+    Raises:
+        FailedError: A call gave nothing.
+    """
+    harness = caller.harness
+    assert state.search is not None
+    unexplained = state.combined is not None and state.combined.rule is None
+    tasks = (0,) if unexplained else whole.inputs.tasks
+    for seed, settings in enumerate(VALIDATION_SETTINGS, start=1):
+        state.validation_calls.append(caller(CallInputs(seed, tasks, settings, whole.inputs.equal)))
+    _choose(harness, state, state.search, searched[0].inputs, None if unexplained else state.combined)
+    if state.explanation is None:
+        return
+    fresh = state.validation_calls[0]
+    for call in (fresh,) if unexplained else (fresh, whole):
+        _judge(harness, state, state.explanation, call)
+    state.indistinguishable = _indistinguishable(state.search, state.explanation)
+    if any(judgement.format != harness.dtype for judgement in state.judgements):
+        state.narrow = _is_narrow(caller, state, state.explanation, fresh)
+
+
+def _choose(harness: AuditHarness, state: AuditState, search: Search, inputs: CallInputs, how: Any) -> None:
+    """Take the simplest candidate that is confirmed, and the others that are as simple."""
+    residual = max(VALIDATION_FACTOR * search.screen, 20 * state.fits[0].residual)
+    takes_rate = state.reading == "params" and harness.signature.names & {"outer_lr", "optimizer"}
+    factor = "outer_lr" if takes_rate else None
+    codes = {fit.hypothesis: deviations(fit.hypothesis, search.expected) for fit in state.fits[:CANDIDATES]}
+    least: tuple[int, int] | None = None
+    for fit in state.fits[:CANDIDATES]:
+        rank = search.rank(fit)
+        if least is not None and rank > least:
+            break
+        found = confirmed(
+            harness, fit, how, inputs, state.validation_calls, state.reading, search.targets[0].keep, residual, factor
+        )
+        if found is None:
+            continue
+        if state.explanation is None:
+            state.explanation, least = found, rank
+        elif codes[fit.hypothesis] != codes[state.explanation.generalised.hypothesis]:
+            state.others.append(found)
+        elif found.residual < 0.01 * state.explanation.residual:
+            state.explanation = found  # the same deviations with numbers that fresh problems bear out
+
+
+def _judge(harness: AuditHarness, state: AuditState, explanation: ConfirmedHypothesis, call: ObservedCall) -> None:
+    """Hold the explanation against one call by the error model."""
+    delta = call.delta(harness, state.reading)
+    assert delta is not None
+
+    def compute(seed: int | None) -> Any:
+        objective = harness.exact_objective(call.inputs, seed)
+        predicted = explanation.predicted(call.inputs, objective, harness.phi(call.inputs, objective))
+        for leaf in state.ignored:
+            predicted[objective.slices[leaf]] = 0
+        return predicted
+
+    predicted = compute(None)
+    length = np.sum(predicted * predicted)
+    factor = np.sum(predicted * delta) / length if length else np.longdouble(1)
+    origin = call.origin(harness) if state.reading == "params" else None
+    objective = harness.objective(call.inputs)
+    judgement = judged(
+        delta, lambda seed: factor * compute(seed), objective, harness.dtype, origin, harness.wide_reference
+    )
+    state.judgements.append(judgement)
+
+
+def _is_narrow(caller: Caller, state: AuditState, explanation: ConfirmedHypothesis, call: ObservedCall) -> bool:
+    """Return whether the code computes in a narrower format, rather than by difference quotients.
+
+    Narrow arithmetic does not see a small change of the parameters; a difference quotient follows it.
+    """
+    harness, reading = caller.harness, state.reading
+    after, before = caller.nudged(call, NUDGE).delta(harness, reading), call.delta(harness, reading)
+    assert after is not None
+    assert before is not None
+    objective = harness.objective(call.inputs)
+    phi = harness.phi(call.inputs, objective)
+    here, there = (explanation.predicted(call.inputs, objective, phi * (1 + by)) for by in (0.0, NUDGE))
+    return float(np.linalg.norm(after - before - (there - here))) > 0.5 * float(np.linalg.norm(there - here))
+
+
+def _indistinguishable(search: Search, explanation: ConfirmedHypothesis) -> tuple[str, ...]:
+    """Return the other algorithms that, without any deviation, explain the calls as well."""
+    own = explanation.generalised.hypothesis
+    free = Expectation(
+        None, search.expected.steps, search.expected.rate, search.expected.strength, search.expected.cg_steps
+    )
+    if name_of(own) == "gradient" or deviations(own, free):
+        return ()
+    found = []
+    for fit in search.candidates():
+        h = fit.hypothesis
+        plain = canonical(h.algorithm, h.steps, h.rate, h.strength, h.solver_steps)
+        if h.algorithm != own.algorithm and h == plain and not deviations(h, free) and h.steps == own.steps:
+            found.append(name_of(h))
+    return tuple(sorted(set(found)))

@@ -1,0 +1,153 @@
+"""Gradients and Hessians of a problem's loss at any point, as flat vectors: what every hypothesis is computed from."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from metaspec.backend.arrays import asarray, computing
+from metaspec.backend.protocol import Backend
+from metaspec.task import Task, Tree
+from metaspec_conformance.audit.problem import REFERENCE
+from metaspec_conformance.oracles.extended_precision import EXACT, Rounding
+
+DENSE = 64  # parameters; beyond it products are computed one by one, and a matrix only where a system is solved
+
+Vector = Any
+Matrix = Any
+
+
+class Objective:
+    """The loss of one problem on the support and query sets of its tasks, and on both joined.
+
+    Args:
+        B: The backend that computes.
+        loss: `loss(params, batch)`.
+        params: A tree; its leaves, in the backend's order, are the entries of all vectors here.
+        tasks: The tasks, as trees of arrays of any framework.
+        dtype: The format that is computed in.
+        rounding: Errors to be made, for amplifications; operations within the loss are perturbed on NumPy alone.
+        traced: A objective of the same backend, loss and leaves, whose traces are used instead of new ones.
+    """
+
+    def __init__(
+        self,
+        B: Backend,
+        loss: Callable[[Tree, Tree], Any],
+        params: Tree,
+        tasks: Sequence[Task],
+        dtype: str,
+        rounding: Rounding = EXACT,
+        traced: "Objective | None" = None,
+    ) -> None:
+        self.B, self.dtype, self.rounding = B, dtype, rounding
+        leaves, self._structure = B.tree_flatten(params)
+        self.names = tuple(_readable(path) for path in B.tree_paths(params))
+        self.shapes = tuple(tuple(int(n) for n in leaf.shape) for leaf in leaves)
+        self.size = sum(int(np.prod(shape)) for shape in self.shapes)
+        self._tasks = [asarray(task, dtype=dtype, backend=B) for task in tasks]
+        self.loss = loss
+        self._known: dict[tuple[str, int, str, bytes], Any] = {}
+        self._batches: dict[tuple[int, str], Any] = {}
+        self._gradient: Callable[..., Any]
+        self._product: Callable[..., Any]
+        plain = rounding.factors is None or B.name != REFERENCE
+        make = B.compile if plain else lambda f: rounding.everywhere(B, f)
+        self._hessian = make(self._matrix) if B.name == REFERENCE else self._rows
+        if traced is not None:
+            self._gradient, self._product = traced._gradient, traced._product
+            return
+        self._gradient = make(B.grad(self._value))
+        self._product = make(lambda v, batch, u: B.hvp(lambda x: self._value(x, batch))(v, u))
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Where each leaf stands in a vector."""
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes)])
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
+
+    @property
+    def count(self) -> int:
+        """How many tasks there are."""
+        return len(self._tasks)
+
+    def gradient(self, task: int, part: str, theta: Vector) -> Vector:
+        """The gradient at theta of the loss on "support", "query" or "both"."""
+        return self._cached("g", self._gradient, task, part, theta)
+
+    def hessian(self, task: int, part: str, theta: Vector) -> Matrix:
+        """The Hessian there."""
+        return self._cached("H", self._hessian, task, part, theta)
+
+    def product(self, task: int, part: str, theta: Vector, v: Vector) -> Vector:
+        """The Hessian there times v."""
+        if self.size <= DENSE:
+            return self.hessian(task, part, theta) @ v
+        with computing(self.B, self._in(theta)):
+            return self._out(self._product(self._in(theta), self._batch(task, part), self._in(v)))
+
+    def examples(self, task: int, part: str) -> int:
+        """The number of examples, the length of axis 0."""
+        return int(self.B.tree_flatten(self._batch(task, part))[0][0].shape[0])
+
+    def entries(self, task: int) -> tuple[int, ...]:
+        """How many numbers an example may have: the products of the leaves' other axes, without 1."""
+        leaves = self.B.tree_flatten(self._tasks[task].support)[0]
+        return tuple(sorted({int(np.prod([int(n) for n in leaf.shape[1:]])) for leaf in leaves} - {1}))
+
+    def joins(self, task: int) -> bool:
+        """Whether support and query can be joined along axis 0."""
+        try:
+            self._batch(task, "both")
+        except Exception:
+            return False
+        return True
+
+    def tree(self, v: Vector) -> Tree:
+        """The vector's leaves as NumPy arrays, by name."""
+        return {n: np.reshape(v[s], shape) for n, s, shape in zip(self.names, self.slices, self.shapes, strict=True)}
+
+    def _value(self, v: Any, batch: Tree) -> Any:
+        xp = self.B.xp
+        leaves = [xp.reshape(v[s], shape) for s, shape in zip(self.slices, self.shapes, strict=True)]
+        return self.loss(self.B.tree_unflatten(self._structure, leaves), batch)
+
+    def _matrix(self, v: Any, batch: Tree) -> Any:
+        _, hvp = self.B.linearize_grad(self._value)(v, batch)
+        return self.B.vmap(hvp)(self.B.xp.eye(self.size, dtype=v.dtype))
+
+    def _rows(self, v: Any, batch: Tree) -> Any:
+        """The matrix where a framework's vmap may not know all of a user's loss; one product is traced, not each."""
+        return self.B.xp.stack([self._product(v, batch, self._in(row)) for row in np.eye(self.size)])
+
+    def _cached(self, kind: str, f: Any, task: int, part: str, theta: Vector) -> Any:
+        key = (kind, task, part, theta.tobytes())
+        if key not in self._known:
+            point = self._in(self.rounding(theta))
+            with computing(self.B, point):
+                self._known[key] = self._out(f(point, self._batch(task, part)))
+        return self._known[key] if self.rounding.factors is None else self.rounding(self._known.pop(key))
+
+    def _batch(self, task: int, part: str) -> Tree:
+        if (task, part) not in self._batches:
+            support, query = self._tasks[task]
+            batch = support if part == "support" else query
+            if part == "both":
+                pairs = zip(self.B.tree_flatten(support)[0], self.B.tree_flatten(query)[0], strict=True)
+                with computing(self.B, support):
+                    joined = [self.B.xp.concat(list(pair)) for pair in pairs]
+                batch = self.B.tree_unflatten(self.B.tree_flatten(support)[1], joined)
+            self._batches[task, part] = batch
+        return self._batches[task, part]
+
+    def _in(self, v: Vector) -> Any:
+        return self.B.asarray(v, dtype=self.dtype)
+
+    def _out(self, x: Any) -> Any:
+        return np.array(self.B.to_numpy(x))
+
+
+def _readable(path: str) -> str:
+    """root['layer']['w'] -> layer.w."""
+    return path.removeprefix("root").replace("['", ".").replace("']", "").removeprefix(".")

@@ -1,0 +1,215 @@
+"""The simplest explanations of what was seen: claims first, then single deviations, then pairs, best first."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations, groupby
+from typing import Any
+
+from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations
+from metaspec_conformance.audit.hypotheses.hypothesis import ALGORITHMS, Hypothesis, canonical
+from metaspec_conformance.audit.hypotheses.moves import Move, moves
+from metaspec_conformance.audit.search.fitting import (
+    Fit,
+    SearchTarget,
+    evaluate,
+    fit_numbers,
+    gauss_newton,
+    grid_search,
+)
+from metaspec_conformance.audit.thresholds import AFTER_A_FIT, BLOCK, PROMISING
+
+STEPS = (*range(1, 11), 12, 15, 16, 20, 25, 32, 50)  # where nobody says how many
+RATES = tuple(1e-4 * 1.3**i for i in range(45))  # up to about 10
+STRENGTHS = (0.1, 0.5, 1.0, 2.0, 5.0, 20.0, 100.0)
+CG_STEPS = (1, 2, 3, 5, 10)
+LEVELS = 5
+
+Structure = tuple[Hypothesis, Sequence[str]]
+"""A hypothesis, and those of its fields that are free beside what nobody claimed."""
+
+
+@dataclass
+class Search:
+    """What was tried, and with which success.
+
+    Attributes:
+        targets: What was seen.
+        expected: The claim and the settings.
+        screen: The residual at or below which a hypothesis is a candidate.
+        until: When to stop, on `time.process_time`'s clock.
+    """
+
+    targets: Sequence[SearchTarget]
+    expected: Expectation
+    screen: float
+    until: float
+    tried: dict[Hypothesis, Fit] = field(default_factory=dict)
+    stopped: bool = False
+
+    def run(self, number: int) -> None:
+        """Try one level: claims, single deviations, those with a free number, pairs, those with a free number."""
+        levels = (self._claims, self._singles, self._single_fits, self._pairs, self._pair_fits)
+        after = 0
+        for fit in levels[number]():
+            self.tried[fit.hypothesis] = fit
+            after += fit.residual <= self.screen or after > 0
+            if after > AFTER_A_FIT:
+                return
+            if time.process_time() > self.until:
+                self.stopped = not self.candidates()
+                return
+
+    def candidates(self) -> list[Fit]:
+        """Those that fit, the simplest first."""
+        fits = [fit for fit in self.tried.values() if fit.residual <= self.screen]
+        return sorted(fits, key=lambda fit: (self.rank(fit), fit.residual))
+
+    def nearest(self, count: int) -> list[Fit]:
+        """Those that come closest."""
+        return sorted(self.tried.values(), key=lambda fit: (fit.residual, self.cost(fit)))[:count]
+
+    def cost(self, fit: Fit) -> int:
+        """How many deviations it has."""
+        objective = self.targets[0].predictor.objective
+        return len(deviations(fit.hypothesis, self.expected, objective.entries(0))) + fit.outer_sum
+
+    def rank(self, fit: Fit) -> tuple[int, int]:
+        """Its cost, and among equals how far it is from its own algorithm: another one as it is written comes first.
+
+        Lost digits hide a fitted number that is all but nothing, such as a factor of 1e-7 on the second-order terms.
+        """
+        unclaimed = replace(self.expected, algorithm=None)
+        objective = self.targets[0].predictor.objective
+        return self.cost(fit), len(deviations(fit.hypothesis, unclaimed, objective.entries(0)))
+
+    def bases(self) -> Iterator[Hypothesis]:
+        """The algorithms with the settings that are claimed; a free number stands at 1 or at a guess."""
+        e = self.expected
+        for steps in (e.steps,) if e.steps is not None else (0, *STEPS):
+            for algorithm in ALGORITHMS:
+                if steps == 0 and algorithm in ("maml", "reptile"):
+                    continue
+                counts: Iterable[int] = (0,)
+                if algorithm == "imaml":
+                    counts = (e.cg_steps,) if e.cg_steps else (0, *CG_STEPS)
+                for cg_steps in counts:
+                    yield canonical(algorithm, steps, e.rate or 0.1, e.strength or 1.0, cg_steps)
+        if e.steps is not None and e.steps > 0:
+            yield canonical("fomaml", 0, e.rate or 0.1, e.strength or 1.0)
+
+    def _free(self, h: Hypothesis) -> list[str]:
+        free = ["rate"] if self.expected.rate is None and h.steps else []
+        return free + (["strength"] if self.expected.strength is None and h.algorithm == "imaml" else [])
+
+    def _evaluated(self, structures: Iterable[Structure], promising: int) -> Iterator[Fit]:
+        """Each structure with its free numbers; where there are any, those of the most promising are fitted."""
+        rough: list[Any] = []
+        for h, extra in structures:
+            free = [*self._free(h), *(name for name in extra if name not in self._free(h))]
+            if not free:
+                yield evaluate(h, self.targets, self.screen)
+                continue
+            coarse = grid_search(h, free, _starts(h, free), self.targets)
+            if coarse.residual < PROMISING:
+                coarse = gauss_newton(coarse.hypothesis, free, self.targets[:1], 2)
+            rough.append((coarse.residual, len(rough), coarse, free))
+            yield evaluate(coarse.hypothesis, self.targets) if coarse.residual <= self.screen else coarse
+            if len(rough) == BLOCK:
+                yield from self._fit_promising(rough, promising)
+                rough = []
+        yield from self._fit_promising(rough, promising)
+
+    def _fit_promising(self, rough: list[Any], promising: int) -> Iterator[Fit]:
+        for residual, _, coarse, free in sorted(rough, key=lambda item: item[:2])[:promising]:
+            if residual < PROMISING:
+                yield fit_numbers(coarse, free, self.targets)
+
+    def _claims(self) -> Iterator[Fit]:
+        for _, group in groupby(self.bases(), key=lambda h: h.steps if self.expected.steps is None else 0):
+            yield from self._evaluated(((h, ()) for h in group), 6)
+            if self.expected.steps is None and self.candidates():
+                return
+
+    def _deviating(self) -> Iterator[tuple[Hypothesis, list[Move]]]:
+        objective = self.targets[0].predictor.objective
+        known = self.candidates() if self.expected.steps is None else []
+        for h in self.bases():
+            if h.solver_steps and self.expected.cg_steps is None and h.algorithm == "imaml":
+                continue  # the same structures as of the exact solve, with the solver as a deviation
+            if self.expected.steps is None and h.steps > 5:
+                continue
+            if known and h.steps != known[0].hypothesis.steps:
+                continue
+            yield h, moves(h, self.expected, objective)
+
+    def _singles(self) -> Iterator[Fit]:
+        if self.candidates() and self._free(next(self.bases())):
+            return
+        for h, singles in self._deviating():
+            yield from self._evaluated(((move(h), ()) for move in singles), 12)
+
+    def _single_fits(self) -> Iterator[Fit]:
+        for h, _ in self._deviating():
+            yield from self._evaluated(_freed(h), 6)
+
+    def _pairs(self) -> Iterator[Fit]:
+        pairs: list[Any] = []
+        for h, singles in self._deviating():
+            weighed = [(self._residual(move(h)), move) for move in singles]
+            for (r, a), (s, b) in combinations(weighed, 2):
+                if a.dimension != b.dimension and not set(a.changes) & set(b.changes):
+                    pairs.append((r * s, len(pairs), h, a, b))
+        ranked = sorted(pairs, key=lambda pair: pair[:2])
+        yield from self._evaluated(((b(a(h)), ()) for _, _, h, a, b in ranked), 12)
+
+    def _pair_fits(self) -> Iterator[Fit]:
+        pairs: list[Any] = []
+        for h, singles in self._deviating():
+            for move in singles:
+                for g, names in _freed(move(h)):
+                    if not any(_field(name) in move.changes for name in names):
+                        pairs.append((self._residual(move(h)), len(pairs), g, names))
+        ranked = sorted(pairs, key=lambda pair: pair[:2])
+        yield from self._evaluated(((g, names) for _, _, g, names in ranked), 12)
+
+    def _residual(self, h: Hypothesis) -> float:
+        return self.tried[h].residual if h in self.tried else 1.0
+
+
+def _field(name: str) -> str:
+    return {"constant": "rule", "curvature": "operator"}.get(name, name)
+
+
+def _freed(h: Hypothesis) -> Iterator[tuple[Hypothesis, tuple[str, ...]]]:
+    """Structures with a number that nobody knows."""
+    if h.steps:
+        yield h, ("rate",)
+        yield replace(h, inner_sum=True), ("rate",)
+        yield replace(h, decay=0.01), ("decay",)
+        for kind, constants in (("momentum", (0.9,)), ("clipped", (1.0, 0.0)), ("clipped", (1.0, 1e-6))):
+            yield replace(h, rule=type(h.rule)(kind, constants)), ("constant",)  # type: ignore[arg-type]
+    if h.algorithm == "maml":
+        yield h, ("hessian_factor",)
+    if h.algorithm == "imaml":
+        yield h, ("strength",)
+        yield h, ("curvature",)
+
+
+def _starts(h: Hypothesis, free: Sequence[str]) -> Iterator[tuple[float, ...]]:
+    """The product of the grids of the free fields."""
+    grids: dict[str, Sequence[float]] = {
+        "rate": RATES,
+        "strength": STRENGTHS,
+        "hessian_factor": (-2.0, -0.5, 0.1, 0.5, 1.5, 3.0, 10.0),
+        "decay": (1e-3, 1e-1),
+        "constant": (0.1, 0.5, 0.9) if h.rule.kind == "momentum" else (0.05, 0.2, 0.5, 1.0, 2.0),
+        "curvature": (-0.5, 0.1, 0.5, 1.5, 4.0),
+    }
+    points: list[tuple[float, ...]] = [()]
+    for name in free:
+        grid: Any = grids[name]
+        if name == "rate" and len(free) > 1:
+            grid = grid[::4]
+        points = [(*point, x) for point in points for x in grid]
+    return iter(points)

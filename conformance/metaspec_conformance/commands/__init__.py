@@ -1,0 +1,1 @@
+"""Commands of the command line that check: each module has a `register(app)`."""

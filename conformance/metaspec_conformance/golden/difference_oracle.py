@@ -1,0 +1,212 @@
+"""Meta-gradients from function evaluations alone: no derivative rule, nothing of metaspec, no number of NumPy.
+
+A gradient of a loss is its central differences, theta_K gradient descent on those. Then
+  MAML: central differences of the whole function phi -> l(theta_K(phi); Q), the inner loop with its own in it
+  FO-MAML: central differences of l(.; Q) at theta_K        Reptile: phi - theta_K, the loop on S and Q joined
+  iMAML: H by second differences of l(.; S) at theta_K, then ((1 + damping) I + H/lambda) delta = grad l(theta_K; Q)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metaspec_conformance.golden import differences
+from metaspec_conformance.golden.perturbing import Rounding, exact
+from metaspec_conformance.golden.vector_losses import LOSSES
+from metaspec_conformance.golden.vector_records import (
+    Array,
+    Arrays,
+    Inputs,
+    Outputs,
+    VectorSolver,
+    VectorTask,
+    map_values,
+)
+from metaspec_conformance.oracles.krylov_oracle import conjugate_gradients
+
+Number = Any
+Numbers = list[Number]
+NewRounding = Callable[[], Rounding]
+
+LEAST_RESIDUAL = 1e-6  # below this, whether an implementation takes one more step is its own affair
+
+
+class UnfitVectorError(ValueError):
+    """The inputs do not define a result that every correct implementation can reach."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """An mpmath context and the step h of differences."""
+
+    m: Any
+    h: Number
+
+    @classmethod
+    def of(cls, digits: int, step_digits: int) -> "Arithmetic":
+        """`digits` working decimal digits, h = 10^-step_digits."""
+        from mpmath import MPContext  # type: ignore[import-untyped]
+
+        m = MPContext()
+        m.dps = digits
+        return cls(m, m.mpf(10) ** -step_digits)
+
+
+def compute(
+    inputs: Inputs, arithmetic: Arithmetic, new_rounding: Callable[[int], NewRounding] | None = None
+) -> Outputs:
+    """The mean over the tasks; `new_rounding(i)` gives the i-th task's roundings."""
+    m = arithmetic.m
+    results = [
+        _OneTask(inputs, task, arithmetic, new_rounding(i) if new_rounding else lambda: exact).result()
+        for i, task in enumerate(inputs.tasks)
+    ]
+    deltas, adapted, losses = zip(*results, strict=True)
+    delta = [m.fsum(entries) / len(results) for entries in zip(*deltas, strict=True)]
+    return Outputs(
+        _shaped(delta, inputs.params),
+        tuple(_shaped(theta, inputs.params) for theta in adapted),
+        Array((), (m.fsum(losses) / len(results),)),
+    )
+
+
+class _OneTask:
+    """One task's computation on flat lists of numbers, parameters by sorted name."""
+
+    def __init__(self, inputs: Inputs, task: VectorTask, arithmetic: Arithmetic, new_rounding: NewRounding) -> None:
+        self.m, self.h, self.new_rounding = arithmetic.m, arithmetic.h, new_rounding
+        self.params, self.algorithm, self.loss = inputs.params, inputs.algorithm, LOSSES[inputs.loss]
+        self.support = self._numbers(task.support)
+        self.query = self.support if task.query is None else self._numbers(task.query)
+        joined = self.algorithm.name == "Reptile" and task.query is not None
+        self.inner_batch = _joined(self.support, self.query) if joined else self.support
+        self.phi = _flat(self._numbers(inputs.params))
+        self.rates = self._rates()
+
+    def result(self) -> tuple[Numbers, Numbers, Number]:
+        """Delta, theta_K and the query loss."""
+        rounding = self.new_rounding()
+        theta = self._inner(self.phi, rounding)
+        query_loss = self._function(self.query, rounding)(theta)
+        (query_loss,) = rounding(1)([query_loss])
+        return self._delta(theta, rounding), theta, query_loss
+
+    def _delta(self, theta: Numbers, rounding: Rounding) -> Numbers:
+        match self.algorithm.name:
+            case "MAML":
+                return self._maml(rounding)
+            case "FOMAML":
+                return self._gradient(theta, self.query, rounding)
+            case "Reptile":
+                return [p - t for p, t in zip(self.phi, theta, strict=True)]
+            case "IMAML":
+                return self._imaml(theta, rounding)
+        raise UnfitVectorError(f"unknown algorithm {self.algorithm.name!r}")
+
+    def _maml(self, rounding: Rounding) -> Numbers:
+        def whole(phi: Numbers) -> Number:
+            rounding = self.new_rounding()
+            theta = self._inner(phi, rounding)
+            return self._function(self.query, rounding)(theta)
+
+        return rounding(len(self.phi))(differences.gradient(whole, self.phi, self.h))
+
+    def _imaml(self, theta: Numbers, rounding: Rounding) -> Numbers:
+        solver, n = self.algorithm.solver, len(theta)
+        assert solver is not None
+        strength, damping = self.m.mpf(self.algorithm.regularization), self.m.mpf(solver.damping)
+        H = differences.hessian(self._function(self.support, rounding), theta, self.h)
+        scaled = [[h / strength for h in rounding(n)(row)] for row in H]
+        A = [[a + (1 + damping) * (i == j) for j, a in enumerate(row)] for i, row in enumerate(scaled)]
+        return _solve(self.m, A, self._gradient(theta, self.query, rounding), solver, rounding)
+
+    def _inner(self, phi: Numbers, rounding: Rounding) -> Numbers:
+        theta = phi
+        strength = self.m.mpf(self.algorithm.regularization or 0)
+        for _ in range(self.algorithm.steps):
+            g = self._gradient(theta, self.inner_batch, rounding)
+            steps = zip(theta, self.rates, g, phi, strict=True)
+            theta = rounding(len(phi))([t - r * (g + strength * (t - p)) for t, r, g, p in steps])
+        return theta
+
+    def _gradient(self, theta: Numbers, batch: Arrays, rounding: Rounding) -> Numbers:
+        found = differences.gradient(self._function(batch, rounding), theta, self.h)
+        return rounding(len(theta))(found)
+
+    def _function(self, batch: Arrays, rounding: Rounding) -> differences.Function:
+        """The loss on a batch, with roundings of its arguments that stay the same."""
+        at = rounding(len(self.phi))
+        data = {name: _rounded(leaf, rounding) for name, leaf in batch.items()}
+        return lambda theta: self.loss(self.m, _shaped(at(theta), self.params), data)
+
+    def _numbers(self, arrays: Arrays) -> Arrays:
+        return {
+            name: map_values(lambda x: x if isinstance(x, int) else self.m.mpf(x), leaf)
+            for name, leaf in arrays.items()
+        }
+
+    def _rates(self) -> Numbers:
+        if isinstance(self.algorithm.lr, str):
+            return [self.m.mpf(self.algorithm.lr)] * len(self.phi)
+        rates = self._numbers(self.algorithm.lr)
+        full = {}
+        for name, leaf in self.params.items():
+            values = rates[name].values
+            full[name] = Array(leaf.shape, values * len(leaf.values) if rates[name].shape == () else values)
+        return _flat(full)
+
+
+def _solve(m: Any, A: list[Numbers], b: Numbers, solver: VectorSolver, rounding: Rounding) -> Numbers:
+    if solver.name == "dense":
+        return list(m.lu_solve(m.matrix(A), m.matrix(b)))
+    assert solver.steps is not None
+    return solve_by_steps(m, A, b, solver.steps, rounding)
+
+
+def solve_by_steps(m: Any, A: list[Numbers], b: Numbers, steps: int, rounding: Rounding = exact) -> Numbers:
+    """Return the iterate of conjugate gradients after exactly `steps` steps from zero.
+
+    Raises:
+        UnfitVectorError: The system is solved before the last step, or A is not positive definite.
+    """
+    bb = m.fdot(b, b)
+
+    def watch(step: int, residual: Number, curvature: Number) -> None:
+        if residual < LEAST_RESIDUAL**2 * bb:
+            raise UnfitVectorError(f"{steps} steps of conjugate gradients asked for, the system is solved after {step}")
+        if curvature <= 0:
+            raise UnfitVectorError("the matrix of the linear solve is not positive definite")
+
+    def rounded(x: Any) -> Any:
+        return np.array(rounding(len(b))(list(x)), dtype=object)
+
+    return list(conjugate_gradients(A, np.array(b, dtype=object), steps, rounded, dot=m.fdot, watch=watch))
+
+
+def _flat(arrays: Arrays) -> Numbers:
+    return [x for name in sorted(arrays) for x in arrays[name].values]
+
+
+def _shaped(flat: Sequence[Number], like: Arrays) -> Arrays:
+    shaped, start = {}, 0
+    for name in sorted(like):
+        end = start + len(like[name].values)
+        shaped[name] = Array(like[name].shape, tuple(flat[start:end]))
+        start = end
+    return shaped
+
+
+def _joined(support: Arrays, query: Arrays) -> Arrays:
+    """Row by row along axis 0, which in row-major order is one list after the other."""
+    return {
+        name: Array((a.shape[0] + query[name].shape[0], *a.shape[1:]), a.values + query[name].values)
+        for name, a in support.items()
+    }
+
+
+def _rounded(leaf: Array, rounding: Rounding) -> Array:
+    if isinstance(leaf.values[0], int):
+        return leaf
+    return Array(leaf.shape, tuple(rounding(len(leaf.values))(leaf.values)))

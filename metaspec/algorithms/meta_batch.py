@@ -1,0 +1,56 @@
+"""How a meta-batch is computed: all tasks at once, in chunks one after the other, or task by task.
+
+Tasks computed at once share the cost of every call; but each has parameters of its own, and with them gradients,
+tangents and cotangents, which must fit the processor's caches together. So there is a best number of bytes of
+parameters at a time, which depends on the framework and the device and hardly on anything else:
+`Tuning.batch_bytes`, measured.
+"""
+
+from collections.abc import Callable
+from math import ceil, prod
+
+from metaspec.backend.protocol import Backend, bytes_of
+from metaspec.task import Array, MetaGradient, Task, Tree
+from metaspec.trees import add, divide, mean0, sum0, tree_map, zeros_like
+
+
+def chosen_chunk(B: Backend, params: Tree, count: int) -> int:
+    """Tasks at a time: as many as `batch_bytes` has room for, in chunks of one size as far as possible."""
+    room = B.tuning.batch_bytes(params)
+    if room is None:
+        return count
+    size = sum(prod(leaf.shape) * bytes_of(B.dtype_name(leaf)) for leaf in B.tree_flatten(params)[0])
+    at_once = min(count, max(1, room // max(1, size)))
+    return ceil(count / ceil(count / at_once))
+
+
+def over_tasks(
+    B: Backend, f: Callable[[Task], MetaGradient], params: Tree, tasks: Task, count: int, chunk: int
+) -> MetaGradient:
+    """f of each of `count` stacked tasks, `chunk` at a time: `delta` and `query_loss` their means, the rest stacked."""
+    if chunk >= count:
+        r = B.tuning.map_tasks(f)(tasks)
+        return r._replace(delta=mean0(B, r.delta), query_loss=mean0(B, r.query_loss))
+
+    def step(total: Tree, part: Task) -> tuple[Tree, MetaGradient]:
+        r = f(part) if chunk == 1 else B.tuning.map_tasks(f)(part)
+        return add(B, total, r.delta if chunk == 1 else sum0(B, r.delta)), r._replace(delta=None)
+
+    whole = count - count % chunk
+    parts = tasks if chunk == 1 else tree_map(B, lambda x: _split(B, x[:whole, ...], chunk), tasks)
+    total, rows = B.scan(step, zeros_like(B, params), parts)
+    if chunk > 1:
+        rows = tree_map(B, lambda x: _joined(B, x), rows)
+    if whole < count:
+        r = B.tuning.map_tasks(f)(tree_map(B, lambda x: x[whole:, ...], tasks))
+        total = add(B, total, sum0(B, r.delta))
+        rows = tree_map(B, lambda a, b: B.xp.concat([a, b], axis=0), rows, r._replace(delta=None))
+    return rows._replace(delta=divide(B, total, count), query_loss=mean0(B, rows.query_loss))
+
+
+def _split(B: Backend, x: Array, chunk: int) -> Array:
+    return B.xp.reshape(x, (x.shape[0] // chunk, chunk, *x.shape[1:]))
+
+
+def _joined(B: Backend, x: Array) -> Array:
+    return B.xp.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))

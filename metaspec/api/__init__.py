@@ -1,0 +1,6 @@
+"""The functions that a user calls: meta-gradients, adaptation, compilation."""
+
+from metaspec.api.compilation import Tier, compile
+from metaspec.api.meta_gradients import UserLoss, adapt, batch_meta_gradient, meta_gradient
+
+__all__ = ["Tier", "UserLoss", "adapt", "batch_meta_gradient", "compile", "meta_gradient"]

@@ -1,0 +1,203 @@
+"""Meta-gradients and adaptation: each function resolves the backend, checks its arguments and calls the algorithm."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from metaspec.algorithms.base import Algorithm, check_algorithm
+from metaspec.algorithms.diagnosis import check_adapted, check_finite
+from metaspec.algorithms.meta_batch import chosen_chunk, over_tasks
+from metaspec.api.ragged import at_work, of_one_size
+from metaspec.backend.arrays import computing, plain_leaves
+from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import resolve
+from metaspec.checks.arguments import checked_integer
+from metaspec.checks.inputs import (
+    check_data,
+    check_params,
+    check_sequence,
+    check_stacked,
+    check_task,
+)
+from metaspec.losses.lifting import lift_loss
+from metaspec.task import MetaGradient, Task, Tree
+from metaspec.trees import mean0, tree_map
+
+UserLoss = Callable[[Tree, Tree], Any]
+
+
+def meta_gradient(
+    algo: Algorithm,
+    loss: UserLoss,
+    params: Tree,
+    task: Task,
+    *,
+    has_aux: bool = False,
+    backend: str | Backend | None = None,
+) -> MetaGradient:
+    """The meta-update of one task.
+
+    Args:
+        algo: MAML, FOMAML, Reptile, IMAML or anything else that is an Algorithm; its docstring gives the formula.
+        loss: A pure function (params, batch) -> scalar, in the framework of `params` or portable (`array_namespace`).
+            All randomness comes in through the batch.
+        params: The meta-parameters phi: a tree of floating arrays.
+        task: Support and query, trees of arrays of the same framework.
+        has_aux: The loss returns (value, aux); the query set's aux is in the result.
+        backend: Name or instance; by default as `get_backend` chooses, else the framework of `params`.
+
+    Returns:
+        MetaGradient; `delta` has the structure, shapes and dtypes of `params`.
+
+    Raises:
+        BackendMismatchError: Arrays of another framework than the chosen one, or of several.
+        InvalidArgumentError, InvalidTypeError: `params` is empty or not floating, `task` is no Task, `lr` does not fit.
+        LossError: The loss did not return a floating scalar.
+        MutationError: The loss changed its parameters in place.
+        NonFiniteError: NaN or infinity arose; the message says at which step and in which leaf. Under a trace, where
+            values cannot be looked at, `diagnostics.finite` says it instead.
+
+    Example:
+        >>> import numpy as np, metaspec as ms
+        >>> loss = lambda p, batch: ((p["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> task = ms.Task(*({"x": np.ones(3), "y": np.full(3, y)} for y in (2.0, 3.0)))
+        >>> r = ms.meta_gradient(ms.MAML(ms.GradientDescent(lr=0.1, steps=1)), loss, {"w": np.array(1.0)}, task)
+        >>> float(np.round(r.delta["w"], 6))
+        -2.88
+    """
+    check_algorithm(algo)
+    B, params = _enter(backend, params)
+    check_task(B, task)
+    task = B.guard.detach(task)
+    lifted = lift_loss(B, loss, has_aux)
+    with computing(B, params):
+        r = algo.meta_gradient(B, lifted, params, task)
+        check_finite(B, algo, lifted, params, task, r)
+    return B.guard.detach(r)
+
+
+def batch_meta_gradient(
+    algo: Algorithm,
+    loss: UserLoss,
+    params: Tree,
+    tasks: Task | Sequence[Task],
+    *,
+    has_aux: bool = False,
+    chunk_size: int | None = None,
+    backend: str | Backend | None = None,
+) -> MetaGradient:
+    """The mean over a meta-batch of the tasks' meta-updates.
+
+    Args:
+        algo: As in `meta_gradient`.
+        loss: As in `meta_gradient`.
+        params: As in `meta_gradient`.
+        tasks: One Task whose every leaf has a leading axis over tasks, computed as one batched computation (eager
+            TensorFlow: task by task; compile it); or a
+            sequence of Task. Of one size they are stacked and batched. Of unequal sizes they are computed one after
+            the other; under `compile` each size is then compiled once, whatever the order and the mix.
+        has_aux: As in `meta_gradient`; the aux of a batch is stacked.
+        chunk_size: How many tasks of one size are computed at once: 1, one after the other; n, in chunks of n (the last
+            may be smaller). None: by the rule of docs/performance.md, from the number of parameters and of tasks.
+        backend: As in `meta_gradient`.
+
+    Returns:
+        MetaGradient: `delta` and `query_loss` are means over the tasks, each task weighing the same whatever its size;
+        `adapted` and `diagnostics` (and `aux` where the tasks are of one size, else a list) are per task, axis 0.
+
+    Raises:
+        InvalidArgumentError: Zero tasks, leaves of a stacked batch that disagree in axis 0, a `chunk_size` below 1.
+        MetaspecError: As `meta_gradient`.
+    """
+    check_algorithm(algo)
+    B, params = _enter(backend, params)
+    lifted = lift_loss(B, loss, has_aux)
+    chunk = None if chunk_size is None else checked_integer(chunk_size, "batch_meta_gradient: chunk_size", least=1)
+
+    def per_task(task: Task) -> MetaGradient:
+        return _with_arrays(B, algo.meta_gradient(B, lifted, params, task))
+
+    with computing(B, params):
+        if isinstance(tasks, Task):
+            check_task(B, tasks)
+            count = check_stacked(B, tasks)
+            stacked = B.guard.detach(tasks)
+        else:
+            sequence = [B.guard.detach(task) for task in check_sequence(tasks)]
+            for task in sequence:
+                check_task(B, task)
+            if not of_one_size(B, sequence):
+                rows = _one_by_one(B, algo, loss, has_aux, params, sequence)
+                auxes = [row.aux for row in rows]
+                joined = B.guard.detach(B.tree_stack([row._replace(aux=None) for row in rows]))
+                return _mean(B, joined)._replace(aux=auxes if has_aux else None)
+            stacked, count = B.tree_stack(sequence), len(sequence)
+        r = over_tasks(B, per_task, params, stacked, count, chunk or chosen_chunk(B, params, count))
+        check_finite(B, algo, lifted, params, stacked, r)
+        return B.guard.detach(r)
+
+
+def adapt(
+    algo: Algorithm,
+    loss: UserLoss,
+    params: Tree,
+    support: Tree,
+    *,
+    has_aux: bool = False,
+    backend: str | Backend | None = None,
+) -> Tree:
+    """Meta-test: the parameters that the algorithm's inner loop reaches from `params` on a support set.
+
+    Args:
+        algo: As in `meta_gradient`.
+        loss: As in `meta_gradient`.
+        params: As in `meta_gradient`.
+        support: A tree of arrays, as the loss reads it.
+        has_aux: The loss returns (value, aux); the aux is dropped.
+        backend: As in `meta_gradient`.
+
+    Returns:
+        theta_K, a tree like `params`.
+
+    Raises:
+        MetaspecError: As `meta_gradient`.
+    """
+    check_algorithm(algo)
+    B, params = _enter(backend, params)
+    check_data(B, support, "support")
+    with computing(B, params):
+        lifted, support = lift_loss(B, loss, has_aux), B.guard.detach(support)
+        theta = algo.adapt_to(B, lifted, params, support)
+        check_adapted(B, algo, lifted, params, support, theta)
+        return B.guard.detach(theta)
+
+
+def _enter(backend: str | Backend | None, params: Tree) -> tuple[Backend, Tree]:
+    B = resolve(backend, plain_leaves(params))
+    check_params(B, params)
+    return B, B.guard.detach(params)
+
+
+def _with_arrays(B: Backend, r: MetaGradient) -> MetaGradient:
+    return r._replace(aux=tree_map(B, lambda leaf: leaf if B.is_array(leaf) else B.asarray(leaf), r.aux))
+
+
+def _one_by_one(
+    B: Backend, algo: Algorithm, loss: UserLoss, has_aux: bool, params: Tree, tasks: Sequence[Task]
+) -> list[MetaGradient]:
+    """Return each task's meta-gradient; within a compiled function by a compiled program of the task's size."""
+
+    def one(params: Tree, task: Task) -> MetaGradient:
+        return _with_arrays(B, algo.meta_gradient(B, lift_loss(B, loss, has_aux), params, task))
+
+    programs = at_work.get()
+    if programs is not None:
+        program = programs.program((B, algo, loss, has_aux), lambda: one)
+        return [program(params, task) for task in tasks]
+    rows = [one(params, task) for task in tasks]
+    for i, (task, row) in enumerate(zip(tasks, rows, strict=True)):
+        check_finite(B, algo, lift_loss(B, loss, has_aux), params, task, row, origin=f"task {i}: ")
+    return rows
+
+
+def _mean(B: Backend, r: MetaGradient) -> MetaGradient:
+    return r._replace(delta=mean0(B, r.delta), query_loss=mean0(B, r.query_loss))

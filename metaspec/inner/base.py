@@ -1,0 +1,149 @@
+"""What an inner rule is: a pure update of a task's parameters, with its state in the open."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import isroutine
+from numbers import Real
+from typing import Any, Protocol
+
+from metaspec.backend.protocol import Backend, is_floating
+from metaspec.checks.arguments import check_members, checked_number
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.inner.learned import Learned, row
+from metaspec.task import Array, Tree
+from metaspec.trees import like, tree_map
+
+Hyper = Mapping[str, Any]
+"""A rule's inputs at one step, by name: each a number, a scalar array, or a tree that broadcasts against theta."""
+
+
+class InnerRule(Protocol):
+    """A rule (theta_{k+1}, s_{k+1}) = u(theta_k, s_k, grad l(theta_k), k, inputs), applied `steps` times.
+
+    A rule is a frozen dataclass with these members. u is pure and, but for zero gradients, differentiable: the chain
+    rule through a step is taken from `update` itself.
+    """
+
+    @property
+    def steps(self) -> int:
+        """Number of inner steps K."""
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """The rule's numbers by name, as they were given: each a number, a tree, a schedule k -> number, or Learned."""
+
+    def init(self, B: Backend, theta: Tree) -> Tree:
+        """Return the state s_0 of a task, a tree of arrays; None for a rule without state."""
+
+    def update(self, B: Backend, theta: Tree, state: Tree, gradient: Tree, k: Any, hyper: Hyper) -> tuple[Tree, Tree]:
+        """Return theta_{k+1} and s_{k+1}; `k` is a Python number, or a scalar integer array within a compiled loop."""
+
+
+def check_inner(inner: Any, algorithm: str) -> None:
+    """Raise InvalidTypeError unless `inner` has the members of an InnerRule."""
+    check_members(
+        inner, f"{algorithm}: inner", ("steps", "inputs", "init", "update"), "GradientDescent(lr=0.1, steps=5)"
+    )
+
+
+def is_fixed(rule: InnerRule) -> bool:
+    """Return whether every step of the rule is the same function: no schedule, and nothing learned for each step."""
+    return not any(
+        value.per_step if isinstance(value, Learned) else is_schedule(value) for value in rule.inputs.values()
+    )
+
+
+def is_schedule(value: Any) -> bool:
+    """Return whether an input is a function of the step; a callable module of rates is a tree."""
+    return isroutine(value) or isinstance(value, partial)
+
+
+def given_at(B: Backend, value: Any, k: Any, steps: int, theta: Tree) -> Any:
+    """Return a given input (a number, a tree, a schedule) as it is at step k."""
+    if not is_schedule(value):
+        return value
+    if isinstance(k, int):
+        return float(value(k))
+    first = B.tree_flatten(theta)[0][0]
+    table = [B.asarray(float(value(i)), dtype=B.dtype_name(first)) for i in range(steps)]
+    return row(B, B.xp.stack(table, axis=0), k)
+
+
+def coefficients(B: Backend, value: Any, tree: Tree) -> Tree:
+    """Return one coefficient for each leaf of `tree`: a number, or an array in the leaf's dtype."""
+    if isinstance(value, int | float):
+        return tree_map(B, lambda leaf: value, tree)
+    if B.is_array(value):
+        return tree_map(B, lambda leaf: like(B, value, leaf), tree)
+    return tree_map(B, lambda leaf, c: like(B, c, leaf), tree, value)
+
+
+def power(B: Backend, base: Any, exponent: Any, leaf: Array) -> Any:
+    """Return base ** exponent in the leaf's dtype; a Python number where both are."""
+    if isinstance(exponent, int):
+        return base**exponent
+    xp = B.xp
+    base = base if B.is_array(base) else B.asarray(float(base), dtype=B.dtype_name(leaf))
+    return xp.pow(base, xp.astype(exponent, leaf.dtype))
+
+
+def checked_input(value: Any, rule: str, name: str, expected: str, inside: Callable[[float], bool]) -> Any:
+    """Return a rule's input; a number, also where it is learned, is checked, trees and schedules at the first call.
+
+    Raises:
+        InvalidArgumentError: A number outside of the range.
+        InvalidTypeError: None, a string, a complex number.
+    """
+    if isinstance(value, Real):
+        return checked_number(value, f"{rule}: {name}", expected, inside)
+    if isinstance(value, Learned):
+        checked_number(value.value, f"{rule}: {name}", expected, inside)
+    elif value is None or isinstance(value, str | complex):
+        raise InvalidTypeError(f"{rule}: {name} must be a number, a tree, a schedule or ms.Learned, got {value!r}")
+    return value
+
+
+def check_trees(B: Backend, rule: InnerRule, params: Tree) -> None:
+    """Raise where an input that is a tree does not fit `params`, or holds a number that is negative or not finite."""
+    kind = type(rule).__name__
+    for name, value in rule.inputs.items():
+        if is_schedule(value):
+            for k in range(rule.steps):
+                checked_number(value(k), f"{kind}: {name}({k})", "a finite number >= 0", lambda x: x >= 0)
+        elif not isinstance(value, float | Learned):
+            _check_tree(B, f"{kind}: {name}", value, params)
+
+
+def _check_tree(B: Backend, what: str, value: Any, params: Tree) -> None:
+    values, structure = B.tree_flatten(value)
+    scalar = B.is_array(value) and value.ndim == 0
+    if not scalar and structure != B.tree_flatten(params)[1]:
+        raise InvalidArgumentError(
+            f"{what} is a tree and must have the structure of params, {B.tree_flatten(params)[1]}; it has {structure}"
+        )
+    leaves = [None] if scalar else B.tree_flatten(params)[0]
+    paths = [path.removeprefix("root") for path in B.tree_paths(value)]
+    for path, entry, leaf in zip(paths, values, leaves, strict=True):
+        if not B.is_array(entry):
+            _checked_entry(entry, what + path)
+            continue
+        if not is_floating(B.dtype_name(entry)):
+            raise InvalidTypeError(f"{what}{path} must be floating, got dtype {B.dtype_name(entry)}")
+        if leaf is not None and not _fits(tuple(entry.shape), tuple(leaf.shape)):
+            raise InvalidArgumentError(
+                f"{what}{path} has shape {tuple(entry.shape)}, which does not broadcast to the shape "
+                f"{tuple(leaf.shape)} of its leaf of params"
+            )
+        if B.is_concrete(entry) and 0 not in entry.shape:
+            numbers = B.to_numpy(entry)
+            _checked_entry(float(numbers.min()), what + path)
+            _checked_entry(float(numbers.max()), what + path)
+
+
+def _checked_entry(value: Any, what: str) -> None:
+    checked_number(value, what, "a finite number >= 0", lambda x: x >= 0)
+
+
+def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    """Return whether an array of `shape` broadcasts to the shape `into`, and to no larger one."""
+    return len(shape) <= len(into) and all(n in (1, m) for n, m in zip(shape[::-1], into[::-1], strict=False))

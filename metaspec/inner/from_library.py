@@ -1,0 +1,55 @@
+"""Optimisers of other libraries as inner rules: optax's on JAX, torchopt's functional ones on PyTorch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+from metaspec.backend.protocol import Backend
+from metaspec.checks.arguments import check_members, checked_integer
+from metaspec.inner.base import Hyper
+from metaspec.task import Tree
+from metaspec.trees import add
+
+
+@dataclass(frozen=True)
+class FromTransformation:
+    """theta_{k+1} = theta_k + updates, (updates, s_{k+1}) = transformation.update(g_k, s_k, theta_k).
+
+    Attributes:
+        transformation: An object with `init(params) -> state` and
+            `update(gradient, state, params) -> (updates, state)`: `optax.adam(1e-2)` on JAX, `torchopt.adam(1e-2)` on
+            PyTorch. It must be pure, and differentiable in the
+            gradient; a root at zero has its library's derivative.
+        steps: K >= 0.
+
+    Raises:
+        InvalidTypeError: `transformation` has no such methods; an instance of `torch.optim` works in place, and cannot
+            be differentiated through.
+
+    Example:
+        >>> import metaspec as ms, optax
+        >>> algo = ms.MAML(ms.FromTransformation(optax.adam(1e-2), steps=5))
+    """
+
+    transformation: Any
+    steps: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", checked_integer(self.steps, "FromTransformation: steps", least=0))
+        check_members(self.transformation, "FromTransformation: transformation", ("init", "update"), "optax.adam(1e-2)")
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        return {}
+
+    def init(self, B: Backend, theta: Tree) -> Tree:
+        """Return the transformation's state."""
+        return self.transformation.init(theta)
+
+    def update(self, B: Backend, theta: Tree, state: Tree, gradient: Tree, k: Any, hyper: Hyper) -> tuple[Tree, Tree]:
+        """Return theta + updates and the transformation's next state."""
+        update = self.transformation.update
+        options = {"inplace": False} if "inplace" in signature(update).parameters else {}
+        updates, state = update(gradient, state, params=theta, **options)
+        return add(B, theta, updates), state

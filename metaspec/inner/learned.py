@@ -1,0 +1,117 @@
+"""Inputs of an inner rule that are learned together with the parameters (Meta-SGD, MAML++, shrinkage)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import expm1, log
+from typing import Any, Literal, NamedTuple
+
+from metaspec.backend.patterns import leaf_names, matching
+from metaspec.backend.protocol import Backend
+from metaspec.checks.arguments import checked_number
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.task import Array, Tree
+from metaspec.trees import tree_map
+
+PER = ("all", "leaf", "entry")
+
+
+class Meta(NamedTuple):
+    """Everything that is meta-learned: the parameters and the learned inputs of the algorithm.
+
+    `params`: the meta-parameters phi. `learned`: a dictionary by the argument's name ("lr", "momentum", ...).
+    `algo.init(params)` makes it, `meta_gradient(algo, loss, meta, task).delta` has its structure.
+    """
+
+    params: Tree
+    learned: dict[str, Tree]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A number that an algorithm takes, learned together with the parameters.
+
+    Attributes:
+        value: Where it starts.
+        per: "all": one number. "leaf": one for each leaf of `params`. "entry": one for each entry (Meta-SGD). A
+            dictionary {name: pattern}: one for each group of leaves; together the patterns match each leaf once.
+        per_step: One for each of the K inner steps: every array has a leading axis of K.
+        positive: Learn x = log(exp(value) - 1) and use log(1 + exp(x)), which is positive whatever x is.
+
+    Raises:
+        InvalidArgumentError: `value` is not finite, or not > 0 where `positive` is asked for; an unknown `per`.
+
+    Example:
+        >>> import numpy as np, metaspec as ms
+        >>> algo = ms.MAML(ms.GradientDescent(ms.Learned(0.1, per="leaf"), steps=2))
+        >>> algo.init({"w": np.ones(3), "b": np.zeros(())}).learned
+        {'lr': {'b': array(0.1), 'w': array(0.1)}}
+    """
+
+    value: float
+    per: Literal["all", "leaf", "entry"] | Mapping[str, str] = "all"
+    per_step: bool = False
+    positive: bool = False
+
+    def __post_init__(self) -> None:
+        expected = "a finite number > 0, as positive=True asks" if self.positive else "a finite number"
+        value = checked_number(self.value, "Learned: value", expected, lambda x: x > 0 or not self.positive)
+        object.__setattr__(self, "value", value)
+        if not isinstance(self.per, Mapping) and self.per not in PER:
+            raise InvalidArgumentError(
+                f"Learned: per must be one of {', '.join(PER)} or a dictionary, got {self.per!r}"
+            )
+        for name in ("per_step", "positive"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidTypeError(f"Learned: {name} must be True or False, got {getattr(self, name)!r}")
+
+    def init(self, B: Backend, params: Tree, steps: int) -> Tree:
+        """Return the learned arrays before the first outer step."""
+        leaves = B.tree_flatten(params)[0]
+        # log(exp(v) - 1), which overflows for large v, where it is v to the last digit
+        start = (log(expm1(self.value)) if self.value < 30 else self.value) if self.positive else self.value
+
+        def full(like: Array) -> Array:
+            one = B.xp.zeros_like(like) + start
+            return B.xp.stack([one] * steps, axis=0) if self.per_step and steps else one
+
+        def scalar(like: Array) -> Array:
+            return full(B.xp.sum(B.xp.zeros_like(like)))
+
+        if isinstance(self.per, Mapping):
+            self._groups(B, params)
+            return {name: scalar(leaves[0]) for name in self.per}
+        if self.per == "all":
+            return scalar(leaves[0])
+        return tree_map(B, scalar if self.per == "leaf" else full, params)
+
+    def resolve(self, B: Backend, raw: Tree, params: Tree, k: Any) -> Any:
+        """Return what the rule uses at step k: a scalar array, or a tree like `params` that broadcasts against it."""
+        if self.per_step:
+            raw = tree_map(B, lambda x: row(B, x, k), raw)
+        if self.positive:
+            raw = tree_map(B, lambda x: B.xp.logaddexp(x, B.xp.zeros_like(x)), raw)
+        if not isinstance(self.per, Mapping):
+            return raw
+        _, structure = B.tree_flatten(params)
+        return B.tree_unflatten(structure, [raw[name] for name in self._groups(B, params)])
+
+    def _groups(self, B: Backend, params: Tree) -> list[str]:
+        """Return the group of each leaf."""
+        assert isinstance(self.per, Mapping)
+        groups: list[list[str]] = [[] for _ in leaf_names(B, params)]
+        for name, pattern in self.per.items():
+            for index in matching(B, params, pattern, f"Learned: per[{name!r}]"):
+                groups[index].append(name)
+        for leaf, found in zip(leaf_names(B, params), groups, strict=True):
+            if len(found) != 1:
+                raise InvalidArgumentError(
+                    f"Learned: each leaf must match one pattern of per; {leaf!r} matches {found or 'none'}"
+                )
+        return [found[0] for found in groups]
+
+
+def row(B: Backend, x: Array, k: Any) -> Array:
+    """Return x[k] along axis 0; k is a Python number, or a scalar integer array under a trace."""
+    if isinstance(k, int):
+        return x[k, ...]
+    return B.xp.take(x, B.xp.reshape(k, (1,)), axis=0)[0, ...]

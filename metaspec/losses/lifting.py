@@ -1,0 +1,65 @@
+"""The user's loss in the form that the algorithms see, its result and its side effects checked at every call."""
+
+from typing import Any
+
+from metaspec.backend.protocol import Backend, is_floating
+from metaspec.backend.registry import owner_of
+from metaspec.errors import InvalidTypeError, LossError, MutationError
+from metaspec.task import Loss, Tree
+
+MUTATED = (
+    "loss: it changed its parameters or its batch in place; write new values to new variables (p + 1, not p += 1, "
+    "p[...] = 1 or p.add_(1)): both belong to the caller"
+)
+
+
+def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
+    """The user's loss as (params, batch) -> (value, aux), its result and its manners checked at every call."""
+    if not callable(loss):
+        raise InvalidTypeError(f"loss: expected a function (params, batch) -> scalar, got {type(loss).__name__}")
+    loss = B.tuning.traceable_loss(loss)
+
+    def lifted(params: Tree, batch: Tree) -> tuple[Any, Any]:
+        params, batch = B.guard.read_only_view((params, batch))
+        leaves = B.tree_flatten((params, batch))[0]  # the loss may bind new values in its containers, as it likes
+        mark = B.guard.version_counter(leaves)
+        try:
+            returned = loss(params, batch)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise MutationError(MUTATED) from error
+        if B.guard.version_counter(leaves) != mark:
+            raise MutationError(MUTATED)
+        value, aux = _split(returned) if has_aux else (returned, None)
+        _check_value(B, value)
+        return value, aux
+
+    return B.tuning.task_loss(lifted, loss)
+
+
+def _split(returned: Any) -> tuple[Any, Any]:
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise LossError(f"loss: with has_aux=True it must return (value, aux), got {type(returned).__name__}")
+    return returned
+
+
+def _check_value(B: Backend, value: Any) -> None:
+    expected = "expected a floating scalar array (shape ())"
+    if not B.is_array(value):
+        hint = "; pass has_aux=True for a loss that returns (value, aux)" if isinstance(value, tuple) else ""
+        raise LossError(f"loss: it returned {_describe(value)}, {expected} of backend {B.name!r}{hint}")
+    if tuple(value.shape) != ():
+        raise LossError(f"loss: it returned shape {tuple(value.shape)}, {expected}; reduce it, e.g. with xp.mean")
+    if not is_floating(B.dtype_name(value)):
+        raise LossError(f"loss: it returned dtype {B.dtype_name(value)}, {expected}")
+
+
+def _describe(value: Any) -> str:
+    owner = owner_of(value)
+    if owner is not None:
+        return f"an array of backend {owner!r}"
+    if value is None:
+        return "None"
+    shown = f"{value!r:.80} of " if isinstance(value, str | int | float | complex) else ""  # a tracer's repr may fail
+    return f"{shown}type {type(value).__name__}"

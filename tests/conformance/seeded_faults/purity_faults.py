@@ -1,0 +1,213 @@
+"""Functions that alter what is not theirs, or do not give the same twice."""
+
+import os
+import random
+import warnings
+from contextlib import contextmanager
+from typing import Any
+
+import numpy
+
+import metaspec as ms
+from metaspec.trees import tree_map
+from metaspec_conformance.workers import child
+from tests.conformance.seeded_faults.algorithm_faults import ALGORITHMS
+from tests.conformance.seeded_faults.derivative_faults import concrete, gradients
+from tests.conformance.seeded_faults.fault import Patch, fault, member, method
+
+purity = "purity"
+
+
+def _precision(patch: Patch, leaves_behind: Any) -> None:
+    """A `precision` that leaves something behind, `leaves_behind(dtype)`."""
+
+    def make(original: Any) -> Any:
+        @contextmanager
+        def precision(self: Any, dtype: str) -> Any:
+            with original(self, dtype):
+                leaves_behind(dtype)
+                yield
+
+        return precision
+
+    member(patch, "precision", make)
+
+
+@fault(purity, 11)
+def parameters_altered(patch: Patch) -> None:
+    """A step writes into the parameters that it was given."""
+
+    def make(original: Any) -> Any:
+        def update(self: Any, B: Any, theta: Any, *rest: Any) -> Any:
+            for leaf in B.tree_flatten(theta)[0]:
+                if isinstance(leaf, numpy.ndarray) and leaf.size and leaf.flags.writeable:
+                    leaf[...] = leaf * 1.0009765625
+            return original(self, B, theta, *rest)
+
+        return update
+
+    method(patch, ms.GradientDescent, "update", make)
+
+
+@fault(purity, 11)
+def parameters_moved_to_the_adapted(patch: Patch) -> None:
+    """`adapt` leaves theta_K in the arrays of phi; what it returns is right."""
+
+    def make(original: Any) -> Any:
+        def adapt(self: Any, B: Any, loss: Any, params: Any, batch: Any) -> Any:
+            theta = tree_map(B, lambda leaf: leaf + 0, original(self, B, loss, params, batch))
+            if concrete(B, (params, theta)):
+                for old, new in zip(B.tree_flatten(params)[0], B.tree_flatten(theta)[0], strict=True):
+                    if isinstance(old, numpy.ndarray) and old.flags.writeable:
+                        old[...] = new
+            return theta
+
+        return adapt
+
+    for kind in ALGORITHMS:
+        method(patch, kind, "adapt_to", make)
+
+
+@fault(purity, 12)
+def batch_altered(patch: Patch) -> None:
+    """Statistics that are kept in the data move with every gradient."""
+
+    def make(original: Any) -> Any:
+        def value_and_grad(self: Any, f: Any, has_aux: bool = False) -> Any:
+            def wrapped(x: Any, *args: Any) -> Any:
+                returned = original(self, f, has_aux)(x, *args)
+                for leaf in self.tree_flatten(args)[0]:
+                    if isinstance(leaf, numpy.ndarray) and leaf.dtype.kind == "f" and leaf.flags.writeable:
+                        leaf *= 1.0009765625
+                return returned
+
+            return wrapped
+
+        return value_and_grad
+
+    member(patch, "value_and_grad", make)
+
+
+@fault(purity)
+def losses_may_write(patch: Patch) -> None:
+    """A loss is given arrays that it can write into."""
+    member(patch, "read_only_view", lambda original: lambda self, tree: tree)
+
+
+@fault(purity)
+def one_bit_differs(patch: Patch) -> None:
+    """Every other gradient is off in its last bit."""
+    calls = [0]
+
+    def off(B: Any, x: Any, gradient: Any) -> Any:
+        calls[0] += 1
+        factor = 1.0 + (calls[0] % 2) * 2.0**-52
+        return tree_map(B, lambda g: g * factor, gradient)
+
+    gradients(patch, off)
+
+
+@fault(purity)
+def error_state_left(patch: Patch) -> None:
+    """`precision` leaves NumPy's treatment of floating-point errors as it set it for the format."""
+    _precision(patch, lambda dtype: numpy.seterr(under="warn" if dtype == "float64" else "ignore"))
+
+
+@fault(purity, 23)
+def random_state_set(patch: Patch) -> None:
+    """A gradient seeds NumPy's global generator."""
+
+    def seeded(B: Any, x: Any, gradient: Any) -> Any:
+        numpy.random.seed(0)
+        return gradient
+
+    gradients(patch, seeded)
+
+
+@fault(purity)
+def python_random_state_set(patch: Patch) -> None:
+    """A gradient draws from Python's global generator."""
+
+    def drawn(B: Any, x: Any, gradient: Any) -> Any:
+        random.random()
+        return gradient
+
+    gradients(patch, drawn)
+
+
+@fault(purity)
+def environment_changed(patch: Patch) -> None:
+    """`precision` sets an environment variable."""
+    _precision(patch, lambda dtype: os.environ.__setitem__("METASPEC_SEEDED", dtype))
+
+
+@fault(purity)
+def warnings_silenced(patch: Patch) -> None:
+    """A gradient adds a filter that silences warnings."""
+
+    def silenced(B: Any, x: Any, gradient: Any) -> Any:
+        warnings.simplefilter("ignore", category=ResourceWarning)
+        return gradient
+
+    gradients(patch, silenced)
+
+
+@fault(purity, 21)
+def setting_left(patch: Patch) -> None:
+    """`precision` switches a setting of the framework, and does not switch it back."""
+    state = {"wide": False}
+    _precision(patch, lambda dtype: state.__setitem__("wide", dtype == "float64"))
+
+    def make(original: Any) -> Any:
+        return lambda self: {**original(self), "wide": state["wide"]}
+
+    member(patch, "settings", make)
+
+
+@fault(purity, 21)
+def setting_left_after_an_error(patch: Patch) -> None:
+    """`precision` switches a setting back, unless an error passes through."""
+    state = {"wide": False}
+
+    def make(original: Any) -> Any:
+        @contextmanager
+        def precision(self: Any, dtype: str) -> Any:
+            before, state["wide"] = state["wide"], dtype == "float64"
+            with original(self, dtype):
+                yield
+            state["wide"] = before
+
+        return precision
+
+    member(patch, "precision", make)
+    member(patch, "settings", lambda original: lambda self: {**original(self), "wide": state["wide"]})
+
+
+@fault(purity, worker=True)
+def bits_of_the_process(patch: Patch) -> None:
+    """The last bit of a gradient depends on whether the process is a worker."""
+    factor = 1.0 + (child._connection is not None) * 2.0**-52
+    gradients(patch, lambda B, x, gradient: tree_map(B, lambda g: g * factor, gradient))
+
+
+@fault(purity, 11)
+def results_share_memory(patch: Patch) -> None:
+    """Every result of one shape is given in the same arrays."""
+    kept: dict[Any, Any] = {}
+
+    def make(original: Any) -> Any:
+        def meta_gradient(self: Any, B: Any, *rest: Any) -> Any:
+            r = original(self, B, *rest)
+            if not concrete(B, r.delta):
+                return r
+            leaves, structure = B.tree_flatten(r.delta)
+            for i, leaf in enumerate(leaves):
+                buffer = kept.setdefault((i, leaf.shape, leaf.dtype.name), numpy.empty_like(leaf))
+                buffer[...] = leaf
+                leaves[i] = buffer
+            return r._replace(delta=B.tree_unflatten(structure, leaves))
+
+        return meta_gradient
+
+    for kind in ALGORITHMS:
+        method(patch, kind, "meta_gradient", make)

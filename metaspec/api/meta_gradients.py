@@ -68,6 +68,7 @@ def meta_gradient(
     B, params = _enter(backend, params)
     check_task(B, task)
     task = B.guard.detach(task)
+    params = B.guard.per_device(params, task)
     lifted = lift_loss(B, loss, has_aux)
     with computing(B, params):
         r = algo.meta_gradient(B, lifted, params, task)
@@ -116,6 +117,7 @@ def batch_meta_gradient(
     def per_task(task: Task) -> MetaGradient:
         return _with_arrays(B, algo.meta_gradient(B, lifted, params, task))
 
+    params = B.guard.per_device(params, tasks)
     with computing(B, params):
         if isinstance(tasks, Task):
             check_task(B, tasks)
@@ -164,6 +166,7 @@ def adapt(
     check_algorithm(algo)
     B, params = _enter(backend, params)
     check_data(B, support, "support")
+    params = B.guard.per_device(params, support)
     with computing(B, params):
         lifted, support = lift_loss(B, loss, has_aux), B.guard.detach(support)
         theta = algo.adapt_to(B, lifted, params, support)

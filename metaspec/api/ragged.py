@@ -1,11 +1,11 @@
 """Sequences of tasks of unequal sizes under `compile`: one program for each size, not for each order of sizes.
 
 A compiler makes a program for the shapes of all arguments together, and random tasks hardly ever come in the same sizes
-in the same order twice. So a function that is called with such a sequence is not compiled as a whole: it runs as it is,
-and each `batch_meta_gradient` in it calls, task by task, a compiled program of one task. A task's size is compiled once.
+in the same order twice. So a function that is called with such a sequence is not compiled as a whole: it runs as it
+is, and each `batch_meta_gradient` in it calls, task by task, a compiled program of one task: one for each size.
 
-That holds while the function calls `batch_meta_gradient` with the same algorithm and loss each time. Where it makes them
-anew at every call (a lambda within it, which may read its other arguments) nothing could be used again: it is then
+That holds while the function calls `batch_meta_gradient` with the same algorithm and loss each time. Where it makes
+them anew at every call (a lambda within it, which may read its other arguments) nothing could be used again: it is then
 compiled as a whole.
 """
 

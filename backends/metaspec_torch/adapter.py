@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-import array_api_compat.torch as compat
 import torch
 
 from metaspec.backend.guard import Guard
@@ -14,6 +13,7 @@ from metaspec.backend.tuning import Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map
+from metaspec_torch import namespace
 from metaspec_torch._private import get_proxy_mode, is_wrapped, under_functorch, version_counter
 from metaspec_torch.compiling import compiled_natively, replayed
 from metaspec_torch.derivatives import linearize_grad, nested, vjp
@@ -92,7 +92,7 @@ class TorchBackend(Backend):
 
     @property
     def xp(self) -> Any:
-        return compat
+        return namespace
 
     def versions(self) -> Mapping[str, str]:
         return {"torch": torch.__version__}

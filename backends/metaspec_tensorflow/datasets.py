@@ -40,8 +40,8 @@ class DatasetTasks:
         spec = dataset.element_spec
         if not isinstance(spec, tuple) or len(spec) != 2:
             raise InvalidArgumentError(
-                "DatasetTasks: expected elements (support, query), each a tree of arrays; map the dataset to such pairs "
-                f"(dataset.map), its elements are {spec!r:.200}"
+                "DatasetTasks: expected elements (support, query), each a tree of arrays; map the dataset to such "
+                f"pairs (dataset.map), its elements are {spec!r:.200}"
             )
         if dataset.cardinality() == 0:
             raise InvalidArgumentError("DatasetTasks: the dataset has no elements")

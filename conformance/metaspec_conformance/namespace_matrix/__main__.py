@@ -1,4 +1,4 @@
-"""`python -m metaspec_conformance.namespace_matrix [--backend NAME] [--write FILE]`: fill the matrix, or a part of it."""
+"""`python -m metaspec_conformance.namespace_matrix [--backend NAME] [--write FILE]`: the matrix, or a part of it."""
 
 import sys
 from argparse import ArgumentParser

@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
-from metaspec.errors import nearest
 from metaspec.cli.output_files import check_writable
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.html import write
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.solvers.conjugate_gradient import ConjugateGradient

@@ -26,7 +26,7 @@ from metaspec.algorithms import (
 )
 from metaspec.api import adapt, batch_meta_gradient, compile, meta_gradient
 from metaspec.backend.arrays import array_namespace, asarray
-from metaspec.backend.bound_modules import install as _install_facades
+from metaspec.backend.bound_modules import install as _install_bound_modules
 from metaspec.backend.capabilities import Capability
 from metaspec.backend.protocol import Backend
 from metaspec.backend.registry import BackendStatus, Registration, list_backends
@@ -50,11 +50,12 @@ from metaspec.inner import (
 )
 from metaspec.losses.from_model import Model, from_model
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
-from metaspec.solvers.dense import DenseSolve
+from metaspec.solvers.dense_solve import DenseSolve
 from metaspec.task import Diagnostics, MetaGradient, Solution, SolveStatus, Task
 
 if TYPE_CHECKING:
     from metaspec import data, nn, training
+    from metaspec.losses.check import check_loss
     from metaspec.training import meta_test, meta_train
     from metaspec_conformance.audit import assert_computes, audit
     from metaspec_conformance.compare import compare
@@ -106,6 +107,7 @@ __all__ = [
     "audit",
     "backend_context",
     "batch_meta_gradient",
+    "check_loss",
     "clip_by_norm",
     "clip_by_value",
     "compare",
@@ -128,6 +130,7 @@ __all__ = [
 _LAZY = {  # imported on first use, so that `import metaspec` stays light
     "assert_computes": "metaspec_conformance.audit",
     "audit": "metaspec_conformance.audit",
+    "check_loss": "metaspec.losses.check",
     "compare": "metaspec_conformance.compare",
     "data": "metaspec.data",
     "nn": "metaspec.nn",
@@ -148,4 +151,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-_install_facades()
+_install_bound_modules()

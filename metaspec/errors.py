@@ -1,4 +1,4 @@
-"""Every error that metaspec raises of its own accord.
+"""The errors that metaspec raises of its own accord.
 
 Each also derives from the built-in exception that a caller would expect, so `except ValueError` works. A message names
 the argument, what was given, what was expected, and what to do next.
@@ -6,7 +6,16 @@ the argument, what was given, what was expected, and what to do next.
 
 
 class MetaspecError(Exception):
-    """Base of all of metaspec's errors."""
+    """Base class of all errors that metaspec raises of its own accord.
+
+    Example:
+        >>> import metaspec as ms
+        >>> try:
+        ...     ms.GradientDescent(lr=-0.1, steps=5)
+        ... except ms.MetaspecError as error:
+        ...     print(error)
+        GradientDescent: lr must be a finite number >= 0, got -0.1
+    """
 
 
 class InvalidArgumentError(MetaspecError, ValueError):
@@ -47,6 +56,18 @@ class DtypeNotHonouredError(MetaspecError, TypeError):
 
 class LossError(MetaspecError, TypeError):
     """The loss broke its contract: a pure function (params, batch) -> floating scalar of the backend."""
+
+
+class LossCheckError(LossError):
+    """A look at the loss, before a training, found what would silently make its result wrong.
+
+    Attributes:
+        check: The LossCheck.
+    """
+
+    def __init__(self, message: str, check: object) -> None:
+        super().__init__(message)
+        self.check = check
 
 
 class MutationError(MetaspecError, RuntimeError):

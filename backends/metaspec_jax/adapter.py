@@ -30,6 +30,7 @@ class JaxTuning(Tuning):
     """Loops are written out only where JAX traces; small trees are joined for solvers."""
 
     products_are_trees = True
+    eager_compiles = True
     joined_bytes = JOINED_BYTES
 
     def batch_bytes(self, params: Tree) -> int | None:

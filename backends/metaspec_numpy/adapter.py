@@ -1,5 +1,6 @@
 """NumPy, or any other array-API namespace, behind the Backend protocol; the derivatives are the tracer's."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -12,9 +13,11 @@ from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
-from metaspec.errors import DtypeNotHonouredError
+from metaspec.errors import DtypeNotHonouredError, InvalidTypeError, UnsupportedError
 from metaspec.task import Array, Tree
 from metaspec_numpy import tracer
+from metaspec_numpy.random_state import no_random_draws
+from metaspec_numpy.tracer.aliasing import as_input
 
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
 _ZERO = object()  # a cotangent that is zero without being an array; None would be an empty subtree
@@ -131,7 +134,12 @@ class NumpyBackend(Backend):
         def mapped(*args: Tree) -> Tree:
             leaves, structure = self.tree_flatten(args)
             flat, out = self.flat_function(f, structure)
-            value = tracer.vmap(flat)(*leaves)
+            try:
+                value = tracer.vmap(flat)(*leaves)
+            except (InvalidTypeError, UnsupportedError) as error:  # of data, one by one, it may be an ordinary call
+                result = super(NumpyBackend, self).vmap(f)(*args)
+                _warn(f"computed one task after the other, as it cannot be batched: {error}")
+                return result
             return self.tree_unflatten(out[0], value)
 
         return mapped
@@ -162,14 +170,34 @@ class NumpyBackend(Backend):
         return super().scan(apart, carry, xs, length, reverse)
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        return TraceCache(
-            self, f, lambda flat, arrays: tracer.record(flat, tuple(arrays)), lambda x: (x.shape, x.dtype)
-        )
+        def trace(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
+            with no_random_draws(f):
+                return tracer.record(flat, tuple(arrays))
+
+        cache = TraceCache(self, f, trace, lambda x: (x.shape, x.dtype))
+        refused: list[Exception] = []
+
+        def compiled(*args: Tree) -> Tree:
+            if refused:
+                return f(*args)
+            try:
+                return cache(*args)
+            except (InvalidTypeError, UnsupportedError) as error:  # of known values, it may be an ordinary call
+                result = f(*args)
+                refused.append(error)
+                _warn(f"not compiled, as it cannot be recorded: {error}")
+                return result
+
+        return compiled
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 def _read_only(x: Any) -> Any:
     if type(x) is not numpy.ndarray:
-        return x
+        return as_input(x)
     view = x.view()
     view.flags.writeable = False
     return view

@@ -7,15 +7,19 @@ from functools import wraps
 from typing import Any
 
 import torch
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError
-from metaspec.losses.models import LEAVE, Model, altered_statistics, random_numbers, without_variables
+from metaspec.losses.from_model import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
-from metaspec_torch._private import get_proxy_mode, is_wrapped, version_counter
+from metaspec_torch._private import (
+    DropsUnits,
+    TorchDispatchMode,
+    TracksStatistics,
+    get_proxy_mode,
+    is_wrapped,
+    version_counter,
+)
 from metaspec_torch.module_state import parameters_replaced, state_tensors
 
 Loss = Callable[[torch.nn.Module, Tree], Array]
@@ -148,11 +152,11 @@ def _check_layers(model: torch.nn.Module, running_statistics: str) -> None:
     tracking = [
         f"{name}.running_mean"
         for name, layer in active
-        if isinstance(layer, _NormBase) and getattr(layer, "running_mean", None) is not None
+        if isinstance(layer, TracksStatistics) and getattr(layer, "running_mean", None) is not None
     ]
     if tracking and running_statistics != LEAVE:
         raise _altered(model, tracking)
-    drawing = [name for name, layer in active if isinstance(layer, _DropoutNd) and layer.p > 0]
+    drawing = [name for name, layer in active if isinstance(layer, DropsUnits) and layer.p > 0]
     if drawing:
         raise random_numbers(", ".join(drawing), EVALUATE)
 

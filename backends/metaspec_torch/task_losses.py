@@ -11,7 +11,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import optree
-import torch
 
 from metaspec.backend.protocol import NAMESPACE
 from metaspec.task import Tree

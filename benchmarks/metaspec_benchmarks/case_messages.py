@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from metaspec_benchmarks.cases import Case
-from metaspec_benchmarks.reference_results import Truth
+from metaspec_benchmarks.benchmark_cases import BenchmarkCase
+from metaspec_benchmarks.reference_results import ReferenceResult
 
 
 class Job(NamedTuple):
@@ -16,13 +16,13 @@ class Job(NamedTuple):
         quick: Leave out what compiles for long.
     """
 
-    case: Case
-    truth: Truth
+    case: BenchmarkCase
+    truth: ReferenceResult
     seconds: float
     quick: bool
 
 
-class Ready(NamedTuple):
+class WorkerReady(NamedTuple):
     """What `case_worker.greet` returns: versions of the framework and of the rivals, and which of these are missing."""
 
     versions: dict[str, str]

@@ -3,13 +3,13 @@
 from functools import cache
 
 import metaspec as ms
-from metaspec_benchmarks.case_messages import Job, Ready
-from metaspec_benchmarks.forms import Form
+from metaspec_benchmarks.case_messages import Job, WorkerReady
 from metaspec_benchmarks.frameworks import forms
-from metaspec_benchmarks.measuring import Record, measure
+from metaspec_benchmarks.timed_forms import TimedForm
+from metaspec_benchmarks.timing import Record, measure
 
 
-def greet(framework: str) -> Ready:
+def greet(framework: str) -> WorkerReady:
     """Load everything that is timed, and return versions and which libraries are missing."""
     versions: dict[str, str] = dict(ms.get_backend(framework).versions())
     missing: dict[str, str] = {}
@@ -18,7 +18,7 @@ def greet(framework: str) -> Ready:
         absent = form.missing()
         if absent is not None:
             missing[form.name] = absent
-    return Ready(versions, missing)
+    return WorkerReady(versions, missing)
 
 
 def measure_case(framework: str, job: Job) -> list[Record]:
@@ -29,5 +29,5 @@ def measure_case(framework: str, job: Job) -> list[Record]:
 
 
 @cache
-def _forms(framework: str) -> list[Form]:
+def _forms(framework: str) -> list[TimedForm]:
     return forms(framework)

@@ -3,34 +3,34 @@
 from collections.abc import Callable
 
 from metaspec_benchmarks import ours
-from metaspec_benchmarks.forms import Form
+from metaspec_benchmarks.timed_forms import TimedForm
 
 
-def _numpy() -> list[Form]:
+def _numpy() -> list[TimedForm]:
     from metaspec_benchmarks.baselines import analytic, hips_autograd
 
     return [*ours.forms("numpy"), *analytic.forms(), *hips_autograd.forms()]
 
 
-def _torch() -> list[Form]:
-    from metaspec_benchmarks.baselines import torch_func, torch_libraries
+def _torch() -> list[TimedForm]:
+    from metaspec_benchmarks.baselines import torch_baselines, torch_func
 
-    return [*ours.forms("torch", native=True), *torch_func.forms(), *torch_libraries.forms()]
+    return [*ours.forms("torch", native=True), *torch_func.forms(), *torch_baselines.forms()]
 
 
-def _jax() -> list[Form]:
+def _jax() -> list[TimedForm]:
     from metaspec_benchmarks.baselines import jax_native
 
     return [*ours.forms("jax", waiting("jax")), *jax_native.forms()]
 
 
-def _tensorflow() -> list[Form]:
+def _tensorflow() -> list[TimedForm]:
     from metaspec_benchmarks.baselines import tensorflow_native
 
     return [*ours.forms("tensorflow", waiting("tensorflow")), *tensorflow_native.forms()]
 
 
-RIVALS: dict[str, Callable[[], list[Form]]] = {
+RIVALS: dict[str, Callable[[], list[TimedForm]]] = {
     "numpy": _numpy,
     "torch": _torch,
     "jax": _jax,
@@ -51,6 +51,6 @@ def waiting(backend: str) -> ours.Wait:
     return lambda found: found
 
 
-def forms(backend: str) -> list[Form]:
+def forms(backend: str) -> list[TimedForm]:
     """metaspec's on this backend, and their rivals; a third party's backend has none."""
     return RIVALS.get(backend, lambda: ours.forms(backend))()

@@ -8,11 +8,11 @@ Cases of all sizes take turns in one process, as a machine's speed changes in th
 from statistics import median
 
 from metaspec_benchmarks import ours
-from metaspec_benchmarks.cases import FULL, Case
+from metaspec_benchmarks.benchmark_cases import FULL, BenchmarkCase
 from metaspec_benchmarks.frameworks import waiting
-from metaspec_benchmarks.measuring import Record, Turn, checked, garbage_left_alone, take_turns
 from metaspec_benchmarks.one_backend import run
 from metaspec_benchmarks.reference_results import truth
+from metaspec_benchmarks.timing import Record, Turn, checked, garbage_left_alone, take_turns
 
 SECONDS = 4.0
 
@@ -23,7 +23,7 @@ def main(backend: str, seconds: float = SECONDS) -> None:
         print(row(backend, axis, [case for case in FULL if case.x_axis == axis], seconds), flush=True)
 
 
-def row(backend: str, axis: str, cases: list[Case], seconds: float) -> str:
+def row(backend: str, axis: str, cases: list[BenchmarkCase], seconds: float) -> str:
     """Time for each unit of work at every size, over that at the last; milliseconds of a call at the last."""
     form = ours.compiled(backend, waiting(backend))
     turns = []
@@ -44,7 +44,7 @@ def row(backend: str, axis: str, cases: list[Case], seconds: float) -> str:
     return f"| {backend} | {axis} | {cells} | {1e3 * median(rounds[-1]):.3g} |"
 
 
-def work(axis: str, case: Case) -> int:
+def work(axis: str, case: BenchmarkCase) -> int:
     """What time is to be proportional to: gradients, 3K on the support set and one on the query set; or the size."""
     return 3 * case.steps + 1 if axis == "steps" else int(getattr(case, axis))
 

@@ -10,8 +10,8 @@ from metaspec.algorithms.meta_batch import chosen_chunk, over_tasks
 from metaspec.api import Tier
 from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import add_scaled
-from metaspec_benchmarks.cases import LONG, MANY, Case
-from metaspec_benchmarks.forms import Built, Form
+from metaspec_benchmarks.benchmark_cases import LONG, MANY, BenchmarkCase
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 GRADIENTS = 4
 PARTS = ("support", "query")
@@ -20,7 +20,7 @@ Wait = Callable[[Any], Any]
 """Returns its argument once it is computed."""
 
 
-def forms(backend: str, wait: Wait = lambda x: x, *, native: bool = False) -> list[Form]:
+def forms(backend: str, wait: Wait = lambda x: x, *, native: bool = False) -> list[TimedForm]:
     """Compiled, compiled with the other modes of `checkpoint`, eager; the plain gradients.
 
     Args:
@@ -31,27 +31,27 @@ def forms(backend: str, wait: Wait = lambda x: x, *, native: bool = False) -> li
     found = [
         compiled(backend, wait),
         *(
-            Form(f"metaspec, {mode}", "metaspec", partial(_compiled, backend, wait, mode, "default"))
+            TimedForm(f"metaspec, {mode}", "metaspec", partial(_compiled, backend, wait, mode, "default"))
             for mode in CHECKPOINTS
             if mode != "none"
         ),
-        Form("metaspec, eager", "metaspec", partial(_eager, backend, wait)),
+        TimedForm("metaspec, eager", "metaspec", partial(_eager, backend, wait)),
         *_gradients(backend, wait, "default"),
     ]
     if native:
         build = partial(_compiled, backend, wait, "none", "native")
-        found += [Form("metaspec, native", "metaspec", build, slow=True), *_gradients(backend, wait, "native")]
+        found += [TimedForm("metaspec, native", "metaspec", build, slow=True), *_gradients(backend, wait, "native")]
     return found
 
 
-def _gradients(backend: str, wait: Wait, tier: Tier) -> list[Form]:
+def _gradients(backend: str, wait: Wait, tier: Tier) -> list[TimedForm]:
     """Of both parts, as many tasks at once as metaspec takes and one at a time: the faster is the limit.
 
     Native code has the tasks in turn as straight code, which takes its compiler minutes and was never the faster.
     """
     ends = "" if tier == "default" else f", {tier}"
     return [
-        Form(
+        TimedForm(
             f"gradient, {part}{', one at a time' if alone else ''}{ends}",
             "limit",
             partial(_gradient, backend, wait, part, tier, alone),
@@ -62,21 +62,21 @@ def _gradients(backend: str, wait: Wait, tier: Tier) -> list[Form]:
     ]
 
 
-def compiled(backend: str, wait: Wait) -> Form:
+def compiled(backend: str, wait: Wait) -> TimedForm:
     """As users have it by default."""
-    return Form("metaspec", "metaspec", partial(_compiled, backend, wait, "none", "default"))
+    return TimedForm("metaspec", "metaspec", partial(_compiled, backend, wait, "none", "default"))
 
 
-def chunked(backend: str, wait: Wait, chunk: int) -> Form:
+def chunked(backend: str, wait: Wait, chunk: int) -> TimedForm:
     """Compiled, `chunk` tasks at a time."""
 
-    def build(case: Case) -> Built:
+    def build(case: BenchmarkCase) -> Built:
         return _built(backend, wait, case, ms.compile(_step(case, "none", chunk)))
 
-    return Form(f"{chunk} at a time", "metaspec", build)
+    return TimedForm(f"{chunk} at a time", "metaspec", build)
 
 
-def _compiled(backend: str, wait: Wait, checkpoint: str, tier: Tier, case: Case) -> Built | None:
+def _compiled(backend: str, wait: Wait, checkpoint: str, tier: Tier, case: BenchmarkCase) -> Built | None:
     if checkpoint != "none" and (case.steps < LONG or case.solver_steps is not None):
         return None
     if tier == "native" and case.steps > LONG:
@@ -84,11 +84,11 @@ def _compiled(backend: str, wait: Wait, checkpoint: str, tier: Tier, case: Case)
     return _built(backend, wait, case, ms.compile(_step(case, checkpoint), tier=tier))
 
 
-def _eager(backend: str, wait: Wait, case: Case) -> Built | None:
+def _eager(backend: str, wait: Wait, case: BenchmarkCase) -> Built | None:
     return None if case.steps > LONG else _built(backend, wait, case, _step(case, "none"))
 
 
-def _step(case: Case, checkpoint: str, chunk: int | None = None) -> Callable[[Tree, Task], Any]:
+def _step(case: BenchmarkCase, checkpoint: str, chunk: int | None = None) -> Callable[[Tree, Task], Any]:
     algo, loss = case.algorithm(checkpoint), case.network.loss
 
     def step(params: Tree, tasks: Task) -> Any:
@@ -98,7 +98,7 @@ def _step(case: Case, checkpoint: str, chunk: int | None = None) -> Callable[[Tr
     return step
 
 
-def _built(backend: str, wait: Wait, case: Case, step: Callable[..., Any]) -> Built:
+def _built(backend: str, wait: Wait, case: BenchmarkCase, step: Callable[..., Any]) -> Built:
     B = ms.get_backend(backend)
     params, tasks = ms.asarray((case.params(), case.batch()), backend=backend)
     return Built(
@@ -106,7 +106,7 @@ def _built(backend: str, wait: Wait, case: Case, step: Callable[..., Any]) -> Bu
     )
 
 
-def _gradient(backend: str, wait: Wait, part: str, tier: Tier, alone: bool, case: Case) -> Built | None:
+def _gradient(backend: str, wait: Wait, part: str, tier: Tier, alone: bool, case: BenchmarkCase) -> Built | None:
     """The gradient of each task at parameters of its own, several after one another, so that a call costs nothing.
 
     They are steps of descent from where all tasks start: parameters stay in the caches, as they do in adaptation.

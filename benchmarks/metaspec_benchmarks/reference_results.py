@@ -23,7 +23,7 @@ import numpy as np
 import metaspec as ms
 from metaspec.algorithms.adjoint import Checkpoint
 from metaspec.task import Task, Tree
-from metaspec_benchmarks.cases import DTYPE, FULL, QUICK, Case
+from metaspec_benchmarks.benchmark_cases import DTYPE, FULL, QUICK, BenchmarkCase
 from metaspec_conformance.judging.error_model import ROUNDOFF, TOLERANCE, norm, relative_error
 
 KEPT = Path(__file__).with_name("tolerances.json")
@@ -36,7 +36,7 @@ TABLE = 1 << 24  # random factors, read from a random place on: drawing them tak
 
 
 @dataclass(frozen=True)
-class Truth:
+class ReferenceResult:
     """Leaves of the meta-gradient, and for each the relative error that is allowed."""
 
     leaves: dict[str, Any]
@@ -53,14 +53,14 @@ class Truth:
         return None
 
 
-def truth(case: Case) -> Truth:
+def truth(case: BenchmarkCase) -> ReferenceResult:
     """The reference of a case, by the leanest way there is: 64 steps kept whole are ten gigabytes."""
     compute, params, tasks = _computation(case, checkpoint="sqrt")
     kept: dict[str, dict[str, float]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    return Truth(compute(params, tasks), kept.get(case.id) or tolerances(case))
+    return ReferenceResult(compute(params, tasks), kept.get(case.id) or tolerances(case))
 
 
-def tolerances(case: Case) -> dict[str, float]:
+def tolerances(case: BenchmarkCase) -> dict[str, float]:
     """The relative error that each leaf may have, from perturbed runs of a few of the tasks."""
     compute, params, tasks = _computation(case)
     few = min(case.tasks, max(2, NUMBERS // case.parameters))
@@ -77,7 +77,7 @@ def tolerances(case: Case) -> dict[str, float]:
 
 
 def _computation(
-    case: Case, checkpoint: Checkpoint = "none"
+    case: BenchmarkCase, checkpoint: Checkpoint = "none"
 ) -> tuple[Callable[[Tree, Task], Tree], dict[str, Any], Task]:
     B, algo, loss = ms.get_backend("numpy"), case.algorithm(checkpoint), case.network.loss
 

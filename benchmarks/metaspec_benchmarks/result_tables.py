@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """One form in one case.
 
     Attributes:
@@ -35,7 +35,7 @@ class Row:
     problem: str | None
 
 
-def rows(results: Json, case: Json) -> Iterator[Row]:
+def rows(results: Json, case: Json) -> Iterator[ResultRow]:
     """The forms of a case, without the gradients that the limit is made of."""
     records = [record for record in results["records"] if record["case"] == case["id"]]
     for framework in dict.fromkeys(record["framework"] for record in records):
@@ -46,14 +46,14 @@ def rows(results: Json, case: Json) -> Iterator[Row]:
                 yield _row(record, ours, limit)
 
 
-def _row(record: Json, ours: Json | None, limit: float | None) -> Row:
+def _row(record: Json, ours: Json | None, limit: float | None) -> ResultRow:
     rounds = record["rounds"]
     time = median(rounds) if rounds else None
     spread = None
     if len(rounds) > 1 and time:
         low, _, high = quantiles(rounds, n=4)
         spread = low / time, high / time
-    return Row(
+    return ResultRow(
         record["framework"],
         record["form"],
         record["first"],
@@ -177,7 +177,7 @@ def processor(results: Json) -> str:
 HEADINGS = ("", "form", "time", "±", "of ours", "of limit", "MiB", "first")
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: ResultRow) -> tuple[str, ...]:
     """The row under HEADINGS; ±: half the distance of the quartiles."""
     spread = "–" if row.spread is None else f"{50 * (row.spread[1] - row.spread[0]):.0f} %"
     return (

@@ -24,7 +24,7 @@ def compile(
     donate: Sequence[int] = (),
     backend: str | Backend | None = None,
 ) -> Callable[..., Tree]:
-    """f made fast for repeated calls with arguments of equal structure, shapes and dtypes.
+    """Compile f for repeated calls with arguments of equal structure, shapes and dtypes.
 
     Args:
         f: A pure function of trees of arrays, such as a closure over `batch_meta_gradient`. It is traced: it must not
@@ -49,8 +49,17 @@ def compile(
             looks at the values of its arguments (NumPy, PyTorch; JAX and TensorFlow raise errors of their own).
 
     Example:
-        >>> step = ms.compile(lambda params, tasks: ms.batch_meta_gradient(algo, loss, params, tasks))
-        >>> r = step(params, tasks)
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> algo = ms.MAML(ms.GradientDescent(lr=0.1, steps=1))
+        >>> step = ms.compile(lambda params, task: ms.meta_gradient(algo, loss, params, task))
+        >>> step(params, task(2.0)).delta["w"].round(6), step(params, task(3.0)).delta["w"].round(6)
+        (np.float64(-2.88), np.float64(-4.16))
     """
     if not callable(f):
         raise InvalidTypeError(f"compile: expected a function of trees of arrays, got {type(f).__name__}")
@@ -102,6 +111,6 @@ def compile(
 
 
 def _kinds(B: Backend, args: Tree) -> Any:
-    """What the backend and the widest format of these arguments follow from."""
+    """Return a key of these arguments from which their backend and widest format follow."""
     leaves = B.tree_flatten(args)[0]
     return (chosen_backend(), *map(type, leaves), *[getattr(leaf, "dtype", None) for leaf in leaves])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,20 @@ class Guard:
     def detach(self, tree: Tree) -> Tree:
         """Return the same values outside of any recording that the framework keeps on arrays."""
         return tree
+
+    def private_copy(self, tree: Tree) -> Tree:
+        """Return `detach(tree)`, copied where arrays can be written to: a loss that does spares the caller's."""
+        return self.detach(tree)
+
+    def attach(self, value: Tree, params: Tree, pullback: Callable[[Tree], Tree]) -> Tree:
+        """Return `value` as a part of the recording that the framework keeps on `params`, if it keeps one.
+
+        Args:
+            value: Detached results.
+            params: As the user gave them.
+            pullback: Cotangent of `value` -> its share of `params`; called when the user differentiates, once or more.
+        """
+        return value
 
     def compute_context(self, wide: str | None) -> AbstractContextManager[None]:
         """Return the context of every computation; `wide`, its widest dtype beyond float32, is honoured within.

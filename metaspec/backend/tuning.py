@@ -20,10 +20,13 @@ class Tuning:
         backend: The backend that this object belongs to.
         products_are_trees: Whether the products of `linearize_grad` are trees of arrays, which a `scan` can carry.
         joined_bytes: Solvers join trees of at most this many bytes into one vector before they iterate.
+        eager_compiles: Whether eager code compiles each operation for each shape: what is called once is then compiled
+            as a whole in less time.
     """
 
     products_are_trees: ClassVar[bool] = False
     joined_bytes: ClassVar[int] = 0
+    eager_compiles: ClassVar[bool] = False
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend

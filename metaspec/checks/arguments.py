@@ -1,6 +1,7 @@
 """Checks of hyper-parameters: each returns the plain Python number, or raises the error that names the argument."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from math import inf, isfinite, nan
 from numbers import Real
 from operator import index
@@ -10,7 +11,7 @@ from metaspec.errors import InvalidArgumentError, InvalidTypeError
 
 
 def checked_integer(value: Any, argument: str, least: int) -> int:
-    """`value` as an int >= `least`.
+    """Return `value` as an int >= `least`.
 
     Raises:
         InvalidTypeError: It is no integer (True is none).
@@ -28,7 +29,7 @@ def checked_integer(value: Any, argument: str, least: int) -> int:
 
 
 def checked_number(value: Any, argument: str, expected: str, inside: Callable[[float], bool]) -> float:
-    """`value` as a finite float for which `inside` holds; a plain float widens no array.
+    """Return `value` as a finite float for which `inside` holds; a plain float widens no array.
 
     Raises:
         InvalidArgumentError: It is no real number, not finite, or outside.
@@ -43,7 +44,7 @@ def checked_number(value: Any, argument: str, expected: str, inside: Callable[[f
 
 
 def check_members(value: Any, argument: str, members: tuple[str, ...], example: str) -> None:
-    """`value` is an instance that has these members.
+    """Check that `value` is an instance that has these members.
 
     Raises:
         InvalidTypeError: It is a class, or has not all of them.
@@ -52,11 +53,19 @@ def check_members(value: Any, argument: str, members: tuple[str, ...], example: 
         raise InvalidTypeError(f"{argument} must be something like {example}, got {value!r}")
 
 
+def nearest(value: Any, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" where a known name is like this one, else nothing."""
+    near = get_close_matches(str(value).lower(), known, n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
 def check_choice(value: Any, argument: str, choices: tuple[str, ...]) -> None:
-    """`value` is one of these strings.
+    """Check that `value` is one of these strings.
 
     Raises:
         InvalidArgumentError: It is none of them.
     """
     if not isinstance(value, str) or value not in choices:
-        raise InvalidArgumentError(f"{argument} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise InvalidArgumentError(
+            f"{argument} must be one of {', '.join(map(repr, choices))}, got {value!r}{nearest(value, choices)}"
+        )

@@ -10,10 +10,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from metaspec.checks.arguments import checked_integer, checked_number
+from metaspec.checks.arguments import checked_integer, checked_number, nearest
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.experiments.presets import ALGORITHMS, EXPERIMENTS, OPTIMIZERS, SCHEDULES, SETTINGS, SIZES
-from metaspec.training.optimizers import NOT_NEGATIVE, POSITIVE, Domain
+from metaspec.training.outer_optimizers import NOT_NEGATIVE, POSITIVE, Domain
 
 LARGEST_INTEGER = 2**64 - 1
 
@@ -154,7 +154,9 @@ def _checked(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         raise InvalidTypeError(f"{name}: expected a string, got {value!r}")
     if about["among"] and value not in about["among"]:
-        raise InvalidArgumentError(f"{name}: expected one of {', '.join(about['among'])}, got {value!r}")
+        raise InvalidArgumentError(
+            f"{name}: expected one of {', '.join(about['among'])}, got {value!r}{nearest(value, about['among'])}"
+        )
     return value
 
 

@@ -1,6 +1,7 @@
 """What an inner rule is: a pure update of a task's parameters, with its state in the open."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from functools import partial
 from inspect import isroutine
 from numbers import Real
@@ -46,11 +47,11 @@ def check_inner(inner: Any, algorithm: str) -> None:
     )
 
 
-def is_fixed(rule: InnerRule) -> bool:
-    """Return whether every step of the rule is the same function: no schedule, and nothing learned for each step."""
-    return not any(
-        value.per_step if isinstance(value, Learned) else is_schedule(value) for value in rule.inputs.values()
-    )
+def with_steps(rule: Any, steps: int) -> Any:
+    """Return the rule with another number of steps, that of the rule inside where it is around another."""
+    if any(field.name == "steps" for field in fields(rule)):
+        return replace(rule, steps=steps)
+    return replace(rule, rule=with_steps(rule.rule, steps))
 
 
 def is_schedule(value: Any) -> bool:

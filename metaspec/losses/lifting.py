@@ -4,7 +4,7 @@ from typing import Any
 
 from metaspec.backend.protocol import Backend, is_floating
 from metaspec.backend.registry import owner_of
-from metaspec.errors import InvalidTypeError, LossError, MutationError
+from metaspec.errors import InvalidTypeError, LossError, MetaspecError, MutationError
 from metaspec.task import Loss, Tree
 
 MUTATED = (
@@ -19,16 +19,28 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
         raise InvalidTypeError(f"loss: expected a function (params, batch) -> scalar, got {type(loss).__name__}")
     loss = B.tuning.traceable_loss(loss)
 
+    loss_as_traced = B.tuning.traceable_loss(loss)
+
     def lifted(params: Tree, batch: Tree) -> tuple[Any, Any]:
         params, batch = B.guard.read_only_view((params, batch))
         leaves = B.tree_flatten((params, batch))[0]  # the loss may bind new values in its containers, as it likes
         mark = B.guard.version_counter(leaves)
         try:
-            returned = loss(params, batch)
+            returned = loss_as_traced(params, batch)
         except ValueError as error:
+            if isinstance(error.__cause__, MetaspecError):  # NumPy wraps what was raised while it looked at an element
+                raise error.__cause__ from None
             if "read-only" not in str(error):
                 raise
             raise MutationError(MUTATED) from error
+        except Exception as error:
+            if isinstance(error, MetaspecError) or not (formats := _mixed_formats(B, params, batch)):
+                raise
+            first = next(iter(str(error).strip().splitlines()), "")
+            raise LossError(
+                f"loss: {formats}, and an operation that takes one format raised {type(error).__name__}: {first:.200}. "
+                f"Convert the batch, metaspec.asarray(batch, dtype=...), or the parameters"
+            ) from error
         if B.guard.version_counter(leaves) != mark:
             raise MutationError(MUTATED)
         value, aux = _split(returned) if has_aux else (returned, None)
@@ -36,6 +48,19 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
         return value, aux
 
     return B.tuning.task_loss(lifted, loss)
+
+
+def _mixed_formats(B: Backend, params: Tree, batch: Tree) -> str:
+    """Say that parameters and batch differ in their floating format; nothing where they do not."""
+    names = [
+        {name for leaf in B.tree_flatten(tree)[0] if B.is_array(leaf) and is_floating(name := B.dtype_name(leaf))}
+        for tree in (params, batch)
+    ]
+    if not names[0] or not names[1] or names[0] == names[1]:
+        return ""
+    return (
+        f"parameters are {' and '.join(sorted(names[0]))}, floating data in the batch {' and '.join(sorted(names[1]))}"
+    )
 
 
 def _split(returned: Any) -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ from metaspec.training.errors import CheckpointError, DivergedError
 from metaspec.training.evaluation import Estimate, Evaluation, EvaluationReport, error_after, loss_after, meta_test
 from metaspec.training.loop import meta_train
 from metaspec.training.metrics import JsonLines, TensorBoard
-from metaspec.training.optimizers import SGD, Adam, AdamW
+from metaspec.training.outer_optimizers import SGD, Adam, AdamW
 from metaspec.training.run import Best, Judged, Run, StepRecord
 from metaspec.training.schedules import Constant, Cosine, Linear, Piecewise, WarmUp
 from metaspec.training.steps import Progress, training_steps

@@ -34,9 +34,10 @@ def meta_train(
     resume: Run | None = None,
     callbacks: Sequence[Callable[[Progress], Any]] = (),
     prefetch: int = 1,
+    check: bool = True,
     backend: str | Backend | None = None,
 ) -> Run:
-    """Algorithm 1 of the field: sample tasks, adapt to each, move the meta-parameters along the mean meta-update.
+    """Meta-train: sample tasks, adapt to each, move the meta-parameters along the mean meta-update.
 
     phi <- optimizer(phi, mean_t delta_t), on the source's batches number 0, 1, ..., until there are `steps` steps.
 
@@ -59,23 +60,29 @@ def meta_train(
         callbacks: Each is called with the Progress after each step; True ends the training. Where one has them,
             `start(run)` is called before the first step, `evaluated(judged)` after an evaluation, `end(run)` last.
         prefetch: How many batches a thread makes ahead; 0 makes them in turn. The bits are the same.
+        check: Look at the loss on the first task before the first step (`metaspec.check_loss`), and warn where the
+            query loss grows by orders of magnitude, with the cause.
         backend: Name or instance; by default as `get_backend` chooses, else the framework of `params`.
 
     Returns:
         Run.
 
     Raises:
-        DivergedError: NaN or infinity arose; the message names the outer step, the inner step and the leaf; its `run`
-            is the training up to the last good step, which is also the newest checkpoint.
+        LossCheckError: The look at the loss found what would silently make the result wrong; the message says what to
+        do. DivergedError: NaN or infinity arose; the message names the outer step, the inner step and the leaf; its
+            `run` is the training up to the last good step, which is also the newest checkpoint.
         CheckpointError: The checkpoints are damaged, or of another model.
         InvalidArgumentError: The checkpoints are of another set-up; the message says what differs.
         MetaspecError: As `batch_meta_gradient`.
 
     Example:
         >>> from metaspec import data, nn
-        >>> network = nn.sinusoid_mlp()
+        >>> import metaspec as ms
+        >>> net = nn.sinusoid_mlp()
         >>> algo = ms.MAML(ms.GradientDescent(lr=0.01, steps=1))
-        >>> run = ms.meta_train(algo, network.loss, network.init(seed=0), data.Sinusoid(), steps=100, backend="numpy")
+        >>> run = ms.meta_train(algo, net.loss, net.init(seed=0), data.Sinusoid(), steps=3, backend="numpy")
+        >>> len(run.history), sorted(run.params)
+        (3, ['b0', 'b1', 'b2', 'w0', 'w1', 'w2'])
     """
     steps = checked_integer(steps, "meta_train: steps", least=0)
     _check_types(resume=(resume, Run), evaluation=(evaluation, Evaluation), checkpoints=(checkpoints, Checkpoints))
@@ -89,6 +96,7 @@ def meta_train(
         tasks_per_step,
         clip_norm=clip_norm,
         prefetch=prefetch,
+        check=check,
         backend=backend,
     )
     with ExitStack() as stack:

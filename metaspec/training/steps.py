@@ -20,14 +20,32 @@ from metaspec.errors import NonFiniteError
 from metaspec.task import Task, Tree
 from metaspec.training.describe import described
 from metaspec.training.framework_optimizers import optimizer_for
-from metaspec.training.optimizers import POSITIVE, Adam, Optimizer, clip_by_global_norm
+from metaspec.training.loss_watch import LossWatch, NoWatch
+from metaspec.training.outer_optimizers import POSITIVE, Adam, Optimizer, clip_by_global_norm
 from metaspec.training.prefetch import upcoming
 from metaspec.training.run import StepRecord
 from metaspec.trees import all_finite
 
 
 class Progress(NamedTuple):
-    """Where a training stands after a step: the record of the step and what it left behind."""
+    """State of a training after a step.
+
+    Attributes:
+        record: The step's StepRecord.
+        params: The meta-parameters after it.
+        optimizer_state: The outer optimiser's state after it.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> stream = training.training_steps(algo, net.loss, params, source, training.Adam(), backend="numpy")
+        >>> progress = next(stream)
+        >>> progress.record.step, sorted(progress.params) == sorted(params)
+        (0, True)
+        >>> stream.close()
+    """
 
     record: StepRecord
     params: Tree
@@ -46,9 +64,10 @@ def training_steps(
     *,
     clip_norm: float | None = None,
     prefetch: int = 1,
+    check: bool = True,
     backend: str | Backend | None = None,
 ) -> Generator[Progress, None, None]:
-    """The outer steps of `meta_train`, one after the other and without end, for a loop of one's own.
+    """Return an iterator over the outer steps of `meta_train`, without end, for a training loop of one's own.
 
     Args:
         algo: As in `meta_train`.
@@ -61,6 +80,7 @@ def training_steps(
         tasks_per_step: As in `meta_train`.
         clip_norm: As in `meta_train`.
         prefetch: As in `meta_train`.
+        check: As in `meta_train`.
         backend: As in `meta_train`.
 
     Yields:
@@ -69,6 +89,17 @@ def training_steps(
 
     Raises:
         NonFiniteError: As `meta_train`. What was yielded last is still good.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> stream = training.training_steps(algo, net.loss, params, source, training.Adam(1e-3), backend="numpy")
+        >>> for progress in stream:
+        ...     if progress.record.step == 2:
+        ...         break
+        >>> stream.close()
     """
     plan = TrainingPlan.checked(
         algo,
@@ -79,6 +110,7 @@ def training_steps(
         tasks_per_step,
         clip_norm=clip_norm,
         prefetch=prefetch,
+        check=check,
         backend=backend,
     )
     return plan.steps(params, optimizer_state, first_step)
@@ -97,6 +129,7 @@ class TrainingPlan:
         tasks_per_step: The meta-batch size.
         clip_norm: The norm to which a longer meta-update is shortened, or None.
         prefetch: How many batches a thread makes ahead.
+        check: Look at the loss before the first step.
     """
 
     B: Backend
@@ -107,6 +140,7 @@ class TrainingPlan:
     tasks_per_step: int
     clip_norm: float | None
     prefetch: int
+    check: bool
 
     @staticmethod
     def checked(
@@ -119,6 +153,7 @@ class TrainingPlan:
         *,
         clip_norm: float | None,
         prefetch: int,
+        check: bool,
         backend: str | Backend | None,
     ) -> "TrainingPlan":
         """Return the plan of these arguments of `meta_train`; MetaspecError where one of them is wrong."""
@@ -133,6 +168,7 @@ class TrainingPlan:
             checked_integer(tasks_per_step, "meta_train: tasks_per_step", least=1),
             None if clip_norm is None else checked_number(clip_norm, "meta_train: clip_norm", *POSITIVE),
             checked_integer(prefetch, "meta_train: prefetch", least=0),
+            check,
         )
 
     def described(self) -> Any:
@@ -158,16 +194,19 @@ class TrainingPlan:
         names = {B.dtype_name(leaf) for leaf in B.tree_flatten(params)[0]}
         wide = next((name for name in WIDE if name in names), None)  # found once: `computing` looks at every leaf
         format = np.float64 if wide else np.float32
+        watch = LossWatch(B, self.algo, self.loss) if self.check else NoWatch()
         with upcoming(self.task_source, first, self.tasks_per_step, self.prefetch) as batches:
             for step in count(first):
                 start = time.perf_counter()
                 batch = next(batches)
                 with backend_context(B), B.guard.compute_context(wide):
                     tasks, rate = uploaded(B, (batch, format(outer.rate(step))))
+                    watch.before(params, tasks)
                     moved, state_after, query_loss, finite = take(params, state, rate, tasks)
                     value = float(B.to_numpy(query_loss))
                     if not (bool(B.to_numpy(finite)) and isfinite(value)):
                         self._explain(params, state, tasks, rate, step)
+                    watch.after(params, tasks, step, value)
                 params, state = moved, state_after
                 yield Progress(StepRecord(step, value, time.perf_counter() - start), params, state)
 
@@ -195,8 +234,6 @@ class TrainingPlan:
             r = batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)
         except NonFiniteError as error:
             raise NonFiniteError(f"outer step {step}: {error}") from None
-        if not isfinite(float(B.to_numpy(r.query_loss))):
-            raise NonFiniteError(f"outer step {step}: the query loss is not finite, the meta-update is; see the loss")
         if not bool(B.to_numpy(all_finite(B, self.optimizer.update(B, params, state, r.delta, rate)[0]))):
             raise NonFiniteError(
                 f"outer step {step}: the meta-update is finite, the outer optimiser's step is not; try a smaller rate, "

@@ -13,7 +13,7 @@ from metaspec.training import checkpoint
 from metaspec.training.checkpoints import Checkpoints
 from metaspec.training.describe import differences
 from metaspec.training.evaluation import Evaluation, EvaluationReport, evaluator
-from metaspec.training.optimizers import Optimizer
+from metaspec.training.outer_optimizers import Optimizer
 from metaspec.training.run import Best, Judged, Run, StepRecord
 from metaspec.training.steps import Progress, TrainingPlan
 

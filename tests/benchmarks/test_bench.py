@@ -10,18 +10,26 @@ import pytest
 
 from metaspec.errors import InvalidArgumentError
 from metaspec.nn import MLP, ConvNet
+from metaspec_benchmarks import (
+    benchmark_cases,
+    frameworks,
+    linearity,
+    ours,
+    performance_document,
+    source_digest,
+    timing,
+)
+from metaspec_benchmarks import benchmark_suite as running
 from metaspec_benchmarks import case_messages as messages
-from metaspec_benchmarks import cases, document, frameworks, linearity, measuring, ours, source
-from metaspec_benchmarks import suite as running
-from metaspec_benchmarks.cases import Case
-from metaspec_benchmarks.forms import Built, Form
-from metaspec_benchmarks.measuring import measure
-from metaspec_benchmarks.memory import peak_bytes
-from metaspec_benchmarks.reference_results import KEPT, Truth, tolerances, truth
+from metaspec_benchmarks.benchmark_cases import BenchmarkCase
+from metaspec_benchmarks.peak_memory import peak_bytes
+from metaspec_benchmarks.reference_results import KEPT, ReferenceResult, tolerances, truth
+from metaspec_benchmarks.timed_forms import Built, TimedForm
+from metaspec_benchmarks.timing import measure
 
-TINY = Case("W1", MLP((1, 5, 5, 1)), tasks=3, steps=2, lr=0.01)
-TINY_CLASSIFIER = Case("W3", MLP((784, 6, 5), classifier=True), tasks=2, steps=2, lr=0.1)
-TINY_CONV = Case("W2", ConvNet(5, filters=3), tasks=2, steps=1, lr=0.1)
+TINY = BenchmarkCase("W1", MLP((1, 5, 5, 1)), tasks=3, steps=2, lr=0.01)
+TINY_CLASSIFIER = BenchmarkCase("W3", MLP((784, 6, 5), classifier=True), tasks=2, steps=2, lr=0.1)
+TINY_CONV = BenchmarkCase("W2", ConvNet(5, filters=3), tasks=2, steps=1, lr=0.1)
 IMPLICIT = replace(TINY, workload="imaml", steps=1, solver_steps=2)
 IMPLICIT_CLASSIFIER = replace(TINY_CLASSIFIER, workload="imaml", steps=1, solver_steps=2)
 IMPLICIT_CONV = replace(TINY_CONV, workload="imaml", solver_steps=2)
@@ -72,7 +80,7 @@ def test_rivals_have_the_same_networks(framework, truths):
 
 
 def of_constant(value):
-    return Form("constant", "library", lambda case: Built(lambda: value, lambda found: found))
+    return TimedForm("constant", "library", lambda case: Built(lambda: value, lambda found: found))
 
 
 def test_what_is_wrong_is_not_timed(truths):
@@ -95,7 +103,7 @@ def test_the_last_result_counts_too(truths):
     right = truths[TINY.id]
     good = in_float32(right.leaves)
     answers = iter([good] * 3)
-    turning = Form(
+    turning = TimedForm(
         "turning",
         "library",
         lambda case: Built(lambda: next(answers, {name: 2 * leaf for name, leaf in good.items()}), lambda found: found),
@@ -121,11 +129,11 @@ def test_a_rival_that_fails_or_is_missing_is_a_line():
         raise RuntimeError("no such operation\nand more")
 
     forms = [
-        Form("broken", "library", broken),
-        Form("absent", "library", broken, (("no-such-distribution", "no_such_module"),)),
-        Form("elsewhere", "library", lambda case: None),
+        TimedForm("broken", "library", broken),
+        TimedForm("absent", "library", broken, (("no-such-distribution", "no_such_module"),)),
+        TimedForm("elsewhere", "library", lambda case: None),
     ]
-    records = list(measure("numpy", forms, TINY, Truth({}, {}), 0))
+    records = list(measure("numpy", forms, TINY, ReferenceResult({}, {}), 0))
     assert [(r.form, r.problem) for r in records] == [
         ("broken", "RuntimeError: no such operation"),
         ("absent", "not installed: no-such-distribution"),
@@ -143,9 +151,9 @@ def test_first_order_gradients_are_beyond_the_tolerance(truths):
 
 def test_kept_tolerances_are_those_of_the_cases():
     kept = json.loads(KEPT.read_text())
-    wanted = {case.id: case for case in (*cases.FULL, *cases.QUICK)}
+    wanted = {case.id: case for case in (*benchmark_cases.FULL, *benchmark_cases.QUICK)}
     assert set(kept) == set(wanted)
-    cheap = next(case for case in cases.FULL if case.workload == "W1" and case.steps == 1)
+    cheap = next(case for case in benchmark_cases.FULL if case.workload == "W1" and case.steps == 1)
     found = tolerances(cheap)
     assert kept[cheap.id] == pytest.approx(found, rel=1.0)  # random signs; libraries' sums differ in order
     for name, kept_of in kept.items():
@@ -187,7 +195,11 @@ def test_other_forms_garbage_is_not_collected_meanwhile(truths):
 
     list(
         measure(
-            "numpy", [Form("one", "library", lambda case: Built(run, lambda found: found))], TINY, truths[TINY.id], 0
+            "numpy",
+            [TimedForm("one", "library", lambda case: Built(run, lambda found: found))],
+            TINY,
+            truths[TINY.id],
+            0,
         )
     )
     assert seen[0] == 0
@@ -196,16 +208,16 @@ def test_other_forms_garbage_is_not_collected_meanwhile(truths):
 
 
 def test_of_very_slow_forms_the_second_call_is_the_figure(truths, monkeypatch):
-    monkeypatch.setattr(measuring, "SLOW", 0.0)
-    monkeypatch.setattr(measuring, "VERY_SLOW", 0.0)
+    monkeypatch.setattr(timing, "SLOW", 0.0)
+    monkeypatch.setattr(timing, "VERY_SLOW", 0.0)
     right, calls = in_float32(truths[TINY.id].leaves), []
 
     def run():
         calls.append(len(calls))
         return right
 
-    form = Form("slow", "library", lambda case: Built(run, lambda found: found, work=1))
-    (record,) = measuring.measure("numpy", [form], TINY, truths[TINY.id], 5.0)
+    form = TimedForm("slow", "library", lambda case: Built(run, lambda found: found, work=1))
+    (record,) = timing.measure("numpy", [form], TINY, truths[TINY.id], 5.0)
     assert record.problem is None
     assert len(record.rounds) == 1
     assert len(calls) == 3  # the first, the timed one, and one for its memory
@@ -214,25 +226,25 @@ def test_of_very_slow_forms_the_second_call_is_the_figure(truths, monkeypatch):
 def test_the_source_is_what_is_timed(tmp_path, monkeypatch):
     import metaspec_benchmarks
 
-    before = source.digest()
-    assert source.digest() == before
+    before = source_digest.digest()
+    assert source_digest.digest() == before
     folder = tmp_path / "benchmarks"
     shutil.copytree(metaspec_benchmarks.__path__[0], folder)
     monkeypatch.setattr(metaspec_benchmarks, "__path__", [str(folder)])
-    assert source.digest() == before
-    (folder / "tables.py").write_text("")
-    assert source.digest() == before
-    (folder / "cases.py").write_text("")
-    assert source.digest() != before
+    assert source_digest.digest() == before
+    (folder / "result_tables.py").write_text("")
+    assert source_digest.digest() == before
+    (folder / "benchmark_cases.py").write_text("")
+    assert source_digest.digest() != before
 
 
 def test_cases_are_chosen_by_workload():
-    assert {case.workload for case in cases.selected(["W1", "imaml"], quick=False)} == {"W1", "imaml"}
-    assert {case.workload for case in cases.selected([], quick=False)} == set(cases.WORKLOADS)
-    ids = [case.id for case in cases.FULL if case.x_axis is None]
+    assert {case.workload for case in benchmark_cases.selected(["W1", "imaml"], quick=False)} == {"W1", "imaml"}
+    assert {case.workload for case in benchmark_cases.selected([], quick=False)} == set(benchmark_cases.WORKLOADS)
+    ids = [case.id for case in benchmark_cases.FULL if case.x_axis is None]
     assert len(ids) == len(set(ids))
     with pytest.raises(InvalidArgumentError, match="--workload: W9 is none of W1, W2"):
-        cases.selected(["W9"], quick=True)
+        benchmark_cases.selected(["W9"], quick=True)
 
 
 def test_memory_is_that_of_the_call():
@@ -252,9 +264,9 @@ def test_what_two_workloads_have_is_measured_once_and_told_in_both():
     forms = [record["form"] for record in results["records"]]
     assert len(forms) == len(set(forms))
     apart = [results | {"cases": [case]} for case in results["cases"]]
-    assert document.joined(apart)["cases"] == results["cases"]
-    assert "### Sinusoid network" in document.markdown(results)
-    assert "### Long inner loops" in document.markdown(results)
+    assert performance_document.joined(apart)["cases"] == results["cases"]
+    assert "### Sinusoid network" in performance_document.markdown(results)
+    assert "### Long inner loops" in performance_document.markdown(results)
 
 
 def test_what_two_workloads_have_is_measured_as_the_first_has_it(monkeypatch):
@@ -272,7 +284,7 @@ def test_what_two_workloads_have_is_measured_as_the_first_has_it(monkeypatch):
             pass
 
         def start(self):
-            return messages.Ready({}, {})
+            return messages.WorkerReady({}, {})
 
         def call(self, function, framework, job, timeout):
             asked.append((job.case.workload, job.case.steps))

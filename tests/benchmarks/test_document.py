@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
-from metaspec_benchmarks import document
+from metaspec_benchmarks import performance_document
 from metaspec_benchmarks import result_plots as plots
 from metaspec_benchmarks import result_tables as tables
 
@@ -106,8 +106,8 @@ def test_series_are_times_for_each_unit():
 def test_document_gets_tables_and_plots(tmp_path):
     pytest.importorskip("matplotlib")
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n")
-    document.write(some_results(), page)
+    page.write_text(f"before\n{performance_document.BEGIN}\nold\n{performance_document.END}\nafter\n")
+    performance_document.write(some_results(), page)
     assert json.loads((tmp_path / "page.json").read_text()) == some_results()
     text = page.read_text()
     assert "\nP, 2 cores; Python 3, numpy 2; float32.\n" in text
@@ -123,11 +123,11 @@ def test_document_gets_tables_and_plots(tmp_path):
     assert "numpy: ms a call" in svg
     assert ">rival<" in svg
     assert "inner steps K" in svg
-    document.write(some_results(), page)
+    performance_document.write(some_results(), page)
     assert (tmp_path / "performance-steps.svg").read_text() == svg
     page.write_text("no place")
     with pytest.raises(InvalidArgumentError, match="expected the marks"):
-        document.write(some_results(), page)
+        performance_document.write(some_results(), page)
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_document_refuses_what_is_no_run(source, said, tmp_path, monkeypatch):
     file, page = tmp_path / "bench.json", tmp_path / "page.md"
     if source is not None:
         file.write_text(source)
-    page.write_text(f"{document.BEGIN}\nold\n{document.END}\n")
+    page.write_text(f"{performance_document.BEGIN}\nold\n{performance_document.END}\n")
     monkeypatch.setattr(sys, "argv", ["document", str(file), str(page)])
     with pytest.raises(
         SystemExit, match=rf"^error: {file}: expected what `metaspec bench --json FILE` writes; .*{said}"
     ):
-        document.main()
+        performance_document.main()
     assert "old" in page.read_text()
 
 
@@ -158,10 +158,10 @@ def test_document_refuses_what_is_no_document(tmp_path, monkeypatch):
     file.write_text(json.dumps(some_results()))
     monkeypatch.setattr(sys, "argv", ["document", str(file), str(tmp_path / "page.md")])
     with pytest.raises(SystemExit, match=r"page.md: expected a Markdown document that can be read"):
-        document.main()
+        performance_document.main()
     monkeypatch.setattr(sys, "argv", ["document"])
     with pytest.raises(SystemExit, match=r"bench.json \[more.json"):
-        document.main()
+        performance_document.main()
 
 
 def test_several_runs_are_joined():
@@ -170,21 +170,21 @@ def test_several_runs_are_joined():
     second["records"] = [r | {"first": 9.0} for r in second["records"] if r["case"] == "another"]
     second["records"] += [second["records"][0] | {"case": "third", "framework": "jax"}]
     second["versions"] = {"jax": {"jax": "1"}}
-    both = document.joined([first, second])
+    both = performance_document.joined([first, second])
     assert [case["id"] for case in both["cases"]] == [*(case["id"] for case in first["cases"]), "third"]
     assert len(both["records"]) == len(first["records"]) + 1
     assert {r["first"] for r in both["records"] if r["case"] == "another"} == {9.0}
     assert {r["first"] for r in both["records"] if r["case"] == first["cases"][0]["id"]} == {0.5}
     assert set(both["versions"]) == {"numpy", "jax"}
-    assert document.joined([first])["records"] == first["records"]
+    assert performance_document.joined([first])["records"] == first["records"]
     second["machine"] = second["machine"] | {"cores": 1}
     with pytest.raises(InvalidArgumentError, match="runs of different machine"):
-        document.joined([first, second])
+        performance_document.joined([first, second])
     with pytest.raises(InvalidArgumentError, match="runs of different source in one document: s and t"):
-        document.joined([some_results(), some_results() | {"source": "t"}])
+        performance_document.joined([some_results(), some_results() | {"source": "t"}])
     second = some_results() | {"versions": {"numpy": {"numpy": "3"}}}
     with pytest.raises(InvalidArgumentError, match="runs of different versions in one document: numpy"):
-        document.joined([first, second])
+        performance_document.joined([first, second])
 
 
 def test_plots_say_what_to_install(tmp_path, monkeypatch):

@@ -40,20 +40,19 @@ def test_the_suite_runs_at_once_and_says_what_to_write_in_which_order(project: P
         assert f"FAILED mine: still to be written, in this order: {', '.join(REQUIRED)}" in done.stdout
 
 
-def test_members_are_those_of_the_protocol_in_the_order_in_which_to_write_them(project: Path) -> None:
+def test_members_are_those_of_the_protocol_in_the_order_in_which_to_write_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert set(REQUIRED) == Backend.__abstractmethods__
-    sys.path.insert(0, str(project / "src"))
-    try:
-        from metaspec_mine.adapter import MineBackend
+    monkeypatch.syspath_prepend(project / "src")
+    from metaspec_mine.adapter import MineBackend
 
-        assert unwritten(MineBackend()) == REQUIRED
-        own = [name for name in vars(MineBackend) if name in REQUIRED]
-        assert tuple(own) == REQUIRED
-        assert all(getattr(vars(MineBackend)[name], "__doc__", "") for name in own)
-        MineBackend.versions = lambda self: {"mine": "1"}
-        assert unwritten(MineBackend()) == tuple(name for name in REQUIRED if name != "versions")
-    finally:
-        sys.path.remove(str(project / "src"))
+    assert unwritten(MineBackend()) == REQUIRED
+    own = [name for name in vars(MineBackend) if name in REQUIRED]
+    assert tuple(own) == REQUIRED
+    assert all(getattr(vars(MineBackend)[name], "__doc__", "") for name in own)
+    MineBackend.versions = lambda self: {"mine": "1"}
+    assert unwritten(MineBackend()) == tuple(name for name in REQUIRED if name != "versions")
 
 
 @pytest.mark.parametrize("framework", ["", "some_framework_with_a_long_name"])

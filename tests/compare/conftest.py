@@ -11,7 +11,7 @@ from metaspec_conformance.compare.side_worker import Work, perform, prepare
 class Here:
     """Stands in for a worker process."""
 
-    def __init__(self, target: str, threads: int = 1, module: str = "") -> None:
+    def __init__(self, module: str, classes: object) -> None:
         self.work: Work | None = None
 
     def ask(self, job: Any, timeout: float) -> Any:
@@ -28,4 +28,4 @@ class Here:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers in this process."""
-    monkeypatch.setattr(team, "Process", Here)
+    monkeypatch.setattr(team, "ContainedProcess", Here)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-
-from .problems import error, mlp, mlp_loss, on, quadratic, quadratic_loss, to_numpy, vector
+from tests.core.problems import error, mlp, mlp_loss, on, quadratic, quadratic_loss, to_numpy, vector
 
 LR, STEPS, LAMBDA = 0.3, 3, 1.5
 BOUND = 16 * 8  # 16 roundoffs times an amplification of at most 8: lr ||A|| < 1 and the condition of I + A / lambda < 2

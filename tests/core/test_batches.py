@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-
-from .problems import error, mlp, mlp_loss, on, to_numpy
+from tests.core.problems import error, mlp, mlp_loss, on, to_numpy
 
 INNER = ms.GradientDescent(0.2, 2)
 ALGORITHMS = [ms.MAML(INNER), ms.FOMAML(INNER), ms.Reptile(INNER), ms.IMAML(INNER, 2.0, ms.ConjugateGradient(3))]

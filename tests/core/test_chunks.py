@@ -5,8 +5,7 @@ import pytest
 
 import metaspec as ms
 from metaspec.algorithms.meta_batch import chosen_chunk
-
-from .problems import mlp, mlp_loss, on
+from tests.core.problems import mlp, mlp_loss, on
 
 MIB = 2**20
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-
-from .problems import mlp, mlp_loss, on
+from tests.core.problems import mlp, mlp_loss, on
 
 SUPPORT, QUERY = 8, 6
 

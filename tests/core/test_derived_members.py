@@ -12,8 +12,7 @@ from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend, is_floating
 from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec_numpy.adapter import NumpyBackend
-
-from .problems import mlp, mlp_loss
+from tests.core.problems import mlp, mlp_loss
 
 NUMPY = ms.get_backend("numpy")
 RNG = np.random.default_rng(0)

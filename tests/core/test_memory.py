@@ -9,8 +9,7 @@ import pytest
 
 import metaspec as ms
 from metaspec.algorithms.adjoint import Step, checkpointed_vjp
-
-from .problems import mlp, mlp_loss, on
+from tests.core.problems import mlp, mlp_loss, on
 
 
 @dataclass

@@ -13,8 +13,7 @@ import metaspec as ms
 from metaspec import errors
 from metaspec.backend import registry
 from metaspec.backend import selection as choice
-
-from .problems import mlp, mlp_loss
+from tests.core.problems import mlp, mlp_loss
 
 FRAMEWORKS = ("jax", "torch", "tensorflow")
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-
-from .problems import on
+from tests.core.problems import on
 
 N = 6
 

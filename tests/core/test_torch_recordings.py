@@ -5,7 +5,7 @@ import pytest
 import metaspec as ms
 from metaspec.data import Sinusoid
 from metaspec.errors import InvalidTypeError
-from metaspec_benchmarks.cases import SINUSOID
+from metaspec_benchmarks.benchmark_cases import SINUSOID
 from metaspec_conformance.judging.error_model import ROUNDOFF, TOLERANCE, relative_error
 
 torch = pytest.importorskip("torch")

@@ -10,8 +10,7 @@ import jax.numpy as jnp  # noqa: E402
 
 import metaspec as ms  # noqa: E402
 from metaspec.errors import MutationError  # noqa: E402
-
-from .problems import LR, arrays, close  # noqa: E402
+from tests.models.problems import LR, arrays, close  # noqa: E402
 
 TASK = ms.asarray(arrays(), backend="jax")
 

@@ -13,8 +13,7 @@ from flax import linen, nnx  # noqa: E402
 
 import metaspec as ms  # noqa: E402
 from metaspec.errors import InvalidTypeError, MutationError  # noqa: E402
-
-from .problems import LR, arrays, close, unchanged  # noqa: E402
+from tests.models.problems import LR, arrays, close, unchanged  # noqa: E402
 
 TASK = ms.asarray(arrays(), backend="jax")
 TASKS = ms.asarray(ms.Task(*({k: np.stack([v, 2 * v]) for k, v in part.items()} for part in arrays())), backend="jax")

@@ -12,8 +12,7 @@ keras = pytest.importorskip("keras")
 
 import metaspec as ms  # noqa: E402
 from metaspec.errors import InvalidArgumentError, MutationError  # noqa: E402
-
-from .problems import LR, arrays, close  # noqa: E402
+from tests.models.problems import LR, arrays, close  # noqa: E402
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("Keras was imported with another backend in this process", allow_module_level=True)

@@ -9,8 +9,7 @@ torch = pytest.importorskip("torch")
 
 import metaspec as ms  # noqa: E402
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError  # noqa: E402
-
-from .problems import LR, arrays, close, unchanged  # noqa: E402
+from tests.models.problems import LR, arrays, close, unchanged  # noqa: E402
 
 TASK = ms.asarray(arrays(), backend="torch")
 NN = torch.nn

@@ -229,7 +229,15 @@ def _linalg() -> Iterator[Case]:
     yield Case("logabsdet", "stack", lambda xp, a: xp.linalg.slogdet(a).logabsdet, (matrix,))
     yield Case("signdet", "stack", lambda xp, a: xp.linalg.slogdet(a).sign * xp.sum(a), (matrix,))
     yield Case("cholesky", "stack", lambda xp, a: xp.linalg.cholesky((a + a.mT) * 0.5), (spd,))
-    yield Case("cholesky", "qr", lambda xp, a: xp.linalg.qr(a).R, (real(4, 2),))
+    yield Case(
+        "qr",
+        "tall",
+        lambda xp, a: xp.linalg.qr(a).R + xp.sum(xp.linalg.qr(a).Q ** 3, axis=-2, keepdims=True),
+        (real(2, 4, 3),),
+    )
+    yield Case("qr", "wide", lambda xp, a: xp.linalg.qr(a).R + xp.linalg.qr(a).Q[..., :1], (real(3, 5),))
+    yield Case("cholesky", "upper", lambda xp, a: xp.linalg.cholesky(a, upper=True), (spd,))
+    yield Case("eigh", "asymmetric", lambda xp, a: xp.linalg.eigvalsh(a + xp.triu(a, k=1)), (spd,))
     yield Case("eigh", "values", lambda xp, a: xp.linalg.eigh((a + a.mT) * 0.5).eigenvalues, (spd,))
     yield Case("eigh", "vectors", lambda xp, a: xp.linalg.eigh((a + a.mT) * 0.5).eigenvectors ** 2, (spd,))
 

@@ -12,8 +12,7 @@ from metaspec_numpy import tracer
 from metaspec_numpy.tracer.functions import contractions, linalg, shaping
 from metaspec_numpy.tracer.functions.einsum import einsum
 from metaspec_numpy.tracer.functions.indexing import getitem
-
-from .checks import as_tuple, close
+from tests.numpy_tracer.checks import as_tuple, close
 
 XP = tracer.namespace(np)
 RNG = np.random.default_rng(5)

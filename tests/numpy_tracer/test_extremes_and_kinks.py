@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from metaspec_numpy import tracer
-
-from .checks import close
+from tests.numpy_tracer.checks import close
 
 XP = tracer.namespace(np)
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from metaspec_numpy import tracer
-
-from .checks import close
+from tests.numpy_tracer.checks import close
 
 XP = tracer.namespace(np)
 RNG = np.random.default_rng(0)

@@ -8,8 +8,7 @@ import pytest
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec_numpy import tracer
-
-from .checks import as_tuple, close
+from tests.numpy_tracer.checks import as_tuple, close
 
 RNG = np.random.default_rng(8)
 X = RNG.normal(size=(2, 3, 4))

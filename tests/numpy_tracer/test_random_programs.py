@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaspec_numpy import tracer
-
-from .checks import close
+from tests.numpy_tracer.checks import close
 
 XP = tracer.namespace(np)
 N = 4

@@ -8,8 +8,7 @@ import pytest
 
 from metaspec_numpy import tracer
 from metaspec_numpy.tracer.recording import computed_anew, recording
-
-from .checks import close, difference, names
+from tests.numpy_tracer.checks import close, difference, names
 
 XP = tracer.namespace(np)
 RNG = np.random.default_rng(0)

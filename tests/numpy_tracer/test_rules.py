@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from metaspec_numpy import tracer
-
-from .cases import CASES, NO_DERIVATIVE, Case, sample
-from .checks import as_tuple, close, difference, dot
+from tests.numpy_tracer.cases import CASES, NO_DERIVATIVE, Case, sample
+from tests.numpy_tracer.checks import as_tuple, close, difference, dot
 
 XP = tracer.namespace(np)
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=str)

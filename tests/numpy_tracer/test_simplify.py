@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from metaspec_numpy import tracer
-
-from .checks import close, names
+from tests.numpy_tracer.checks import close, names
 
 XP = tracer.namespace(np)
 RNG = np.random.default_rng(0)

@@ -29,9 +29,8 @@ from metaspec.training import (
     save_checkpoint,
 )
 from metaspec.training.evaluation import evaluator
-
-from ..conftest import INSTALLED
-from ..core.problems import ROUNDOFF
+from tests.conftest import INSTALLED
+from tests.core.problems import ROUNDOFF
 
 NET = MLP((1, 5, 1), activation=tanh)
 ALGO = ms.FOMAML(ms.GradientDescent(0.05, 1))

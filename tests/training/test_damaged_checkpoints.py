@@ -13,8 +13,7 @@ from metaspec.data import Sinusoid
 from metaspec.nn import MLP, tanh
 from metaspec.training import Adam, CheckpointError, Checkpoints, Evaluation, Run, load_checkpoint, save_checkpoint
 from metaspec.training.run import Judged
-
-from . import attacks
+from tests.training import attacks
 
 NET = MLP((1, 4, 1), activation=tanh)
 ALGO = ms.FOMAML(ms.GradientDescent(0.05, 1))

@@ -25,9 +25,8 @@ from metaspec.training import (
     optimizers,
 )
 from metaspec.training.framework_optimizers import optimizer_for
-
-from ..conftest import INSTALLED
-from ..core.problems import ROUNDOFF, error, to_numpy
+from tests.conftest import INSTALLED
+from tests.core.problems import ROUNDOFF, error, to_numpy
 
 STEPS = 5
 numpy = ms.get_backend("numpy")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from metaspec.errors import InvalidArgumentError
+from metaspec_numpy.tracer.aliasing import protected
 from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Shape, Trace
 from metaspec_numpy.tracer.outputs import as_arrays, map_outputs
 from metaspec_numpy.tracer.rules.structure import broadcast_to
@@ -54,7 +55,7 @@ def vmap(f: Callable[..., Any]) -> Callable[..., Any]:
         size = sizes.pop()
         assert size is not None
         trace = BatchTrace(arrays, size)
-        out = f(*[trace.box(trace, x) for x in arrays])
+        out = f(*[protected(trace.box(trace, x)) for x in arrays])
 
         def unbox(y: Any) -> Any:
             if isinstance(y, BatchBox) and y.trace is trace:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy
 
+from metaspec_numpy.tracer.links import Link
+
 Array = Any
 Params = dict[str, Any]
 Shape = tuple[int, ...]
@@ -40,8 +42,13 @@ class Trace(ABC):
 class Box:
     """An array as a trace sees it; operators and methods are given to it in `operators`.
 
+    Attributes:
+        link: how it shares memory with others; None where it does not.
+
     It has no __slots__, so that a class may derive from it and from an array class that has them (see `box_type`).
     """
+
+    link: Link | None = None
 
     def __init__(self, trace: Trace, value: Array) -> None:
         self.trace = trace
@@ -79,9 +86,11 @@ class Primitive:
         vjp: `vjp(argnum, g, out, *args, **params)`: the cotangent of argument `argnum`; None where it is zero.
         batch: `batch(size, flags, args, params)`: where flags[i], args[i] has a leading batch axis of that size; so has
             the result.
+        undo: None, except where the result is a view of the argument: `undo(x, new, **params)` is x after `new` was
+            written to the view.
     """
 
-    __slots__ = ("batch", "impl", "jvp", "name", "vjp")
+    __slots__ = ("batch", "impl", "jvp", "name", "undo", "vjp")
 
     def __init__(
         self,
@@ -91,19 +100,27 @@ class Primitive:
         jvp: Callable[..., Array | None] | None = None,
         vjp: Callable[..., Array | None] | None = None,
         batch: Callable[[int, Sequence[bool], Sequence[Any], Params], Array],
+        undo: Callable[..., Array] | None = None,
     ) -> None:
         if name in PRIMITIVES:
             raise ValueError(f"the primitive {name!r} exists already")
-        self.name, self.impl, self.jvp, self.vjp, self.batch = name, impl, jvp, vjp, batch
+        self.name, self.impl, self.jvp, self.vjp, self.batch, self.undo = name, impl, jvp, vjp, batch, undo
         PRIMITIVES[name] = self
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         top: Trace | None = None
         for arg in args:
-            if isinstance(arg, Box) and (top is None or arg.trace.level > top.level):
-                top = arg.trace
+            if isinstance(arg, Box):
+                if arg.link is not None:
+                    arg.link.settle(arg)
+                if top is None or arg.trace.level > top.level:
+                    top = arg.trace
         if top is not None:
-            return top.process(self, args, params)
+            out = top.process(self, args, params)
+            if self.undo is not None and isinstance(out, Box):
+                x = args[0]
+                out.link = Link(x, self, params) if x.link is None else x.link.view(x, self, params)
+            return out
         return self.impl(raw_namespace(args), *args, **params)
 
     def __repr__(self) -> str:

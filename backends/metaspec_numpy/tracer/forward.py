@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from metaspec.errors import InvalidArgumentError
+from metaspec_numpy.tracer.aliasing import protected
+from metaspec_numpy.tracer.complex_values import refuse_complex
 from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Trace, is_float
 from metaspec_numpy.tracer.outputs import as_array, as_arrays, is_zero, map_outputs, zeros_like
 
@@ -32,6 +34,7 @@ class ForwardTrace(Trace):
         out = primitive(*primals, **params)
         if primitive.jvp is None:
             return out
+        refuse_complex(primitive, out)
         tangent = primitive.jvp(tangents, out, *primals, **params)
         return out if tangent is None else self.box(self, out, tangent)
 
@@ -54,7 +57,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Array], tangents: Sequence[Arra
     arrays = as_arrays(primals)
     trace = ForwardTrace(ForwardBox, arrays)
     boxes = [
-        x if is_zero(t) or not is_float(x) else trace.box(trace, x, as_array(t))
+        x if is_zero(t) or not is_float(x) else protected(trace.box(trace, x, as_array(t)))
         for x, t in zip(arrays, tangents, strict=True)
     ]
     out = f(*boxes)

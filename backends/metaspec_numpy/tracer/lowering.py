@@ -1,6 +1,7 @@
 """From primitives to the cheapest call of NumPy that computes them: one line of source for each."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -147,7 +148,7 @@ def _matmul(bind: Bind, xs: Sequence[Value], params: dict[str, Any], shape: Shap
     if a.shape[-1] == 1:  # an outer product
         return Line(f"{bind(numpy.multiply)}({a.name}, {b.name}, {{out}})", out=True, inplace=True)
     if len(b.shape) == 2 and len(a.shape) > 2:  # one large product instead of many small ones
-        rows = (-1, a.shape[-1])
+        rows = (math.prod(a.shape[:-1]), a.shape[-1])
         return Line(f"{bind(numpy.matmul)}({a.name}.reshape({rows}), {b.name}).reshape({shape})")
     return Line(f"{bind(numpy.matmul)}({a.name}, {b.name}, {{out}})", out=True)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy
 
-from metaspec_numpy.tracer.core import Array, Box, raw_namespace, raw_value
+from metaspec_numpy.tracer.aliasing import fresh
+from metaspec_numpy.tracer.core import Array, Box, Primitive, namespace_of, raw_namespace, raw_value
 from metaspec_numpy.tracer.functions import (
     contractions,
     elementwise,
@@ -69,12 +70,58 @@ def namespace(raw: Any) -> Any:
         (INDEXING, indexing),
         (STRUCTURE, structure),
     )
-    names |= {name: getattr(module, name) for table, module in tables for name in table.split()}
+    names |= {name: _public(name, getattr(module, name)) for table, module in tables for name in table.split()}
     names |= OTHERS
-    names["linalg"] = Namespace(__name__="linalg", **{f.__name__: f for f in linalg.FUNCTIONS})
+    names["linalg"] = Namespace(__name__="linalg", **{f.__name__: _public(f.__name__, f) for f in linalg.FUNCTIONS})
     names |= _bound(raw)
+    names["real"], names["imag"], names["conj"] = (_real_part(name) for name in ("real", "imag", "conj"))
     names["__name__"] = f"metaspec_numpy.tracer.namespace({raw.__name__})"
     return Namespace(**names)
+
+
+VIEWS = frozenset(
+    [
+        "reshape",
+        "broadcast_to",
+        "broadcast_shapes",
+        "broadcast_arrays",
+        "permute_dims",
+        "swapaxes",
+        "moveaxis",
+        "expand_dims",
+        "squeeze",
+        "unstack",
+        "split",
+        "flip",
+        "matrix_transpose",
+        "diagonal",
+    ]
+)
+
+
+def _public(name: str, f: Any) -> Any:
+    """The function as a user gets it: its result shares no memory with its arguments, unless it is to be a view."""
+    if name in VIEWS or (isinstance(f, Primitive) and f is not rules.stop_gradient):
+        return f
+
+    @functools.wraps(f)
+    def apart(*args: Any, **options: Any) -> Any:
+        out = f(*args, **options)
+        return out.copy() if f is rules.stop_gradient and isinstance(out, numpy.ndarray) else fresh(out)
+
+    return apart
+
+
+def _real_part(name: str) -> Any:
+    """`real`, `imag` or `conj`; boxes are real."""
+
+    def part(x: Array, /) -> Array:
+        if not isinstance(x, Box):
+            return getattr(namespace_of(x), name)(x)
+        return namespace_of(x).zeros(x.shape, dtype=x.dtype) if name == "imag" else x
+
+    part.__name__ = name
+    return part
 
 
 def _bound(raw: Any) -> dict[str, Any]:

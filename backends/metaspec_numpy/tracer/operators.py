@@ -3,14 +3,21 @@
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from metaspec.errors import InvalidTypeError, MutationError
-from metaspec_numpy.tracer import numpy_names
+import numpy
+
+from metaspec.errors import InvalidTypeError
+from metaspec_numpy.tracer.aliasing import fresh, twin, zero_dim
 from metaspec_numpy.tracer.core import Array, Box
-from metaspec_numpy.tracer.functions import contractions, elementwise, reductions, shaping
+from metaspec_numpy.tracer.functions import contractions
 from metaspec_numpy.tracer.functions.indexing import getitem
+from metaspec_numpy.tracer.functions.writing import assign, setitem
 from metaspec_numpy.tracer.namespace import array_namespace
+from metaspec_numpy.tracer.numpy_api import protocol, selection, shapes, writes
+from metaspec_numpy.tracer.numpy_api.refusals import instead_of
+from metaspec_numpy.tracer.numpy_api.rule import guarded
 from metaspec_numpy.tracer.rules import elementwise as rules
 from metaspec_numpy.tracer.rules.structure import astype, matrix_transpose
+from metaspec_numpy.tracer.value_needed import no_value
 
 
 def method(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -18,38 +25,84 @@ def method(f: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args: f(*args)
 
 
+def operator(name: str, f: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+    """A binary operator; where the other operand is no array, Python asks it for its own."""
+
+    def apply(x: Any, y: Any) -> Any:
+        if isinstance(y, str | bytes | dict | set) or y is None:
+            return NotImplemented
+        return f(x, y if not isinstance(y, list | tuple) else shapes.make(y))
+
+    return apply
+
+
 def swapped(f: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     return lambda x, y: f(y, x)
 
 
-def no_value(kind: str) -> Callable[[Box], NoReturn]:
-    def refuse(x: Box) -> NoReturn:
-        raise InvalidTypeError(
-            f"{kind} of a traced array of shape {x.shape}: its value is not known while a derivative, a batch or a "
-            "recording is being traced. Choose between arrays with xp.where(condition, a, b) in place of `if`, keep "
-            "arithmetic in arrays in place of float() and int(), put arrays together with xp.stack, and ask "
-            "is_concrete(x) where both ways are to be had."
-        )
+def in_place(f: Callable[..., Any]) -> Callable[[Box, Any], Any]:
+    """`x += y` and the like: a scalar is bound anew, an array is written to, in its own dtype."""
 
-    return refuse
+    def update(x: Box, y: Any) -> Any:
+        result = f(x, y)
+        if result is NotImplemented or (x.shape == () and x.link is None):
+            return result
+        return assign(x, result)
 
-
-def setitem(x: Box, key: Any, value: Any) -> NoReturn:
-    raise MutationError(
-        "`x[...] = value` on a traced array: a loss must not mutate its parameters or what is made of them. "
-        "Build a new array: xp.where(mask, value, x), xp.concat or xp.stack."
-    )
+    return update
 
 
 def iterate(x: Any) -> Any:
     if not x.shape:
         raise InvalidTypeError("iteration over an array of rank 0")
-    return iter(shaping.unstack(x))
+    return iter([x[i] for i in range(x.shape[0])])
 
 
-def transpose(x: Array) -> Array:
-    return shaping.permute_dims(x, range(x.ndim)[::-1])
+def length(x: Any) -> int:
+    if not x.shape:
+        raise InvalidTypeError("len() of an array of rank 0")
+    return int(x.shape[0])
 
+
+def as_type(
+    x: Box, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+) -> Any:
+    """`x.astype(dtype)`: a copy, unless `copy=False` and the dtype is x's."""
+    if isinstance(dtype, str | type):
+        dtype = numpy.dtype(dtype)
+    if casting != "unsafe" and not numpy.can_cast(x.dtype, dtype, casting):
+        raise InvalidTypeError(f"astype: {x.dtype} to {dtype} is no cast of kind {casting!r}")
+    out = astype(x, dtype)
+    return out if out is x and not copy else duplicate(out)
+
+
+def duplicate(x: Box, order: str = "C") -> Box:
+    """`x.copy()`; of a scalar a scalar."""
+    new = twin(x)
+    return new if x.link is None else zero_dim(new)
+
+
+def reshape_method(x: Array, *shape: Any, order: str = "C", copy: bool | None = None) -> Array:
+    out = guarded("numpy.ndarray.reshape", shapes.reshape, x, shape[0] if len(shape) == 1 else shape, order)
+    return fresh(out) if copy else out
+
+
+def transpose_method(x: Array, *axes: Any) -> Array:
+    axes = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)) else axes
+    return shapes.transpose(x, axes or None)
+
+
+def divide_with_remainder(x: Any, y: Any) -> tuple[Any, Any]:
+    return rules.floor_divide(x, y), rules.remainder(x, y)
+
+
+def lacking(x: Box, name: str) -> NoReturn:
+    if name in _ARRAY_ATTRIBUTES:
+        raise AttributeError(f"a traced array has no {name!r} (numpy.ndarray.{name}): {instead_of(name)}")
+    raise AttributeError(f"a traced array (of the NumPy backend) has no attribute {name!r}")
+
+
+_ARRAY_ATTRIBUTES = frozenset(dir(numpy.ndarray))
 
 BINARY: dict[str, Callable[..., Any]] = {
     "add": rules.add,
@@ -81,62 +134,61 @@ UNARY: dict[str, Callable[..., Any]] = {
     "invert": rules.bitwise_invert,
 }
 METHODS: dict[str, Callable[..., Any]] = {
-    "astype": astype,
-    "clip": elementwise.clip,
-    "flatten": shaping.flatten,
-    "ravel": shaping.flatten,
-    "repeat": numpy_names.repeat,
-    "round": numpy_names.round_to,
-    "squeeze": shaping.squeeze,
-    "swapaxes": shaping.swapaxes,
-    "take": numpy_names.take,
-    "argmax": numpy_names.reduction(reductions.argmax),
-    "argmin": numpy_names.reduction(reductions.argmin),
-    "argsort": numpy_names.argsort,
-    "all": numpy_names.reduction(reductions.all),
-    "any": numpy_names.reduction(reductions.any),
-    "cumsum": numpy_names.cumulation(reductions.cumulative_sum),
-    "cumprod": numpy_names.cumulation(reductions.cumulative_prod),
-    "dot": contractions.dot,
-    "max": numpy_names.reduction(reductions.max),
-    "mean": numpy_names.reduction(reductions.mean),
-    "min": numpy_names.reduction(reductions.min),
-    "prod": numpy_names.reduction(reductions.prod),
-    "std": numpy_names.spread(reductions.std),
-    "sum": numpy_names.reduction(reductions.sum),
-    "var": numpy_names.spread(reductions.var),
-    "reshape": numpy_names.reshape_method,
-    "transpose": numpy_names.transpose_method,
-    "copy": lambda x: x,
+    **{name: protocol.method(name) for name in protocol.METHODS.split()},
+    "astype": as_type,
+    "clip": lambda x, min=None, max=None, out=None: selection.clip(x, min, max),
+    "conj": lambda x: x,
+    "conjugate": lambda x: x,
+    "copy": duplicate,
+    "fill": writes.fill,
+    "flatten": shapes.flatten,
+    "put": writes.put_method,
+    "ravel": shapes.ravel,
+    "reshape": reshape_method,
+    "sort": writes.sort,
+    "transpose": transpose_method,
 }
 SPECIAL: dict[str, Any] = {
     "__array_namespace__": lambda x, *, api_version=None: array_namespace(x),
-    "__array_ufunc__": numpy_names.array_ufunc,
-    "__array_function__": numpy_names.array_function,
+    "__array_ufunc__": protocol.array_ufunc,
+    "__array_function__": protocol.array_function,
     "__array__": no_value("numpy.asarray()"),
     "__bool__": no_value("bool()"),
     "__complex__": no_value("complex()"),
+    "__copy__": duplicate,
+    "__deepcopy__": lambda x, memo: duplicate(x),
+    "__divmod__": divide_with_remainder,
+    "__rdivmod__": lambda x, y: divide_with_remainder(y, x),
     "__float__": no_value("float()"),
+    "__getattr__": lacking,
     "__index__": no_value("index()"),
     "__int__": no_value("int()"),
     "__getitem__": getitem,
     "__hash__": None,
     "__iter__": iterate,
-    "__len__": lambda x: x.shape[0],
+    "__len__": length,
     "__repr__": lambda x: f"<traced array, shape {x.shape}, dtype {x.dtype}>",
+    "__round__": lambda x, decimals=0: selection.round_to(x, decimals or 0),
     "__setitem__": setitem,
     "item": no_value("item()"),
     "tolist": no_value("tolist()"),
-    "T": property(transpose),
+    "T": property(shapes.reverse),
+    "imag": property(lambda x: x * 0),
     "mT": property(matrix_transpose),
+    "nbytes": property(lambda x: x.size * x.dtype.itemsize),
+    "itemsize": property(lambda x: x.dtype.itemsize),
+    "real": property(lambda x: x),
 }
 
 
 def install() -> None:
     """Puts the tables on the class of all boxes."""
-    for name, f in (BINARY | COMPARISONS | UNARY).items():
-        setattr(Box, f"__{name}__", method(f))
+    for name, f in (COMPARISONS | UNARY).items():
+        setattr(Box, f"__{name}__", method(f) if name in UNARY else operator(name, f))
     for name, f in BINARY.items():
-        setattr(Box, f"__r{name}__", swapped(f))
+        apply = operator(name, f)
+        setattr(Box, f"__{name}__", apply)
+        setattr(Box, f"__r{name}__", operator(name, swapped(f)))
+        setattr(Box, f"__i{name}__", in_place(apply))
     for name, value in (METHODS | SPECIAL).items():
         setattr(Box, name, value)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy
 
+from metaspec_numpy.tracer.aliasing import as_input, settled
 from metaspec_numpy.tracer.core import Array, Box, namespace_of
 
 
@@ -16,7 +17,8 @@ def as_array(x: Any) -> Array:
 
 
 def as_arrays(xs: Iterable[Any]) -> list[Array]:
-    return [as_array(x) for x in xs]
+    """The inputs of a transformation, with the values that they have now."""
+    return [as_input(as_array(x)) for x in xs]
 
 
 def as_result(x: Any) -> Array:
@@ -28,8 +30,8 @@ def as_result(x: Any) -> Array:
 def map_outputs(f: Callable[[Array], Array], out: Any) -> Any:
     """Applies `f` to the array, or to each array of the tuple or list, that a traced function returned."""
     if isinstance(out, tuple | list):
-        return tuple(as_result(f(as_array(y))) for y in out)
-    return as_result(f(as_array(out)))
+        return tuple(as_result(f(settled(as_array(y)))) for y in out)
+    return as_result(f(settled(as_array(out))))
 
 
 def zeros_like(x: Array) -> Array:

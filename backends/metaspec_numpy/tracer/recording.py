@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from metaspec_numpy.tracer import simplify
+from metaspec_numpy.tracer.aliasing import protected, settled, twin
 from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Shape, Trace, raw_namespace, raw_value
 from metaspec_numpy.tracer.outputs import as_array, as_arrays
 from metaspec_numpy.tracer.program import Program
@@ -78,16 +79,16 @@ class RecordTrace(Trace):
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
         simpler = simplify.rewrite(self, primitive, args, params)
         if not isinstance(simpler, tuple):
-            return simpler
+            return twin(simpler)  # whoever called may write to what he gets
         primitive, args, params = simpler
         operands = tuple(self.operand(arg) for arg in args)
         key = (primitive, operands, *((k, str(v)) for k, v in sorted(params.items())))
         if key in self.known:
-            return self.known[key]
+            return twin(self.known[key])
         out = self.new(primitive(*[arg.value if self.owns(arg) else arg for arg in args], **params))
         self.instructions.append(Instruction(primitive, operands, params, out.slot, out.shape, out.dtype))
-        self.origins[out.slot] = primitive, args, params
-        self.known[key] = out
+        self.origins[out.slot] = primitive, tuple(map(twin, args)), params
+        self.known[key] = twin(out)
         return out
 
     def operand(self, x: Any) -> Operand:
@@ -100,12 +101,19 @@ class RecordTrace(Trace):
     def _constant(self, x: Array) -> int:
         """The number of a constant; equal small arrays share one, and writable ones are copied."""
         raw = isinstance(x, numpy.ndarray | numpy.generic)
-        key = (x.dtype, x.shape, x.tobytes()) if raw and x.nbytes <= SMALL and x.dtype.char != "g" else id(x)
+        small = raw and x.nbytes <= SMALL and x.dtype.char != "g"
+        key = (x.dtype, x.shape, x.tobytes()) if small else id(x)
+        if not small and raw and key in self.numbers and not _same_bits(x, self.constants[self.numbers[key]]):
+            del self.numbers[key]  # it was written to since
         if key not in self.numbers:
             self.numbers[key] = len(self.constants)
             self.given.append(x)  # keeps id(x) from being given to another array
             self.constants.append(numpy.array(x) if raw and (x.flags.writeable or not x.ndim) else x)
         return self.numbers[key]
+
+
+def _same_bits(x: Any, y: Any) -> bool:
+    return x is y or bool(numpy.array_equal(x, y, equal_nan=True))
 
 
 def recording() -> bool:
@@ -140,14 +148,14 @@ def record(f: Callable[..., Any], args: tuple[Array, ...]) -> Program:
     """
     examples = as_arrays(args)
     trace = RecordTrace(examples)
-    boxes = [trace.new(x) for x in examples]
+    boxes = [protected(trace.new(x)) for x in examples]
     token = _active.set(trace)
     try:
         out = f(*boxes)
     finally:
         _active.reset(token)
     single = not isinstance(out, tuple | list)
-    outputs = [trace.operand(as_array(y)) for y in ([out] if single else out)]
+    outputs = [trace.operand(settled(as_array(y))) for y in ([out] if single else out)]
     raw = raw_namespace([raw_value(x) for x in [*examples, *trace.constants]])
     return Program(
         raw,

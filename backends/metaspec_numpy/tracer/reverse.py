@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from metaspec.errors import InvalidArgumentError
+from metaspec_numpy.tracer.aliasing import protected, settled, snapshot
+from metaspec_numpy.tracer.complex_values import refuse_complex
 from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Trace, is_float
 from metaspec_numpy.tracer.outputs import as_array, as_arrays, as_result, is_zero, map_outputs, zeros_like
 from metaspec_numpy.tracer.rules.elementwise import add
@@ -52,10 +54,11 @@ class ReverseTrace(Trace):
                 values.append(arg.value)
                 parents.append((argnum, arg.node))
             else:
-                values.append(arg)
+                values.append(snapshot(arg))
         out = primitive(*values, **params)
         if primitive.vjp is None:
             return out
+        refuse_complex(primitive, out)
         return self.box(self, out, Node(primitive, out, values, params, parents))
 
 
@@ -74,10 +77,10 @@ def vjp(f: Callable[..., Any], *primals: Array) -> tuple[Any, Callable[[Any], tu
     arrays = as_arrays(primals)
     trace = ReverseTrace(ReverseBox, arrays)
     inputs = [Node() for _ in arrays]
-    boxes = [trace.box(trace, x, node) if is_float(x) else x for x, node in zip(arrays, inputs, strict=True)]
+    boxes = [protected(trace.box(trace, x, node)) if is_float(x) else x for x, node in zip(arrays, inputs, strict=True)]
     out = f(*boxes)
     single = not isinstance(out, tuple | list)
-    outputs = [out] if single else list(out)
+    outputs = [settled(y) for y in ([out] if single else out)]
     nodes = [y.node if isinstance(y, ReverseBox) and y.trace is trace else None for y in outputs]
     tape = _reachable([node for node in nodes if node is not None])
 

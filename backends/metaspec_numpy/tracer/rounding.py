@@ -7,6 +7,7 @@ that only choose, move or copy entries are exact, as they are in every format.
 from collections.abc import Callable
 from typing import Any
 
+from metaspec_numpy.tracer.aliasing import protected
 from metaspec_numpy.tracer.core import NUMPY, Array, Box, Params, Primitive, Shape, Trace, is_float
 from metaspec_numpy.tracer.outputs import as_array, as_arrays, map_outputs
 from metaspec_numpy.tracer.rules.elementwise import multiply
@@ -56,7 +57,7 @@ def perturbed(f: Callable[..., Any], factors: Factors) -> Callable[..., Any]:
     def wrapped(*args: Array) -> Any:
         arrays = as_arrays(args)
         trace = RoundTrace(arrays, factors)
-        out = f(*[trace.box(trace, x) for x in arrays])
+        out = f(*[protected(trace.box(trace, x)) for x in arrays])
         return map_outputs(lambda y: y.value if trace.owns(y) else y, out)
 
     return wrapped

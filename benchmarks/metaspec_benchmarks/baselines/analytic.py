@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from metaspec.nn import MLP
-from metaspec_benchmarks.cases import Case
-from metaspec_benchmarks.forms import Built, Form
+from metaspec_benchmarks.benchmark_cases import BenchmarkCase
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 SMALL, LEAST = 1 << 20, 4  # bytes of parameters, and tasks, of a small batch
 
@@ -33,15 +33,15 @@ class Kept:
     losses: Any
 
 
-def forms() -> list[Form]:
+def forms() -> list[TimedForm]:
     """All tasks in one batch, and in batches whose parameters fit the caches."""
     return [
-        Form("NumPy, hand-derived, batched", "hand-written", partial(_build, False)),
-        Form("NumPy, hand-derived, in small batches", "hand-written", partial(_build, True)),
+        TimedForm("NumPy, hand-derived, batched", "hand-written", partial(_build, False)),
+        TimedForm("NumPy, hand-derived, in small batches", "hand-written", partial(_build, True)),
     ]
 
 
-def _build(small: bool, case: Case) -> Built | None:
+def _build(small: bool, case: BenchmarkCase) -> Built | None:
     together = max(LEAST, SMALL // (4 * case.parameters)) if small else case.tasks
     if not isinstance(case.network, MLP) or (small and together >= case.tasks):
         return None

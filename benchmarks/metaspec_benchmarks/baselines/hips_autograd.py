@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 
 from metaspec.nn import MLP
-from metaspec_benchmarks.cases import MANY, Case
-from metaspec_benchmarks.forms import Built, Form
+from metaspec_benchmarks.benchmark_cases import MANY, BenchmarkCase
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 NEEDS = (("autograd", "autograd"),)
 
 
-def forms() -> list[Form]:
+def forms() -> list[TimedForm]:
     """Batched by hand, and with a loop over tasks."""
     return [
-        Form("autograd, batched loss", "library", partial(_build, True), NEEDS),
-        Form("autograd, loop over tasks", "library", partial(_build, False), NEEDS),
+        TimedForm("autograd, batched loss", "library", partial(_build, True), NEEDS),
+        TimedForm("autograd, loop over tasks", "library", partial(_build, False), NEEDS),
     ]
 
 
-def _build(batched: bool, case: Case) -> Built | None:
+def _build(batched: bool, case: BenchmarkCase) -> Built | None:
     if not isinstance(case.network, MLP) or case.solver_steps is not None:
         return None
     if not batched and case.tasks > MANY:

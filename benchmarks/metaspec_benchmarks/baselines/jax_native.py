@@ -8,29 +8,29 @@ import jax
 import jax.numpy as jnp
 
 from metaspec.nn import MLP, ConvNet
-from metaspec_benchmarks.cases import FEW, LONG, MANY, Case
-from metaspec_benchmarks.forms import Built, Form
+from metaspec_benchmarks.benchmark_cases import FEW, LONG, MANY, BenchmarkCase
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 OverTasks = Callable[[Callable[..., Any], Any], Any]
 TOGETHER = 25  # tasks at a time of a map in batches
 
 
-def forms() -> list[Form]:
+def forms() -> list[TimedForm]:
     """Every way over tasks that suits the case; jaxopt's implicit differentiation likewise."""
     jaxopt = (("jaxopt", "jaxopt"),)
     return [
-        Form("jax, jit(vmap(grad))", "hand-written", partial(_build, _vmap, _one)),
-        Form("jax, jit(map(grad))", "hand-written", partial(_build, _map, _one)),
-        Form(f"jax, jit(map(grad)), {TOGETHER} at a time", "hand-written", partial(_build, _batches, _one)),
-        Form("jax, jit(grad) of the tasks in turn", "hand-written", partial(_build, _straight, _one)),
-        Form("jax, loop over jit(grad)", "hand-written", partial(_loop, _one)),
-        Form("jaxopt, implicit, vmap", "library", partial(_build, _vmap, _jaxopt), jaxopt),
-        Form("jaxopt, implicit, map", "library", partial(_build, _map, _jaxopt), jaxopt),
-        Form("jaxopt, implicit, loop over jit", "library", partial(_loop, _jaxopt), jaxopt),
+        TimedForm("jax, jit(vmap(grad))", "hand-written", partial(_build, _vmap, _one)),
+        TimedForm("jax, jit(map(grad))", "hand-written", partial(_build, _map, _one)),
+        TimedForm(f"jax, jit(map(grad)), {TOGETHER} at a time", "hand-written", partial(_build, _batches, _one)),
+        TimedForm("jax, jit(grad) of the tasks in turn", "hand-written", partial(_build, _straight, _one)),
+        TimedForm("jax, loop over jit(grad)", "hand-written", partial(_loop, _one)),
+        TimedForm("jaxopt, implicit, vmap", "library", partial(_build, _vmap, _jaxopt), jaxopt),
+        TimedForm("jaxopt, implicit, map", "library", partial(_build, _map, _jaxopt), jaxopt),
+        TimedForm("jaxopt, implicit, loop over jit", "library", partial(_loop, _jaxopt), jaxopt),
     ]
 
 
-def _build(over_tasks: OverTasks, method: Callable[[Case, Any], Any], case: Case) -> Built | None:
+def _build(over_tasks: OverTasks, method: Callable[[BenchmarkCase, Any], Any], case: BenchmarkCase) -> Built | None:
     one = method(case, _loss(case))
     if one is None or (over_tasks is _straight and case.tasks > FEW) or (over_tasks is _batches and case.tasks <= MANY):
         return None
@@ -67,7 +67,7 @@ def _apart(tasks: Any) -> list[Any]:
     return [jax.tree.map(lambda leaf, t=t: leaf[t], tasks) for t in range(count)]
 
 
-def _loop(method: Callable[[Case, Any], Any], case: Case) -> Built | None:
+def _loop(method: Callable[[BenchmarkCase, Any], Any], case: BenchmarkCase) -> Built | None:
     """A compiled function of one task, called for each of them."""
     found = method(case, _loss(case))
     if found is None or case.tasks > MANY:
@@ -83,7 +83,7 @@ def _loop(method: Callable[[Case, Any], Any], case: Case) -> Built | None:
     return Built(run, lambda found: jax.device_get(found[0]))
 
 
-def _descend(case: Case, gradient: Callable[[Any], Any], theta: Any) -> Any:
+def _descend(case: BenchmarkCase, gradient: Callable[[Any], Any], theta: Any) -> Any:
     def step(theta: Any, _: Any = None) -> tuple[Any, None]:
         return jax.tree.map(lambda p, g: p - case.lr * g, theta, gradient(theta)), None
 
@@ -94,7 +94,7 @@ def _descend(case: Case, gradient: Callable[[Any], Any], theta: Any) -> Any:
     return theta
 
 
-def _one(case: Case, loss: Any) -> Any:
+def _one(case: BenchmarkCase, loss: Any) -> Any:
     if case.solver_steps is not None:
         return _imaml(case, loss)
 
@@ -104,7 +104,7 @@ def _one(case: Case, loss: Any) -> Any:
     return jax.value_and_grad(query_loss)
 
 
-def _imaml(case: Case, loss: Any) -> Any:
+def _imaml(case: BenchmarkCase, loss: Any) -> Any:
     def solved(params: Any, support: Any, query: Any) -> Any:
         def proximal(theta: Any) -> Any:
             near = sum(jnp.sum((p - q) ** 2) for p, q in zip(*map(jax.tree.leaves, (theta, params)), strict=True))
@@ -141,7 +141,7 @@ def _dot(x: Any, y: Any) -> Any:
     return sum(jnp.sum(a * b) for a, b in zip(*map(jax.tree.leaves, (x, y)), strict=True))
 
 
-def _jaxopt(case: Case, loss: Any) -> Any:
+def _jaxopt(case: BenchmarkCase, loss: Any) -> Any:
     if case.solver_steps is None:
         return None
     import jaxopt
@@ -166,7 +166,7 @@ def _jaxopt(case: Case, loss: Any) -> Any:
     return jax.value_and_grad(query_loss)
 
 
-def _loss(case: Case) -> Callable[[Any, Any], Any]:
+def _loss(case: BenchmarkCase) -> Callable[[Any, Any], Any]:
     return _perceptron(case.network) if isinstance(case.network, MLP) else _convolutional(case.network)
 
 

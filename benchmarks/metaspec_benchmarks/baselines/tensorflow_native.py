@@ -7,24 +7,24 @@ from typing import Any
 import tensorflow as tf
 
 from metaspec.nn import MLP, ConvNet
-from metaspec_benchmarks.cases import FEW, LONG, MANY, Case
-from metaspec_benchmarks.forms import Built, Form
+from metaspec_benchmarks.benchmark_cases import FEW, LONG, MANY, BenchmarkCase
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 
-def forms() -> list[Form]:
+def forms() -> list[TimedForm]:
     """Every way over tasks that TensorFlow offers."""
     return [
-        Form("tf.function + XLA, vectorized_map", "hand-written", partial(_build, _vectorized, True)),
-        Form("tf.function + XLA, map_fn", "hand-written", partial(_build, _mapped, True)),
-        Form("tf.function + XLA, the tasks in turn", "hand-written", partial(_build, _straight, True)),
-        Form("tensorflow, loop over tf.function + XLA", "hand-written", _loop),
-        Form("tf.function, vectorized_map", "hand-written", partial(_build, _vectorized, False)),
-        Form("tf.function, map_fn", "hand-written", partial(_build, _mapped, False)),
-        Form("tensorflow, eager nested tapes", "hand-written", _eager),
+        TimedForm("tf.function + XLA, vectorized_map", "hand-written", partial(_build, _vectorized, True)),
+        TimedForm("tf.function + XLA, map_fn", "hand-written", partial(_build, _mapped, True)),
+        TimedForm("tf.function + XLA, the tasks in turn", "hand-written", partial(_build, _straight, True)),
+        TimedForm("tensorflow, loop over tf.function + XLA", "hand-written", _loop),
+        TimedForm("tf.function, vectorized_map", "hand-written", partial(_build, _vectorized, False)),
+        TimedForm("tf.function, map_fn", "hand-written", partial(_build, _mapped, False)),
+        TimedForm("tensorflow, eager nested tapes", "hand-written", _eager),
     ]
 
 
-def _build(over_tasks: Callable[..., Any], xla: bool, case: Case) -> Built | None:
+def _build(over_tasks: Callable[..., Any], xla: bool, case: BenchmarkCase) -> Built | None:
     if isinstance(case.network, ConvNet) and over_tasks is _vectorized:
         return None  # filters of each task's own cannot be vectorized
     if over_tasks is _straight and case.tasks > FEW:
@@ -57,16 +57,16 @@ def _apart(tasks: Any) -> list[Any]:
     return [tf.nest.map_structure(lambda leaf, t=t: leaf[t], tasks) for t in range(count)]
 
 
-def _loop(case: Case) -> Built | None:
+def _loop(case: BenchmarkCase) -> Built | None:
     """A compiled function of one task, called for each of them."""
     return None if case.tasks > MANY else _each(case, tf.function(_one(case), jit_compile=True))
 
 
-def _eager(case: Case) -> Built | None:
+def _eager(case: BenchmarkCase) -> Built | None:
     return None if case.steps > LONG or case.tasks > MANY else _each(case, _one(case))
 
 
-def _each(case: Case, one: Callable[..., Any]) -> Built:
+def _each(case: BenchmarkCase, one: Callable[..., Any]) -> Built:
     params, tasks = _tensors(case)
     each = _apart(tasks)
 
@@ -84,11 +84,11 @@ def finished(found: Any) -> Any:
     return found
 
 
-def _tensors(case: Case) -> tuple[Any, Any]:
+def _tensors(case: BenchmarkCase) -> tuple[Any, Any]:
     return tf.nest.map_structure(tf.constant, (case.params(), tuple(case.batch())))
 
 
-def _one(case: Case) -> Callable[..., Any]:
+def _one(case: BenchmarkCase) -> Callable[..., Any]:
     loss = _perceptron(case.network) if isinstance(case.network, MLP) else _convolutional(case.network)
 
     def gradient(theta: Any, batch: Any) -> tuple[Any, Any]:

@@ -7,23 +7,23 @@ from typing import Any
 import torch
 from torch.func import functional_call, grad_and_value, vjp, vmap
 
-from metaspec_benchmarks.baselines.torch_model import Model, model
-from metaspec_benchmarks.cases import LONG, MANY, Case
-from metaspec_benchmarks.forms import Built, Form
+from metaspec_benchmarks.baselines.torch_model import TorchModel, model
+from metaspec_benchmarks.benchmark_cases import LONG, MANY, BenchmarkCase
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 Gradient = tuple[dict[str, torch.Tensor], torch.Tensor]
 
 
-def forms() -> list[Form]:
+def forms() -> list[TimedForm]:
     """Eager, compiled, and the loop over tasks that most code has."""
     return [
-        Form("torch.func, vmap", "hand-written", partial(_build, False)),
-        Form("torch.func, vmap, torch.compile", "hand-written", partial(_build, True), slow=True),
-        Form("torch, loop, create_graph", "hand-written", _loop),
+        TimedForm("torch.func, vmap", "hand-written", partial(_build, False)),
+        TimedForm("torch.func, vmap, torch.compile", "hand-written", partial(_build, True), slow=True),
+        TimedForm("torch, loop, create_graph", "hand-written", _loop),
     ]
 
 
-def _build(compiled: bool, case: Case) -> Built | None:
+def _build(compiled: bool, case: BenchmarkCase) -> Built | None:
     if compiled and case.steps > LONG:
         return None
     m = model(case)
@@ -39,11 +39,11 @@ def _build(compiled: bool, case: Case) -> Built | None:
     return Built(lambda: call(params, *m.support, *m.query), lambda found: m.arrays(found[0]))
 
 
-def _loss(m: Model) -> Callable[..., torch.Tensor]:
+def _loss(m: TorchModel) -> Callable[..., torch.Tensor]:
     return lambda params, x, y: m.loss(functional_call(m.module, params, (x,)), y)
 
 
-def _maml(case: Case, loss: Callable[..., torch.Tensor]) -> Callable[..., Gradient]:
+def _maml(case: BenchmarkCase, loss: Callable[..., torch.Tensor]) -> Callable[..., Gradient]:
     def query_loss(params: Any, xs: Any, ys: Any, xq: Any, yq: Any) -> torch.Tensor:
         for _ in range(case.steps):
             gradient, _ = grad_and_value(loss)(params, xs, ys)
@@ -53,7 +53,7 @@ def _maml(case: Case, loss: Callable[..., torch.Tensor]) -> Callable[..., Gradie
     return grad_and_value(query_loss)
 
 
-def _imaml(case: Case, loss: Callable[..., torch.Tensor]) -> Callable[..., Gradient]:
+def _imaml(case: BenchmarkCase, loss: Callable[..., torch.Tensor]) -> Callable[..., Gradient]:
     def solved(params: Any, xs: Any, ys: Any, xq: Any, yq: Any) -> Gradient:
         theta = params
         for _ in range(case.steps):
@@ -92,7 +92,7 @@ def _dot(x: Any, y: Any) -> Any:
     return sum((leaf * y[name]).sum() for name, leaf in x.items())
 
 
-def _loop(case: Case) -> Built | None:
+def _loop(case: BenchmarkCase) -> Built | None:
     if case.solver_steps is not None or case.tasks > MANY:
         return None
     m = model(case)

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from metaspec.nn import MLP, ConvNet
-from metaspec_benchmarks.cases import Case
+from metaspec_benchmarks.benchmark_cases import BenchmarkCase
 
 
-class Leaf(NamedTuple):
+class TorchParameter(NamedTuple):
     """How a parameter of the module is called in the case, and how its axes lie there."""
 
     name: str
@@ -27,7 +27,7 @@ TRANSPOSED = (torch.t, torch.t)
 KERNEL = (lambda x: x.permute(3, 2, 0, 1), lambda x: x.permute(2, 3, 1, 0))
 
 
-class Model(NamedTuple):
+class TorchModel(NamedTuple):
     """A module with the case's parameters, its loss, and the way back.
 
     Attributes:
@@ -40,7 +40,7 @@ class Model(NamedTuple):
 
     module: nn.Module
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    leaves: dict[str, Leaf]
+    leaves: dict[str, TorchParameter]
     support: tuple[torch.Tensor, torch.Tensor]
     query: tuple[torch.Tensor, torch.Tensor]
 
@@ -49,7 +49,7 @@ class Model(NamedTuple):
         return {leaf.name: leaf.to_case(gradient[name].detach()).numpy() for name, leaf in self.leaves.items()}
 
 
-def model(case: Case) -> Model:
+def model(case: BenchmarkCase) -> TorchModel:
     """The case's network, starting where it starts."""
     module, leaves = _perceptron(case.network) if isinstance(case.network, MLP) else _convolutional(case.network)
     start = case.params()
@@ -59,28 +59,33 @@ def model(case: Case) -> Model:
             parameter.copy_(leaf.to_torch(torch.from_numpy(start[leaf.name])))
     classifies = not isinstance(case.network, MLP) or case.network.classifier
     support, query = (_tensors(case, part, classifies) for part in case.batch())
-    return Model(module, nn.functional.cross_entropy if classifies else nn.functional.mse_loss, leaves, support, query)
+    return TorchModel(
+        module, nn.functional.cross_entropy if classifies else nn.functional.mse_loss, leaves, support, query
+    )
 
 
-def _tensors(case: Case, part: Any, classifies: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def _tensors(case: BenchmarkCase, part: Any, classifies: bool) -> tuple[torch.Tensor, torch.Tensor]:
     x, y = torch.from_numpy(part["x"]), torch.from_numpy(part["y"])
     x = x.unsqueeze(2) if isinstance(case.network, ConvNet) else x  # [T, N, C, H, W]
     return x, y.long() if classifies else y
 
 
-def _perceptron(network: MLP) -> tuple[nn.Module, dict[str, Leaf]]:
+def _perceptron(network: MLP) -> tuple[nn.Module, dict[str, TorchParameter]]:
     layers: list[nn.Module] = []
-    leaves: dict[str, Leaf] = {}
+    leaves: dict[str, TorchParameter] = {}
     for i, (inputs, outputs) in enumerate(zip(network.sizes, network.sizes[1:], strict=False)):
-        leaves |= {f"{2 * i}.weight": Leaf(f"w{i}", *TRANSPOSED), f"{2 * i}.bias": Leaf(f"b{i}", *SAME)}
+        leaves |= {
+            f"{2 * i}.weight": TorchParameter(f"w{i}", *TRANSPOSED),
+            f"{2 * i}.bias": TorchParameter(f"b{i}", *SAME),
+        }
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers[:-1]), leaves
 
 
-def _convolutional(network: ConvNet) -> tuple[nn.Module, dict[str, Leaf]]:
+def _convolutional(network: ConvNet) -> tuple[nn.Module, dict[str, TorchParameter]]:
     """Convolutions of stride 2 with zeros as in the case: of an even length the one zero comes after."""
     layers: list[nn.Module] = []
-    leaves: dict[str, Leaf] = {}
+    leaves: dict[str, TorchParameter] = {}
     side, channels = 28, network.channels
     for i in range(network.blocks):
         if side % 2:
@@ -88,13 +93,16 @@ def _convolutional(network: ConvNet) -> tuple[nn.Module, dict[str, Leaf]]:
         else:
             padding = [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, network.filters, 3, stride=2, bias=False)]
         layers += padding
-        leaves[f"{len(layers) - 1}.weight"] = Leaf(f"kernel{i}", *KERNEL)
+        leaves[f"{len(layers) - 1}.weight"] = TorchParameter(f"kernel{i}", *KERNEL)
         leaves |= {
-            f"{len(layers)}.{name}": Leaf(f"{ours}{i}", *SAME)
+            f"{len(layers)}.{name}": TorchParameter(f"{ours}{i}", *SAME)
             for name, ours in (("weight", "scale"), ("bias", "shift"))
         }
         layers += [nn.BatchNorm2d(network.filters, eps=1e-3, track_running_stats=False), nn.ReLU()]
         side, channels = -(-side // 2), network.filters
     layers += [nn.AvgPool2d(side), nn.Flatten()]
-    leaves |= {f"{len(layers)}.weight": Leaf("w", *TRANSPOSED), f"{len(layers)}.bias": Leaf("b", *SAME)}
+    leaves |= {
+        f"{len(layers)}.weight": TorchParameter("w", *TRANSPOSED),
+        f"{len(layers)}.bias": TorchParameter("b", *SAME),
+    }
     return nn.Sequential(*layers, nn.Linear(network.filters, network.ways)), leaves

@@ -48,8 +48,8 @@ def bench(
 ) -> None:
     """Time metaspec beside others."""
     from metaspec.atomic_files import atomic_writer
-    from metaspec_benchmarks.cases import selected
-    from metaspec_benchmarks.suite import run
+    from metaspec_benchmarks.benchmark_cases import selected
+    from metaspec_benchmarks.benchmark_suite import run
     from metaspec_conformance.workers.targets import resolved
 
     cases = selected(_names("--workload", workload), quick=quick)

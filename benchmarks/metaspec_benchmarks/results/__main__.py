@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 from metaspec.experiments.presets import ALGORITHMS
-from metaspec_benchmarks.results import backends, document, omniglot, sinusoid, steps
+from metaspec_benchmarks.results import (
+    across_backends,
+    omniglot_accuracy,
+    results_document,
+    sinusoid_curves,
+    step_overhead,
+)
 from metaspec_benchmarks.results.store import Store
 
 Out = Annotated[Path, typer.Option(help="The folder docs/ to write to: results.md and results/*.json.")]
@@ -20,7 +26,7 @@ def told(out: Path) -> Callable[[str], None]:
 
     def tell(text: str) -> None:
         typer.echo(text)
-        document.write(out / "results", out / "results.md")
+        results_document.write(out / "results", out / "results.md")
 
     return tell
 
@@ -32,8 +38,8 @@ def run_sinusoid(
     steps: Annotated[int | None, typer.Option(help="Outer steps, the preset's unless given.", min=1)] = None,
 ) -> None:
     """Four algorithms, query loss after 0, 1 and 10 inner steps."""
-    sinusoid.run(Store(out / "results" / "sinusoid.json"), told(out), range(seeds), steps)
-    document.write(out / "results", out / "results.md")
+    sinusoid_curves.run(Store(out / "results" / "sinusoid.json"), told(out), range(seeds), steps)
+    results_document.write(out / "results", out / "results.md")
 
 
 @app.command(name="omniglot")
@@ -48,27 +54,27 @@ def run_omniglot(
     test_tasks: Annotated[int, typer.Option(help="Held-out tasks.", min=2)] = 600,
 ) -> None:
     """Three kinds of task, four algorithms, two backends; what is there is not run again."""
-    omniglot.run(
+    omniglot_accuracy.run(
         Store(out / "results" / "omniglot.json"),
         told(out),
         data.absolute(),
         work,
         minutes=minutes,
-        backends=backend or omniglot.BACKENDS,
-        tasks=task or tuple(omniglot.TASKS),
+        backends=backend or omniglot_accuracy.BACKENDS,
+        tasks=task or tuple(omniglot_accuracy.TASKS),
         algorithms=algorithm or ALGORITHMS,
         test_tasks=test_tasks,
     )
-    document.write(out / "results", out / "results.md")
+    results_document.write(out / "results", out / "results.md")
 
 
 @app.command(name="backends")
 def run_backends(out: Out = DOCS, steps: Annotated[int, typer.Option(help="Outer steps.", min=1)] = 1000) -> None:
     """One training on every backend, in both formats."""
     file = out / "results" / "backends.json"
-    backends.run(Store(file), told(out), steps)
-    backends.draw(file, file.parent)
-    document.write(out / "results", out / "results.md")
+    across_backends.run(Store(file), told(out), steps)
+    across_backends.draw(file, file.parent)
+    results_document.write(out / "results", out / "results.md")
 
 
 @app.command(name="steps")
@@ -78,14 +84,14 @@ def run_steps(
     data: Annotated[Path | None, typer.Option(help="The folder with Omniglot's archives; left out without.")] = None,
 ) -> None:
     """What a training step costs beside its computation, and whether memory grows."""
-    steps.run(Store(out / "results" / "steps.json"), told(out), length, data and data.absolute())
-    document.write(out / "results", out / "results.md")
+    step_overhead.run(Store(out / "results" / "steps.json"), told(out), length, data and data.absolute())
+    results_document.write(out / "results", out / "results.md")
 
 
 @app.command(name="document")
 def run_document(out: Out = DOCS) -> None:
     """Write the document anew, computing nothing."""
-    document.write(out / "results", out / "results.md")
+    results_document.write(out / "results", out / "results.md")
 
 
 app()

@@ -11,7 +11,7 @@ from typing import Any
 from metaspec.atomic_files import atomic_writer
 from metaspec.errors import InvalidArgumentError
 
-Row = dict[str, Any]
+ResultRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Store:
 
     file: Path
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ResultRow]:
         """All of them, none where there is no file yet.
 
         Raises:
@@ -36,7 +36,7 @@ class Store:
             raise InvalidArgumentError(f"{self.file}: expected a list of results")
         return content
 
-    def find(self, of: Mapping[str, Any]) -> Row | None:
+    def find(self, of: Mapping[str, Any]) -> ResultRow | None:
         """The row that is of this."""
         return next((row for row in self.rows() if all(row.get(k) == v for k, v in of.items())), None)
 

@@ -32,6 +32,7 @@ class Leaf:
         shape: A shape to give it last; None leaves it as it is.
 
     Example:
+        >>> from metaspec_conformance.compare import Leaf
         >>> Leaf("fc.weight", axes=(1, 0))  # (out, in) there, (in, out) here
         Leaf(name='fc.weight', split=None, axes=(1, 0), shape=None)
     """
@@ -193,6 +194,16 @@ def permutations_of(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
             yield axes
 
 
+def checked_mapping(side: str, mapping: Any) -> Any:
+    """Return a mapping with a `Leaf` of plain numbers in place of each leaf.
+
+    Raises:
+        InvalidArgumentError, InvalidTypeError: As `mapped`.
+    """
+    skeleton, found = skeleton_of(mapping, f"mapping of {side}")
+    return filled(skeleton, [_leaf(side, name, value) for name, value in found])
+
+
 def _leaf(side: str, name: str, value: Any) -> Leaf:
     if isinstance(value, str):
         return Leaf(value)
@@ -206,7 +217,8 @@ def _leaf(side: str, name: str, value: Any) -> Leaf:
             raise InvalidArgumentError(
                 f"mapping of {side}: {name}: {what} must be a tuple of integers or None, got {numbers!r:.80}"
             )
-    return value
+    split, axes, shape = (None if x is None else tuple(map(int, x)) for x in (value.split, value.axes, value.shape))
+    return Leaf(value.name, split, axes, shape)
 
 
 def _are_integers(given: Any) -> bool:

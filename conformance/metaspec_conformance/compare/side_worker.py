@@ -3,9 +3,6 @@
 It reads a `Side`, answers `SideReady`, then reads lists of `Variant` and answers each with a list of `Answer`.
 """
 
-import os
-import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +15,10 @@ from metaspec.errors import InvalidTypeError
 from metaspec.task import Task, Tree
 from metaspec_conformance.compare import sources, stages
 from metaspec_conformance.compare.comparison_messages import SCALAR, Answer, Side, SideReady, Stages, Variant
-from metaspec_conformance.compare.layout import Layout, Leaves, filled, readable, skeleton_of
+from metaspec_conformance.compare.layout import Layout, Leaves, checked_mapping, filled, readable, skeleton_of
+from metaspec_conformance.containment.worker_channel import WorkerChannel
 from metaspec_conformance.judging.numpy_trees import tree_map
 from metaspec_conformance.oracles import extended_precision as extended
-from metaspec_conformance.workers.channel import receive, send
 from metaspec_conformance.workers.loading import load as load_backend
 from metaspec_conformance.workers.user_errors import describe_user_error
 
@@ -57,7 +54,10 @@ def prepare(side: Side) -> tuple[Work | None, SideReady]:
             names = [readable(path) for path in B.tree_paths(given["params"])]
             params = {name: sources.as_numpy(x, f"params: {name}") for name, x in zip(names, leaves, strict=True)}
             skeleton = _skeleton(given["params"], names)
-        mapping = sources.value(sources.load(side.mapping), "mapping") if side.mapping else None
+        mapping = None
+        if side.mapping:
+            given_mapping = sources.value(sources.load(side.mapping), "mapping")
+            mapping = checked_mapping(side.name, given_mapping)
         return Work(B, loss, structure), SideReady(dict(B.versions()), params, skeleton, task, mapping)
     except Exception as error:
         return None, SideReady(error=_message(error))
@@ -138,16 +138,13 @@ def _message(error: Exception) -> str:
 
 
 def main() -> None:
-    """Serve until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started us ends us
-    jobs, results = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a user's module prints must not get between the messages
-    sys.path.append(os.getcwd())
+    """Answer the caller's requests until there are no more."""
+    channel = WorkerChannel()
     try:
-        work, ready = prepare(receive(jobs))
-        send(results, ready)
+        work, ready = prepare(channel.receive())
+        channel.send(ready)
         while work is not None:
-            send(results, [perform(work, variant) for variant in receive(jobs)])
+            channel.send([perform(work, variant) for variant in channel.receive()])
     except EOFError:
         return
 

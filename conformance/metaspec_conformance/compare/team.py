@@ -8,10 +8,14 @@ from types import TracebackType
 from typing import Self
 
 from metaspec.errors import MetaspecError
+from metaspec.task import Task
 from metaspec_conformance.compare.comparison_messages import Answer, Side, SideReady, Stages, Variant
-from metaspec_conformance.workers.worker_process import STARTUP, Process, WorkerDiedError
+from metaspec_conformance.compare.layout import Leaf
+from metaspec_conformance.containment.contained_process import ContainedProcess, ProcessEndedError
 
 MODULE = "metaspec_conformance.compare.side_worker"
+CLASSES = (Answer, SideReady, Leaf, Task)  # of a side's messages
+STARTUP = 300.0  # seconds; a framework's import from a cold disk is slow
 AT_A_TIME = 2
 
 
@@ -30,7 +34,7 @@ class Team:
     def __init__(self, sides: Sequence[Side], timeout: float) -> None:
         self._timeout = timeout
         self._pool = ThreadPoolExecutor(AT_A_TIME)
-        self._processes = {side.name: Process(side.backend, module=MODULE) for side in sides}
+        self._processes = {side.name: ContainedProcess(MODULE, CLASSES) for side in sides}
         self._sides = tuple(sides)
         self._known: dict[tuple[str, bytes], Answer] = {}
 
@@ -53,8 +57,8 @@ class Team:
             try:
                 found: SideReady = self._processes[side.name].ask(side, STARTUP)
                 return found
-            except WorkerDiedError as death:
-                return SideReady(error=str(death))
+            except ProcessEndedError as ended:
+                return SideReady(error=str(ended))
 
         return dict(zip([side.name for side in self._sides], self._pool.map(start, self._sides), strict=True))
 
@@ -92,6 +96,6 @@ class Team:
         name, variants = request
         try:
             answers: list[Answer] = self._processes[name].ask(list(variants.values()), self._timeout * len(variants))
-        except WorkerDiedError as death:
-            answers = [Answer({}, str(death), died=True)] * len(variants)
+        except ProcessEndedError as ended:
+            answers = [Answer({}, str(ended), died=True)] * len(variants)
         return name, answers

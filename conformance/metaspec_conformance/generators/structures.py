@@ -12,7 +12,7 @@ from metaspec.algorithms.base import Algorithm
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.solvers.base import Solver
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
-from metaspec.solvers.dense import DenseSolve
+from metaspec.solvers.dense_solve import DenseSolve
 from metaspec.task import Task, Tree
 from metaspec_conformance.generators.choices import Choose
 from metaspec_conformance.generators.families import DrawnProblem, draw_problem

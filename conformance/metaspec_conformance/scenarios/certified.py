@@ -9,7 +9,7 @@ import numpy as np
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
-from metaspec.solvers.dense import DenseSolve
+from metaspec.solvers.dense_solve import DenseSolve
 from metaspec.task import Task
 from metaspec_conformance.scenarios import datasets
 from metaspec_conformance.scenarios.datasets import parameters, shaped

@@ -8,7 +8,7 @@ import numpy
 
 from metaspec.backend.arrays import asarray
 from metaspec.task import Task
-from metaspec.training import SGD, Adam, AdamW, Run, checkpoint, optimizers, steps
+from metaspec.training import SGD, Adam, AdamW, Run, checkpoint, outer_optimizers, steps
 from metaspec.training import evaluation as evaluate
 from metaspec.trees import scale, tree_map
 from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
@@ -194,14 +194,18 @@ def meta_update_divided_by_tasks_again(patch: Patch) -> None:
 @fault(training)
 def adam_without_bias_correction(patch: Patch) -> None:
     """Adam's moments are used as they are."""
-    patch(optimizers, "_unbiased", lambda B, moment, decay, t: moment)
+    patch(outer_optimizers, "_unbiased", lambda B, moment, decay, t: moment)
 
 
 @fault(training)
 def adam_counts_from_zero(patch: Patch) -> None:
     """Adam's correction is one step late."""
-    original = optimizers._unbiased
-    patch(optimizers, "_unbiased", lambda B, moment, decay, t: original(B, moment, decay, B.xp.where(t > 1, t - 1, t)))
+    original = outer_optimizers._unbiased
+    patch(
+        outer_optimizers,
+        "_unbiased",
+        lambda B, moment, decay, t: original(B, moment, decay, B.xp.where(t > 1, t - 1, t)),
+    )
 
 
 @fault(training, 14)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from metaspec.errors import InvalidTypeError
+from metaspec_numpy.tracer.aliasing import fresh
 from metaspec_numpy.tracer.core import Array, Box, namespace_of, raw_value
 from metaspec_numpy.tracer.functions.shaping import broadcast_arrays, permute_dims, reshape
 from metaspec_numpy.tracer.rules.elementwise import add, less, where
@@ -19,12 +20,21 @@ WHOLE: Span = (None, None, None)
 
 def getitem(x: Array, key: Any) -> Array:
     """`x[key]` for slices, integers, None, Ellipsis, integer arrays and concrete boolean masks."""
+    keys = key if isinstance(key, tuple) else (key,)
+    out = view(x, key)
+    if any(is_key_array(k) for k in keys) or (out.ndim == 0 and not any(k is Ellipsis for k in keys)):
+        return fresh(out)  # a copy, or a scalar
+    return out
+
+
+def view(x: Array, key: Any) -> Array:
+    """As `getitem`, a single element included: it shares memory with x, if no key is an array."""
     given = _without_masks(key if isinstance(key, tuple) else (key,))
     keys = _complete(x, given)
     spans: list[Span] = []
     shape: list[int] = []  # of the result of basic indexing, with a new axis of length 1 for None
     arrays: dict[int, Array] = {}  # axis of that result -> index array
-    has_arrays = any(_is_array(k) for k in keys)
+    has_arrays = any(is_key_array(k) for k in keys)
     axis = 0
     for k in keys:
         if k is None:
@@ -36,8 +46,8 @@ def getitem(x: Array, key: Any) -> Array:
             span, n = _span(k, length)
             spans.append(span)
             shape.append(n)
-        elif _is_array(k) or has_arrays:  # NumPy broadcasts integers with the arrays among which they stand
-            arrays[len(shape)] = _nonnegative(k if _is_array(k) else namespace_of(x).asarray(k), length)
+        elif is_key_array(k) or has_arrays:  # NumPy broadcasts integers with the arrays among which they stand
+            arrays[len(shape)] = _nonnegative(k if is_key_array(k) else namespace_of(x).asarray(k), length)
             spans.append(WHOLE)
             shape.append(length)
         else:
@@ -79,6 +89,11 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
 
 def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     """out[..., i, ...] = x[..., indices[..., i, ...], ...]; the other axes of the two broadcast."""
+    return getitem(x, along_axis_key(x, indices, axis))
+
+
+def along_axis_key(x: Array, indices: Array, axis: int) -> tuple[Any, ...]:
+    """The key that picks, along `axis`, the elements at `indices`."""
     axis = normalize_axis(axis, x.ndim)
     xp = namespace_of(indices)
     key: list[Any] = []
@@ -88,10 +103,10 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
         else:
             along = xp.arange(x.shape[a], dtype=indices.dtype)  # spreads where x or the indices have length 1
             key.append(xp.reshape(along, tuple(-1 if b == a else 1 for b in range(x.ndim))))
-    return getitem(x, tuple(key))
+    return tuple(key)
 
 
-def _is_array(k: Any) -> bool:
+def is_key_array(k: Any) -> bool:
     return isinstance(k, Box) or (hasattr(k, "shape") and not isinstance(k, numpy.generic)) or isinstance(k, list)
 
 
@@ -102,7 +117,7 @@ def _without_masks(keys: Sequence[Any]) -> list[Any]:
         if isinstance(k, list):
             k = numpy.asarray(k)
         raw = raw_value(k)
-        if not _is_array(k) or not namespace_of(raw).isdtype(raw.dtype, "bool"):
+        if not is_key_array(k) or not namespace_of(raw).isdtype(raw.dtype, "bool"):
             plain.append(k)
         elif isinstance(k, Box):
             raise InvalidTypeError(

@@ -7,8 +7,20 @@ from metaspec.errors import InvalidArgumentError, UnsupportedError
 from metaspec_numpy.tracer.core import Array, namespace_of
 from metaspec_numpy.tracer.functions import reductions
 from metaspec_numpy.tracer.functions.contractions import matmul, outer, tensordot, vecdot
-from metaspec_numpy.tracer.functions.shaping import broadcast_to, cut, expand_dims, moveaxis, reshape, squeeze, stack
+from metaspec_numpy.tracer.functions.shaping import (
+    broadcast_to,
+    concat,
+    cut,
+    expand_dims,
+    moveaxis,
+    squeeze,
+    stack,
+    triangle_mask,
+    tril,
+    triu,
+)
 from metaspec_numpy.tracer.rules import linalg as rules
+from metaspec_numpy.tracer.rules import structure
 from metaspec_numpy.tracer.rules.elementwise import absolute, power, square, where
 from metaspec_numpy.tracer.rules.structure import astype, matrix_transpose, normalize_axes, normalize_axis
 
@@ -64,30 +76,54 @@ def slogdet(x: Array, /) -> SlogdetResult:
     return SlogdetResult(rules.signdet_p(x), rules.logabsdet_p(x))
 
 
+def _symmetric(name: str, x: Array, *, upper: bool = False) -> Array:
+    """The symmetric matrices whose lower (or upper) triangle x has: all that LAPACK reads of x."""
+    _square(name, x)
+    half = triu(x) if upper else tril(x)
+    return where(triangle_mask(x, 0, lower=not upper), half, matrix_transpose(half))
+
+
 def cholesky(x: Array, /, *, upper: bool = False) -> Array:
-    """The triangular L with L @ L.mT = x, or its transpose."""
-    factor = rules.cholesky_p(_square("cholesky", x))
+    """The triangular L with L @ L.mT = x, or its transpose.
+
+    Only the lower triangle of x is read (the upper one with `upper`): the derivative in the other is zero.
+    """
+    factor = rules.cholesky_p(_symmetric("cholesky", x, upper=upper))
     return matrix_transpose(factor) if upper else factor
 
 
-def eigh(x: Array, /) -> EighResult:
-    """Eigenvalues, increasing, and eigenvectors of symmetric matrices; derivatives need distinct eigenvalues."""
-    return EighResult(*rules.unpack_eigh(rules.eigh_p(_square("eigh", x))))
+def eigh(x: Array, /, UPLO: str = "L") -> EighResult:
+    """Eigenvalues, increasing, and eigenvectors of symmetric matrices; derivatives need distinct eigenvalues.
+
+    Only the triangle UPLO of x is read: the derivative in the other is zero. The sign of an eigenvector is LAPACK's, and
+    the derivative that of the branch on which it is: a result that depends on the sign is no function of the matrix.
+    """
+    upper = UPLO.upper() == "U"
+    return EighResult(*rules.unpack_eigh(rules.eigh_p(_symmetric("eigh", x, upper=upper), upper=upper)))
 
 
-def eigvalsh(x: Array, /) -> Array:
-    """The eigenvalues of symmetric matrices, increasing."""
-    return eigh(x).eigenvalues
+def eigvalsh(x: Array, /, UPLO: str = "L") -> Array:
+    """The eigenvalues of symmetric matrices, increasing; only the triangle UPLO of x is read."""
+    return eigh(x, UPLO).eigenvalues
 
 
-def qr(x: Array, /) -> QRResult:
-    """X = Q @ R with R upper triangular and its diagonal positive; for matrices of full rank, not wider than high."""
-    if x.ndim < 2 or x.shape[-1] > x.shape[-2]:
-        raise InvalidArgumentError(
-            f"linalg.qr needs matrices at least as high as wide; the argument has shape {x.shape}"
+def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
+    """X = Q @ R with R upper triangular, with LAPACK's signs on its diagonal; for matrices of full rank."""
+    if x.ndim < 2:
+        raise InvalidArgumentError(f"linalg.qr needs matrices; the argument has shape {x.shape}")
+    rows, columns = x.shape[-2:]
+    if mode not in ("reduced", "complete"):
+        raise UnsupportedError(f"linalg.qr: mode {mode!r} has no rule; 'reduced', 'complete' and NumPy's 'r' have")
+    if mode == "complete" and rows > columns:
+        raise UnsupportedError(
+            f"linalg.qr: mode 'complete' of matrices {rows} x {columns} has columns of Q that x does not determine, and "
+            "so no derivative; mode 'reduced' has"
         )
-    r = cholesky(matmul(matrix_transpose(x), x), upper=True)
-    return QRResult(matrix_transpose(solve(matrix_transpose(r), matrix_transpose(x))), r)
+    packed = rules.qr_p(cut(x, x.ndim - 1, 0, min(rows, columns)))
+    q, r = cut(packed, x.ndim - 2, 0, rows), cut(packed, x.ndim - 2, rows, None)
+    if columns > rows:
+        r = concat([r, matmul(matrix_transpose(q), cut(x, x.ndim - 1, rows, None))], axis=-1)
+    return QRResult(q, r)
 
 
 def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Array:
@@ -122,7 +158,7 @@ def diagonal(x: Array, /, *, offset: int = 0) -> Array:
     n, m = x.shape[-2:]
     right, down = max(offset, 0), max(-offset, 0)
     start, columns = right + down * m, max(m - right, 0)
-    flat = reshape(x, (*x.shape[:-2], n * m))
+    flat = structure.reshape(x, shape=(*x.shape[:-2], n * m))  # whatever the layout, NumPy's diagonal is a view
     stop = start + (m + 1) * columns - m  # after the last column, or with the last row
     return cut(flat, x.ndim - 2, min(start, n * m), min(stop, n * m), m + 1)
 

@@ -113,8 +113,8 @@ def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bo
     """The indices that sort `x` along `axis`; equal elements keep their order."""
     axis = normalize_axis(axis, x.ndim)
     if not descending:
-        return rules.argsort_p(x, axis=axis)
-    back = rules.argsort_p(flip(x, axis=axis), axis=axis)
+        return rules.argsort_p(x, axis=axis, stable=stable)
+    back = rules.argsort_p(flip(x, axis=axis), axis=axis, stable=stable)
     return x.shape[axis] - 1 - flip(back, axis=axis)
 
 

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from metaspec.errors import InvalidArgumentError, UnsupportedError
-from metaspec_numpy.tracer.core import Array, Shape, namespace_of, shape_of
+from metaspec_numpy.tracer.aliasing import maybe_view
+from metaspec_numpy.tracer.core import Array, Box, Shape, namespace_of, shape_of
+from metaspec_numpy.tracer.links import Link
 from metaspec_numpy.tracer.outputs import as_array
 from metaspec_numpy.tracer.rules import indexing, structure
 from metaspec_numpy.tracer.rules.elementwise import where
@@ -26,7 +28,7 @@ def reshape(x: Array, shape: int | Sequence[int], *, copy: bool | None = None) -
         if sizes.count(-1) > 1 or known == 0 or x.size % known:
             raise InvalidArgumentError(f"reshape: cannot turn shape {x.shape} into {sizes}")
         sizes = tuple(x.size // known if n == -1 else n for n in sizes)
-    return x if sizes == x.shape else structure.reshape(x, shape=sizes)
+    return x if sizes == x.shape else maybe_view(structure.reshape(x, shape=sizes), x)
 
 
 def broadcast_to(x: Array, shape: Sequence[int]) -> Array:
@@ -250,3 +252,11 @@ def meshgrid(*xs: Array, indexing: str = "xy") -> list[Array]:
 
 def _sequence(axis: Any) -> tuple[int, ...]:
     return tuple(int(a) for a in axis) if isinstance(axis, tuple | list) else (int(axis),)
+
+
+def uncertain(x: Array, shape: Shape) -> Array:
+    """`x` in another shape, or in its own, which may be a copy, as `ravel` and `ascontiguousarray` have it."""
+    out = structure.reshape(x, shape=shape)
+    if isinstance(out, Box) and isinstance(out.link, Link) and out.link.parent is not None:
+        out.link.uncertain = True
+    return out

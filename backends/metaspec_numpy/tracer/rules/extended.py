@@ -99,3 +99,21 @@ def eigh(a: Array) -> tuple[Array, Array]:
     d = _diagonal(w)
     order = numpy.argsort(d, axis=-1)
     return numpy.take_along_axis(d, order, axis=-1), numpy.take_along_axis(v, order[..., None, :], axis=-1)
+
+
+def qr(a: Array) -> tuple[Array, Array]:
+    """Q and R by Householder's reflections with LAPACK's signs, for matrices not wider than high."""
+    r = numpy.array(a)
+    rows, columns = a.shape[-2:]
+    q = numpy.broadcast_to(numpy.eye(rows, dtype=a.dtype), (*a.shape[:-2], rows, rows)).copy()
+    for k in range(columns):
+        x = r[..., k:, k]
+        tail = numpy.sqrt(numpy.sum(x[..., 1:] ** 2, axis=-1))
+        beta = -numpy.copysign(numpy.hypot(x[..., 0], tail), x[..., 0])
+        v = x.copy()
+        v[..., 0] -= beta
+        weight = numpy.where(tail == 0, 0, 2 / numpy.where(tail == 0, 1, numpy.sum(v * v, axis=-1)))[..., None, None]
+        v = v[..., None]
+        r[..., k:, :] -= weight * (v @ (v.mT @ r[..., k:, :]))
+        q[..., k:] -= weight * ((q[..., k:] @ v) @ v.mT)
+    return q[..., :columns], numpy.triu(r[..., :columns, :])

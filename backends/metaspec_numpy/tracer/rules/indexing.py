@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from metaspec_numpy.tracer.core import Array, Params, Primitive, Shape, namespace_of
-from metaspec_numpy.tracer.rules.elementwise import add
+from metaspec_numpy.tracer.rules.elementwise import add, where
 from metaspec_numpy.tracer.rules.structure import broadcast_to, permute, reshape
 
 Span = tuple[int | None, int | None, int | None]
@@ -106,6 +106,12 @@ def _concat_batch(size: int, flags: Sequence[bool], args: Sequence[Any], params:
     return concat_p(*parts, axis=params["axis"] + 1)
 
 
+def _write_slice(x: Array, new: Array, *, spans: tuple[Span, ...]) -> Array:
+    xp = namespace_of(x)
+    inside = _place(xp, xp.ones(new.shape, dtype=xp.bool), spans=spans, shape=x.shape)
+    return where(inside, place(new, spans=spans, shape=x.shape), x)
+
+
 def _lift(params: Params) -> Params:
     return {**params, "spans": ((None, None, None), *params["spans"])}
 
@@ -116,6 +122,7 @@ slice_p: Primitive = Primitive(
     jvp=lambda ts, out, x, *, spans: slice_p(*ts, spans=spans),
     vjp=lambda i, g, out, x, *, spans: place(g, spans=spans, shape=x.shape),
     batch=lambda size, flags, args, params: slice_p(*args, **_lift(params)),
+    undo=_write_slice,
 )
 
 place: Primitive = Primitive(

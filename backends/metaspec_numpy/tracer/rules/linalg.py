@@ -36,8 +36,10 @@ def _batch(primitive: Primitive) -> Any:
     return rule
 
 
-def _unary(name: str, impl: Callable[..., Array], **rules: Any) -> Primitive:
-    primitive: Primitive = Primitive(name, impl, batch=lambda size, flags, args, params: primitive(*args), **rules)
+def unary(name: str, impl: Callable[..., Array], **rules: Any) -> Primitive:
+    primitive: Primitive = Primitive(
+        name, impl, batch=lambda size, flags, args, params: primitive(*args, **params), **rules
+    )
     return primitive
 
 
@@ -83,25 +85,25 @@ def _inv_chain(g: Array, out: Array) -> Array:
     return negative(matmul_p(out, matmul_p(g, out)))
 
 
-inv_p: Primitive = _unary(
+inv_p: Primitive = unary(
     "inv",
     lambda xp, a: _choose("inv")(xp, a),
     jvp=lambda ts, out, a: _inv_chain(ts[0], out),
     vjp=lambda i, g, out, a: _inv_chain(g, matrix_transpose(out)),
 )
-det_p: Primitive = _unary(
+det_p: Primitive = unary(
     "det",
     lambda xp, a: _choose("det")(xp, a),
     jvp=lambda ts, out, a: multiply(out, inner(matrix_transpose(inv_p(a)), *ts)),
     vjp=lambda i, g, out, a: scale(matrix_transpose(inv_p(a)), multiply(g, out)),
 )
-logabsdet_p: Primitive = _unary(
+logabsdet_p: Primitive = unary(
     "logabsdet",
     lambda xp, a: _choose("slogdet")(xp, a)[1],
     jvp=lambda ts, out, a: inner(matrix_transpose(inv_p(a)), *ts),
     vjp=lambda i, g, out, a: scale(matrix_transpose(inv_p(a)), g),
 )
-signdet_p: Primitive = _unary("signdet", lambda xp, a: _choose("slogdet")(xp, a)[0])
+signdet_p: Primitive = unary("signdet", lambda xp, a: _choose("slogdet")(xp, a)[0])
 
 # Cholesky
 
@@ -131,7 +133,7 @@ def _cholesky_vjp(i: int, g: Array, out: Array, a: Array) -> Array:
     return _symmetric(ga)
 
 
-cholesky_p: Primitive = _unary(
+cholesky_p: Primitive = unary(
     "cholesky",
     lambda xp, a: _choose("cholesky")(xp, a),
     jvp=_cholesky_jvp,
@@ -141,8 +143,12 @@ cholesky_p: Primitive = _unary(
 # Symmetric eigenproblem
 
 
-def _eigh(xp: Any, a: Array) -> Array:
-    w, v = _choose("eigh")(xp, a)
+def _eigh(xp: Any, a: Array, *, upper: bool) -> Array:
+    """The triangle that is read decides on the signs of eigenvectors, though all of `a` is symmetric."""
+    if upper and xp is numpy and a.dtype.char != "g":
+        w, v = numpy.linalg.eigh(a, "U")
+    else:
+        w, v = _choose("eigh")(xp, a)
     return xp.concat([w[..., None, :], v], axis=-2)
 
 
@@ -162,7 +168,7 @@ def _gaps(w: Array) -> Array:
     return where(diagonal, 0.0, 1.0 / where(diagonal, 1.0, gap))
 
 
-def _eigh_jvp(ts: Sequence[Array], out: Array, a: Array) -> Array:
+def _eigh_jvp(ts: Sequence[Array], out: Array, a: Array, *, upper: bool) -> Array:
     w, v = unpack_eigh(out)
     symmetric = _symmetric(*ts)
     turned = matmul_p(matrix_transpose(v), matmul_p(symmetric, v))
@@ -171,7 +177,7 @@ def _eigh_jvp(ts: Sequence[Array], out: Array, a: Array) -> Array:
     return concat_p(tw, matmul_p(v, multiply(_gaps(w), turned)), axis=out.ndim - 2)
 
 
-def _eigh_vjp(i: int, g: Array, out: Array, a: Array) -> Array:
+def _eigh_vjp(i: int, g: Array, out: Array, a: Array, *, upper: bool) -> Array:
     w, v = unpack_eigh(out)
     gw, gv = unpack_eigh(g)
     xp = namespace_of(out)
@@ -181,4 +187,54 @@ def _eigh_vjp(i: int, g: Array, out: Array, a: Array) -> Array:
     return _symmetric(ga)
 
 
-eigh_p: Primitive = _unary("eigh", _eigh, jvp=_eigh_jvp, vjp=_eigh_vjp)
+eigh_p: Primitive = unary("eigh", _eigh, jvp=_eigh_jvp, vjp=_eigh_vjp)
+
+
+# QR of matrices not wider than high, Q above R
+
+
+def _qr(xp: Any, a: Array) -> Array:
+    return xp.concat(list(_choose("qr")(xp, a)), axis=-2)
+
+
+def unpack_qr(out: Array) -> tuple[Array, Array]:
+    """Q and R from the packed result."""
+    lead, rows = (ALL,) * (out.ndim - 2), out.shape[-2] - out.shape[-1]
+    return slice_p(out, spans=(*lead, (0, rows, None), ALL)), slice_p(out, spans=(*lead, (rows, None, None), ALL))
+
+
+def _over(x: Array, r: Array) -> Array:
+    """X @ inv(R)."""
+    return matrix_transpose(solve_p(matrix_transpose(r), matrix_transpose(x)))
+
+
+def _below(x: Array) -> Array:
+    """The lower triangle without the diagonal."""
+    xp, n = namespace_of(x), x.shape[-1]
+    return multiply(x, xp.tril(xp.ones((n, n), dtype=x.dtype), k=-1))
+
+
+def _qr_jvp(ts: Sequence[Array], out: Array, a: Array) -> Array:
+    q, r = unpack_qr(out)
+    outside = _over(ts[0], r)
+    inside = matmul_p(matrix_transpose(q), outside)
+    lower = _below(inside)
+    turn = add(lower, negative(matrix_transpose(lower)))  # Q.T @ dQ, skew
+    tq = add(outside, matmul_p(q, add(turn, negative(inside))))
+    return concat_p(tq, matmul_p(add(inside, negative(turn)), r), axis=out.ndim - 2)
+
+
+def _qr_vjp(i: int, g: Array, out: Array, a: Array) -> Array:
+    q, r = unpack_qr(out)
+    gq, gr = unpack_qr(g)
+    middle = add(matmul_p(r, matrix_transpose(gr)), negative(matmul_p(matrix_transpose(gq), q)))
+    lower = _lower_half(middle)
+    return _over_transposed(add(gq, matmul_p(q, add(lower, matrix_transpose(lower)))), r)
+
+
+def _over_transposed(x: Array, r: Array) -> Array:
+    """X @ inv(R.T)."""
+    return matrix_transpose(solve_p(r, matrix_transpose(x)))
+
+
+qr_p: Primitive = unary("qr", _qr, jvp=_qr_jvp, vjp=_qr_vjp)

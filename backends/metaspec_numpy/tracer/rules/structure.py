@@ -12,6 +12,7 @@ import numpy
 
 from metaspec.errors import InvalidArgumentError
 from metaspec_numpy.tracer.core import Array, Params, Primitive, Shape, raw_namespace, raw_value, shape_of
+from metaspec_numpy.tracer.links import read_only
 
 
 def inverse(axes: Sequence[int]) -> tuple[int, ...]:
@@ -126,6 +127,7 @@ reshape: Primitive = Primitive(
     jvp=lambda ts, out, x, *, shape: reshape(*ts, shape=shape),
     vjp=lambda i, g, out, x, *, shape: reshape(g, shape=x.shape),
     batch=lambda size, flags, args, params: reshape(*args, shape=(size, *params["shape"])),
+    undo=lambda x, new, *, shape: reshape(new, shape=x.shape),
 )
 
 permute: Primitive = Primitive(
@@ -134,6 +136,7 @@ permute: Primitive = Primitive(
     jvp=lambda ts, out, x, *, axes: permute(*ts, axes=axes),
     vjp=lambda i, g, out, x, *, axes: permute(g, axes=inverse(axes)),
     batch=lambda size, flags, args, params: permute(*args, axes=(0, *(a + 1 for a in params["axes"]))),
+    undo=lambda x, new, *, axes: permute(new, axes=inverse(axes)),
 )
 
 broadcast_to: Primitive = Primitive(
@@ -142,6 +145,7 @@ broadcast_to: Primitive = Primitive(
     jvp=lambda ts, out, x, *, shape: broadcast_to(*ts, shape=shape),
     vjp=lambda i, g, out, x, *, shape: sum_to(g, x.shape),
     batch=_batch_broadcast,
+    undo=read_only,
 )
 
 sum_p: Primitive = Primitive(

@@ -114,7 +114,7 @@ class AuditHarness:
     def _given(self, inputs: CallInputs) -> ProblemInputs:
         settings = {k: x for k, x in inputs.settings.items() if k in self.signature.names or k == "outer_lr"}
         tasks, data = self.data.tasks(inputs), self.data
-        chosen = [tasks[i] for i in inputs.tasks]
+        chosen = data.labelled([tasks[i] for i in inputs.tasks])
         if isinstance(self.problem, Problem):
             loss = self.problem.loss
             if self.problem.model is None:

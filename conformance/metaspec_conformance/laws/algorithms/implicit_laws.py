@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
-from metaspec.solvers.dense import DenseSolve
+from metaspec.solvers.dense_solve import DenseSolve
 from metaspec.task import Task
 from metaspec.trees import add, add_scaled, divide, dot, norm, scale, subtract
 from metaspec_conformance.laws.framework.claims import Claim, Equal

@@ -8,7 +8,7 @@ import numpy as np
 
 from metaspec.errors import InvalidArgumentError
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
-from metaspec.solvers.dense import DenseSolve
+from metaspec.solvers.dense_solve import DenseSolve
 from metaspec.task import Solution, SolveStatus
 from metaspec.trees import add_scaled, dot, norm, scale, subtract, tree_map, zeros_like
 from metaspec_conformance.judging.numpy_trees import cast, ravel, unravel

@@ -3,6 +3,7 @@
 from metaspec_conformance.laws.interface import (
     backend_choice_laws,  # noqa: F401
     dtype_laws,  # noqa: F401
+    loss_check_laws,  # noqa: F401
     purity_laws,  # noqa: F401
     tree_laws,  # noqa: F401
     wrong_input_laws,  # noqa: F401

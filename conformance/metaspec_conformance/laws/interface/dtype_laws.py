@@ -13,7 +13,7 @@ from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
-from metaspec.solvers.dense import DenseSolve
+from metaspec.solvers.dense_solve import DenseSolve
 from metaspec.task import Task
 from metaspec_conformance.laws.framework.claims import Claim, Equal, Holds, Same
 from metaspec_conformance.laws.framework.coupled_scenario import alone, small

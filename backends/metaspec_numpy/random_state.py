@@ -1,0 +1,105 @@
+"""Random draws inside a function that is recorded: the recording would repeat the drawn numbers for ever."""
+
+import random
+import types
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy
+
+from metaspec.errors import LossError
+
+GENERATORS = (numpy.random.Generator, numpy.random.RandomState, random.Random)
+NAMES = ("numpy.random", "random")
+MOST = 2000  # objects looked at
+
+
+@contextmanager
+def no_random_draws(f: Callable[..., Any]) -> Iterator[None]:
+    """Raises LossError where NumPy's or Python's global generator, or one that f refers to, was drawn from within."""
+    generators = _generators(f)
+    before = _global_states(), [_state(g) for g in generators]
+    yield
+    names = [name for name, old, new in zip(NAMES, before[0], _global_states(), strict=True) if old != new]
+    names += [repr(g) for g, old in zip(generators, before[1], strict=True) if _state(g) != old]
+    if names:
+        raise LossError(
+            f"compile: the function draws random numbers ({', '.join(names)}); a compiled function would repeat the "
+            "draws of its recording for ever. Draw before the call, and pass the numbers in with the batch."
+        )
+
+
+def _global_states() -> list[str]:
+    return [repr(_flat(numpy.random.get_state(legacy=False))), repr(random.getstate())]
+
+
+def _state(generator: Any) -> str:
+    if isinstance(generator, random.Random):
+        return repr(generator.getstate())
+    if isinstance(generator, numpy.random.RandomState):
+        return repr(_flat(generator.get_state(legacy=False)))
+    return repr(_flat(generator.bit_generator.state))
+
+
+def _flat(state: Any) -> dict[str, Any]:
+    """The state with arrays as bytes, as their text is shortened."""
+    return {
+        k: _flat(v) if isinstance(v, dict) else v.tobytes() if isinstance(v, numpy.ndarray) else v
+        for k, v in state.items()
+    }
+
+
+def _generators(f: Any) -> list[Any]:
+    """The random generators that a function reaches by its closure, its globals, its defaults or its owner."""
+    found: list[Any] = []
+    seen: set[int] = set()
+    todo = deque([f])
+    while todo and len(seen) < MOST:
+        x = todo.popleft()
+        if id(x) in seen:
+            continue
+        seen.add(id(x))
+        if isinstance(x, GENERATORS):
+            found.append(x)
+        else:
+            todo.extend(_reached(x))
+    return found
+
+
+def _reached(x: Any) -> list[Any]:
+    if isinstance(x, types.FunctionType):
+        cells = []
+        for cell in x.__closure__ or ():
+            try:
+                cells.append(cell.cell_contents)
+            except ValueError:  # not bound yet
+                continue
+        ours = (x.__module__ or "").startswith("metaspec")
+        names = set() if ours else _names(x.__code__)
+        used = [x.__globals__[name] for name in names if name in x.__globals__]
+        of_modules = [
+            y
+            for module in used
+            if isinstance(module, types.ModuleType)
+            for name in names
+            if isinstance(y := vars(module).get(name), GENERATORS)
+        ]
+        return [*cells, *(u for u in used if not isinstance(u, types.ModuleType)), *of_modules, *(x.__defaults__ or ())]
+    if isinstance(x, types.MethodType):
+        return [x.__func__, x.__self__]
+    if isinstance(x, tuple | list):
+        return list(x[:MOST])
+    if isinstance(x, dict):
+        return list(x.values())
+    if isinstance(x, type | types.ModuleType | str | bytes | numpy.ndarray) or type(x).__module__ == "builtins":
+        return []
+    call = getattr(type(x), "__call__", None)
+    own = vars(x) if hasattr(x, "__dict__") else {}
+    return [*own.values(), *([call] if isinstance(call, types.FunctionType) else [])]
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return set(code.co_names).union(*(_names(c) for c in inner))

@@ -1,0 +1,40 @@
+"""NumPy's hooks: `np.tanh(x)`, `np.sum(x, axis=0)`, `x.sum(0)` on boxes go to the rules of this folder."""
+
+from typing import Any
+
+import numpy
+
+from metaspec.errors import UnsupportedError
+from metaspec_numpy.tracer.core import Box
+from metaspec_numpy.tracer.numpy_api import matrices, products, selection, shapes, statistics, ufuncs, writes
+from metaspec_numpy.tracer.numpy_api.refusals import instead_of
+from metaspec_numpy.tracer.numpy_api.rule import RULES, Rule
+
+array_ufunc = ufuncs.array_ufunc
+TABLES = (matrices, products, selection, shapes, statistics, writes)
+
+PLAIN = (numpy.zeros, numpy.ones, numpy.empty, numpy.eye, numpy.identity, numpy.arange, numpy.tri)
+"""Functions that get a box by `like=` alone."""
+
+
+def array_function(self: Box, f: Any, types: Any, args: Any, options: Any) -> Any:
+    """NumPy's hook for all of its functions that are not elementwise."""
+    rule = RULES.get(f)
+    if rule is not None:
+        return rule(args, options)
+    if f in PLAIN:
+        return f(*args, **options)
+    raise UnsupportedError(f"{f.__module__}.{f.__name__} has no rule for traced arrays; {instead_of(f.__name__)}")
+
+
+def method(name: str) -> Any:
+    """The method of that name, by the rule of NumPy's function."""
+    rule: Rule = RULES[getattr(numpy, name)]
+    label = f"numpy.ndarray.{name}"
+    return lambda x, *args, **options: rule((x, *args), options, label)
+
+
+METHODS = """
+    all any argmax argmin argsort choose compress cumprod cumsum diagonal dot max mean min prod ptp ravel repeat round
+    searchsorted squeeze std sum swapaxes take trace var
+"""

@@ -33,11 +33,9 @@ def check_adapted(B: Backend, algo: Algorithm, loss: Loss, params: Tree, batch: 
 
 
 ROOT_AT_ZERO = (
-    "the loss is finite there and its gradient is not: the usual cause is a root or a norm at zero, a power "
-    "below 1 or a "
-    "logarithm, where the slope is infinite. Add an epsilon inside, sqrt(x**2 + 1e-12); a `where` around it must "
-    "choose the "
-    "argument, not the result"
+    "the loss is finite there and its gradient is not: the usual cause is a root or a norm at zero, a power below 1 "
+    "or a logarithm, where the slope is infinite. Add an epsilon inside, sqrt(x**2 + 1e-12); a `where` around it "
+    "must choose the argument, not the result"
 )
 
 
@@ -49,16 +47,15 @@ def _outer_origin(B: Backend, algo: Algorithm, loss: Loss, params: Tree, task: T
     if not bool(B.to_numpy(all_finite(B, value))):
         return (
             f"the inner loop stayed finite, the query loss at its end is {float(B.to_numpy(value))}: look at the "
-            "query set "
-            "(no valid label, a mean over nothing) and at logarithms, roots and divisions of zero in the loss"
+            "query set (no valid label, a mean over nothing) and at logarithms, roots and divisions of zero in the "
+            "loss"
         )
     if leaf := _bad_leaf(B, gradient):
         return f"the query loss's gradient, in leaf {leaf}: {ROOT_AT_ZERO}"
     return (
-        "inner loop, query loss and its gradient stayed finite, the meta-gradient did not: NaN or infinity arose in a "
-        "Hessian-vector product (a root or a norm at zero, whose curvature is infinite?) or in the linear solve "
-        "(is its "
-        "matrix singular?)"
+        "inner loop, query loss and its gradient stayed finite, the meta-gradient did not: NaN or infinity arose in "
+        "a Hessian-vector product (a root or a norm at zero, whose curvature is infinite?) or in the linear solve "
+        "(is its matrix singular?)"
     )
 
 
@@ -78,8 +75,7 @@ def _inner_origin(B: Backend, algo: Algorithm, loss: Loss, params: Tree, batch: 
         return ""
     where = f"the inner loop: NaN or infinity arose at inner step {first} of {steps}, in leaf {bad_after(first)}"
     if first:
-        start: Any = replace(algo, inner=replace(algo.inner, steps=first - 1))
-        theta = start.adapt_to(B, loss, params, batch)
+        theta = adapting_for(algo, first - 1).adapt_to(B, loss, params, batch)
         (value, _), gradient = B.value_and_grad(loss, has_aux=True)(theta, batch)
         if bool(B.to_numpy(all_finite(B, value))) and _bad_leaf(B, gradient):
             return f"{where}: {ROOT_AT_ZERO}"

@@ -13,7 +13,7 @@ from metaspec.backend.arrays import asarray, computing, plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
-from metaspec.checks.caller import warn_caller
+from metaspec.checks.caller_warnings import warn_caller
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.inner.learned import parameters_of
@@ -85,14 +85,12 @@ class EvaluationReport:
             return ""
         if isfinite(self.loss_before.mean) and not isfinite(self.loss_after.mean):
             return (
-                f"the query loss is {self.loss_before.mean:.3g} before adaptation and {self.loss_after.mean} "
-                "after it: the "
-                "inner loop diverges on some task; lower the inner learning rate, or take fewer inner steps"
+                f"the query loss is {self.loss_before.mean:.3g} before adaptation and {self.loss_after.mean} after "
+                "it: the inner loop diverges on some task; lower the inner learning rate, or take fewer inner steps"
             )
         return (
-            f"the query loss is {self.loss_before.mean} at the meta-parameters themselves, before adaptation: "
-            "look at them, "
-            "at the query sets, and at logarithms, roots and divisions of zero in the loss and the metric"
+            f"the query loss is {self.loss_before.mean} at the meta-parameters themselves, before adaptation: look "
+            "at them, at the query sets, and at logarithms, roots and divisions of zero in the loss and the metric"
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -33,9 +33,11 @@ def check_adapted(B: Backend, algo: Algorithm, loss: Loss, params: Tree, batch: 
 
 
 ROOT_AT_ZERO = (
-    "the loss is finite there and its gradient is not: the usual cause is a root or a norm at zero, a power below 1 "
-    "or a logarithm, where the slope is infinite. Add an epsilon inside, sqrt(x**2 + 1e-12); a `where` around it "
-    "must choose the argument, not the result"
+    "the loss is finite there and its gradient is not: the usual cause is a root or a norm at zero, a power "
+    "below 1 or a "
+    "logarithm, where the slope is infinite. Add an epsilon inside, sqrt(x**2 + 1e-12); a `where` around it must "
+    "choose the "
+    "argument, not the result"
 )
 
 
@@ -47,14 +49,13 @@ def _outer_origin(B: Backend, algo: Algorithm, loss: Loss, params: Tree, task: T
     if not bool(B.to_numpy(all_finite(B, value))):
         return (
             f"the inner loop stayed finite, the query loss at its end is {float(B.to_numpy(value))}: look at the "
-            "query set (no valid label, a mean over nothing) and at logarithms, roots and divisions of zero in the "
-            "loss"
+            "query set (no valid label, a mean over nothing) and at logarithms, roots and divisions of zero in the loss"
         )
     if leaf := _bad_leaf(B, gradient):
         return f"the query loss's gradient, in leaf {leaf}: {ROOT_AT_ZERO}"
     return (
-        "inner loop, query loss and its gradient stayed finite, the meta-gradient did not: NaN or infinity arose in "
-        "a Hessian-vector product (a root or a norm at zero, whose curvature is infinite?) or in the linear solve "
+        "inner loop, query loss and its gradient stayed finite, the meta-gradient did not: NaN or infinity arose in a "
+        "Hessian-vector product (a root or a norm at zero, whose curvature is infinite?) or in the linear solve "
         "(is its matrix singular?)"
     )
 

@@ -64,10 +64,6 @@ class KerasModels:
 
         return value
 
-    def targets(self, y: Any) -> Any:
-        """As they are."""
-        return y
-
     def random_state(self) -> bytes:
         """Cannot be looked at without a change."""
         return b""

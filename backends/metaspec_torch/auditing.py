@@ -75,10 +75,6 @@ class TorchModels:
 
         return value
 
-    def targets(self, y: Any) -> Any:
-        """int64."""
-        return y.long()
-
     def random_state(self) -> bytes:
         """Of the default generator."""
         return bytes(torch.get_rng_state().numpy().tobytes())

@@ -10,6 +10,9 @@ import metaspec
 from metaspec.atomic_files import checked_path
 from metaspec.html.markup import Content, Html, h, join
 
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+"""What a page may load: its own style and the pictures in it; no script, and nothing from elsewhere."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -54,6 +57,7 @@ def page(title: str, sections: Sequence[Section], *, lead: Sequence[Content] = (
     head = h(
         "head",
         h("meta", charset="utf-8"),
+        h("meta", http_equiv="Content-Security-Policy", content=POLICY),
         h("meta", name="viewport", content="width=device-width, initial-scale=1"),
         h("meta", name="color-scheme", content="light dark"),
         h("title", title),

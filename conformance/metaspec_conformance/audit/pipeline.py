@@ -3,19 +3,29 @@
 from dataclasses import dataclass, field
 
 from metaspec_conformance.audit.audit_state import AuditState, Claims
-from metaspec_conformance.audit.calls.caller import Caller
+from metaspec_conformance.audit.calls.counted_calls import Caller
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.findings.validation import validate
 from metaspec_conformance.audit.search.reading_search import search_readings
 from metaspec_conformance.audit.search.task_combination import combine_tasks
+from metaspec_conformance.audit.thresholds import SEARCH_SECONDS
 
 
 @dataclass
 class AuditPipeline:
-    """One audit of one function."""
+    """One audit of one function on one problem.
+
+    Attributes:
+        harness: What makes the calls.
+        claims: What the caller says.
+        seconds: Of computation that the search may take.
+        state: What the stages found.
+        caller: What counts the calls.
+    """
 
     harness: AuditHarness
     claims: Claims
+    seconds: float = SEARCH_SECONDS
     state: AuditState = field(default_factory=AuditState)
     caller: Caller = field(init=False)
 
@@ -29,12 +39,13 @@ class AuditPipeline:
             FailedError: The function gave nothing that can be explained.
         """
         state, caller = self.state, self.caller
-        whole, state.unequal = caller.all_tasks()
+        whole = caller.all_tasks()
+        state.unequal = whole.inputs.equal and "stacked" not in self.harness.signature.names
         state.repetition = caller.repetition(whole)
         singles, state.refused = caller.single_tasks(whole)
         state.calls = [whole, *singles]
         searched = singles or [whole]
-        search_readings(caller, self.claims, state, searched)
+        search_readings(caller, self.claims, state, searched, self.seconds)
         if state.search is None or not state.fits:
             return state
         if singles and len(whole.inputs.tasks) > 1:

@@ -43,6 +43,9 @@ EQUAL_CALLS = {"float64": 1e-11, "float32": 1e-5}
 SEARCH_SECONDS = 12.0
 """Seconds of computation after which no further hypotheses are tried."""
 
+SECOND_PROBLEM_SECONDS = 3.0
+"""The same on the other supplied problem, where the first explains nothing: enough for all single deviations."""
+
 CANDIDATES = 12
 """How many of the simplest candidates are held against the validation calls."""
 

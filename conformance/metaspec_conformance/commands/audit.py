@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
         help="Say what a piece of code really computes: which algorithm, with which deviations, to which digit. The "
         "function is called with the arguments that it names: params or model, tasks, loss, lr, steps ... The "
         "exit status is 0 if it is what is claimed (without a claim: if it was identified and nothing is wrong), "
-        "else 1; 2 for a wrong name or option.",
+        "else 1; 2 for a wrong name or option. The function runs in a process of its own, limited in time and memory; "
+        "with all that it starts it is gone when the audit ends. Files and the network are not contained: it has your "
+        "rights, so audit code that you do not trust in a container.",
         epilog="Examples:  metaspec audit my_package.my_module:meta_gradient --claim maml  |  "
         "metaspec audit train.py:step --claim maml --lr 0.01 --steps 5 --json audit.json  |  "
         "metaspec audit train.py:step --problem train.py:problem",
@@ -34,8 +36,12 @@ def audit(
     ] = None,
     result: Annotated[str, typer.Option(help="What it gives: meta_gradient, or params, the updated ones.")] = "auto",
     problem: Annotated[
-        str, typer.Option(help="regression, classification, or module:attribute of a Problem of your own.")
-    ] = "regression",
+        str | None,
+        typer.Option(
+            help="regression, classification, or module:attribute of a Problem of your own.",
+            show_default="regression; classification where that explains nothing and the function has its own loss",
+        ),
+    ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Its inner rate, where it names no lr.", show_default="found")
     ] = None,
@@ -48,6 +54,7 @@ def audit(
     reduction: Annotated[str, typer.Option(help="What is meant over tasks: mean or sum.")] = "mean",
     dtype: Annotated[str, typer.Option(help="The format of what goes in: float64 or float32.")] = "float64",
     timeout: Annotated[float, typer.Option(help="Seconds for one call.", min=0.1)] = 60.0,
+    memory: Annotated[float, typer.Option(help="GiB that its process may hold; 0 for no limit.", min=0.0)] = 16.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.", metavar="FILE")] = None,
 ) -> None:
     """Audit a function."""
@@ -73,6 +80,7 @@ def audit(
         reduction=over,
         dtype=dtype,
         timeout=timeout,
+        memory=memory,
     )
     Console().print(str(report), markup=False, highlight=False, soft_wrap=True)
     if json_file is not None:

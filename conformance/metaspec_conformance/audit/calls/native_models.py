@@ -48,9 +48,6 @@ class NativeModels(Protocol):
     def functional(self, model: Model, loss: Callable[[Model, Any], Any]) -> Callable[[Mapping[str, Array], Any], Any]:
         """loss(params, batch), pure, of the parameters by name."""
 
-    def targets(self, y: Array) -> Array:
-        """Integer classes in the format that the criterion wants."""
-
     def random_state(self) -> bytes:
         """The state of the framework's global generator."""
 

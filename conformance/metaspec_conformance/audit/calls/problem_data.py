@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,6 +36,10 @@ class CallInputs:
     nudge: float = 0.0
 
 
+LabelFormat = Literal["int64", "int32", "one-hot"]
+LABEL_FORMATS: tuple[LabelFormat, ...] = ("int64", "int32", "one-hot")
+
+
 @dataclass
 class ProblemData:
     """What a problem has for given inputs of a call.
@@ -44,11 +48,18 @@ class ProblemData:
         problem: The supplied kind, or a user's own.
         B: The backend of the audited function.
         models: Its framework's models, where the function names `model`.
+        labels: The format in which the function is given class labels.
     """
 
     problem: str | Problem
     B: Backend
     models: NativeModels | None
+    labels: LabelFormat = "int64"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the problem is a user's own."""
+        return isinstance(self.problem, Problem)
 
     @property
     def own(self) -> Problem:
@@ -81,10 +92,8 @@ class ProblemData:
         assert isinstance(self.problem, str)
         sizes = problems.EQUAL[inputs.seed % len(problems.EQUAL)] if inputs.equal else problems.RAGGED
         drawn = problems.supplied(self.problem, inputs.seed, sizes)
-        integers = np.int32 if self.models is None else np.int64
-        tasks = tree_map(lambda x: x.astype(integers) if x.dtype.kind == "i" else x, drawn.tasks)
         params = {name: leaf * (1 + inputs.nudge) for name, leaf in drawn.params.items()}
-        return replace(drawn, params=params, tasks=tasks)
+        return replace(drawn, params=params)
 
     def params(self, inputs: CallInputs) -> Any:
         """Return NumPy meta-parameters; a user's own are moved a little for every seed but 0."""
@@ -105,6 +114,12 @@ class ProblemData:
     def tasks(self, inputs: CallInputs) -> Sequence[Task]:
         """Return all tasks."""
         return self.supplied(inputs).tasks if isinstance(self.problem, str) else self.problem.drawn(inputs.seed)
+
+    def labelled(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """Return the supplied problem's tasks with class labels in the format `labels`."""
+        if self.problem != "classification":
+            return tasks
+        return [Task(*(batch._replace(y=_labels(batch.y, self.labels)) for batch in task)) for task in tasks]
 
     def plain(self, tree: Any) -> Any:
         """Return a tree of the backend with NumPy arrays as leaves."""
@@ -156,3 +171,8 @@ class ProblemData:
             return bool(np.allclose(values[0], values[1], rtol=1e-9, atol=1e-12))
         except Exception:
             return False
+
+
+def _labels(y: Any, form: LabelFormat) -> Any:
+    """Return classes as integers, or as rows of an identity matrix."""
+    return np.eye(problems.WIDTH)[y] if form == "one-hot" else y.astype(form)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from metaspec_conformance.audit.calls.problem_data import LABEL_FORMATS
 from metaspec_conformance.audit.findings.report_draft import ReportDraft
 from metaspec_conformance.audit.thresholds import FIT_SETTINGS, SAME_NUMBER
 
@@ -25,6 +26,14 @@ def add_call_findings(draft: ReportDraft) -> None:
         draft.add("globals-changed", f"the call changed {', '.join(settings)}")
     if state.unequal:
         draft.add("unequal-sizes", "tasks of unequal sizes raise an error; tasks of equal sizes were used", note=True)
+    if not draft.objective.joins:
+        text = "support and query cannot be joined along axis 0 for this loss; no hypothesis with joined sets was tried"
+        draft.add("sets-not-joined", text, note=True)
+    labels = draft.harness.data.labels
+    if labels != LABEL_FORMATS[0]:
+        draft.add(
+            "label-format", f"class labels were given as {labels}; as {LABEL_FORMATS[0]} the code raises", note=True
+        )
     missing = [i for i in first.missing if i not in state.ignored]
     if missing:
         draft.add("wrong-tree", f"None in place of {draft.leaf_names(missing)}")

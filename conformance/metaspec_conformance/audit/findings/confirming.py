@@ -1,12 +1,12 @@
 """Candidates held against fresh calls: other problems and settings, which had no part in finding them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from metaspec_conformance.audit.calls.caller import ObservedCall
+from metaspec_conformance.audit.calls.counted_calls import ObservedCall
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.calls.problem_data import CallInputs
 from metaspec_conformance.audit.findings.audit_verdicts import relative
@@ -16,6 +16,8 @@ from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
 from metaspec_conformance.audit.hypotheses.objective import Objective, Vector
 from metaspec_conformance.audit.hypotheses.prediction import Predictor
 from metaspec_conformance.audit.search.fitting import Fit
+from metaspec_conformance.audit.search.number_formats import adjusted
+from metaspec_conformance.audit.thresholds import LOST_DIGITS, SAME_NUMBER
 
 MONOMIALS = (
     "constant",
@@ -113,6 +115,9 @@ def confirmed(
         scales, worst = [(inputs.settings, fit.scale)], 0.0
         for call in validation_calls:
             scale, remains = _explained(harness, generalised, fit, combined, call, reading, keep)
+            if residual < remains <= LOST_DIGITS:
+                generalised = _with_adjusted(harness, generalised, fit, combined, call, reading, keep, residual)
+                scale, remains = _explained(harness, generalised, fit, combined, call, reading, keep)
             worst = max(worst, remains)
             if not worst <= residual:
                 break
@@ -120,7 +125,7 @@ def confirmed(
                 scales.append((call.inputs.settings, scale))
         if not worst <= residual:
             continue
-        rule = _scale_rule(scales, expected_factor, max(10 * residual, 1e-8))
+        rule = _scale_rule(scales, expected_factor, max(10 * residual, SAME_NUMBER))
         if rule is not None:
             return ConfirmedHypothesis(generalised, fit.outer_sum, fit.scale, rule, combined, worst)
     return None
@@ -152,6 +157,30 @@ def _explained(
         return None, np.inf
     scale = float(np.dot(predicted[keep], delta[keep]) / length)
     return scale, relative(delta, scale * predicted, keep)
+
+
+def _with_adjusted(
+    harness: AuditHarness,
+    generalised: GeneralisedHypothesis,
+    fit: Fit,
+    combined: Combined | None,
+    call: ObservedCall,
+    reading: str,
+    keep: Any,
+    residual: float,
+) -> GeneralisedHypothesis:
+    """Return the hypothesis with its numbers as the code holds them at one call's settings, where these explain it."""
+    objective, inputs = harness.objective(call.inputs), call.inputs
+    phi, delta = harness.phi(inputs, objective), call.delta(harness, reading)
+    assert delta is not None
+
+    def predict(h: Hypothesis) -> Vector:
+        return direction(h, fit.outer_sum, combined, inputs, objective, phi, fit.scale)[keep]
+
+    h = adjusted(generalised.at(inputs.settings), predict, delta[keep], residual)
+    if h is None:
+        return generalised
+    return replace(generalised, adjusted=(*generalised.adjusted, (inputs.settings, h)))
 
 
 def _scale_rule(scales: Sequence[tuple[Any, float]], expected: Any, close: float) -> str | None:

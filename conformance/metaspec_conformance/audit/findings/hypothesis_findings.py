@@ -6,6 +6,7 @@ from metaspec_conformance.audit.findings.deviation_text import deviation_text, o
 from metaspec_conformance.audit.findings.report_draft import ReportDraft
 from metaspec_conformance.audit.hypotheses.expectation import deviations, name_of
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, steps_kept
+from metaspec_conformance.audit.search.number_formats import is_held_in_float32
 from metaspec_conformance.audit.thresholds import SAME_NUMBER
 
 
@@ -29,6 +30,22 @@ def add_hypothesis_findings(draft: ReportDraft, h: Hypothesis) -> None:
             deviation_text(code, h, draft.expected, draft.found, draft.objective.names),
             note=code == "inner-data" and h.algorithm == "reptile" and h.inner_data == "support",
         )
+    _add_number_formats(draft, h)
+
+
+def _add_number_formats(draft: ReportDraft, h: Hypothesis) -> None:
+    """Add a note for each number that the code holds in float32, or otherwise not quite as it was given."""
+    e, named = draft.expected, draft.harness.signature.names
+    held = {"inner rate": (h.rate, e.rate, h.steps > 0)}
+    held["regularization"] = (h.strength, e.strength, h.algorithm == "imaml")
+    for i, constant in enumerate(h.rule.constants[:1]):
+        held[f"constant {i + 1} of {h.rule.kind}"] = (constant, None, h.steps > 0)
+    for name, (number, given, used) in held.items():
+        differs = given is not None and 0 < abs(number - given) <= SAME_NUMBER * abs(given)
+        if used and draft.harness.dtype == "float64" and (differs or is_held_in_float32(number)):
+            where = f", where {given:g} was given" if differs and "lr" in named else ""
+            form = "held in float32" if is_held_in_float32(number) else "held in another format"
+            draft.add("number-format", f"the {name} is {form}: {number:.12g}{where}", note=True)
 
 
 def _fields(draft: ReportDraft, h: Hypothesis, steps_rule: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 DEFAULTS: Mapping[str, Any] = {
     "style": "auto",
     "result": "auto",
-    "problem": "regression",
     "reduction": "mean",
     "dtype": "float64",
 }

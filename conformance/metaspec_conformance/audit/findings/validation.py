@@ -1,20 +1,22 @@
 """The validation stage: candidates have to explain fresh problems with other settings, to the digits of the format."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from metaspec_conformance.audit.audit_state import AuditState
-from metaspec_conformance.audit.calls.caller import Caller, ObservedCall
+from metaspec_conformance.audit.calls.counted_calls import Caller, ObservedCall
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.calls.problem_data import CallInputs
 from metaspec_conformance.audit.findings.audit_verdicts import judged
 from metaspec_conformance.audit.findings.confirming import ConfirmedHypothesis, confirmed
+from metaspec_conformance.audit.hypotheses.combining import Combined
 from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations, name_of
 from metaspec_conformance.audit.hypotheses.hypothesis import canonical
+from metaspec_conformance.audit.search.fitting import Fit
 from metaspec_conformance.audit.search.search import Search
-from metaspec_conformance.audit.thresholds import CANDIDATES, NUDGE, VALIDATION_FACTOR, VALIDATION_SETTINGS
+from metaspec_conformance.audit.thresholds import CANDIDATES, NUDGE, SAME_NUMBER, VALIDATION_FACTOR, VALIDATION_SETTINGS
 
 
 def validate(caller: Caller, state: AuditState, whole: ObservedCall, searched: Sequence[ObservedCall]) -> None:
@@ -31,31 +33,42 @@ def validate(caller: Caller, state: AuditState, whole: ObservedCall, searched: S
     tasks = (0,) if unexplained else whole.inputs.tasks
     for seed, settings in enumerate(VALIDATION_SETTINGS, start=1):
         state.validation_calls.append(caller(CallInputs(seed, tasks, settings, whole.inputs.equal)))
-    _choose(harness, state, state.search, searched[0].inputs, None if unexplained else state.combined)
+    confirm = _confirmation(harness, state, searched[0].inputs, None if unexplained else state.combined)
+    _choose(state, state.search, confirm)
     if state.explanation is None:
         return
     fresh = state.validation_calls[0]
     for call in (fresh,) if unexplained else (fresh, whole):
         _judge(harness, state, state.explanation, call)
-    state.indistinguishable = _indistinguishable(state.search, state.explanation)
+    state.indistinguishable = _indistinguishable(state.search, state.explanation, confirm)
     if any(judgement.format != harness.dtype for judgement in state.judgements):
         state.narrow = _is_narrow(caller, state, state.explanation, fresh)
 
 
-def _choose(harness: AuditHarness, state: AuditState, search: Search, inputs: CallInputs, how: Any) -> None:
-    """Take the simplest candidate that is confirmed, and the others that are as simple."""
-    residual = max(VALIDATION_FACTOR * search.screen, 20 * state.fits[0].residual)
+def _confirmation(
+    harness: AuditHarness, state: AuditState, inputs: CallInputs, how: Combined | None
+) -> Callable[[Fit], ConfirmedHypothesis | None]:
+    """Return a function that holds a fit against the validation calls."""
+    assert state.search is not None
+    residual = max(VALIDATION_FACTOR * state.search.screen, 20 * state.fits[0].residual)
     takes_rate = state.reading == "params" and harness.signature.names & {"outer_lr", "optimizer"}
-    factor = "outer_lr" if takes_rate else None
+    factor, keep = "outer_lr" if takes_rate else None, state.search.targets[0].keep
+
+    def confirm(fit: Fit) -> ConfirmedHypothesis | None:
+        return confirmed(harness, fit, how, inputs, state.validation_calls, state.reading, keep, residual, factor)
+
+    return confirm
+
+
+def _choose(state: AuditState, search: Search, confirm: Callable[[Fit], ConfirmedHypothesis | None]) -> None:
+    """Take the simplest candidate that is confirmed, and the others that are as simple."""
     codes = {fit.hypothesis: deviations(fit.hypothesis, search.expected) for fit in state.fits[:CANDIDATES]}
     least: tuple[int, int] | None = None
     for fit in state.fits[:CANDIDATES]:
         rank = search.rank(fit)
         if least is not None and rank > least:
             break
-        found = confirmed(
-            harness, fit, how, inputs, state.validation_calls, state.reading, search.targets[0].keep, residual, factor
-        )
+        found = confirm(fit)
         if found is None:
             continue
         if state.explanation is None:
@@ -104,18 +117,24 @@ def _is_narrow(caller: Caller, state: AuditState, explanation: ConfirmedHypothes
     return float(np.linalg.norm(after - before - (there - here))) > 0.5 * float(np.linalg.norm(there - here))
 
 
-def _indistinguishable(search: Search, explanation: ConfirmedHypothesis) -> tuple[str, ...]:
-    """Return the other algorithms that, without any deviation, explain the calls as well."""
+def _indistinguishable(
+    search: Search, explanation: ConfirmedHypothesis, confirm: Callable[[Fit], ConfirmedHypothesis | None]
+) -> tuple[str, ...]:
+    """Return the other algorithms that, without any deviation, explain all calls as well, with the same factor."""
     own = explanation.generalised.hypothesis
-    free = Expectation(
-        None, search.expected.steps, search.expected.rate, search.expected.strength, search.expected.cg_steps
-    )
+    e = search.expected
+    free = Expectation(None, e.steps, e.rate, e.strength, e.cg_steps)
     if name_of(own) == "gradient" or deviations(own, free):
         return ()
-    found = []
+    found = set()
     for fit in search.candidates():
         h = fit.hypothesis
         plain = canonical(h.algorithm, h.steps, h.rate, h.strength, h.solver_steps)
-        if h.algorithm != own.algorithm and h == plain and not deviations(h, free) and h.steps == own.steps:
-            found.append(name_of(h))
-    return tuple(sorted(set(found)))
+        if h.algorithm == own.algorithm or h != plain or deviations(h, free) or h.steps != own.steps:
+            continue
+        other = confirm(fit)
+        if other is None:
+            continue
+        if e.factor is None or abs(other.scale - explanation.scale) <= SAME_NUMBER * abs(explanation.scale):
+            found.add(name_of(h))
+    return tuple(sorted(found))

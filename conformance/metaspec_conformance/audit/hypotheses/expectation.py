@@ -5,6 +5,7 @@ from typing import Any
 
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, canonical
 from metaspec_conformance.audit.hypotheses.inner_rules import PLAIN
+from metaspec_conformance.audit.thresholds import SAME_NUMBER
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def deviations(h: Hypothesis, expected: Expectation, entries: tuple[int, ...] = 
         found.append("inner-sum")
     if expected.rate is not None and h.steps:
         allowed = [expected.rate * n for n in (1, *(entries if h.inner_sum else ()))]
-        if all(abs(h.rate - rate) > 1e-9 * abs(rate) for rate in allowed):
+        if all(abs(h.rate - rate) > SAME_NUMBER * abs(rate) for rate in allowed):
             found.append("inner-rate")
     if h.inner_data != base.inner_data and h.steps:
         found.append("inner-data")
@@ -70,7 +71,7 @@ def deviations(h: Hypothesis, expected: Expectation, entries: tuple[int, ...] = 
 
 def _of_imaml(h: Hypothesis, expected: Expectation) -> list[str]:
     found = ["proximal-missing"] * (not h.proximal)
-    if expected.strength is not None and abs(h.strength - expected.strength) > 1e-9 * expected.strength:
+    if expected.strength is not None and abs(h.strength - expected.strength) > SAME_NUMBER * expected.strength:
         found.append("regularization")
     found += ["operator"] * (h.operator != (1.0, 1.0)) + ["block-diagonal"] * (h.blocks != "full")
     taken = h.solver_steps if h.solver == "conjugate gradients" else 0

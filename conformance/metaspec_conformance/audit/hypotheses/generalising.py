@@ -19,14 +19,19 @@ class GeneralisedHypothesis:
         hypothesis: With the numbers of the settings at which it was found.
         fit_settings: Those settings.
         rules: For each field that has one, the rule's name.
+        adjusted: For some settings, the hypothesis with the numbers as the code holds them there.
     """
 
     hypothesis: Hypothesis
     fit_settings: CallSettings
     rules: tuple[tuple[str, str], ...]
+    adjusted: tuple[tuple[CallSettings, Hypothesis], ...] = ()
 
     def at(self, settings: CallSettings) -> Hypothesis:
-        """The hypothesis at other settings."""
+        """Return the hypothesis at other settings."""
+        for known, adjusted in self.adjusted:
+            if known == settings:
+                return adjusted
         h = self.hypothesis
         return replace(h, **{name: _number(h, name, rule, self.fit_settings, settings) for name, rule in self.rules})
 
@@ -48,9 +53,7 @@ def generalisations(
         alike = [name for name in names if steps_kept(name, h.steps) == kept]
         options.append([("mask", name) for name in (alike or [h.mask])])
     if "lr" in named and h.steps:
-        given = abs(h.rate / fit_settings["lr"] - 1) < 1e-9
-        rules = ["lr", "constant", "lr^2", "lr*steps", "lr/steps"]
-        options.append([("rate", rule) for rule in (rules if given or "lr" in named else rules[1:])])
+        options.append([("rate", rule) for rule in ("lr", "constant", "lr^2", "lr*steps", "lr/steps")])
     if h.hessian_factor != 1:
         options.append([("hessian_factor", rule) for rule in ("constant", "lr", "1/lr")])
     if h.algorithm == "imaml" or h.proximal:

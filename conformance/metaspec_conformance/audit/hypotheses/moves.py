@@ -52,8 +52,7 @@ Changes = Iterator[tuple[str, dict[str, Any]]]
 
 
 def _data(h: Hypothesis, objective: Objective) -> Changes:
-    joins = objective.joins(0)
-    sets = ("support", "query", "both") if joins else ("support", "query")
+    sets = ("support", "query", "both") if objective.joins else ("support", "query")
     for part in sets:
         yield "inner data", {"inner_data": part} | ({"hessian_data": part} if h.algorithm != "reptile" else {})
     if h.algorithm == "reptile":

@@ -1,6 +1,7 @@
 """Gradients and Hessians of a problem's loss at any point, as flat vectors: what every hypothesis is computed from."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +29,7 @@ class Objective:
         tasks: The tasks, as trees of arrays of any framework.
         dtype: The format that is computed in.
         rounding: Errors to be made, for amplifications; operations within the loss are perturbed on NumPy alone.
-        traced: A objective of the same backend, loss and leaves, whose traces are used instead of new ones.
+        traced: An objective of the same backend, loss and leaves, whose traces are used instead of new ones.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Objective:
         self.names = tuple(_readable(path) for path in B.tree_paths(params))
         self.shapes = tuple(tuple(int(n) for n in leaf.shape) for leaf in leaves)
         self.size = sum(int(np.prod(shape)) for shape in self.shapes)
+        self._start = np.concatenate([np.reshape(np.array(B.to_numpy(B.asarray(x))), -1) for x in leaves])
         self._tasks = [asarray(task, dtype=dtype, backend=B) for task in tasks]
         self.loss = loss
         self._known: dict[tuple[str, int, str, bytes], Any] = {}
@@ -88,19 +90,23 @@ class Objective:
             return self._out(self._product(self._in(theta), self._batch(task, part), self._in(v)))
 
     def examples(self, task: int, part: str) -> int:
-        """The number of examples, the length of axis 0."""
-        return int(self.B.tree_flatten(self._batch(task, part))[0][0].shape[0])
+        """Return the number of examples, the length of axis 0; 1 for a batch of a single number."""
+        if part == "both":
+            return self.examples(task, "support") + self.examples(task, "query")
+        shape = self.B.tree_flatten(self._batch(task, part))[0][0].shape
+        return int(shape[0]) if len(shape) else 1
 
     def entries(self, task: int) -> tuple[int, ...]:
         """How many numbers an example may have: the products of the leaves' other axes, without 1."""
         leaves = self.B.tree_flatten(self._tasks[task].support)[0]
         return tuple(sorted({int(np.prod([int(n) for n in leaf.shape[1:]])) for leaf in leaves} - {1}))
 
-    def joins(self, task: int) -> bool:
-        """Whether support and query can be joined along axis 0."""
+    @cached_property
+    def joins(self) -> bool:
+        """Whether support and query can be joined along axis 0, and the loss takes what comes of it."""
         try:
-            self._batch(task, "both")
-        except Exception:
+            self.gradient(0, "both", self._start)
+        except Exception:  # a user's loss may raise anything on a batch that is none of its own
             return False
         return True
 

@@ -83,7 +83,7 @@ def _evaluate(h: Hypothesis, targets: Sequence[SearchTarget]) -> Fit:
             predicted = [s.predicted(h) for s in targets]
         except np.linalg.LinAlgError:
             return Fit(h, 0.0, False, WORST, 0.0)
-        seen = np.concatenate([s.delta[s.keep] for s in targets])
+        seen = observed(targets)
         size = _norm(seen)
         best = Fit(h, 0.0, False, WORST, 0.0)
         for outer_sum in (False, True) if len(predicted) > 1 and h.algorithm != "reptile" else (False,):
@@ -140,16 +140,15 @@ def gauss_newton(h: Hypothesis, fields: Sequence[str], targets: Sequence[SearchT
     best = evaluate(h, targets)
     for _ in range(rounds):
         h, x = best.hypothesis, np.array(numbers(best.hypothesis, fields))
-        predicted = _predicted(h, best.outer_sum, targets)
-        columns = [predicted]
+        columns = [predicted(h, best.outer_sum, targets)]
         for i in range(len(x)):
             step = 1e-6 * (abs(x[i]) + 1e-12)
             ahead, behind = x.copy(), x.copy()
             ahead[i], behind[i] = x[i] + step, x[i] - step
-            a, b = (_predicted(with_numbers(h, fields, y), best.outer_sum, targets) for y in (ahead, behind))
+            a, b = (predicted(with_numbers(h, fields, y), best.outer_sum, targets) for y in (ahead, behind))
             columns.append((a - b) / (2 * step))
         J = np.stack(columns, axis=1)
-        seen = np.concatenate([s.delta[s.keep] for s in targets])
+        seen = observed(targets)
         if not np.all(np.isfinite(J)):
             break
         sizes = np.linalg.norm(J, axis=0) + 1e-300
@@ -182,9 +181,15 @@ def _rounded(fit: Fit, fields: Sequence[str], targets: Sequence[SearchTarget]) -
     return fit
 
 
-def _predicted(h: Hypothesis, outer_sum: bool, targets: Sequence[SearchTarget]) -> Vector:
+def predicted(h: Hypothesis, outer_sum: bool, targets: Sequence[SearchTarget]) -> Vector:
+    """Return what a hypothesis predicts of all targets, up to the factor."""
     with np.errstate(all="ignore"):
         return np.concatenate([s.predicted(h)[outer_sum] for s in targets])
+
+
+def observed(targets: Sequence[SearchTarget]) -> Vector:
+    """Return the results of all targets as one vector."""
+    return np.concatenate([target.delta[target.keep] for target in targets])
 
 
 def _norm(x: Vector) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from metaspec_conformance.audit.audit_state import AuditState, Claims, expectation
-from metaspec_conformance.audit.calls.caller import Caller, ObservedCall, flat
+from metaspec_conformance.audit.calls.counted_calls import Caller, ObservedCall, flat
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.search.fitting import Fit
 from metaspec_conformance.audit.search.search import LEVELS, Search
@@ -20,7 +20,6 @@ from metaspec_conformance.audit.thresholds import (
     LOST_DIGITS_16_BITS,
     NUDGE,
     ORIGIN_ROUNDINGS,
-    SEARCH_SECONDS,
 )
 
 SINGLE_FITS = (
@@ -32,9 +31,11 @@ Searched = dict[str, tuple[Search, tuple[int, ...]]]
 """By reading: the search, and the leaves that it leaves out."""
 
 
-def search_readings(caller: Caller, claims: Claims, state: AuditState, calls: Sequence[ObservedCall]) -> None:
+def search_readings(
+    caller: Caller, claims: Claims, state: AuditState, calls: Sequence[ObservedCall], seconds: float
+) -> None:
     """Search the hypotheses that explain `calls`; fills `reading`, `search`, `ignored`, `fits` and `narrow`."""
-    until = time.process_time() + SEARCH_SECONDS
+    until = time.process_time() + seconds
     searches = _searches(caller.harness, claims, calls, until)
     if not searches:
         return

@@ -9,6 +9,7 @@ from typing import Any
 from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations
 from metaspec_conformance.audit.hypotheses.hypothesis import ALGORITHMS, Hypothesis, canonical
 from metaspec_conformance.audit.hypotheses.moves import Move, moves
+from metaspec_conformance.audit.hypotheses.objective import Vector
 from metaspec_conformance.audit.search.fitting import (
     Fit,
     SearchTarget,
@@ -16,8 +17,11 @@ from metaspec_conformance.audit.search.fitting import (
     fit_numbers,
     gauss_newton,
     grid_search,
+    observed,
+    predicted,
 )
-from metaspec_conformance.audit.thresholds import AFTER_A_FIT, BLOCK, PROMISING
+from metaspec_conformance.audit.search.number_formats import adjusted
+from metaspec_conformance.audit.thresholds import AFTER_A_FIT, BLOCK, CANDIDATES, LOST_DIGITS, PROMISING
 
 STEPS = (*range(1, 11), 12, 15, 16, 20, 25, 32, 50)  # where nobody says how many
 RATES = tuple(1e-4 * 1.3**i for i in range(45))  # up to about 10
@@ -58,7 +62,21 @@ class Search:
                 return
             if time.process_time() > self.until:
                 self.stopped = not self.candidates()
-                return
+                break
+        if not self.candidates():
+            self._adjust_numbers()
+
+    def _adjust_numbers(self) -> None:
+        """Try the simplest of those that leave little with numbers in another format."""
+        near = sorted((fit for fit in self.tried.values() if fit.residual <= LOST_DIGITS), key=self.rank)
+        for fit in near[:CANDIDATES]:
+
+            def predict(h: Hypothesis, outer_sum: bool = fit.outer_sum) -> Vector:
+                return predicted(h, outer_sum, self.targets)
+
+            h = adjusted(fit.hypothesis, predict, observed(self.targets), self.screen)
+            if h is not None:
+                self.tried[h] = evaluate(h, self.targets)
 
     def candidates(self) -> list[Fit]:
         """Those that fit, the simplest first."""
@@ -94,7 +112,10 @@ class Search:
                 if algorithm == "imaml":
                     counts = (e.cg_steps,) if e.cg_steps else (0, *CG_STEPS)
                 for cg_steps in counts:
-                    yield canonical(algorithm, steps, e.rate or 0.1, e.strength or 1.0, cg_steps)
+                    h = canonical(algorithm, steps, e.rate or 0.1, e.strength or 1.0, cg_steps)
+                    if h.inner_data == "both" and not self.targets[0].predictor.objective.joins:
+                        h = replace(h, inner_data="support")
+                    yield h
         if e.steps is not None and e.steps > 0:
             yield canonical("fomaml", 0, e.rate or 0.1, e.strength or 1.0)
 

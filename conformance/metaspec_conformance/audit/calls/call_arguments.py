@@ -55,7 +55,7 @@ def arguments(
 
     names = signature.names
     values: dict[str, Any] = {name: given.settings[name] for name in given.settings if name in names}
-    tasks = [Task(*(_with_targets(native(part), models) for part in task)) for task in given.tasks]
+    tasks = [Task(*(native(part) for part in task)) for task in given.tasks]
     values["tasks"] = tasks
     if "stacked" in names:
         rows = [B.tree_flatten(task)[0] for task in tasks]
@@ -72,9 +72,3 @@ def arguments(
     if "optimizer" in names and models is not None and "model" in names:
         values["optimizer"] = models.optimizer(values["model"], given.settings["outer_lr"])
     return values
-
-
-def _with_targets(batch: Any, models: NativeModels | None) -> Any:
-    if models is None or not hasattr(batch, "_replace") or not hasattr(batch, "y") or "int" not in str(batch.y.dtype):
-        return batch
-    return batch._replace(y=models.targets(batch.y))

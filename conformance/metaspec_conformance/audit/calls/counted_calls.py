@@ -8,7 +8,7 @@ import numpy as np
 
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.calls.observation import Failure, Observed
-from metaspec_conformance.audit.calls.problem_data import CallInputs
+from metaspec_conformance.audit.calls.problem_data import LABEL_FORMATS, CallInputs
 from metaspec_conformance.audit.hypotheses.objective import Vector
 from metaspec_conformance.audit.thresholds import EQUAL_CALLS, FIT_SETTINGS
 
@@ -83,27 +83,30 @@ class Caller:
             raise FailedError(Failure("not-finite", f"the result has NaN or infinity at {settings}"))
         return ObservedCall(inputs, observed)
 
-    def all_tasks(self) -> tuple[ObservedCall, bool]:
+    def all_tasks(self) -> ObservedCall:
         """Call the function on all tasks of the first problem (on one where it takes one at a time).
 
-        Returns:
-            The call, and whether tasks of unequal sizes raised an error, so that tasks of equal sizes were used.
+        Where it raises on a supplied problem, sets of equal sizes and other formats of class labels are tried:
+        `inputs.equal` and `harness.data.labels` say what it took.
 
         Raises:
-            FailedError: As a call.
+            FailedError: It took none of them; as on the first.
         """
-        signature = self.harness.signature
-        tasks = (0,) if signature.single else tuple(range(self.harness.count))
-        equal = "stacked" in signature.names
-        try:
-            return self(CallInputs(0, tasks, FIT_SETTINGS, equal)), False
-        except FailedError as failed:
-            if signature.single or equal or not isinstance(self.harness.problem, str):
-                raise
-            try:
-                return self(CallInputs(0, tasks, FIT_SETTINGS, True)), True
-            except FailedError:
-                raise failed from None
+        harness, first = self.harness, None
+        tasks = (0,) if harness.signature.single else tuple(range(harness.count))
+        stacked = "stacked" in harness.signature.names
+        sizes = (stacked,) if stacked or harness.signature.single or harness.data.is_own else (False, True)
+        for labels in LABEL_FORMATS if harness.problem == "classification" else LABEL_FORMATS[:1]:
+            harness.data.labels = labels
+            for equal in sizes:
+                try:
+                    return self(CallInputs(0, tasks, FIT_SETTINGS, equal))
+                except FailedError as failed:
+                    if failed.failure.code != "raises":
+                        raise (first or failed) from None
+                    first = first or failed
+        assert first is not None
+        raise first
 
     def repetition(self, first: ObservedCall) -> str:
         """Return how equal calls differ: "" (not), "call-state" (a call leaves something behind) or "random".

@@ -26,7 +26,7 @@ from metaspec.algorithms import (
 )
 from metaspec.api import adapt, batch_meta_gradient, compile, meta_gradient
 from metaspec.backend.arrays import array_namespace, asarray
-from metaspec.backend.bound_modules import install as _install_facades
+from metaspec.backend.bound_modules import install as _install_bound_modules
 from metaspec.backend.capabilities import Capability
 from metaspec.backend.protocol import Backend
 from metaspec.backend.registry import BackendStatus, Registration, list_backends
@@ -151,4 +151,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-_install_facades()
+_install_bound_modules()

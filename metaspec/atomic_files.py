@@ -12,7 +12,7 @@ from metaspec.errors import InvalidArgumentError, InvalidTypeError
 
 
 def checked_path(path: Any, argument: str) -> Path:
-    """`path` as a Path.
+    """Return `path` as a Path.
 
     Raises:
         InvalidTypeError: It is neither text nor a path.
@@ -91,17 +91,17 @@ def _set_aside(path: Path) -> Iterator[None]:
     if not os.path.lexists(path):
         yield
         return
-    grave = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    doomed = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        os.rename(path, grave / path.name)
+        os.rename(path, doomed / path.name)
         try:
             yield
         except BaseException:
             with suppress(OSError):  # the block had put something in its place
-                os.rename(grave / path.name, path)
+                os.rename(doomed / path.name, path)
             raise
     finally:
-        shutil.rmtree(grave, ignore_errors=True)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def sweep(folder: Path, name: str) -> None:

@@ -1,12 +1,25 @@
-"""Every error that metaspec raises of its own accord.
+"""The errors that metaspec raises of its own accord.
 
 Each also derives from the built-in exception that a caller would expect, so `except ValueError` works. A message names
 the argument, what was given, what was expected, and what to do next.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
 
 class MetaspecError(Exception):
-    """Base of all of metaspec's errors."""
+    """Base class of all errors that metaspec raises of its own accord.
+
+    Example:
+        >>> import metaspec as ms
+        >>> try:
+        ...     ms.GradientDescent(lr=-0.1, steps=5)
+        ... except ms.MetaspecError as error:
+        ...     print(error)
+        GradientDescent: lr must be a finite number >= 0, got -0.1
+    """
 
 
 class InvalidArgumentError(MetaspecError, ValueError):
@@ -71,3 +84,9 @@ class NonFiniteError(MetaspecError, ArithmeticError):
 
 class UnsupportedError(MetaspecError, RuntimeError):
     """The backend declares that it does not have this capability, and why."""
+
+
+def nearest(value: Any, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" where a known name is like this one, else nothing."""
+    near = get_close_matches(str(value).lower(), known, n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,4 +1,4 @@
-"""What goes into a meta-gradient and what comes out: plain named tuples, so every framework sees them as trees."""
+"""Inputs and results of a meta-gradient: plain named tuples, so every framework sees them as trees."""
 
 from collections.abc import Callable
 from enum import IntEnum
@@ -11,10 +11,21 @@ Loss = Callable[[Tree, Tree], tuple[Array, Any]]
 
 
 class Task(NamedTuple):
-    """One few-shot problem: two trees of arrays (any trees: the loss alone reads them).
+    """A few-shot problem: two trees of arrays, which the loss alone reads.
 
-    `support` is what the inner loop adapts on (D^tr in the papers), `query` what the adapted parameters are judged on
-    (D^test). A *stacked* batch of tasks is one Task whose every leaf has a leading axis over tasks.
+    A *stacked* batch of tasks is one Task whose every leaf has a leading axis over tasks.
+
+    Attributes:
+        support: What the inner loop adapts on (D^tr in the papers).
+        query: What the adapted parameters are evaluated on (D^test).
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> support = {"x": np.zeros((5, 1)), "y": np.zeros((5, 1))}
+        >>> query = {"x": np.zeros((15, 1)), "y": np.zeros((15, 1))}
+        >>> ms.Task(support, query).query["x"].shape
+        (15, 1)
     """
 
     support: Tree
@@ -22,7 +33,13 @@ class Task(NamedTuple):
 
 
 class SolveStatus(IntEnum):
-    """How a linear solve ended."""
+    """Outcome of a linear solve.
+
+    Example:
+        >>> import metaspec as ms
+        >>> ms.SolveStatus(2).name
+        'NEGATIVE_CURVATURE'
+    """
 
     CONVERGED = 0  # the relative residual is at or below `tol`, or the system is solved to roundoff
     STEP_LIMIT = 1  # all steps were taken; with `tol=None` the normal end
@@ -31,9 +48,20 @@ class SolveStatus(IntEnum):
 
 
 class Solution(NamedTuple):
-    """The result of `linear_solve`: `x` with A x = b up to `residual` = ||b - A x|| / ||b||.
+    """Result of `Backend.linear_solve`: x with A x = b up to a relative residual.
 
-    `status` is a SolveStatus as an integer array (it may be batched or traced), `steps` the number of steps taken.
+    Attributes:
+        x: The solution, a tree like b.
+        status: A SolveStatus as an integer array (it may be batched or traced).
+        steps: The number of steps taken.
+        residual: ||b - A x|| / ||b||.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> s = ms.get_backend("numpy").linear_solve(lambda v: 2 * v, np.array([2.0, 4.0]), ms.ConjugateGradient())
+        >>> s.x, ms.SolveStatus(int(s.status)).name, int(s.steps)
+        (array([1., 2.]), 'CONVERGED', 1)
     """
 
     x: Tree
@@ -43,11 +71,29 @@ class Solution(NamedTuple):
 
 
 class Diagnostics(NamedTuple):
-    """What the computation knows of itself. A member that an algorithm does not have is None.
+    """What a computation knows of itself; what an algorithm does not have is None. Of a batch each is stacked.
 
-    `finite`: no NaN or infinity in `adapted` or `delta`. `query_loss`: the loss on the query set, per task.
-    `stationarity`: norm of the gradient of the inner objective at the adapted parameters (iMAML: how far from the
-    proximal optimum the inner loop stopped). `solve_status`, `solve_steps`, `solve_residual`: see Solution.
+    Attributes:
+        finite: Whether `adapted`, `delta` and `query_loss` have no NaN and no infinity.
+        query_loss: The loss on the query set, per task.
+        stationarity: Norm of the inner objective's gradient at the adapted parameters (iMAML: how far from the proximal
+            optimum the inner loop stopped).
+        solve_status: As in `Solution`, of iMAML's linear solve.
+        solve_steps: Likewise.
+        solve_residual: Likewise.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> algo = ms.IMAML(ms.GradientDescent(lr=0.1, steps=50), regularization=2.0)
+        >>> d = ms.meta_gradient(algo, loss, params, task(2.0)).diagnostics
+        >>> bool(d.finite), bool(d.stationarity < 1e-6), ms.SolveStatus(int(d.solve_status)).name
+        (True, True, 'CONVERGED')
     """
 
     finite: Array
@@ -59,13 +105,26 @@ class Diagnostics(NamedTuple):
 
 
 class MetaGradient(NamedTuple):
-    """The result of `meta_gradient`, and, averaged over tasks, of `batch_meta_gradient`.
+    """Result of `meta_gradient`, and, averaged over tasks, of `batch_meta_gradient`.
 
-    `delta`: the meta-update, a tree like `params`; an outer step is params <- params - beta * delta.
-    `query_loss`: loss of the adapted parameters on the query set (of a batch: the mean over tasks).
-    `adapted`: the adapted parameters theta_K (of a batch: stacked, axis 0 over tasks).
-    `diagnostics`: see Diagnostics (of a batch: stacked).
-    `aux`: what the loss returned beside its value on the query set, with `has_aux=True` (of a batch: stacked).
+    Attributes:
+        delta: The meta-update, a tree like `params`; an outer step is params <- params - beta * delta.
+        query_loss: The loss of the adapted parameters on the query set (of a batch: the mean over tasks).
+        adapted: The adapted parameters theta_K (of a batch: stacked, axis 0 over tasks).
+        diagnostics: See Diagnostics (of a batch: stacked).
+        aux: What the loss returned beside its value on the query set, with `has_aux=True` (of a batch: stacked).
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> r = ms.meta_gradient(ms.FOMAML(ms.GradientDescent(lr=0.1, steps=1)), loss, params, task(2.0))
+        >>> {"w": params["w"] - 0.01 * r.delta["w"]}  # an outer step
+        {'w': np.float64(1.036)}
     """
 
     delta: Tree

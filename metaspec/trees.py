@@ -14,7 +14,7 @@ from metaspec.task import Array, Tree
 
 
 def tree_map(B: Backend, f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
-    """f applied leaf by leaf to trees of one structure."""
+    """Apply f leaf by leaf to trees of one structure; InvalidArgumentError where structures differ."""
     leaves, structure = B.tree_flatten(tree)
     columns = [leaves]
     for other in rest:
@@ -26,53 +26,53 @@ def tree_map(B: Backend, f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree
 
 
 def add(B: Backend, x: Tree, y: Tree) -> Tree:
-    """x + y."""
+    """Return x + y."""
     return tree_map(B, lambda a, b: a + b, x, y)
 
 
 def subtract(B: Backend, x: Tree, y: Tree) -> Tree:
-    """x - y."""
+    """Return x - y."""
     return tree_map(B, lambda a, b: a - b, x, y)
 
 
 def scale(B: Backend, c: Any, x: Tree) -> Tree:
-    """c x for a Python number or a scalar array c."""
+    """Return c x for a Python number or a scalar array c."""
     return tree_map(B, lambda a: like(B, c, a) * a, x)
 
 
 def divide(B: Backend, x: Tree, c: Any) -> Tree:
-    """x / c for a Python number or a scalar array c."""
+    """Return x / c for a Python number or a scalar array c."""
     return tree_map(B, lambda a: a / like(B, c, a), x)
 
 
 def add_scaled(B: Backend, x: Tree, c: Any, y: Tree) -> Tree:
-    """x + c y for a Python number or a scalar array c."""
+    """Return x + c y for a Python number or a scalar array c."""
     return tree_map(B, lambda a, b: a + like(B, c, a) * b, x, y)
 
 
 def is_tree_of_arrays(B: Backend, x: Any) -> bool:
-    """Whether every leaf is an array: a function, unless its framework sees a tree in it, is a leaf that is none."""
+    """Return whether every leaf is an array; a function is a leaf that is none, unless its framework sees a tree."""
     return all(B.is_array(leaf) for leaf in B.tree_flatten(x)[0])
 
 
 def like(B: Backend, c: Any, leaf: Array) -> Any:
-    """A coefficient in the leaf's dtype; a Python number as it is."""
+    """Return a coefficient in the leaf's dtype; a Python number as it is."""
     return B.xp.astype(c, leaf.dtype, copy=False) if B.is_array(c) and c.dtype != leaf.dtype else c
 
 
 def zeros_like(B: Backend, x: Tree) -> Tree:
-    """0 of x's structure, shapes and dtypes."""
+    """Return zeros of x's structure, shapes and dtypes."""
     return tree_map(B, B.xp.zeros_like, x)
 
 
 def dot(B: Backend, x: Tree, y: Tree) -> Array:
-    """<x, y>, summed over all leaves."""
+    """Return the inner product <x, y>, summed over all leaves."""
     products = [B.xp.sum(a * b) for a, b in zip(B.tree_flatten(x)[0], B.tree_flatten(y)[0], strict=True)]
     return reduce(B.xp.add, products)  # not `+`: leaves may differ in dtype
 
 
 def norm(B: Backend, x: Tree) -> Array:
-    """Euclidean norm over all leaves, scaled by the largest entry so that squares neither over- nor underflow."""
+    """Return the Euclidean norm over all leaves, scaled by the largest entry so that no square over- or underflows."""
     largest = max_abs(B, x)
     nonzero = largest > 0
     safe = B.xp.where(nonzero, largest, B.xp.ones_like(largest))
@@ -81,7 +81,7 @@ def norm(B: Backend, x: Tree) -> Array:
 
 
 def max_abs(B: Backend, x: Tree) -> Array:
-    """The largest magnitude of any entry; NaN where there is one; 0 of a tree without entries."""
+    """Return the largest magnitude of any entry; NaN where there is one; 0 of a tree without entries."""
     xp = B.xp
     leaves = B.tree_flatten(x)[0]
     sizes = [xp.max(xp.abs(leaf)) for leaf in leaves if 0 not in leaf.shape]
@@ -89,28 +89,28 @@ def max_abs(B: Backend, x: Tree) -> Array:
 
 
 def all_finite(B: Backend, *trees: Tree) -> Array:
-    """Whether no leaf of any tree has a NaN or an infinity, as a boolean scalar array."""
+    """Return whether no leaf of any tree has a NaN or an infinity, as a boolean scalar array."""
     xp = B.xp
     return reduce(xp.logical_and, [xp.all(xp.isfinite(leaf)) for tree in trees for leaf in B.tree_flatten(tree)[0]])
 
 
 def mean0(B: Backend, x: Tree) -> Tree:
-    """The mean along axis 0 of every leaf."""
+    """Return the mean along axis 0 of every leaf."""
     return tree_map(B, lambda leaf: B.xp.mean(leaf, axis=0), x)
 
 
 def sum0(B: Backend, x: Tree) -> Tree:
-    """The sum along axis 0 of every leaf."""
+    """Return the sum along axis 0 of every leaf."""
     return tree_map(B, lambda leaf: B.xp.sum(leaf, axis=0), x)
 
 
 def concatenate(B: Backend, x: Tree, y: Tree) -> Tree:
-    """The leaves of x and y joined along axis 0."""
+    """Concatenate the leaves of x and y along axis 0."""
     return tree_map(B, lambda a, b: B.xp.concat([a, b], axis=0), x, y)
 
 
 def ravel(B: Backend, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
-    """All entries in one vector, leaf after leaf, and the function that makes such a tree of such a vector."""
+    """Return all entries in one vector, leaf after leaf, and the function that makes the tree of such a vector."""
     xp = B.xp
     leaves = B.tree_flatten(tree)[0]
     sizes = [prod(leaf.shape) for leaf in leaves]

@@ -1,10 +1,18 @@
-"""For tests of packages that are not installed in this environment."""
+"""For tests of packages that are not installed in this environment, and for those that would compile for long."""
 
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import metaspec as ms
+
+
+def whole(B: ms.Backend, f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f`, compiled where every operation would otherwise be compiled by itself, which takes ten times as long."""
+    return B.compile(f) if B.name == "jax" else f
 
 
 @contextmanager

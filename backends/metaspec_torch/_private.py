@@ -1,21 +1,35 @@
-"""Every name that PyTorch does not document and this adapter uses; tests/torch/test_private_names.py has a canary each."""
+"""Every name that this adapter uses and PyTorch does not document; each has a canary in tests/torch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch._C import _functorch
 from torch._guards import TracingContext, tracing
+from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.nn.modules.batchnorm import _NormBase as TracksStatistics
+from torch.nn.modules.dropout import _DropoutNd as DropsUnits
+from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
     "DataDependentOutputException",
+    "DropsUnits",
     "DynamicOutputShapeException",
     "FakeTensorMode",
+    "OpOverload",
+    "TorchDispatchMode",
     "TracingContext",
+    "TracksStatistics",
     "differentiated_by_functorch",
     "get_proxy_mode",
+    "has_cpp_compiler",
     "is_wrapped",
     "is_zero_tensor",
+    "native_code",
     "set_in_script",
+    "tracing",
     "under_functorch",
     "version_counter",
 ]
@@ -50,3 +64,23 @@ def version_counter(x: torch.Tensor) -> int | None:
 def set_in_script(module: torch.jit.ScriptModule, name: str, x: torch.Tensor) -> None:
     """Put a tensor in the place of a parameter or a buffer of one scripted module, which are not in Python's reach."""
     module._c.setattr(name, x)
+
+
+def native_code(graph: torch.fx.GraphModule, arrays: Sequence[torch.Tensor]) -> Callable[..., Any]:
+    """Machine code of a recording, by Inductor."""
+    from torch import _inductor  # a second or two
+
+    compiled: Callable[..., Any] = _inductor.compile(graph, list(arrays))
+    return compiled
+
+
+def has_cpp_compiler() -> bool:
+    """Whether Inductor finds a C++ compiler."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return False
+    return True

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-import array_api_compat.torch as compat
 import torch
 
 from metaspec.backend.guard import Guard
@@ -14,9 +13,12 @@ from metaspec.backend.tuning import Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map
+from metaspec_torch import namespace
 from metaspec_torch._private import get_proxy_mode, is_wrapped, under_functorch, version_counter
 from metaspec_torch.compiling import compiled_natively, replayed
 from metaspec_torch.derivatives import linearize_grad, nested, vjp
+from metaspec_torch.recording import with_pullback
+from metaspec_torch.settings import attention_by_its_formula
 from metaspec_torch.task_losses import TaskLosses
 from metaspec_torch.task_stack import TaskStack, stacked_over, task_count, tasks_at_once
 
@@ -78,6 +80,31 @@ class TorchGuard(Guard):
     def detach(self, tree: Tree) -> Tree:
         return tree if nested() else tree_map(self.backend, _detached, tree)
 
+    def private_copy(self, tree: Tree) -> Tree:
+        if nested() or get_proxy_mode() is not None:
+            return tree
+        return tree_map(self.backend, _copied, tree)
+
+    def attach(self, value: Tree, params: Tree, pullback: Callable[[Tree], Tree]) -> Tree:
+        B = self.backend
+        inputs = B.tree_flatten(params)[0]
+        if nested() or not torch.is_grad_enabled() or not any(x.requires_grad and not is_wrapped(x) for x in inputs):
+            return value
+        leaves, value_structure = B.tree_flatten(value)
+        if torch.is_inference_mode_enabled() or under_functorch() or get_proxy_mode() is not None:
+            return value
+
+        def pull(cotangents: Sequence[Array]) -> Sequence[Array]:
+            shares: list[Array] = B.tree_flatten(pullback(B.tree_unflatten(value_structure, cotangents)))[0]
+            return shares
+
+        return B.tree_unflatten(value_structure, with_pullback(leaves, inputs, pull))
+
+    @contextmanager
+    def compute_context(self, wide: str | None) -> Iterator[None]:
+        with super().compute_context(wide), attention_by_its_formula():
+            yield
+
     def version_counter(self, tree: Tree) -> Any:
         leaves = self.backend.tree_flatten(tree)[0]
         return [version_counter(x) for x in leaves if isinstance(x, torch.Tensor)]
@@ -92,7 +119,7 @@ class TorchBackend(Backend):
 
     @property
     def xp(self) -> Any:
-        return compat
+        return namespace
 
     def versions(self) -> Mapping[str, str]:
         return {"torch": torch.__version__}
@@ -166,6 +193,13 @@ def _ambient() -> Any:
 
 def _layout(x: Array) -> Any:
     return x.shape, x.dtype, x.device, x.stride()  # strides: views are recorded where a copy of others would be needed
+
+
+def _copied(x: Any) -> Any:
+    if not isinstance(x, torch.Tensor) or is_wrapped(x):
+        return x
+    with torch.inference_mode(False):
+        return x.detach().clone() if not x.is_inference() else x.clone()
 
 
 def _detached(x: Any) -> Any:

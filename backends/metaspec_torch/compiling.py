@@ -8,14 +8,21 @@ from contextlib import suppress
 from typing import Any
 
 import torch
-from torch._guards import TracingContext, tracing
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.fx import GraphModule, Interpreter
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.passes.split_module import split_module
 
 from metaspec.errors import InvalidTypeError, MutationError
 from metaspec.task import Array
+from metaspec_torch._private import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    TracingContext,
+    has_cpp_compiler,
+    native_code,
+    tracing,
+)
 from metaspec_torch.simplifying import simplify
 
 LOG = logging.getLogger("metaspec")
@@ -105,27 +112,14 @@ def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Call
     in Python code, and its guards at every call are not needed.
     """
     graph = recorded(flat, arrays)
-    if all(x.device.type == "cpu" for x in arrays) and not _has_cpp_compiler():
+    if all(x.device.type == "cpu" for x in arrays) and not has_cpp_compiler():
         LOG.warning(
             'compile: tier="native" needs a C++ compiler (g++ or clang++), and none was found; replaying instead'
         )
         return replayed(flat, arrays)
     LOG.warning("compile: PyTorch compiles %d operations; this may take a minute or two", len(graph.graph.nodes))
-    from torch import _inductor  # a second or two
-
     start = time.perf_counter()
     with torch.no_grad():
-        native = _inductor.compile(graph, list(arrays))
+        native = native_code(graph, arrays)
     LOG.warning("compile: done in %.0f s", time.perf_counter() - start)
     return torch.no_grad()(native)
-
-
-def _has_cpp_compiler() -> bool:
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
-        return False
-    return True

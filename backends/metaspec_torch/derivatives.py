@@ -109,7 +109,7 @@ def _by_autograd(
         value, aux = flat(*inputs)
     pulled = value
     if not around:
-        value, aux = [x.detach() for x in value], [x.detach() for x in aux]
+        value, aux = tuple(x.detach() for x in value), tuple(x.detach() for x in aux)
 
     def pull(cotangent: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         again = around if once else _recorded(cotangent)
@@ -124,7 +124,7 @@ def _pulled(
     cotangent: Sequence[torch.Tensor],
     again: bool,
     keep: bool,
-) -> list[torch.Tensor]:
+) -> tuple[torch.Tensor, ...]:
     """cotangent . J by autograd; with `again` recorded in turn, with `keep` the graph stays for another call."""
     pairs = [(x, u) for x, u in zip(value, cotangent, strict=True) if x.requires_grad]
     active = [x for x in inputs if x.requires_grad]
@@ -132,7 +132,7 @@ def _pulled(
     if pairs and active:
         outputs, cotangents = zip(*pairs, strict=True)
         shares = iter(torch.autograd.grad(outputs, active, cotangents, keep, again, allow_unused=True))
-    return [_dense(x, next(shares) if x.requires_grad else None) for x in inputs]
+    return tuple(_dense(x, next(shares) if x.requires_grad else None) for x in inputs)
 
 
 def _input(x: torch.Tensor) -> torch.Tensor:
@@ -145,6 +145,8 @@ def _input(x: torch.Tensor) -> torch.Tensor:
 def _dense(x: torch.Tensor, share: torch.Tensor | None) -> torch.Tensor:
     if share is None:
         return torch.zeros_like(x, requires_grad=False)
+    if is_zero_tensor(share):
+        return share.clone()
     return share.to_dense() if share.is_sparse else share
 
 
@@ -174,6 +176,6 @@ def _by_functorch(
 
     def pulled(cotangent: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         shares = pull(tuple(cotangent), create_graph=differentiated_by_functorch())
-        return [x.clone() if is_zero_tensor(x) else x for x in shares]
+        return tuple(x.clone() if is_zero_tensor(x) else x for x in shares)
 
     return value, pulled, aux

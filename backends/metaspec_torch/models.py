@@ -6,16 +6,22 @@ from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 
+import optree
 import torch
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from metaspec.backend.protocol import NAMESPACE
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError
 from metaspec.losses.from_model import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
-from metaspec_torch._private import get_proxy_mode, is_wrapped, version_counter
+from metaspec_torch._private import (
+    DropsUnits,
+    TorchDispatchMode,
+    TracksStatistics,
+    get_proxy_mode,
+    is_wrapped,
+    version_counter,
+)
 from metaspec_torch.module_state import parameters_replaced, state_tensors
 
 Loss = Callable[[torch.nn.Module, Tree], Array]
@@ -40,15 +46,22 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
     @wraps(loss)
     def of_params(params: Tree, batch: Tree) -> Array:
         nonlocal tried
+        before = _versions(batch)
         value = evaluated(params, batch)
-        if not tried and isinstance(value, torch.Tensor) and not is_wrapped(value) and get_proxy_mode() is None:
-            tried = True
+        if not (
+            tried
+            or not isinstance(value, torch.Tensor)
+            or is_wrapped(value)
+            or get_proxy_mode() is not None
+            or _versions(batch) != before
+        ):
             again = evaluated(params, batch)
             if not torch.equal(torch.nan_to_num(value.detach()), torch.nan_to_num(again.detach())):
                 raise MutationError(
                     "from_model: two evaluations of the loss differ with nothing changed in between, and a "
                     "meta-gradient is of a function; have what it draws or counts in the batch"
                 )
+            tried = True
         return value
 
     def evaluated(params: Tree, batch: Tree) -> Array:
@@ -76,6 +89,10 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
         return model
 
     return Model(of_params, params, restore)
+
+
+def _versions(batch: Tree) -> list[int | None]:
+    return [version_counter(x) for x in optree.tree_leaves(batch, namespace=NAMESPACE) if isinstance(x, torch.Tensor)]
 
 
 def _copy(x: Array, param: Array) -> Array:
@@ -148,11 +165,11 @@ def _check_layers(model: torch.nn.Module, running_statistics: str) -> None:
     tracking = [
         f"{name}.running_mean"
         for name, layer in active
-        if isinstance(layer, _NormBase) and getattr(layer, "running_mean", None) is not None
+        if isinstance(layer, TracksStatistics) and getattr(layer, "running_mean", None) is not None
     ]
     if tracking and running_statistics != LEAVE:
         raise _altered(model, tracking)
-    drawing = [name for name, layer in active if isinstance(layer, _DropoutNd) and layer.p > 0]
+    drawing = [name for name, layer in active if isinstance(layer, DropsUnits) and layer.p > 0]
     if drawing:
         raise random_numbers(", ".join(drawing), EVALUATE)
 

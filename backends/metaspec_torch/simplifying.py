@@ -10,9 +10,10 @@ from math import prod
 from typing import Any
 
 import torch
-from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
+
+from metaspec_torch._private import OpOverload
 
 aten = torch.ops.aten
 RESHAPED = {aten.view.default, aten._unsafe_view.default, aten.reshape.default}

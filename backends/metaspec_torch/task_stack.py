@@ -16,13 +16,14 @@ import optree
 import torch
 
 from metaspec.backend.protocol import NAMESPACE
+from metaspec.task import Tree
 
 _COUNT: ContextVar[int | None] = ContextVar("metaspec_torch_task_count", default=None)
 FUNCTIONS = (
     "abs add clone detach div exp expm1 eq ge gt isfinite isnan le log log1p logical_and logical_not logical_or lt "
     "maximum minimum mul ne neg ones_like pow reciprocal rsqrt sigmoid sign sqrt square sub tanh to where zeros_like"
-).split()
-OPERATORS = "add radd sub rsub mul rmul truediv rtruediv pow rpow neg abs eq ne lt le gt ge and or xor invert".split()
+)
+OPERATORS = "add radd sub rsub mul rmul truediv rtruediv pow rpow neg abs eq ne lt le gt ge and or xor invert"
 REDUCTIONS = {torch.sum, torch.mean, torch.amax, torch.all}
 PLAIN_INDEX = (int, slice, type(...), type(None))
 
@@ -147,19 +148,19 @@ def _operator(name: str) -> Callable[..., Any]:
     return applied
 
 
-for _name in OPERATORS:
+for _name in OPERATORS.split():
     setattr(TaskStack, f"__{_name}__", _operator(f"__{_name}__"))
 _ELEMENTWISE = {
     getattr(holder, name)
     for holder in (torch, torch.Tensor)
-    for name in (*FUNCTIONS, *(f"__{name}__" for name in OPERATORS))
+    for name in (*FUNCTIONS.split(), *(f"__{name}__" for name in OPERATORS.split()))
     if hasattr(holder, name)
 }
 
 
 def task_by_task(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """f(*args, **options) by `torch.vmap` over the stacks in its arguments; tensors that it returns are stacks."""
-    leaves, structure = optree.tree_flatten((args, options), namespace=NAMESPACE)
+    leaves, structure = _flat((args, options))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, TaskStack)]
     out: list[Any] = []
 
@@ -168,7 +169,7 @@ def task_by_task(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
         for place, row in zip(places, rows, strict=True):
             mine[place] = row
         given, named = optree.tree_unflatten(structure, mine)
-        out[:] = optree.tree_flatten(f(*given, **named), namespace=NAMESPACE)
+        out[:] = _flat(f(*given, **named))
         return (rows[0], *(leaf for leaf in out[0] if isinstance(leaf, torch.Tensor)))  # vmap must return something
 
     results = iter(torch.vmap(of_rows)(*(leaves[place].stacked for place in places))[1:])
@@ -178,18 +179,23 @@ def task_by_task(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 def in_a_loop(f: Callable[..., Any], *args: Any) -> Any:
     """f(*args) of each task, one after the other; tensors that it returns are stacks, of the rest the first counts."""
-    leaves, structure = optree.tree_flatten(args, namespace=NAMESPACE)
+    leaves, structure = _flat(args)
     columns = [leaf.stacked.unbind(0) if isinstance(leaf, TaskStack) else None for leaf in leaves]
     count = len(next(column for column in columns if column is not None))
     rows = []
     for i in range(count):
         mine = [leaf if column is None else column[i] for leaf, column in zip(leaves, columns, strict=True)]
-        rows.append(optree.tree_flatten(f(*optree.tree_unflatten(structure, mine)), namespace=NAMESPACE))
+        rows.append(_flat(f(*optree.tree_unflatten(structure, mine))))
     stacked = [
         TaskStack(torch.stack(column)) if isinstance(column[0], torch.Tensor) else column[0]
         for column in zip(*(leaves for leaves, _ in rows), strict=True)
     ]
     return optree.tree_unflatten(rows[0][1], stacked)
+
+
+def _flat(tree: Tree) -> tuple[list[Any], Any]:
+    leaves, structure = optree.tree_flatten(tree, namespace=NAMESPACE)
+    return leaves, structure
 
 
 def stacked_over(count: int | None, x: Any) -> torch.Tensor:

@@ -4,8 +4,8 @@ from functools import cache
 
 import metaspec as ms
 from metaspec_benchmarks.case_messages import Job, WorkerReady
-from metaspec_benchmarks.forms import TimedForm
 from metaspec_benchmarks.frameworks import forms
+from metaspec_benchmarks.timed_forms import TimedForm
 from metaspec_benchmarks.timing import Record, measure
 
 

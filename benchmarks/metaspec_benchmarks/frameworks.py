@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from metaspec_benchmarks import ours
-from metaspec_benchmarks.forms import TimedForm
+from metaspec_benchmarks.timed_forms import TimedForm
 
 
 def _numpy() -> list[TimedForm]:

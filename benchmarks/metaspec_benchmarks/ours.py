@@ -11,7 +11,7 @@ from metaspec.api import Tier
 from metaspec.task import MetaGradient, Task, Tree
 from metaspec.trees import add_scaled
 from metaspec_benchmarks.benchmark_cases import LONG, MANY, BenchmarkCase
-from metaspec_benchmarks.forms import Built, TimedForm
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 GRADIENTS = 4
 PARTS = ("support", "query")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from metaspec_benchmarks.benchmark_cases import DTYPE, BenchmarkCase
-from metaspec_benchmarks.forms import Built, TimedForm
 from metaspec_benchmarks.peak_memory import peak_bytes
 from metaspec_benchmarks.reference_results import ReferenceResult
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 TURN_SECONDS = 0.03  # seconds that a form gets at a time; at least one call
 LEAST, MOST = 5, 40  # rounds

@@ -1,10 +1,11 @@
 """What an algorithm is: an adaptation to a task, and the meta-update that follows from the adapted parameters."""
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.inner.base import InnerRule
+from metaspec.inner.base import InnerRule, with_steps
 from metaspec.task import Array, Diagnostics, Loss, MetaGradient, Task, Tree
 from metaspec.trees import all_finite
 
@@ -23,10 +24,10 @@ class Algorithm(Protocol):
         """The task parameters that the inner loop reaches from `params` on `batch`."""
 
     def inner_batch(self, B: Backend, task: Task) -> Tree:
-        """What of a training task the inner loop sees."""
+        """Return the part of a training task that the inner loop sees."""
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
-        """The task's meta-update and what belongs to it."""
+        """Return the task's meta-update, the adapted parameters, the query loss and diagnostics."""
 
 
 def check_algorithm(algo: Any) -> None:
@@ -37,8 +38,14 @@ def check_algorithm(algo: Any) -> None:
         )
 
 
+def adapting_for(algo: Any, steps: int) -> Any:
+    """Return the algorithm with another number of inner steps, to adapt with."""
+    weights = {"query_weights": None} if hasattr(algo, "query_weights") else {}
+    return replace(algo, inner=with_steps(algo.inner, steps), **weights)
+
+
 def query_gradient(B: Backend, loss: Loss, theta: Tree, task: Task) -> tuple[Array, Any, Tree]:
-    """l_query(theta), the loss's aux, and grad l_query(theta).
+    """Return l_query(theta), the loss's aux, and grad l_query(theta).
 
     Raises:
         InvalidArgumentError: The query set is empty, so there is no such gradient.
@@ -50,11 +57,11 @@ def query_gradient(B: Backend, loss: Loss, theta: Tree, task: Task) -> tuple[Arr
 
 
 def is_empty(B: Backend, batch: Tree) -> bool:
-    """Whether the batch has no leaf (None, an empty tree) or only leaves of zero examples."""
+    """Return whether the batch has no leaf (None, an empty tree) or only leaves of zero examples."""
     return all(0 in getattr(leaf, "shape", ()) for leaf in B.tree_flatten(batch)[0])
 
 
 def result(B: Backend, delta: Tree, adapted: Tree, query_loss: Array, aux: Any, **diagnostics: Array) -> MetaGradient:
-    """The parts as a MetaGradient."""
-    finite = all_finite(B, delta, adapted)
+    """Return a MetaGradient of these parts; `finite` is computed from them."""
+    finite = all_finite(B, delta, adapted, query_loss)
     return MetaGradient(delta, query_loss, adapted, Diagnostics(finite, query_loss, **diagnostics), aux)

@@ -21,7 +21,7 @@ from metaspec.trees import zeros_like
 
 @dataclass(frozen=True)
 class FOMAML:
-    """The gradient of the query loss at the adapted parameters.
+    """First-order MAML: the gradient of the query loss at the adapted parameters, every Hessian taken as zero.
 
     Learned inputs of the rule have gradients of order two alone, which are dropped: their delta is zero.
 
@@ -31,8 +31,16 @@ class FOMAML:
         minibatches: None for the whole support set at each step, else `Minibatches(size)`.
 
     Example:
-        >>> from metaspec import FOMAML, GradientDescent
-        >>> algo = FOMAML(GradientDescent(lr=0.1, steps=5))
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> r = ms.meta_gradient(ms.FOMAML(ms.GradientDescent(lr=0.1, steps=1)), loss, params, task(2.0))
+        >>> float(r.delta["w"].round(6))
+        -3.6
     """
 
     inner: InnerRule

@@ -35,7 +35,7 @@ from metaspec.trees import add, divide, is_tree_of_arrays, norm, tree_map
 
 @dataclass(frozen=True)
 class IMAML:
-    """The implicit meta-gradient of a proximally regularised inner problem.
+    """iMAML: the implicit meta-gradient of a proximally regularised inner problem.
 
     `diagnostics.stationarity` is the norm of the inner objective's gradient at the point where the inner loop stopped,
     `diagnostics.solve_*` how the linear solve ended.
@@ -56,8 +56,16 @@ class IMAML:
             `params`; an input of `inner` is learned.
 
     Example:
-        >>> from metaspec import IMAML, GradientDescent, ConjugateGradient
-        >>> algo = IMAML(GradientDescent(lr=0.1, steps=16), regularization=2.0, solver=ConjugateGradient(steps=5))
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> algo = ms.IMAML(ms.GradientDescent(0.1, steps=50), regularization=2.0, solver=ms.ConjugateGradient(steps=5))
+        >>> float(ms.meta_gradient(algo, loss, params, task(2.0)).delta["w"].round(6))  # theta* = 1.5, H = 2
+        -1.5
     """
 
     inner: InnerRule

@@ -31,7 +31,7 @@ from metaspec.trees import add, scale
 
 @dataclass(frozen=True)
 class MAML:
-    """The exact meta-gradient, second-order terms included.
+    """MAML: the exact meta-gradient of the query loss at theta_K, second-order terms included.
 
     Attributes:
         inner: The inner rule, e.g. GradientDescent(lr=0.1, steps=5).
@@ -50,8 +50,16 @@ class MAML:
         InvalidArgumentError: `query_weights` is not K numbers; `backprop_steps` is not in 0 ... K.
 
     Example:
-        >>> from metaspec import MAML, GradientDescent
-        >>> algo = MAML(GradientDescent(lr=0.1, steps=5))
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> r = ms.meta_gradient(ms.MAML(ms.GradientDescent(lr=0.1, steps=1)), loss, params, task(2.0))
+        >>> float(r.delta["w"].round(6))
+        -2.88
     """
 
     inner: InnerRule

@@ -1,4 +1,4 @@
-"""How a meta-batch is computed: all tasks at once, in chunks one after the other, or task by task.
+"""Computation of a meta-batch: all tasks at once, in chunks one after the other, or task by task.
 
 Tasks computed at once share the cost of every call; but each has parameters of its own, and with them gradients,
 tangents and cotangents, which must fit the processor's caches together. So there is a best number of bytes of
@@ -15,7 +15,7 @@ from metaspec.trees import add, divide, mean0, sum0, tree_map, zeros_like
 
 
 def chosen_chunk(B: Backend, params: Tree, count: int) -> int:
-    """Tasks at a time: as many as `batch_bytes` has room for, in chunks of one size as far as possible."""
+    """Return how many tasks to compute at a time: what `batch_bytes` has room for, in chunks of nearly one size."""
     room = B.tuning.batch_bytes(params)
     if room is None:
         return count
@@ -27,7 +27,7 @@ def chosen_chunk(B: Backend, params: Tree, count: int) -> int:
 def over_tasks(
     B: Backend, f: Callable[[Task], MetaGradient], params: Tree, tasks: Task, count: int, chunk: int
 ) -> MetaGradient:
-    """f of each of `count` stacked tasks, `chunk` at a time: `delta` and `query_loss` their means, the rest stacked."""
+    """Return f of `count` stacked tasks, `chunk` at a time: `delta` and `query_loss` averaged, the rest stacked."""
     if chunk >= count:
         r = B.tuning.map_tasks(f)(tasks)
         return r._replace(delta=mean0(B, r.delta), query_loss=mean0(B, r.query_loss))

@@ -36,24 +36,25 @@ def ANIL(inner: InnerRule, head: str | Sequence[str], checkpoint: Checkpoint = "
     return MAML(inner, checkpoint, adapt=head)
 
 
-def BOIL(inner: InnerRule, head: str, checkpoint: Checkpoint = "none") -> MAML:
+def BOIL(inner: InnerRule, head: str | Sequence[str], checkpoint: Checkpoint = "none") -> MAML:
     """Return MAML whose inner loop moves all but the head.
 
     Source: Oh, Yoo, Kim, Yun 2021, "BOIL: Towards Representation Change for Few-shot Learning".
 
     Args:
         inner: The inner rule.
-        head: A pattern of the names of the head's leaves.
+        head: Patterns of the names of the head's leaves.
         checkpoint: As for `MAML`.
 
     Example:
         >>> import metaspec as ms
         >>> ms.BOIL(ms.GradientDescent(0.1, steps=5), "head/**").adapt
-        '!head/**'
+        ['!head/**']
     """
-    if not isinstance(head, str) or head.startswith("!"):
-        raise InvalidArgumentError(f"BOIL: head must be a pattern without '!', got {head!r}")
-    return MAML(inner, checkpoint, adapt="!" + head)
+    patterns = [head] if isinstance(head, str) else list(head)
+    if not patterns or not all(isinstance(p, str) and not p.startswith("!") for p in patterns):
+        raise InvalidArgumentError(f"BOIL: head must be a pattern without '!', or several, got {head!r}")
+    return MAML(inner, checkpoint, adapt=[f"!{p}" for p in patterns])
 
 
 def MetaSGD(lr: float, steps: int = 1, checkpoint: Checkpoint = "none", positive: bool = False) -> MAML:

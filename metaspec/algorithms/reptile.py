@@ -22,7 +22,7 @@ from metaspec.trees import concatenate, subtract
 
 @dataclass(frozen=True)
 class Reptile:
-    """The way that the inner loop went, taken as a gradient.
+    """Reptile: the displacement of the inner loop, phi - theta_K, as the meta-gradient.
 
     Support and query are joined along axis 0 of every leaf, which must therefore run over examples, and the loss should
     be a mean over them. An empty query set (None, or zero examples) leaves the support set alone; `query_loss` and
@@ -33,8 +33,16 @@ class Reptile:
         minibatches: None for the whole batch at each step, else `Minibatches(size)`.
 
     Example:
-        >>> from metaspec import Reptile, GradientDescent
-        >>> algo = Reptile(GradientDescent(lr=0.1, steps=5))
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> r = ms.meta_gradient(ms.Reptile(ms.GradientDescent(lr=0.1, steps=1)), loss, params, task(2.0))
+        >>> float(r.delta["w"].round(6))
+        -0.3
     """
 
     inner: InnerRule

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Literal
 
+from metaspec.api.ragged import TaskPrograms, is_ragged
 from metaspec.backend.arrays import plain_leaves, wide_format
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import active, chosen_backend, resolve
@@ -23,7 +24,7 @@ def compile(
     donate: Sequence[int] = (),
     backend: str | Backend | None = None,
 ) -> Callable[..., Tree]:
-    """f made fast for repeated calls with arguments of equal structure, shapes and dtypes.
+    """Compile f for repeated calls with arguments of equal structure, shapes and dtypes.
 
     Args:
         f: A pure function of trees of arrays, such as a closure over `batch_meta_gradient`. It is traced: it must not
@@ -39,7 +40,8 @@ def compile(
         backend: Name or instance; by default as chosen at each call, else the framework of the arguments.
 
     Returns:
-        A function of the same arguments. The first call with new shapes traces and compiles. Errors that depend on
+        A function of the same arguments. The first call with new shapes traces and compiles; of a sequence of tasks of
+        unequal sizes each size is compiled once, for any order and mix (`metaspec.api.ragged`). Errors that depend on
         values (NonFiniteError) are not raised inside: look at `diagnostics.finite`.
 
     Raises:
@@ -47,16 +49,31 @@ def compile(
             looks at the values of its arguments (NumPy, PyTorch; JAX and TensorFlow raise errors of their own).
 
     Example:
-        >>> step = ms.compile(lambda params, tasks: ms.batch_meta_gradient(algo, loss, params, tasks))
-        >>> r = step(params, tasks)
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> algo = ms.MAML(ms.GradientDescent(lr=0.1, steps=1))
+        >>> step = ms.compile(lambda params, task: ms.meta_gradient(algo, loss, params, task))
+        >>> step(params, task(2.0)).delta["w"].round(6), step(params, task(3.0)).delta["w"].round(6)
+        (np.float64(-2.88), np.float64(-4.16))
     """
     if not callable(f):
         raise InvalidTypeError(f"compile: expected a function of trees of arrays, got {type(f).__name__}")
     check_choice(tier, "compile: tier", TIERS)
     donated = tuple(checked_integer(position, "compile: donate", least=0) for position in donate)
+    programs: dict[Backend, TaskPrograms] = {}
     compiled: dict[Backend, Callable[..., Tree]] = {}
     seen: dict[Any, tuple[Backend, str | None]] = {}  # kinds of leaves that were looked at -> what was found
     recent: Backend | None = None  # its own flattening is the fastest, and shows whether all leaves are arrays of it
+
+    def compiler(B: Backend, donate: Sequence[int]) -> Callable[[Callable[..., Tree]], Callable[..., Tree]]:
+        if tier == "default" and not donate:
+            return B.compile
+        return lambda f: B.tuning.compile_with(f, native=tier == "native", donate=donate)
 
     def look(args: Tree) -> tuple[Backend, str | None]:
         if donated and max(donated) >= len(args):
@@ -66,10 +83,8 @@ def compile(
         B = resolve(backend, plain_leaves(args), "arguments")
         check_foreign(B, args, "arguments")
         if B not in compiled:
-            as_asked = tier != "default" or donated
-            compiled[B] = (
-                B.tuning.compile_with(f, native=tier == "native", donate=donated) if as_asked else B.compile(f)
-            )
+            compiled[B] = compiler(B, donated)(f)
+            programs[B] = TaskPrograms(compiler(B, ()))
         return B, wide_format(B, args)
 
     @wraps(f)
@@ -85,7 +100,10 @@ def compile(
         token = active.set(B)
         try:
             with B.guard.compute_context(wide):
-                return compiled[B](*B.guard.detach(args))
+                given = B.guard.detach(args)
+                if programs[B].reusable and is_ragged(B, given):
+                    return programs[B].run(f, given)
+                return compiled[B](*given)
         finally:
             active.reset(token)
 
@@ -93,6 +111,6 @@ def compile(
 
 
 def _kinds(B: Backend, args: Tree) -> Any:
-    """What the backend and the widest format of these arguments follow from."""
+    """Return a key of these arguments from which their backend and widest format follow."""
     leaves = B.tree_flatten(args)[0]
     return (chosen_backend(), *map(type, leaves), *[getattr(leaf, "dtype", None) for leaf in leaves])

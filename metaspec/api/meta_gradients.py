@@ -1,11 +1,14 @@
 """Meta-gradients and adaptation: each function resolves the backend, checks its arguments and calls the algorithm."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from metaspec.algorithms.adapted_vjp import adapted_vjp, adapted_vjp_in_turn, adapted_vjp_over_tasks
 from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.algorithms.diagnosis import check_adapted, check_finite
 from metaspec.algorithms.meta_batch import chosen_chunk, over_tasks
+from metaspec.api.ragged import at_work, of_one_size
 from metaspec.backend.arrays import computing, plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
@@ -19,7 +22,7 @@ from metaspec.checks.inputs import (
 )
 from metaspec.losses.lifting import lift_loss
 from metaspec.task import MetaGradient, Task, Tree
-from metaspec.trees import mean0, tree_map
+from metaspec.trees import mean0, scale, tree_map
 
 UserLoss = Callable[[Tree, Tree], Any]
 
@@ -33,10 +36,12 @@ def meta_gradient(
     has_aux: bool = False,
     backend: str | Backend | None = None,
 ) -> MetaGradient:
-    """The meta-update of one task.
+    """Meta-update of one task: the gradient of l(theta_K; query) by the meta-parameters, or what stands for it.
+
+    Each algorithm's docstring gives its formula; theta_K are the parameters adapted to the support set.
 
     Args:
-        algo: MAML, FOMAML, Reptile, IMAML or anything else that is an Algorithm; its docstring gives the formula.
+        algo: MAML, FOMAML, Reptile, IMAML or anything else that is an Algorithm.
         loss: A pure function (params, batch) -> scalar, in the framework of `params` or portable (`array_namespace`).
             All randomness comes in through the batch.
         params: The meta-parameters phi: a tree of floating arrays.
@@ -56,22 +61,29 @@ def meta_gradient(
             values cannot be looked at, `diagnostics.finite` says it instead.
 
     Example:
-        >>> import numpy as np, metaspec as ms
-        >>> loss = lambda p, batch: ((p["w"] * batch["x"] - batch["y"]) ** 2).mean()
-        >>> task = ms.Task(*({"x": np.ones(3), "y": np.full(3, y)} for y in (2.0, 3.0)))
-        >>> r = ms.meta_gradient(ms.MAML(ms.GradientDescent(lr=0.1, steps=1)), loss, {"w": np.array(1.0)}, task)
-        >>> float(np.round(r.delta["w"], 6))
-        -2.88
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> r = ms.meta_gradient(ms.MAML(ms.GradientDescent(lr=0.1, steps=1)), loss, params, task(2.0))
+        >>> r.delta["w"].round(6), r.query_loss.round(6), r.adapted["w"].round(6)
+        (np.float64(-2.88), np.float64(3.24), np.float64(1.2))
     """
     check_algorithm(algo)
+    given = params
     B, params = _enter(backend, params)
     check_task(B, task)
-    task = B.guard.detach(task)
+    task = B.guard.private_copy(task)
+    params = B.guard.per_device(params, task)
     lifted = lift_loss(B, loss, has_aux)
     with computing(B, params):
         r = algo.meta_gradient(B, lifted, params, task)
         check_finite(B, algo, lifted, params, task, r)
-    return B.guard.detach(r)
+    pull_back = partial(adapted_vjp, B, algo, lifted, params, lambda: algo.inner_batch(B, task))
+    return _attached(B, B.guard.detach(r), given, pull_back)
 
 
 def batch_meta_gradient(
@@ -84,7 +96,7 @@ def batch_meta_gradient(
     chunk_size: int | None = None,
     backend: str | Backend | None = None,
 ) -> MetaGradient:
-    """The mean over a meta-batch of the tasks' meta-updates.
+    """Mean over a meta-batch of the tasks' meta-updates, (1 / n) sum_t delta_t.
 
     Args:
         algo: As in `meta_gradient`.
@@ -92,7 +104,8 @@ def batch_meta_gradient(
         params: As in `meta_gradient`.
         tasks: One Task whose every leaf has a leading axis over tasks, computed as one batched computation (eager
             TensorFlow: task by task; compile it); or a
-            sequence of Task, which may differ in size (tasks of one size are stacked and batched).
+            sequence of Task. Of one size they are stacked and batched. Of unequal sizes they are computed one after
+            the other; under `compile` each size is then compiled once, whatever the order and the mix.
         has_aux: As in `meta_gradient`; the aux of a batch is stacked.
         chunk_size: How many tasks of one size are computed at once: 1, one after the other; n, in chunks of n (the last
             may be smaller). None: by the rule of docs/performance.md, from the number of parameters and of tasks.
@@ -105,36 +118,52 @@ def batch_meta_gradient(
     Raises:
         InvalidArgumentError: Zero tasks, leaves of a stacked batch that disagree in axis 0, a `chunk_size` below 1.
         MetaspecError: As `meta_gradient`.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> algo = ms.MAML(ms.GradientDescent(lr=0.1, steps=1))
+        >>> r = ms.batch_meta_gradient(algo, loss, params, [task(2.0), task(4.0)])
+        >>> r.delta["w"].round(6), r.adapted["w"].round(6)  # the mean of -2.88 and -5.44; theta_K of each task
+        (np.float64(-4.16), array([1.2, 1.6]))
     """
     check_algorithm(algo)
+    given = params
     B, params = _enter(backend, params)
     lifted = lift_loss(B, loss, has_aux)
     chunk = None if chunk_size is None else checked_integer(chunk_size, "batch_meta_gradient: chunk_size", least=1)
 
     def per_task(task: Task) -> MetaGradient:
-        r = algo.meta_gradient(B, lifted, params, task)
-        return r._replace(aux=tree_map(B, lambda leaf: leaf if B.is_array(leaf) else B.asarray(leaf), r.aux))
+        return _with_arrays(B, algo.meta_gradient(B, lifted, params, task))
 
+    params = B.guard.per_device(params, tasks)
     with computing(B, params):
         if isinstance(tasks, Task):
             check_task(B, tasks)
             count = check_stacked(B, tasks)
-            stacked = B.guard.detach(tasks)
+            stacked = B.guard.private_copy(tasks)
         else:
-            sequence = [B.guard.detach(task) for task in check_sequence(tasks)]
+            sequence = [B.guard.private_copy(task) for task in check_sequence(tasks)]
             for task in sequence:
                 check_task(B, task)
-            if not _of_one_size(B, sequence):
-                rows = [per_task(task) for task in sequence]
-                for i, (task, row) in enumerate(zip(sequence, rows, strict=True)):
-                    check_finite(B, algo, lifted, params, task, row, origin=f"task {i}: ")
+            if not of_one_size(B, sequence):
+                rows = _one_by_one(B, algo, loss, has_aux, params, sequence)
                 auxes = [row.aux for row in rows]
-                joined = B.guard.detach(B.tree_stack([row._replace(aux=None) for row in rows]))
-                return _mean(B, joined)._replace(aux=auxes if has_aux else None)
+                r = _mean(B, B.tree_stack([row._replace(aux=None) for row in rows]))
+                r = r._replace(aux=auxes if has_aux else None)
+                pull_back = partial(adapted_vjp_in_turn, B, algo, lifted, params, sequence)
+                return _attached(B, B.guard.detach(r), given, pull_back)
             stacked, count = B.tree_stack(sequence), len(sequence)
-        r = over_tasks(B, per_task, params, stacked, count, chunk or chosen_chunk(B, params, count))
+        chunk = chunk or chosen_chunk(B, params, count)
+        r = over_tasks(B, per_task, params, stacked, count, chunk)
         check_finite(B, algo, lifted, params, stacked, r)
-        return B.guard.detach(r)
+    pull_back = partial(adapted_vjp_over_tasks, B, algo, lifted, params, stacked, count, chunk)
+    return _attached(B, B.guard.detach(r), given, pull_back)
 
 
 def adapt(
@@ -146,7 +175,7 @@ def adapt(
     has_aux: bool = False,
     backend: str | Backend | None = None,
 ) -> Tree:
-    """Meta-test: the parameters that the algorithm's inner loop reaches from `params` on a support set.
+    """Adapted parameters theta_K, which the algorithm's inner loop reaches from `params` on a support set (meta-test).
 
     Args:
         algo: As in `meta_gradient`.
@@ -161,30 +190,66 @@ def adapt(
 
     Raises:
         MetaspecError: As `meta_gradient`.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> def loss(params, batch):
+        ...     return ((params["w"] * batch["x"] - batch["y"]) ** 2).mean()
+        >>> def task(y):
+        ...     return ms.Task({"x": np.ones(3), "y": np.full(3, y)}, {"x": np.ones(3), "y": np.full(3, y + 1.0)})
+        >>> params = {"w": np.array(1.0)}
+        >>> theta = ms.adapt(ms.MAML(ms.GradientDescent(lr=0.1, steps=2)), loss, params, task(2.0).support)
+        >>> theta["w"].round(6)
+        np.float64(1.36)
     """
     check_algorithm(algo)
+    given = params
     B, params = _enter(backend, params)
     check_data(B, support, "support")
+    params = B.guard.per_device(params, support)
     with computing(B, params):
-        lifted, support = lift_loss(B, loss, has_aux), B.guard.detach(support)
+        lifted, support = lift_loss(B, loss, has_aux), B.guard.private_copy(support)
         theta = algo.adapt_to(B, lifted, params, support)
         check_adapted(B, algo, lifted, params, support, theta)
-        return B.guard.detach(theta)
+    pull_back = partial(adapted_vjp, B, algo, lifted, params, lambda: support)
+    return B.guard.attach(B.guard.detach(theta), given, pull_back)
 
 
 def _enter(backend: str | Backend | None, params: Tree) -> tuple[Backend, Tree]:
     B = resolve(backend, plain_leaves(params))
     check_params(B, params)
-    return B, B.guard.detach(params)
+    return B, B.guard.private_copy(params)
 
 
-def _of_one_size(B: Backend, tasks: Sequence[Task]) -> bool:
-    def sizes(task: Task) -> tuple[Any, list[Any]]:
-        leaves, structure = B.tree_flatten(task)
-        return structure, [(tuple(leaf.shape), B.dtype_name(leaf)) if B.is_array(leaf) else None for leaf in leaves]
+def _attached(B: Backend, r: MetaGradient, params: Tree, pull_back_adapted: Callable[[Tree], Tree]) -> MetaGradient:
+    """The result with `query_loss` and `adapted` as a part of the framework's recording; `delta` stays out of it."""
+    return r._replace(
+        query_loss=B.guard.attach(r.query_loss, params, lambda v: scale(B, v, r.delta)),
+        adapted=B.guard.attach(r.adapted, params, pull_back_adapted),
+    )
 
-    first = sizes(tasks[0])
-    return None not in first[1] and all(sizes(task) == first for task in tasks[1:])
+
+def _with_arrays(B: Backend, r: MetaGradient) -> MetaGradient:
+    return r._replace(aux=tree_map(B, lambda leaf: leaf if B.is_array(leaf) else B.asarray(leaf), r.aux))
+
+
+def _one_by_one(
+    B: Backend, algo: Algorithm, loss: UserLoss, has_aux: bool, params: Tree, tasks: Sequence[Task]
+) -> list[MetaGradient]:
+    """Return each task's meta-gradient; within a compiled function by a compiled program of the task's size."""
+
+    def one(params: Tree, task: Task) -> MetaGradient:
+        return _with_arrays(B, algo.meta_gradient(B, lift_loss(B, loss, has_aux), params, task))
+
+    programs = at_work.get()
+    if programs is not None:
+        program = programs.program((B, algo, loss, has_aux), lambda: one)
+        return [program(params, task) for task in tasks]
+    rows = [one(params, task) for task in tasks]
+    for i, (task, row) in enumerate(zip(tasks, rows, strict=True)):
+        check_finite(B, algo, lift_loss(B, loss, has_aux), params, task, row, origin=f"task {i}: ")
+    return rows
 
 
 def _mean(B: Backend, r: MetaGradient) -> MetaGradient:

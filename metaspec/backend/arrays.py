@@ -1,4 +1,4 @@
-"""Arrays between frameworks: the namespace of a tree, conversion, and the context in which a tree is computed with."""
+"""Conversion of arrays between frameworks, the namespace of a tree, and the context of a computation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,25 +16,32 @@ WIDE = ("float64", "float128", "longdouble")
 
 
 def plain_leaves(tree: Tree) -> list[Any]:
-    """The leaves as seen before a backend is known: a framework's own containers stay whole."""
+    """Return the leaves as seen before a backend is known: a framework's own containers stay whole."""
     leaves: list[Any] = optree.tree_leaves(tree, namespace=NAMESPACE)
     return leaves
 
 
 def array_namespace(tree: Tree) -> Any:
-    """The array-API namespace of the tree's framework, for losses that are written once.
+    """Array-API namespace of the tree's framework, for losses that are written once for every backend.
 
     Inside a metaspec function it is that of the backend at work. A loss for every backend keeps to the namespace's
     functions where frameworks' operators differ: TensorFlow's `@` takes no vectors, and its operators no two dtypes.
+
+    Args:
+        tree: A tree of arrays, such as the loss's parameters.
 
     Raises:
         BackendMismatchError: Leaves of several frameworks.
         BackendNotChosenError: No leaf is an array.
 
     Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
         >>> def loss(params, batch):
         ...     xp = ms.array_namespace(params)
         ...     return xp.mean((xp.tanh(batch["x"] @ params["w"]) - batch["y"]) ** 2)
+        >>> float(loss({"w": np.zeros((2, 1))}, {"x": np.ones((5, 2)), "y": np.ones((5, 1))}))
+        1.0
     """
     chosen = chosen_backend()
     if isinstance(chosen, Backend):
@@ -45,7 +52,7 @@ def array_namespace(tree: Tree) -> Any:
 
 
 def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend: str | Backend | None = None) -> Tree:
-    """The tree with every leaf, a number or an array of any framework, as an array of one backend.
+    """Convert every leaf of a tree, a number or an array of any framework, to an array of one backend.
 
     Args:
         tree: A tree whose leaves are numbers or arrays.
@@ -53,13 +60,16 @@ def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend
         device: What the framework calls a device; None is its default.
         backend: Name or instance; by default as `get_backend` chooses, else the framework of the leaves.
 
+    Returns:
+        A tree of the same structure.
+
     Raises:
         DtypeNotHonouredError: The backend would give another dtype (JAX without x64: see `Backend.precision`).
         InvalidTypeError: A leaf is neither a number nor an array.
 
     Example:
-        >>> params = ms.asarray({"w": 1.0}, dtype="float32", backend="numpy")
-        >>> params["w"].dtype
+        >>> import metaspec as ms
+        >>> ms.asarray({"w": 1.0}, dtype="float32", backend="numpy")["w"].dtype
         dtype('float32')
     """
     if dtype is not None and not isinstance(dtype, str):
@@ -71,7 +81,7 @@ def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend
 
 
 def uploaded(B: Backend, tree: Tree) -> Tree:
-    """`asarray` for what comes anew at every step in the same shapes: faster where all leaves are NumPy's."""
+    """Convert a tree as `asarray` does, faster where all leaves are NumPy's and the shapes come again."""
     leaves, structure = B.tree_flatten(tree)
     if all(owner_of(leaf) == "numpy" for leaf in leaves):
         return B.tree_unflatten(structure, B.tuning.from_numpy_many(leaves))
@@ -96,13 +106,13 @@ def _converted(B: Backend, leaf: Any, dtype: str | None, device: Any) -> Array:
 
 @contextmanager
 def computing(B: Backend, tree: Tree) -> Iterator[None]:
-    """The context in which B computes on `tree`: B is the backend at work, formats beyond float32 are honoured."""
+    """Enter the context in which B computes on `tree`: B is the active backend, wide formats are honoured."""
     with backend_context(B), B.guard.compute_context(wide_format(B, tree)):
         yield
 
 
 def wide_format(B: Backend, tree: Tree) -> str | None:
-    """The format beyond float32 that the tree's leaves have; None where they have none."""
+    """Return the format beyond float32 that the tree's leaves have, or None."""
     names = {
         B.dtype_name(leaf) if B.is_array(leaf) else str(getattr(leaf, "dtype", "")) for leaf in B.tree_flatten(tree)[0]
     }

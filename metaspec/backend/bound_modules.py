@@ -18,16 +18,16 @@ from metaspec.backend.selection import get_backend
 PACKAGE = "metaspec"
 
 
-class FacadeFinder(MetaPathFinder, Loader):
+class BoundModuleFinder(MetaPathFinder, Loader):
     """Finds `metaspec.NAME` where NAME is a registered backend and no module of metaspec has that name."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
-        """The specification of the facade, or None."""
+        """Return the specification of the bound module, or None."""
         package, _, name = fullname.rpartition(".")
         return ModuleSpec(fullname, self) if package == PACKAGE and name in registered_names() else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill the facade."""
+        """Fill the module with the public names, bound to its backend."""
         name = module.__name__.rpartition(".")[2]
         backend = get_backend(name)
         package = sys.modules[PACKAGE]
@@ -39,7 +39,7 @@ class FacadeFinder(MetaPathFinder, Loader):
 
 
 def _bound(member: Any, backend: str) -> Any:
-    """Functions that take `backend` as an option; in those that choose a backend it is the point, and stays free."""
+    """Bind the option `backend` of a function; where it is the first argument it stays free."""
     if not inspect.isfunction(member):
         return member
     option = inspect.signature(member).parameters.get("backend")
@@ -49,6 +49,6 @@ def _bound(member: Any, backend: str) -> Any:
 
 
 def install() -> None:
-    """Let the import system find facades; once."""
-    if not any(isinstance(finder, FacadeFinder) for finder in sys.meta_path):
-        sys.meta_path.append(FacadeFinder())
+    """Let the import system find bound modules."""
+    if not any(isinstance(finder, BoundModuleFinder) for finder in sys.meta_path):
+        sys.meta_path.append(BoundModuleFinder())

@@ -1,4 +1,4 @@
-"""What an adapter can do beyond the required members, declared before it is loaded and checked by conformance."""
+"""Declarations of what an adapter can do beyond the required members; conformance checks them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,10 +9,22 @@ MEMBERS = ("grad", "jvp", "hvp", "linearize_grad", "linear_solve", "vmap", "scan
 
 @dataclass(frozen=True)
 class Capability:
-    """How a backend provides a member.
+    """How a backend provides a derived or optional member of the protocol.
 
-    `native`: the framework's own, overridden in the adapter because it is better (measured). `derived`: written once in
-    the base class. `unsupported`: raises; `reason` says why.
+    Attributes:
+        level: "native", the framework's own, overridden in the adapter because it is better (measured); "derived",
+            written once in the base class; "unsupported", a call raises UnsupportedError.
+        reason: Why it is unsupported.
+
+    Raises:
+        ValueError: "unsupported" without a reason.
+
+    Example:
+        >>> import metaspec as ms
+        >>> ms.get_backend("numpy").capabilities["jvp"].level
+        'native'
+        >>> ms.Capability("unsupported", "the framework has no loops").reason
+        'the framework has no loops'
     """
 
     level: Literal["native", "derived", "unsupported"]

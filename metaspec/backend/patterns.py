@@ -15,6 +15,7 @@ def leaf_names(B: Backend, tree: Tree) -> list[str]:
 
     Example:
         >>> import numpy as np, metaspec as ms
+        >>> from metaspec.backend.patterns import leaf_names
         >>> leaf_names(ms.get_backend("numpy"), {"head": [np.ones(2), np.ones(1)], "body": np.ones(3)})
         ['body', 'head/0', 'head/1']
     """
@@ -39,6 +40,7 @@ def matching(B: Backend, tree: Tree, patterns: str | Sequence[str], argument: st
 
     Example:
         >>> import numpy as np, metaspec as ms
+        >>> from metaspec.backend.patterns import matching
         >>> tree = {"body": {"w": np.ones(3), "b": np.ones(1)}, "head": np.ones(2)}
         >>> matching(ms.get_backend("numpy"), tree, "!body/**", "adapt")
         [2]

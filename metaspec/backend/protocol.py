@@ -27,6 +27,21 @@ class Backend(ABC):
 
     Functions handed to a backend take and return trees of arrays. All derivatives are with respect to the first
     argument (`vjp`: to all), have its structure and dtypes, and nest to any order.
+
+    An adapter's subclass supplies `name` and nine members: `xp`, `versions`, `asarray`, `to_numpy`, `precision`,
+    `is_concrete`, `value_and_grad`, `vjp`, `stop_gradient`. It gets trees (`tree_flatten` and so on), the derived
+    members `grad`, `jvp`, `hvp`, `linearize_grad` and `linear_solve`, and right but slow fallbacks of `vmap`, `scan`,
+    `checkpoint` and `compile`. Speed settings are in `tuning`, protection of the user's arrays in `guard`.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> B = ms.get_backend("numpy")
+        >>> def f(x):
+        ...     return B.xp.sum(x["w"] ** 3)
+        >>> x, v = {"w": np.array([1.0, 2.0])}, {"w": np.array([1.0, 0.0])}
+        >>> B.grad(f)(x)["w"], B.hvp(f)(x, v)["w"]
+        (array([ 3., 12.]), array([6., 0.]))
     """
 
     name: ClassVar[str]
@@ -38,15 +53,15 @@ class Backend(ABC):
     @property
     @abstractmethod
     def xp(self) -> Any:
-        """Array-API namespace over this backend's arrays and tracers."""
+        """Return the array-API namespace over this backend's arrays and tracers."""
 
     @abstractmethod
     def versions(self) -> Mapping[str, str]:
-        """Versions of the framework and of what its numbers depend on."""
+        """Return the versions of the framework and of what its numbers depend on."""
 
     @abstractmethod
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
-        """An array of this backend; another framework's arrays come in through NumPy.
+        """Convert a number or an array to an array of this backend; other frameworks' arrays come in through NumPy.
 
         Raises:
             DtypeNotHonouredError: The backend would give another dtype than the one asked for.
@@ -54,71 +69,71 @@ class Backend(ABC):
 
     @abstractmethod
     def to_numpy(self, x: Array) -> Any:
-        """A NumPy array with the values and dtype of `x`, detached from any derivative."""
+        """Return a NumPy array with the values and dtype of `x`, detached from any derivative."""
 
     @abstractmethod
     def precision(self, dtype: str) -> AbstractContextManager[None]:
-        """Within it, `dtype` is computed as its format says: float64 is available, float32 has all of its digits."""
+        """Return a context in which `dtype` computes with all of its digits: float64 exists, float32 uses no TF32."""
 
     @abstractmethod
     def is_concrete(self, x: Array) -> bool:
-        """Whether `x` has values that Python may look at: False for tracers, symbolic and batched arrays."""
+        """Return whether `x` has values that Python may look at: False for tracers, symbolic and batched arrays."""
 
     @abstractmethod
     def value_and_grad(self, f: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
-        """(x, *args) -> (f(x, *args), df/dx), with `has_aux` ((value, aux), df/dx). A leaf without use gets zeros."""
+        """Return (x, *args) -> (f(x, *args), df/dx), with `has_aux` ((value, aux), df/dx); unused leaves get zeros."""
 
     @abstractmethod
     def vjp(self, f: Callable[..., Tree], *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
-        """f(*primals) and its pull-back u -> u . J, which may be called again and may be differentiated."""
+        """Return f(*primals) and its pull-back u -> u . J, which may be called again and may be differentiated."""
 
     @abstractmethod
     def stop_gradient(self, tree: Tree) -> Tree:
-        """The same values, with derivatives of every order zero."""
+        """Return the same values, with derivatives of every order zero."""
 
     # --- given: trees, arrays -----------------------------------------------------------------------------------------
 
     def tree_flatten(self, tree: Tree) -> tuple[list[Any], Any]:
-        """Leaves in a fixed order (dictionaries by sorted key, None is an empty subtree) and the structure."""
+        """Return the leaves in a fixed order (dictionaries by key, None is an empty subtree) and the structure."""
         leaves, structure = optree.tree_flatten(tree, namespace=NAMESPACE)
         return leaves, structure
 
     def tree_unflatten(self, structure: Any, leaves: Sequence[Any]) -> Tree:
-        """The inverse of `tree_flatten`."""
+        """Return the tree of that structure with these leaves: the inverse of `tree_flatten`."""
         return optree.tree_unflatten(structure, leaves)
 
     def tree_paths(self, tree: Tree) -> list[str]:
-        """A readable name of each leaf, in the order of `tree_flatten`."""
+        """Return a readable name of each leaf, in the order of `tree_flatten`."""
         return [accessor.codify("") or "root" for accessor in optree.tree_accessors(tree, namespace=NAMESPACE)]
 
     def tree_stack(self, trees: Sequence[Tree]) -> Tree:
-        """Trees of one structure as one tree with a new leading axis; None of nothing."""
+        """Stack trees of one structure along a new leading axis of each leaf; None where there is no tree."""
         if not trees:
             return None
         columns = zip(*(self.tree_flatten(tree)[0] for tree in trees), strict=True)
         return self.tree_unflatten(self.tree_flatten(trees[0])[1], [self.xp.stack(column) for column in columns])
 
     def is_array(self, x: Any) -> bool:
-        """Whether `x` is an array or tracer of this backend."""
+        """Return whether `x` is an array or tracer of this backend."""
         return owner_of(x) == self.name
 
     def dtype_name(self, x: Array) -> str:
-        """The dtype as a string: "float32", "float64", "int64" ..."""
+        """Return the dtype as a string: "float32", "float64", "int64" ..."""
         return str(x.dtype).rpartition(".")[2]
 
     @cached_property
     def tuning(self) -> Tuning:
-        """What makes this backend fast."""
+        """Return the speed settings of this backend."""
         return self.tuning_type(self)
 
     @cached_property
     def guard(self) -> Guard:
-        """What protects the user's arrays and settings."""
+        """Return what protects the user's arrays and settings from this backend."""
         return self.guard_type(self)
 
     @property
     def capabilities(self) -> Mapping[str, Capability]:
-        """How each derived and optional member is provided: as registered, else what the class overrides is native."""
+        """Return how each derived or optional member is provided: as registered; else what is overridden is native."""
         registered = registrations().get(self.name)
         if registered is not None:
             return registered.all_capabilities
@@ -128,18 +143,18 @@ class Backend(ABC):
     # --- derived ------------------------------------------------------------------------------------------------------
 
     def grad(self, f: Callable[..., Array]) -> Callable[..., Tree]:
-        """(x, *args) -> df/dx."""
+        """Return the gradient function (x, *args) -> df/dx."""
         value_and_grad = self.value_and_grad(f)
         return lambda *args: value_and_grad(*args)[1]
 
     def jvp(self, f: Callable[..., Tree], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
-        """f(*primals) and its push-forward J . t: the pull-back of the pull-back, which is linear in its cotangent."""
+        """Return f(*primals) and J . t, by the pull-back of the pull-back, which is linear in its cotangent."""
         value, pullback = self.vjp(f, *primals)
         _, push = self.vjp(pullback, value)
         return value, push(tuple(tangents))[0]
 
     def hvp(self, f: Callable[..., Array]) -> Callable[..., Tree]:
-        """(x, v, *args) -> H v, H the Hessian of f in x. Forward over reverse where `jvp` is native."""
+        """Return (x, v, *args) -> H v, H the Hessian of f in x; forward over reverse where `jvp` is native."""
 
         def product(x: Tree, v: Tree, *args: Any) -> Tree:
             def gradient(x: Tree) -> Tree:
@@ -153,7 +168,7 @@ class Backend(ABC):
         return product
 
     def linearize_grad(self, f: Callable[..., Array]) -> Callable[..., tuple[Tree, Callable[[Tree], Tree]]]:
-        """(x, *args) -> (df/dx, v -> H v); the products share what the gradient computed. H is symmetric: v H = H v."""
+        """Return (x, *args) -> (df/dx, v -> H v); the products share what the gradient computed, and H is symmetric."""
 
         def linearize(x: Tree, *args: Any) -> tuple[Tree, Callable[[Tree], Tree]]:
             gradient, pullback = self.vjp(lambda x: self.grad(f)(x, *args), x)
@@ -162,14 +177,14 @@ class Backend(ABC):
         return linearize
 
     def linear_solve(self, matvec: Callable[[Tree], Tree], b: Tree, solver: Any, x0: Tree | None = None) -> Solution:
-        """x with A x = b, A symmetric and given by its products, by a solver of metaspec.solvers.conjugate_gradient."""
+        """Solve A x = b, A symmetric and given by its products, by a solver such as `ConjugateGradient`."""
         solution: Solution = solver.solve(self, matvec, b, x0)
         return solution
 
     # --- optional -----------------------------------------------------------------------------------------------------
 
     def vmap(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        """f with every leaf of every argument and result batched along axis 0. Fallback: loop and stack."""
+        """Vectorise f over axis 0 of every leaf of every argument and result. Fallback: loop and stack."""
 
         def mapped(*args: Tree) -> Tree:
             leaves, structure = self.tree_flatten(args)
@@ -188,7 +203,7 @@ class Backend(ABC):
         length: int | None = None,
         reverse: bool = False,
     ) -> tuple[Tree, Any]:
-        """(carry, x_k) -> (carry, y_k) along axis 0 of `xs`, or `length` times with x = None; the y stacked.
+        """Loop (carry, x_k) -> (carry, y_k) along axis 0 of `xs`, or `length` times with x = None, and stack the y.
 
         With `reverse` from the last k to the first; y_k stays at place k. Fallback: a Python loop.
         """
@@ -201,21 +216,21 @@ class Backend(ABC):
         return carry, self.tree_stack(ys[::-1] if reverse else ys)
 
     def checkpoint(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        """f whose intermediate values are computed again when it is differentiated. Fallback: f, which keeps them."""
+        """Return f, its intermediate values computed again when it is differentiated. Fallback: f, which keeps them."""
         return f
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        """f made fast for repeated calls with equal shapes. Fallback: f."""
+        """Compile f for repeated calls with equal shapes. Fallback: f."""
         return f
 
     # --- for adapters -------------------------------------------------------------------------------------------------
 
     def unsupported(self, member: str) -> UnsupportedError:
-        """The error for a member that is declared unsupported: `def scan(...): raise self.unsupported("scan")`."""
+        """Return the error of an unsupported member: `def scan(...): raise self.unsupported("scan")`."""
         return UnsupportedError(f"backend {self.name!r} has no {member}: {self.capabilities[member].reason}")
 
     def flat_function(self, f: Callable[..., Tree], structure: Any) -> tuple[Callable[..., tuple[Any, ...]], list[Any]]:
-        """f as a function of the leaves of its arguments, and a list that holds its result's structure once it ran."""
+        """Return f as a function of its arguments' leaves, and a list that holds its result's structure once it ran."""
         out: list[Any] = []
 
         def flat(*leaves: Any) -> tuple[Any, ...]:
@@ -227,11 +242,11 @@ class Backend(ABC):
 
 
 def bytes_of(dtype: str) -> int:
-    """Bytes of an entry: the digits of the format's name, or 16 where it has none (longdouble)."""
+    """Return the bytes of an entry: the digits of the format's name, or 16 where it has none (longdouble)."""
     digits = "".join(filter(str.isdigit, dtype))
     return int(digits) // 8 if digits else 16
 
 
 def is_floating(dtype: str) -> bool:
-    """Whether a dtype name is that of a real floating format."""
+    """Return whether a dtype name is that of a real floating format."""
     return dtype.startswith(("float", "bfloat", "longdouble"))

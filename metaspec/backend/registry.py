@@ -1,4 +1,4 @@
-"""Which backends there are.
+"""The registry of backends.
 
 Adapters are found by name through entry points of the group `metaspec.backends`; each entry point is a `Registration`,
 a few strings that say what the adapter needs and whose arrays it owns. Nothing is imported until a backend is used.
@@ -12,14 +12,14 @@ from importlib.util import find_spec
 from typing import Any
 
 from metaspec.backend.capabilities import MEMBERS, Capability
-from metaspec.errors import BackendConflictError, UnknownBackendError
+from metaspec.errors import BackendConflictError, UnknownBackendError, nearest
 
 GROUP = "metaspec.backends"
 
 
 @dataclass(frozen=True)
 class Registration:
-    """What an adapter says of itself before it is loaded.
+    """Description of an adapter, which can be read without importing its framework.
 
     Attributes:
         name: The backend's name, equal to its entry point's.
@@ -37,6 +37,18 @@ class Registration:
         auditing: "module:Class" of what audits ask of the framework's models; empty where they are trees of arrays.
         shared_compilations: Environment variables under which processes of the framework share what they compile;
             `{folder}` in a value stands for the folder, which is empty at first.
+
+    Example:
+        >>> import metaspec as ms
+        >>> registration = ms.Registration(
+        ...     name="mine",
+        ...     adapter="metaspec_mine.adapter:MyBackend",
+        ...     requires=("myframework",),
+        ...     arrays=("myframework",),
+        ...     install="pip install metaspec-mine",
+        ... )
+        >>> registration.installed
+        False
     """
 
     name: str
@@ -54,18 +66,25 @@ class Registration:
 
     @property
     def installed(self) -> bool:
-        """Whether every required module can be found (none is imported)."""
+        """Return whether every required module can be found (none is imported)."""
         return all(find_spec(module) is not None for module in self.requires)
 
     @property
     def all_capabilities(self) -> dict[str, Capability]:
-        """The declared capabilities, with `derived` for every member that the adapter says nothing about."""
+        """Return the declared capabilities, with `derived` for every member that the adapter says nothing about."""
         return {member: self.capabilities.get(member, Capability("derived")) for member in MEMBERS}
 
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """A line of `list_backends()`."""
+    """Status of one backend, as `list_backends` returns it.
+
+    Example:
+        >>> import metaspec as ms
+        >>> status = next(status for status in ms.list_backends() if status.name == "numpy")
+        >>> status.installed, list(status.versions)
+        (True, ['numpy'])
+    """
 
     name: str
     installed: bool
@@ -77,13 +96,13 @@ class BackendStatus:
 
 @cache
 def registered_names() -> frozenset[str]:
-    """The names of the entry points; none is loaded."""
+    """Return the names of the entry points; none is loaded."""
     return frozenset(entry.name for entry in metadata.entry_points(group=GROUP))
 
 
 @cache
 def registrations() -> Mapping[str, Registration]:
-    """Every registered adapter by name; a name that two adapters claim is an error."""
+    """Return every registered adapter by name; a name that two adapters claim is an error."""
     found: dict[str, Registration] = {}
     origins: dict[str, str] = {}
     for entry in metadata.entry_points(group=GROUP):
@@ -100,7 +119,23 @@ def registrations() -> Mapping[str, Registration]:
                 f"got {registration!r}; mend the package that provides {entry.value!r}"
             )
         found[entry.name] = registration
-    return dict(sorted(found.items()))
+    return dict(sorted({**_added, **found}.items()))
+
+
+def register(registration: Registration) -> None:
+    """Add an adapter that has no entry point to this process's table.
+
+    Raises:
+        BackendConflictError: Its name is taken.
+    """
+    if registration.name in registrations():
+        raise BackendConflictError(f"backend name {registration.name!r} is taken; give the registration another name")
+    _added[registration.name] = registration
+    registrations.cache_clear()
+    _owners.clear()
+
+
+_added: dict[str, Registration] = {}
 
 
 def _versions(registration: Registration) -> dict[str, str]:
@@ -118,7 +153,15 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 def list_backends() -> tuple[BackendStatus, ...]:
-    """What exists, what is installed in which version, what each can do. Imports no framework."""
+    """Status of every registered backend: whether it is installed, in which version, and what it can do.
+
+    No framework is imported.
+
+    Example:
+        >>> import metaspec as ms
+        >>> [status.name for status in ms.list_backends()]
+        ['jax', 'numpy', 'tensorflow', 'torch']
+    """
     return tuple(
         BackendStatus(r.name, r.installed, _versions(r), r.dtypes, r.all_capabilities, r.install)
         for r in registrations().values()
@@ -126,7 +169,7 @@ def list_backends() -> tuple[BackendStatus, ...]:
 
 
 def registration_of(name: str) -> Registration:
-    """The registration of that name.
+    """Return the registration of that name.
 
     Raises:
         UnknownBackendError: No adapter has that name.
@@ -134,7 +177,7 @@ def registration_of(name: str) -> Registration:
     known = registrations()
     if name not in known:
         raise UnknownBackendError(
-            f"backend {name!r} is not registered; known backends: {', '.join(known) or 'none'}. "
+            f"backend {name!r} is not registered; known backends: {', '.join(known) or 'none'}{nearest(name, known)}. "
             f"An adapter of your own registers as an entry point of the group {GROUP!r}"
         )
     return known[name]
@@ -144,7 +187,7 @@ _owners: dict[tuple[type, bool], str | None] = {}
 
 
 def owner_of(x: Any, containers: bool = False) -> str | None:
-    """The name of the backend whose array (or container too) x is; None for what is no framework's."""
+    """Return the name of the backend whose array (or container too) x is, or None."""
     key = (type(x), containers)
     if key not in _owners:
         _owners[key] = _owner_of(*key)
@@ -152,7 +195,7 @@ def owner_of(x: Any, containers: bool = False) -> str | None:
 
 
 def under(prefix: str, kind: type) -> bool:
-    """Whether the class, or one that it derives from, was defined in the module of that name or beneath it."""
+    """Return whether the class, or one that it derives from, was defined in the module of that name or beneath it."""
     modules = [base.__module__ for base in kind.__mro__]
     return any(module == prefix or module.startswith(f"{prefix}.") for module in modules)
 

@@ -1,4 +1,4 @@
-"""Which backend a call uses, and loading it on first use.
+"""The choice of the backend for a call; the adapter is loaded on first use.
 
 In this order: the `backend=` argument; the active `backend_context`; `set_backend`; the environment variable
 METASPEC_BACKEND as it was at import; the one whose arrays the parameters are.
@@ -45,12 +45,20 @@ def _load(name: str) -> Backend:
 
 
 def get_backend(backend: str | Backend | None = None) -> Backend:
-    """The backend of that name, or, without a name, the one that is chosen (context, `set_backend`, environment).
+    """Return the backend of that name; without a name, the one chosen by context, `set_backend` or environment.
+
+    Args:
+        backend: A name, or an instance, which is returned as it is.
 
     Raises:
         UnknownBackendError: No adapter has that name.
         BackendNotInstalledError: Its framework is missing; the message says what to install.
         BackendNotChosenError: No name was given and none is chosen.
+
+    Example:
+        >>> import metaspec as ms
+        >>> ms.get_backend("numpy").name
+        'numpy'
     """
     wanted = backend if backend is not None else chosen_backend()
     if wanted is None:
@@ -68,7 +76,7 @@ def _instance(backend: Any) -> Backend:
 
 
 def chosen_backend() -> str | Backend | None:
-    """What `backend_context`, `set_backend` or METASPEC_BACKEND chose, in this order; None where nothing did."""
+    """Return the choice of `backend_context`, `set_backend` or METASPEC_BACKEND, in this order, or None."""
     choice = active.get()
     return _chosen if choice is None else choice
 
@@ -76,8 +84,18 @@ def chosen_backend() -> str | Backend | None:
 def set_backend(backend: str | Backend | None) -> None:
     """Choose the backend of this process; None takes the choice back.
 
+    Args:
+        backend: A name, an instance, or None.
+
     Raises:
         UnknownBackendError, BackendNotInstalledError: As `get_backend`; the earlier choice stays.
+
+    Example:
+        >>> import metaspec as ms
+        >>> ms.set_backend("numpy")
+        >>> ms.get_backend().name
+        'numpy'
+        >>> ms.set_backend(None)
     """
     global _chosen
     if backend is not None:
@@ -87,7 +105,23 @@ def set_backend(backend: str | Backend | None) -> None:
 
 @contextmanager
 def backend_context(backend: str | Backend) -> Iterator[Backend]:
-    """Choose a backend within a `with` block, for this thread or asyncio task alone."""
+    """Choose a backend within a `with` block, for this thread or asyncio task alone.
+
+    Args:
+        backend: A name or an instance.
+
+    Yields:
+        The backend.
+
+    Raises:
+        UnknownBackendError, BackendNotInstalledError: As `get_backend`.
+
+    Example:
+        >>> import metaspec as ms
+        >>> with ms.backend_context("numpy") as backend:
+        ...     print(ms.get_backend().name, backend.name)
+        numpy numpy
+    """
     instance = get_backend(backend)
     token = active.set(backend)
     try:
@@ -97,7 +131,7 @@ def backend_context(backend: str | Backend) -> Iterator[Backend]:
 
 
 def resolve(backend: str | Backend | None, leaves: list[Any], what: str = "params") -> Backend:
-    """The backend for these leaves: the argument, else what was chosen, else the one whose arrays they are.
+    """Return the backend for these leaves: the argument, else what was chosen, else the one whose arrays they are.
 
     Raises:
         BackendMismatchError: The leaves are of several frameworks, or of another than the chosen one.

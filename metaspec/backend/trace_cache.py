@@ -1,4 +1,4 @@
-"""For adapters whose framework traces flat functions of arrays: `compile` over trees, one trace per signature."""
+"""`compile` over trees for frameworks that trace flat functions of arrays: one trace per signature."""
 
 import pickle
 from collections.abc import Callable, Sequence
@@ -79,7 +79,7 @@ class TraceCache:
 
 
 def _constant(x: Any) -> Any:
-    """What tells a leaf that is no array from others, all that is in it included.
+    """Return a hashable key that tells a leaf that is no array from others, all that is in it included.
 
     What cannot be pickled (a lambda, an open file) is itself alone, and kept: another would get its address.
     """
@@ -92,7 +92,7 @@ def _constant(x: Any) -> Any:
 
 
 class _Itself:
-    """Equal to another of the same object alone."""
+    """Wraps an unhashable object so that it compares by identity."""
 
     def __init__(self, x: Any) -> None:
         self.x = x

@@ -6,11 +6,11 @@ from numbers import Real
 from operator import index
 from typing import Any
 
-from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError, nearest
 
 
 def checked_integer(value: Any, argument: str, least: int) -> int:
-    """`value` as an int >= `least`.
+    """Return `value` as an int >= `least`.
 
     Raises:
         InvalidTypeError: It is no integer (True is none).
@@ -28,7 +28,7 @@ def checked_integer(value: Any, argument: str, least: int) -> int:
 
 
 def checked_number(value: Any, argument: str, expected: str, inside: Callable[[float], bool]) -> float:
-    """`value` as a finite float for which `inside` holds; a plain float widens no array.
+    """Return `value` as a finite float for which `inside` holds; a plain float widens no array.
 
     Raises:
         InvalidArgumentError: It is no real number, not finite, or outside.
@@ -43,7 +43,7 @@ def checked_number(value: Any, argument: str, expected: str, inside: Callable[[f
 
 
 def check_members(value: Any, argument: str, members: tuple[str, ...], example: str) -> None:
-    """`value` is an instance that has these members.
+    """Check that `value` is an instance that has these members.
 
     Raises:
         InvalidTypeError: It is a class, or has not all of them.
@@ -53,10 +53,12 @@ def check_members(value: Any, argument: str, members: tuple[str, ...], example: 
 
 
 def check_choice(value: Any, argument: str, choices: tuple[str, ...]) -> None:
-    """`value` is one of these strings.
+    """Check that `value` is one of these strings.
 
     Raises:
         InvalidArgumentError: It is none of them.
     """
     if not isinstance(value, str) or value not in choices:
-        raise InvalidArgumentError(f"{argument} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise InvalidArgumentError(
+            f"{argument} must be one of {', '.join(map(repr, choices))}, got {value!r}{nearest(value, choices)}"
+        )

@@ -11,7 +11,7 @@ from metaspec.task import Task, Tree
 
 
 def check_params(B: Backend, params: Tree) -> None:
-    """`params` is a tree with at least one leaf, every leaf a floating array of this backend."""
+    """Check that `params` is a tree with at least one leaf, every leaf a floating array of this backend."""
     if not B.tree_flatten(params)[0]:
         raise InvalidArgumentError("params: the tree has no leaves; expected at least one floating array")
     for name, leaf in _named(B, params, "params"):
@@ -25,21 +25,21 @@ def check_params(B: Backend, params: Tree) -> None:
 
 
 def check_data(B: Backend, batch: Tree, what: str) -> None:
-    """Every leaf of `batch` is an array of this backend or a Python number."""
+    """Check that every leaf of `batch` is an array of this backend or a Python number."""
     for name, leaf in _named(B, batch, what):
         if not isinstance(leaf, bool | int | float):
             _check_owner(B, leaf, name)
 
 
 def check_foreign(B: Backend, tree: Tree, what: str) -> None:
-    """No leaf is another framework's array; what is no array at all is let through."""
+    """Check that no leaf is another framework's array; what is no array at all is let through."""
     for name, leaf in _named(B, tree, what):
         if not B.is_array(leaf) and owner_of(leaf) is not None:
             _check_owner(B, leaf, name)
 
 
 def check_task(B: Backend, task: Any) -> None:
-    """`task` is a Task of this backend's arrays."""
+    """Check that `task` is a Task of this backend's arrays."""
     if not isinstance(task, Task):
         raise InvalidTypeError(f"task: expected metaspec.Task(support, query), got {type(task).__name__}")
     check_data(B, task.support, "task.support")
@@ -47,7 +47,7 @@ def check_task(B: Backend, task: Any) -> None:
 
 
 def check_stacked(B: Backend, tasks: Task) -> int:
-    """The number of tasks of a stacked batch: the length of axis 0, the same in every leaf and at least 1."""
+    """Return the number of tasks of a stacked batch: the length of axis 0, the same in every leaf and at least 1."""
     lengths: dict[str, int] = {}
     for name, tree in (("tasks.support", tasks.support), ("tasks.query", tasks.query)):
         for path, leaf in zip(B.tree_paths(tree), B.tree_flatten(tree)[0], strict=True):
@@ -72,7 +72,7 @@ def check_stacked(B: Backend, tasks: Task) -> int:
 
 
 def check_sequence(tasks: Any) -> Sequence[Task]:
-    """`tasks` as a non-empty sequence of Task."""
+    """Return `tasks`, checked to be a non-empty sequence of Task."""
     if not isinstance(tasks, Sequence) or isinstance(tasks, str):
         raise InvalidTypeError(
             f"tasks: expected a Task with leaves stacked on axis 0, or a sequence of Task, got {type(tasks).__name__}"

@@ -24,7 +24,7 @@ PACKAGES = ("metaspec.cli", "metaspec_conformance.commands", "metaspec_benchmark
 
 
 def build() -> typer.Typer:
-    """The application with every command of this package."""
+    """Return the application with every command of `PACKAGES`."""
     app = typer.Typer(
         name="metaspec",
         help="An executable specification of gradient-based meta-learning.",
@@ -75,7 +75,7 @@ def run() -> None:
 
 @contextmanager
 def _endings() -> Iterator[list[int]]:
-    """SIGTERM and SIGHUP as Ctrl-C: what was trained is kept, workers are ended. Yields the signals that have come.
+    """Treat SIGTERM and SIGHUP as Ctrl-C, so that what was trained is kept and workers end; yield received signals.
 
     One that is ignored, as `nohup` has it, stays so.
     """

@@ -11,11 +11,12 @@ from rich.console import Console
 from metaspec.atomic_files import atomic_writer
 from metaspec.backend.selection import get_backend
 from metaspec.cli.output_files import check_writable
-from metaspec.errors import InvalidArgumentError
+from metaspec.cli.warnings_shown import exit_status, warnings_in_one_line
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.experiments.experiment_run import evaluate_experiment
 from metaspec.experiments.report_table import report_table
 from metaspec.experiments.run_folder import RunFolder, versions
-from metaspec.experiments.setup import experiment_of
+from metaspec.experiments.setup import experiment_of, initial_parameters
 from metaspec.training import load_checkpoint
 from metaspec.training.checkpoints import newest_first
 from metaspec.training.metrics import strict
@@ -44,7 +45,7 @@ def evaluate(
 ) -> None:
     """Judge."""
     if which not in WHICH:
-        raise InvalidArgumentError(f"--which: expected one of {', '.join(WHICH)}, got {which!r}")
+        raise InvalidArgumentError(f"--which: expected one of {', '.join(WHICH)}, got {which!r}{nearest(which, WHICH)}")
     check_writable({"--json": json_file})
     saved = RunFolder.open(run)
     if data is not None and saved.config.data is None:
@@ -59,10 +60,11 @@ def evaluate(
         raise InvalidArgumentError(
             f"{run}: its training has left no checkpoint yet; to go on with it: metaspec train --resume --out {run}"
         )
-    done = load_checkpoint(saved.checkpoints, problem.network.init(settled.seed, settled.dtype), backend=B)
+    done = load_checkpoint(saved.checkpoints, initial_parameters(settled, problem), backend=B)
     params = done.best_params if which == "best" else done.params
     steps = [settled.inner_steps] if inner_steps is None else inner_steps
-    reports = {k: evaluate_experiment(settled, B, problem, params, k) for k in steps}
+    with warnings_in_one_line():
+        reports = {k: evaluate_experiment(settled, B, problem, params, k) for k in steps}
     console = Console()
     console.print(report_table({f"{k} inner steps": report for k, report in reports.items()}))
     if json_file is not None:
@@ -76,3 +78,5 @@ def evaluate(
         }
         with atomic_writer(json_file) as stream:
             stream.write((json.dumps(strict(figures), indent=2) + "\n").encode())
+    if status := exit_status({f"{k} inner steps": report for k, report in reports.items()}):
+        raise typer.Exit(status)

@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 
 from metaspec.backend.selection import chosen_backend, get_backend
+from metaspec.cli.warnings_shown import exit_status, warnings_in_one_line
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
 from metaspec.experiments.config import FIELDS, KINDS, effective, read_toml
 from metaspec.experiments.display import Display
-from metaspec.experiments.experiment_run import save_unfinished, train_experiment
+from metaspec.experiments.experiment_run import UNTRAINED, save_unfinished, train_experiment
 from metaspec.experiments.illustration import illustrate
 from metaspec.experiments.report_table import report_table
 from metaspec.experiments.run_folder import METRICS, PICTURES, RunFolder
@@ -45,6 +46,9 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder for the run; a new one in runs/.", metavar="DIR")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, if there is one.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard's files too.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Look at the loss first, and tell of divergence.")
+    ] = True,
     **settings: Any,
 ) -> None:
     """Meta-train and judge."""
@@ -69,7 +73,8 @@ def train(
         callbacks.append(TensorBoard(run.folder / "tensorboard"))
     _say(console, ", ".join(f"{k} {v}" for k, v in settled.saved().items()))
     try:
-        reports, done = train_experiment(run, B, problem, callbacks, lambda text: _say(console, text))
+        with warnings_in_one_line():
+            reports, done = train_experiment(run, B, problem, callbacks, lambda text: _say(console, text), check=check)
     except KeyboardInterrupt:
         steps = save_unfinished(run, B, problem)
         _say(
@@ -96,6 +101,8 @@ def train(
         ) from error
     console.print(report_table(reports))
     _say(console, f"saved in {run.folder}")
+    if status := exit_status({name: report for name, report in reports.items() if name != UNTRAINED}):
+        raise typer.Exit(status)
     try:
         files = illustrate(run.folder / PICTURES, B, algorithm_of(settled), problem, done, done.best_params)
         _say(console, f"pictures: {', '.join(map(str, files))}")

@@ -99,7 +99,7 @@ def fingerprint(path: Path, archive: Archive) -> str:
         return digest
     listing = hashlib.sha256()
     for name, file in files_beneath(path, (".png",), depth=2).items():
-        status = file.stat()
+        status = file.lstat()
         listing.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return listing.hexdigest()
 

@@ -36,10 +36,10 @@ def files_beneath(root: Path, suffixes: tuple[str, ...], depth: int | None = Non
             name, picture = above + entry.name, entry.name.lower().endswith(suffixes)
             if depth is None and entry.name.startswith("."):
                 continue
-            if entry.is_symlink() and (picture or entry.is_dir()):
+            if entry.is_symlink() and (picture or os.path.isdir(entry.path)):
                 target = os.path.realpath(entry.path)
-                if entry.is_dir() or os.path.commonpath([home, target]) != home:
-                    where = "to a folder" if entry.is_dir() else f"out of {root}"
+                if os.path.isdir(target) or os.path.commonpath([home, target]) != home:
+                    where = "to a folder" if os.path.isdir(target) else f"out of {root}"
                     raise DataCorruptError(
                         f"{entry.path}: it is a link {where}, and such links are not followed; put the pictures "
                         "themselves there"

@@ -23,6 +23,11 @@ def load_digits() -> LabelledImages:
 
     Raises:
         LibraryMissingError: scikit-learn is not installed.
+
+    Example:
+        >>> from metaspec import data
+        >>> data.load_digits().images.shape
+        (1797, 8, 8)
     """
     try:
         from sklearn.datasets import load_digits as bundled
@@ -60,6 +65,12 @@ def digits_tasks(
     Raises:
         InvalidArgumentError, InvalidTypeError: as `FewShot`; digits that are none, or 6 on one side and 9 on the other.
         LibraryMissingError: scikit-learn is not installed.
+
+    Example:
+        >>> from metaspec import data
+        >>> train, test = data.digits_tasks(ways=5, shots=1, queries=15)
+        >>> train.task(0).query["x"].shape
+        (75, 8, 8)
     """
     chosen = {check_int(f"test_digits[{i}]", digit, 0, 9) for i, digit in enumerate(test_digits)}
     if len(chosen & {6, 9}) == 1:

@@ -41,6 +41,11 @@ def download_omniglot(
     Raises:
         DownloadError: no connection, an error status, or a file that is not the official one; says how to proceed.
         InvalidArgumentError: an unknown subset, a base_url that is not http or https.
+
+    Example:
+        >>> from metaspec import data
+        >>> data.download_omniglot("omniglot", subset="small")  # doctest: +SKIP
+        >>> train, test = data.load_omniglot("omniglot")  # doctest: +SKIP
     """
     check_choice("subset", subset, tuple(SUBSETS))
     if not base_url.startswith(("https://", "http://")):

@@ -56,8 +56,10 @@ class FewShot:
             a class has fewer pictures than shots + queries.
 
     Example:
+        >>> import numpy as np
+        >>> from metaspec import data
         >>> pictures = np.random.default_rng(0).integers(0, 256, size=(60, 4, 4), dtype=np.uint8)
-        >>> source = FewShot(LabelledImages(pictures, np.arange(60) % 3), ways=2, shots=1, queries=3)
+        >>> source = data.FewShot(data.LabelledImages(pictures, np.arange(60) % 3), ways=2, shots=1, queries=3)
         >>> source.task(0).query["y"].tolist()
         [0, 1, 0, 1, 0, 1]
     """

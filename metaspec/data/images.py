@@ -23,6 +23,15 @@ class LabelledImages:
 
     Raises:
         InvalidArgumentError, InvalidTypeError: naming the argument.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import data
+        >>> pictures = data.LabelledImages(np.zeros((6, 28, 28), dtype="uint8"), np.array([0, 0, 1, 1, 2, 2]))
+        >>> pictures.classes
+        array([0, 1, 2])
+        >>> len(pictures.select([0, 2]).images)
+        4
     """
 
     images: NDArray[Any]
@@ -84,8 +93,10 @@ def split_classes(data: LabelledImages, counts: Sequence[int], seed: int = 0) ->
         InvalidArgumentError: more classes asked for than there are, or a count below one.
 
     Example:
-        >>> data = LabelledImages(np.zeros((6, 2, 2), dtype=np.uint8), np.array([0, 0, 1, 1, 2, 2]))
-        >>> [len(part.classes) for part in split_classes(data, (2, 1))]
+        >>> import numpy as np
+        >>> from metaspec import data
+        >>> pictures = data.LabelledImages(np.zeros((6, 2, 2), dtype=np.uint8), np.array([0, 0, 1, 1, 2, 2]))
+        >>> [len(part.classes) for part in data.split_classes(pictures, (2, 1))]
         [2, 1]
     """
     sizes = [check_int(f"counts[{i}]", count, 1) for i, count in enumerate(counts)]

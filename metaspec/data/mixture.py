@@ -69,7 +69,9 @@ class FunctionMixture:
         InvalidArgumentError, InvalidTypeError: naming the argument.
 
     Example:
-        >>> FunctionMixture(("sinusoid", "linear"), shots=5).batch(step=0, size=25).support["y"].shape
+        >>> from metaspec import data
+        >>> source = data.FunctionMixture(("sinusoid", "linear"), shots=5)
+        >>> source.batch(step=0, size=25).support["y"].shape
         (25, 5, 1)
     """
 

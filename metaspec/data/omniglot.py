@@ -36,7 +36,17 @@ _CACHE_FORMAT = 1
 
 
 class OmniglotSplit(NamedTuple):
-    """The characters for meta-training and those for meta-test; the class ids of the two are disjoint."""
+    """The characters for meta-training and those for meta-test; the class ids of the two are disjoint.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import data
+        >>> labels = np.repeat(np.arange(10), 20)
+        >>> characters = data.LabelledImages(np.zeros((200, 28, 28), dtype="uint8"), labels)
+        >>> split = data.OmniglotSplit(*data.split_classes(characters, (6, 4)))
+        >>> len(split.train.classes), len(split.test.classes)
+        (6, 4)
+    """
 
     train: LabelledImages
     test: LabelledImages
@@ -74,6 +84,12 @@ def load_omniglot(
         DataNotFoundError: an archive is nowhere; says what was looked for and how to get it.
         DataCorruptError: wrong checksum, missing characters or pictures, a picture that cannot be decoded or is not of
             105 x 105, a link out of an unpacked folder.
+
+    Example:
+        >>> from metaspec import data
+        >>> train, test = data.load_omniglot("~/omniglot")  # doctest: +SKIP
+        >>> len(train.classes), len(test.classes)  # doctest: +SKIP
+        (136, 106)
     """
     check_choice("subset", subset, tuple(SUBSETS))
     check_choice("resample", resample, ("lanczos", "nearest"))
@@ -104,6 +120,15 @@ def omniglot_tasks(
 
     Arguments and errors are those of `FewShot`; `variants` new classes are made of every character of meta-training as
     `affine_classes` does.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import data
+        >>> characters = data.LabelledImages(np.zeros((200, 28, 28), dtype="uint8"), np.repeat(np.arange(10), 20))
+        >>> split = data.OmniglotSplit(*data.split_classes(characters, (5, 5)))
+        >>> train, test = data.omniglot_tasks(split, ways=5, shots=1, queries=15)
+        >>> train.batch(step=0, size=4).query["x"].shape
+        (4, 75, 28, 28)
     """
     characters = affine_classes(split.train, check_int("variants", variants, 0), seed=seed)
     train = FewShot(characters, ways, shots, queries, seed, "train", dtype, label_dtype, QUARTER_TURNS)

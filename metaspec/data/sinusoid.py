@@ -40,7 +40,8 @@ class Sinusoid:
         InvalidArgumentError, InvalidTypeError: naming the argument.
 
     Example:
-        >>> source = Sinusoid(shots=10, queries=10)
+        >>> from metaspec import data
+        >>> source = data.Sinusoid(shots=10, queries=10)
         >>> source.batch(step=0, size=25).support["x"].shape
         (25, 10, 1)
     """

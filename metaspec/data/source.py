@@ -12,6 +12,21 @@ class TaskSource(Protocol):
     """An endless, indexed family of tasks. Both methods are pure, so a run resumes from its step number alone.
 
     `batch(step, size)` stacks the tasks step * size, ..., step * size + size - 1 along a new leading axis of each leaf.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> class Lines:
+        ...     # y = a x, the slope a drawn for each task
+        ...     def task(self, index):
+        ...         rng = np.random.default_rng(index)
+        ...         slope, x = rng.normal(), rng.normal(size=(2, 5, 1))
+        ...         return ms.Task(*({"x": part, "y": slope * part} for part in x))
+        ...     def batch(self, step, size):
+        ...         tasks = [self.task(step * size + i) for i in range(size)]
+        ...         return ms.Task(*({k: np.stack([t[i][k] for t in tasks]) for k in ("x", "y")} for i in (0, 1)))
+        >>> isinstance(Lines(), ms.data.TaskSource), Lines().batch(0, 3).query["y"].shape
+        (True, (3, 5, 1))
     """
 
     def task(self, index: int) -> Task:

@@ -48,8 +48,11 @@ def affine_classes(
         InvalidArgumentError, InvalidTypeError: naming the argument.
 
     Example:
-        >>> pictures = np.random.default_rng(0).integers(0, 256, size=(6, 8, 8), dtype=np.uint8)
-        >>> len(affine_classes(LabelledImages(pictures, np.arange(6) // 2), 4).classes)
+        >>> import numpy as np
+        >>> from metaspec import data
+        >>> drawn = np.random.default_rng(0).integers(0, 256, size=(6, 8, 8), dtype=np.uint8)
+        >>> pictures = data.LabelledImages(drawn, np.arange(6) // 2)
+        >>> len(data.affine_classes(pictures, 4).classes)
         15
     """
     if not isinstance(data, LabelledImages):

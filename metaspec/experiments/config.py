@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from metaspec.checks.arguments import checked_integer, checked_number
-from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError, nearest
 from metaspec.experiments.presets import ALGORITHMS, EXPERIMENTS, OPTIMIZERS, SCHEDULES, SETTINGS, SIZES
 from metaspec.training.outer_optimizers import NOT_NEGATIVE, POSITIVE, Domain
 
@@ -154,7 +154,9 @@ def _checked(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         raise InvalidTypeError(f"{name}: expected a string, got {value!r}")
     if about["among"] and value not in about["among"]:
-        raise InvalidArgumentError(f"{name}: expected one of {', '.join(about['among'])}, got {value!r}")
+        raise InvalidArgumentError(
+            f"{name}: expected one of {', '.join(about['among'])}, got {value!r}{nearest(value, about['among'])}"
+        )
     return value
 
 

@@ -7,7 +7,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.experiments.config import Config
 from metaspec.experiments.presets import Experiment
 from metaspec.experiments.run_folder import RunFolder
-from metaspec.experiments.setup import algorithm_of, optimizer_of
+from metaspec.experiments.setup import algorithm_of, initial_parameters, optimizer_of
 from metaspec.training import (
     Checkpoints,
     Evaluation,
@@ -21,6 +21,7 @@ from metaspec.training import (
 )
 from metaspec.training.checkpoints import newest_first
 
+UNTRAINED = "untrained"
 MORE = 10  # inner steps after which the papers look at a regression again
 
 
@@ -35,7 +36,13 @@ def evaluate_experiment(
 
 
 def train_experiment(
-    run: RunFolder, B: Backend, problem: Experiment, callbacks: list[Any], say: Callable[[str], None]
+    run: RunFolder,
+    B: Backend,
+    problem: Experiment,
+    callbacks: list[Any],
+    say: Callable[[str], None],
+    *,
+    check: bool = True,
 ) -> tuple[dict[str, EvaluationReport], Run]:
     """Meta-train as the run's settings say, evaluate before and after, and save the result in the run's folder.
 
@@ -45,13 +52,14 @@ def train_experiment(
         problem: The experiment that the settings describe.
         callbacks: As in `meta_train`.
         say: Called with a line that a person may want to read.
+        check: As in `meta_train`.
 
     Returns:
         The evaluations by name, and the training.
     """
     settled = run.config
-    params = problem.network.init(settled.seed, settled.dtype)
-    reports = {"untrained": evaluate_experiment(settled, B, problem, params)}
+    params = initial_parameters(settled, problem)
+    reports = {UNTRAINED: evaluate_experiment(settled, B, problem, params)}
     evaluation = None
     if settled.evaluate_every:
         evaluation = Evaluation(
@@ -75,6 +83,7 @@ def train_experiment(
         checkpoints=Checkpoints(run.checkpoints, settled.checkpoint_every, settled.keep),
         callbacks=callbacks,
         prefetch=settled.prefetch,
+        check=check,
         backend=B,
     )
     if done.best is not None:
@@ -90,8 +99,7 @@ def save_unfinished(run: RunFolder, B: Backend, problem: Experiment, **more: Any
     """Save what there is of a training that has stopped, and return the number of steps that it has taken."""
     steps, params = 0, None
     if any(newest_first(run.checkpoints)):
-        first = problem.network.init(run.config.seed, run.config.dtype)
-        so_far = load_checkpoint(run.checkpoints, first, backend=B)
+        so_far = load_checkpoint(run.checkpoints, initial_parameters(run.config, problem), backend=B)
         steps, params = so_far.steps, so_far.best_params
     if not run.finished:  # else it was gone on with to no purpose, and loses nothing
         run.save_result(B, params, steps, {}, **more)

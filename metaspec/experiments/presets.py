@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
+from metaspec.algorithms import ANIL, BOIL, FOMAML, IMAML, MAML, MAMLPlusPlus, MetaSGD, Reptile, SigmaMAML
 from metaspec.algorithms.base import Algorithm
 from metaspec.data.source import TaskSource
-from metaspec.errors import InvalidArgumentError
-from metaspec.inner.gradient_descent import GradientDescent
+from metaspec.errors import InvalidArgumentError, nearest
+from metaspec.inner import GradientDescent, Learned
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
 from metaspec.task import Tree
 
 EXPERIMENTS = ("sinusoid", "mixture", "omniglot", "digits")
-ALGORITHMS = ("maml", "fomaml", "reptile", "imaml")
+ALGORITHMS = ("maml", "fomaml", "reptile", "imaml", "anil", "boil", "metasgd", "mamlpp", "sigma-maml")
 OPTIMIZERS = ("adam", "adamw", "sgd", "momentum", "nesterov")
 SCHEDULES = ("constant", "linear", "cosine")
 
@@ -57,25 +57,40 @@ class PaperSettings:
     kernel_gain: float | None = None
     readout_std: float | None = None
 
-    def algorithm(self, name: str) -> Algorithm:
-        """The algorithm of that name with these settings.
+    def algorithm(self, name: str, head: tuple[str, ...] = ("**",)) -> Algorithm:
+        """Return the algorithm of that name with these settings; `head` names the leaves of the network's read-out.
 
         Raises:
             InvalidArgumentError: An unknown name, or a setting that the algorithm refuses.
         """
         inner = GradientDescent(self.inner_lr, self.inner_steps)
-        if name == "imaml":
-            return IMAML(inner, self.regularization, ConjugateGradient(self.cg_steps))
-        kinds: dict[str, Callable[[Any], Algorithm]] = {"maml": MAML, "fomaml": FOMAML, "reptile": Reptile}
+        kinds: dict[str, Callable[[], Algorithm]] = {
+            "maml": lambda: MAML(inner),
+            "fomaml": lambda: FOMAML(inner),
+            "reptile": lambda: Reptile(inner),
+            "imaml": lambda: IMAML(inner, self.regularization, ConjugateGradient(self.cg_steps)),
+            "anil": lambda: ANIL(inner, head),
+            "boil": lambda: BOIL(inner, head),
+            "metasgd": lambda: MetaSGD(self.inner_lr, self.inner_steps),
+            "mamlpp": lambda: MAMLPlusPlus(self.inner_lr, self.inner_steps),
+            "sigma-maml": lambda: SigmaMAML(inner, Learned(1.0, per="leaf", positive=True)),
+        }
         if name not in kinds:
-            raise InvalidArgumentError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {name!r}")
-        return kinds[name](inner)
+            raise InvalidArgumentError(
+                f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {name!r}{nearest(name, ALGORITHMS)}"
+            )
+        return kinds[name]()
 
 
 FUNCTIONS = {
     "maml": PaperSettings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
     "fomaml": PaperSettings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
     "reptile": PaperSettings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
+    "anil": PaperSettings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
+    "boil": PaperSettings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
+    "metasgd": PaperSettings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
+    "mamlpp": PaperSettings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
+    "sigma-maml": PaperSettings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
     # Nothing in iMAML's update keeps the curvature below 2 / inner_lr, beyond which the inner loop diverges: training
     # ends before.
     "imaml": PaperSettings(inner_lr=5e-4, inner_steps=32, outer_lr=1e-3, regularization=2.0, clip_norm=1.0, steps=5000),
@@ -84,6 +99,11 @@ PICTURES = {
     "maml": PaperSettings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
     "fomaml": PaperSettings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
     "reptile": PaperSettings(inner_lr=0.1, inner_steps=5, outer_lr=3e-3),
+    "anil": PaperSettings(inner_lr=0.4, inner_steps=5, outer_lr=3e-3),
+    "boil": PaperSettings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
+    "metasgd": PaperSettings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
+    "mamlpp": PaperSettings(inner_lr=0.1, inner_steps=5, outer_lr=3e-3),
+    "sigma-maml": PaperSettings(inner_lr=0.1, inner_steps=5, outer_lr=3e-3),
     # From the usual start the Hessian's eigenvalues are some +-400: no proximal term outweighs that, and the inner loop
     # diverges. From this one they are a few units.
     "imaml": PaperSettings(
@@ -97,6 +117,8 @@ PICTURES = {
         readout_std=0.3,
     ),
 }
+HEADS = {"sinusoid": ("w2", "b2"), "mixture": ("w2", "b2"), "omniglot": ("w", "b"), "digits": ("w", "b")}
+"""The read-out's leaves of each experiment's network."""
 SETTINGS = {"sinusoid": FUNCTIONS, "mixture": FUNCTIONS, "omniglot": PICTURES, "digits": PICTURES}
 
 _functions: dict[str, Any] = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from metaspec.algorithms.base import Algorithm
 from metaspec.experiments.config import Config
-from metaspec.experiments.presets import Experiment, PaperSettings, digits, mixture, omniglot, sinusoid
+from metaspec.experiments.presets import HEADS, Experiment, PaperSettings, digits, mixture, omniglot, sinusoid
 from metaspec.training.outer_optimizers import SGD, Adam, AdamW, Optimizer
 from metaspec.training.schedules import Cosine, Linear, Schedule, WarmUp
 
@@ -30,7 +30,16 @@ def algorithm_of(settings: Config, inner_steps: int | None = None) -> Algorithm:
     own = {
         name: getattr(settings, name) for name in ("regularization", "cg_steps") if getattr(settings, name) is not None
     }
-    return PaperSettings(settings.inner_lr, steps, settings.outer_lr, **own).algorithm(settings.algorithm)
+    return PaperSettings(settings.inner_lr, steps, settings.outer_lr, **own).algorithm(
+        settings.algorithm, HEADS[settings.experiment]
+    )
+
+
+def initial_parameters(settings: Config, problem: Experiment) -> Any:
+    """Return what training starts from: the network's parameters, with what the algorithm learns beside them."""
+    params = problem.network.init(settings.seed, settings.dtype)
+    algorithm: Any = algorithm_of(settings)
+    return algorithm.init(params, backend="numpy")
 
 
 def optimizer_of(settings: Config) -> Optimizer:

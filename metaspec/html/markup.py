@@ -25,6 +25,7 @@ def h(name: str, /, *children: Content, **attributes: Any) -> Html:
     attribute without a value.
 
     Example:
+        >>> from metaspec.html import h
         >>> h("p", "a < b", class_="note")
         '<p class="note">a &lt; b</p>'
     """

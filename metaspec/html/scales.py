@@ -9,7 +9,7 @@ from metaspec.html.tables import figure
 
 @dataclass(frozen=True)
 class Scale:
-    """A range of figures on a stretch of the picture.
+    """Linear or logarithmic scale: a range of figures on a range of the picture's coordinates.
 
     Attributes:
         low: The figure at `start`.

@@ -45,6 +45,7 @@ def figure(x: float | None, digits: int = 3) -> str:
     """A number in so many significant digits; a dash for None.
 
     Example:
+        >>> from metaspec.html.tables import figure
         >>> figure(0.0012345), figure(123456.0), figure(None)
         ('0.00123', '1.23e+05', '–')
     """

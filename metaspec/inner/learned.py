@@ -18,12 +18,28 @@ PER = ("all", "leaf", "entry")
 class Meta(NamedTuple):
     """Everything that is meta-learned: the parameters and the learned inputs of the algorithm.
 
-    `params`: the meta-parameters phi. `learned`: a dictionary by the argument's name ("lr", "momentum", ...).
-    `algo.init(params)` makes it, `meta_gradient(algo, loss, meta, task).delta` has its structure.
+    `algo.init(params)` makes it, and `meta_gradient(algo, loss, meta, task).delta` has its structure.
+
+    Attributes:
+        params: The meta-parameters phi.
+        learned: A dictionary by the argument's name ("lr", "momentum", ...).
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> algo = ms.MAML(ms.GradientDescent(ms.Learned(0.1), steps=2))
+        >>> meta = algo.init({"w": np.ones(3)})
+        >>> sorted(meta.params), sorted(meta.learned), float(meta.learned["lr"])
+        (['w'], ['lr'], 0.1)
     """
 
     params: Tree
     learned: dict[str, Tree]
+
+
+def parameters_of(meta: Tree) -> Tree:
+    """Return the parameters of a Meta; anything else is parameters itself."""
+    return meta.params if isinstance(meta, Meta) else meta
 
 
 @dataclass(frozen=True)
@@ -34,7 +50,8 @@ class Learned:
         value: Where it starts.
         per: "all": one number. "leaf": one for each leaf of `params`. "entry": one for each entry (Meta-SGD). A
             dictionary {name: pattern}: one for each group of leaves; together the patterns match each leaf once.
-        per_step: One for each of the K inner steps: every array has a leading axis of K.
+        per_step: One for each of the K inner steps: every array has a leading axis of K. An adaptation of more steps
+            goes on with the last one's.
         positive: Learn x = log(exp(value) - 1) and use log(1 + exp(x)), which is positive whatever x is.
 
     Raises:
@@ -43,8 +60,8 @@ class Learned:
     Example:
         >>> import numpy as np, metaspec as ms
         >>> algo = ms.MAML(ms.GradientDescent(ms.Learned(0.1, per="leaf"), steps=2))
-        >>> algo.init({"w": np.ones(3), "b": np.zeros(())}).learned
-        {'lr': {'b': array(0.1), 'w': array(0.1)}}
+        >>> algo.init({"w": np.ones(3), "b": np.zeros(())}).learned["lr"]["w"]
+        np.float64(0.1)
     """
 
     value: float
@@ -111,7 +128,9 @@ class Learned:
 
 
 def row(B: Backend, x: Array, k: Any) -> Array:
-    """Return x[k] along axis 0; k is a Python number, or a scalar integer array under a trace."""
+    """Return x[k] along axis 0, the last row for k beyond it; k is a number or, under a trace, an integer array."""
+    last = x.shape[0] - 1
     if isinstance(k, int):
-        return x[k, ...]
+        return x[min(k, last), ...]
+    k = B.xp.minimum(k, B.xp.full_like(k, last))
     return B.xp.take(x, B.xp.reshape(k, (1,)), axis=0)[0, ...]

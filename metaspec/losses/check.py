@@ -12,10 +12,10 @@ from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.inputs import check_data, check_params
 from metaspec.errors import InvalidTypeError, MetaspecError, MutationError
-from metaspec.losses import messages, state
-from metaspec.losses.differences import Line, against_differences
-from metaspec.losses.findings import Finding, LossCheck
-from metaspec.losses.forms import against_rows
+from metaspec.losses import finding_messages, state
+from metaspec.losses.compared_forms import against_rows
+from metaspec.losses.difference_quotients import ProbeLine, against_differences
+from metaspec.losses.findings import LossCheck, LossFinding
 from metaspec.losses.lifting import lift_loss
 from metaspec.losses.points import Evaluator, Sample, Vector, direction, finite, moved, scales, sizes_of, total
 from metaspec.losses.usage import unused
@@ -91,15 +91,15 @@ def check_loss(
         found = list(_findings(Evaluator(B, lift_loss(B, loss, has_aux), params, batch), loss, compiled))
         now = state.array_digests(B, params, "params") | state.array_digests(B, batch, "batch")
         if altered := state.changed(given, now):
-            found.append(messages.mutated(altered))
+            found.append(finding_messages.mutated(altered))
         if drawn := state.changed(moving, state.generators(B)):
-            found.append(messages.generators_moved(drawn, any(finding.kind == "random" for finding in found)))
+            found.append(finding_messages.generators_moved(drawn, any(finding.kind == "random" for finding in found)))
         if switched := state.changed(switches, state.settings(B)):
-            found.append(messages.settings_changed(switched))
+            found.append(finding_messages.settings_changed(switched))
     return LossCheck.of(found)
 
 
-def _findings(at: Evaluator, loss: Callable[..., Any], compiled: bool) -> Iterator[Finding]:
+def _findings(at: Evaluator, loss: Callable[..., Any], compiled: bool) -> Iterator[LossFinding]:
     x = at.vector(at.params)
     try:
         try:
@@ -115,26 +115,26 @@ def _findings(at: Evaluator, loss: Callable[..., Any], compiled: bool) -> Iterat
     before = state.reachable_arrays(at.B, loss)  # after the first call: what is made at that time is no change
     again = at.value(x)
     if differs := _differs(at, first.value, again):
-        yield messages.random(first.value, again, differs)
+        yield finding_messages.random(first.value, again, differs)
     elif not (np.isfinite(first.value) and finite(first.gradient)):
         yield _not_finite(at, x, first)
     else:
         yield from _derivatives(at, x, first, compiled)
     if altered := state.changed(before, state.reachable_arrays(at.B, loss)):
-        yield messages.state_altered(altered)
+        yield finding_messages.state_altered(altered)
 
 
-def _derivatives(at: Evaluator, x: Vector, first: Sample, compiled: bool) -> Iterator[Finding]:
+def _derivatives(at: Evaluator, x: Vector, first: Sample, compiled: bool) -> Iterator[LossFinding]:
     scale, names = scales(x), _names(at)
     v = direction(x, scale, seed=1)
     try:
         y, value = _beside(at, x, scale)
         gradient, product = at.product(y, v)
     except Exception as error:
-        yield messages.no_second_derivative(error)
+        yield finding_messages.no_second_derivative(error)
         return
     if not finite(product):
-        yield messages.second_not_finite(_first_bad(product, names))
+        yield finding_messages.second_not_finite(_first_bad(product, names))
         return
     yield from unused(at, y, Sample(value, gradient), scale, names)
     start, wide = Sample(value, gradient), at
@@ -144,9 +144,9 @@ def _derivatives(at: Evaluator, x: Vector, first: Sample, compiled: bool) -> Ite
     noise = total(sizes_of(moved(gradient, -1.0, start.gradient), scale))
     lost = noise / size if wide is not at and size else 0.0
     if lost > DIGITS:
-        yield messages.digits_lost(lost)
+        yield finding_messages.digits_lost(lost)
     doubt = 1e-4 if at.roundoff < 1e-12 else max(3e-3, 10 * lost) if wide is not at else 1e-2
-    yield from against_differences(wide, Line(y, v, scale, start, product, doubt, names))
+    yield from against_differences(wide, ProbeLine(y, v, scale, start, product, doubt, names))
     yield from against_rows(at, [x, y], [first.gradient, gradient], product, v, scale, noise, compiled)
 
 
@@ -181,27 +181,27 @@ def _differs(at: Evaluator, first: float, again: float) -> float:
     return relative if relative > REPEATS * at.roundoff else 0.0
 
 
-def _failed(at: Evaluator, loss: Callable[..., Any], error: Exception) -> Finding:
+def _failed(at: Evaluator, loss: Callable[..., Any], error: Exception) -> LossFinding:
     if isinstance(error, MutationError):
         before = state.reachable_arrays(at.B, loss)
         with suppress(Exception):
             at.loss(at.params, at.batch)  # outside of a derivative it may do what it does to arrays of its own
         altered = state.changed(before, state.reachable_arrays(at.B, loss))
-        return messages.state_altered(altered) if altered else messages.mutated([str(error)])
+        return finding_messages.state_altered(altered) if altered else finding_messages.mutated([str(error)])
     try:
         at.loss(at.params, at.batch)
     except MetaspecError as without:
-        return messages.broken_contract(without)
+        return finding_messages.broken_contract(without)
     except Exception as without:
-        return messages.raises(without)
-    return messages.no_gradient(error)
+        return finding_messages.raises(without)
+    return finding_messages.no_gradient(error)
 
 
-def _not_finite(at: Evaluator, x: Vector, first: Sample) -> Finding:
+def _not_finite(at: Evaluator, x: Vector, first: Sample) -> LossFinding:
     if not np.isfinite(first.value):
-        return messages.value_not_finite(first.value)
+        return finding_messages.value_not_finite(first.value)
     kink = finite(at.sample(_beside(at, x, scales(x))[0]).gradient)
-    return messages.gradient_not_finite(_first_bad(first.gradient, _names(at)), kink)
+    return finding_messages.gradient_not_finite(_first_bad(first.gradient, _names(at)), kink)
 
 
 def _first_bad(x: Vector, names: list[str]) -> str:

@@ -11,7 +11,7 @@ ALL = "every algorithm gives a wrong result: MAML, FO-MAML, iMAML and Reptile al
 
 
 @dataclass(frozen=True)
-class Finding:
+class LossFinding:
     """One thing that was found about a loss.
 
     Attributes:
@@ -47,10 +47,10 @@ class LossCheck:
     """
 
     ok: bool
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[LossFinding, ...] = ()
 
     @staticmethod
-    def of(findings: list[Finding]) -> "LossCheck":
+    def of(findings: list[LossFinding]) -> "LossCheck":
         """Return the check with these findings, sorted by severity."""
         order = ("error", "warning", "note")
         ranked = tuple(sorted(findings, key=lambda finding: order.index(finding.severity)))

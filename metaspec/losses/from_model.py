@@ -18,12 +18,19 @@ REFUSE, LEAVE = "refuse", "leave"
 
 @dataclass(frozen=True)
 class Model:
-    """What `from_model` makes.
+    """A framework's model as metaspec takes it: what `from_model` returns.
 
     Attributes:
         loss: (params, batch) -> scalar, pure: the model itself is not altered by it.
         params: The model's parameters as they were, the first meta-parameters; arrays of their own.
         restore: Trained parameters -> the model that has them.
+
+    Example:
+        >>> import torch
+        >>> import metaspec as ms
+        >>> m = ms.from_model(torch.nn.Linear(1, 1), lambda net, batch: ((net(batch["x"]) - batch["y"]) ** 2).mean())
+        >>> sorted(m.params)
+        ['bias', 'weight']
     """
 
     loss: Callable[[Tree, Tree], Array]
@@ -68,9 +75,13 @@ def from_model(
         MutationError: At once or when the loss runs: it alters running statistics, or draws random numbers.
 
     Example:
-        >>> m = ms.from_model(torch.nn.Linear(1, 1), lambda model, batch: mse_loss(model(batch["x"]), batch["y"]))
-        >>> run = ms.meta_train(algo, m.loss, m.params, data.Sinusoid(), steps=100)
-        >>> linear = m.restore(run.params)
+        >>> import torch
+        >>> import metaspec as ms
+        >>> m = ms.from_model(torch.nn.Linear(1, 1), lambda net, batch: ((net(batch["x"]) - batch["y"]) ** 2).mean())
+        >>> algo = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1))
+        >>> run = ms.meta_train(algo, m.loss, m.params, ms.data.Sinusoid(), steps=2)
+        >>> m.restore(run.params)
+        Linear(in_features=1, out_features=1, bias=True)
     """
     check_choice(running_statistics, "from_model: running_statistics", (REFUSE, LEAVE))
     if not callable(loss):

@@ -17,6 +17,7 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
     """The user's loss as (params, batch) -> (value, aux), its result and its manners checked at every call."""
     if not callable(loss):
         raise InvalidTypeError(f"loss: expected a function (params, batch) -> scalar, got {type(loss).__name__}")
+    loss = B.tuning.traceable_loss(loss)
 
     loss_as_traced = B.tuning.traceable_loss(loss)
 
@@ -32,6 +33,14 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
             if "read-only" not in str(error):
                 raise
             raise MutationError(MUTATED) from error
+        except Exception as error:
+            if isinstance(error, MetaspecError) or not (formats := _mixed_formats(B, params, batch)):
+                raise
+            first = next(iter(str(error).strip().splitlines()), "")
+            raise LossError(
+                f"loss: {formats}, and an operation that takes one format raised {type(error).__name__}: {first:.200}. "
+                f"Convert the batch, metaspec.asarray(batch, dtype=...), or the parameters"
+            ) from error
         if B.guard.version_counter(leaves) != mark:
             raise MutationError(MUTATED)
         value, aux = _split(returned) if has_aux else (returned, None)
@@ -39,6 +48,19 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
         return value, aux
 
     return B.tuning.task_loss(lifted, loss)
+
+
+def _mixed_formats(B: Backend, params: Tree, batch: Tree) -> str:
+    """Say that parameters and batch differ in their floating format; nothing where they do not."""
+    names = [
+        {name for leaf in B.tree_flatten(tree)[0] if B.is_array(leaf) and is_floating(name := B.dtype_name(leaf))}
+        for tree in (params, batch)
+    ]
+    if not names[0] or not names[1] or names[0] == names[1]:
+        return ""
+    return (
+        f"parameters are {' and '.join(sorted(names[0]))}, floating data in the batch {' and '.join(sorted(names[1]))}"
+    )
 
 
 def _split(returned: Any) -> tuple[Any, Any]:

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from metaspec.losses import messages
-from metaspec.losses.findings import Finding
+from metaspec.losses import finding_messages
+from metaspec.losses.findings import LossFinding
 from metaspec.losses.points import Evaluator, Sample, Vector, direction, moved
 
 NEAR, FAR = 2.0**-6, 2.0  # shifts in units of a leaf's magnitude
 ROUNDINGS = 1000  # roundoffs by which a value may change where a leaf cancels out
 
 
-def unused(at: Evaluator, x: Vector, sample: Sample, scale: list[float], names: list[str]) -> Iterator[Finding]:
+def unused(at: Evaluator, x: Vector, sample: Sample, scale: list[float], names: list[str]) -> Iterator[LossFinding]:
     """Yield the findings on leaves with a zero gradient; it takes two or three evaluations where there are such."""
     still = [leaf.size > 0 and not np.any(leaf) for leaf in sample.gradient]
     if not any(still):
@@ -27,11 +27,11 @@ def unused(at: Evaluator, x: Vector, sample: Sample, scale: list[float], names: 
         return not abs(value - sample.value) <= ROUNDINGS * at.roundoff * max(abs(value), abs(sample.value))
 
     if depends(NEAR):
-        yield messages.detached(leaves, everything)
+        yield finding_messages.detached(leaves, everything)
     elif depends(FAR) or (everything and depends(np.nan)):  # what is computed with NaN is NaN, though it cancels out
-        yield messages.flat(leaves, everything)
+        yield finding_messages.flat(leaves, everything)
     else:
-        yield messages.ignores_params() if everything else messages.unused_leaf(leaves)
+        yield finding_messages.ignores_params() if everything else finding_messages.unused_leaf(leaves)
 
 
 def _value(at: Evaluator, x: Vector) -> float:

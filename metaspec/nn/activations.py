@@ -14,40 +14,81 @@ _GELU_SATURATED = 30.0  # beyond, gelu(x) is x or 0 in every format up to float6
 
 
 def relu(x: Array) -> Array:
-    """x where x > 0, else 0; the derivative at 0 is 0 on every backend.
+    """Rectified linear unit: x where x > 0, else 0; the derivative at 0 is 0 on every backend.
 
     Frameworks' `maximum(x, 0)` has derivative 0.5 (JAX, PyTorch) or 1 (TensorFlow) there.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> nn.relu(np.array([-1.0, 0.0, 2.0]))
+        array([0., 0., 2.])
     """
     return backend_of(x).xp.where(x > 0, x, 0.0)
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), with full relative precision on both sides."""
+    """Logistic function, 1 / (1 + exp(-x)), with full relative precision on both sides.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> nn.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+        array([0. , 0.5, 1. ])
+    """
     xp = backend_of(x).xp
     e = _decay(x)
     return xp.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
 def softplus(x: Array) -> Array:
-    """log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)); softplus' = sigmoid."""
+    """Softplus, log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)); its derivative is `sigmoid`.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> nn.softplus(np.array([-1000.0, 0.0, 10.0])).round(6)
+        array([ 0.      ,  0.693147, 10.000045])
+    """
     xp = backend_of(x).xp
     return xp.where(x >= 0, x, 0.0) + xp.log1p(_decay(x))
 
 
 def tanh(x: Array) -> Array:
-    """The framework's own tanh."""
+    """Hyperbolic tangent, the framework's own.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> nn.tanh(np.array([0.0, 1.0])).round(6)
+        array([0.      , 0.761594])
+    """
     return backend_of(x).xp.tanh(x)
 
 
 def silu(x: Array) -> Array:
-    """x sigmoid(x) (Elfwing, Uchibe, Doya 2018; "swish")."""
+    """Sigmoid linear unit, x sigmoid(x) (Elfwing, Uchibe, Doya 2018; "swish").
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> nn.silu(np.array([-1.0, 0.0, 1.0])).round(6)
+        array([-0.268941,  0.      ,  0.731059])
+    """
     return x * sigmoid(x)
 
 
 def gelu(x: Array) -> Array:
-    r"""x sigmoid(2 \sqrt{2 / \pi} (x + 0.044715 x^3)): the tanh form of Hendrycks, Gimpel 2016, section 2.
+    r"""Gaussian error linear unit, x sigmoid(2 \sqrt{2 / \pi} (x + 0.044715 x^3)).
 
-    The exact form needs erf, which the array API standard does not have; they differ by less than 5e-4.
+    This is the tanh form of Hendrycks, Gimpel 2016, section 2. The exact form needs erf, which the array API standard
+    does not have; they differ by less than 5e-4.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> nn.gelu(np.array([-1.0, 0.0, 1.0])).round(6)
+        array([-0.158808,  0.      ,  0.841192])
     """
     xp = backend_of(x).xp
     # The cube is taken of a bounded number, so that it does not overflow beside a sigmoid that is 0 or 1.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from metaspec.checks.arguments import checked_number
+from metaspec.errors import InvalidArgumentError
 from metaspec.nn._backend import backend_of
 from metaspec.nn.activations import relu
 from metaspec.nn.convolution import conv2d
@@ -19,7 +20,7 @@ from metaspec.task import Array, Tree
 
 @dataclass(frozen=True)
 class ConvNet:
-    """(3 x 3 convolution, batch normalisation, ReLU, halving) x blocks, mean over the pixels left, affine read-out.
+    """Convolutional network: blocks of 3 x 3 convolution, batch normalisation, ReLU and halving; affine read-out.
 
     Parameters, for block i: {"kernel<i>": [3, 3, C, F], "scale<i>": [F], "shift<i>": [F]}, then "w": [F, ways] and
     "b": [ways]. The convolutions have no bias: batch normalisation would cancel it, and its gradient would be noise.
@@ -42,7 +43,8 @@ class ConvNet:
 
     Example:
         >>> import numpy as np
-        >>> net = ConvNet(ways=5, filters=8)
+        >>> from metaspec import nn
+        >>> net = nn.ConvNet(ways=5, filters=8)
         >>> net.apply(net.init(seed=0), np.zeros((10, 28, 28), dtype="float32")).shape
         (10, 5)
     """
@@ -63,7 +65,7 @@ class ConvNet:
             check_sizes(f"ConvNet: {name}", (getattr(self, name),))
 
     def init(self, seed: int, dtype: str = "float32") -> dict[str, Any]:
-        """NumPy parameters; each leaf is a function of (seed, its name, its shape) alone.
+        """Return NumPy parameters; each leaf is a function of (seed, its name, its shape) alone.
 
         As in the MAML authors' code unless said otherwise: kernels Glorot uniform, the read-out's weights N(0, 1),
         shifts and biases 0.
@@ -78,12 +80,13 @@ class ConvNet:
         return {name: leaf.astype(dtype) for name, leaf in params.items()}
 
     def apply(self, params: Tree, x: Array) -> Array:
-        """Logits [N, ways] for pictures x [N, H, W] (of one channel) or [N, H, W, C].
+        """Return logits [N, ways] for pictures x [N, H, W] (of one channel) or [N, H, W, C].
 
         Raises:
             InvalidArgumentError: Shapes that do not fit, pictures too small to be halved so often.
         """
         xp = backend_of(x).xp
+        self._check_pictures(tuple(x.shape))
         if len(x.shape) == 3:
             x = xp.expand_dims(x, axis=-1)
         for i in range(self.blocks):
@@ -92,12 +95,30 @@ class ConvNet:
             x = max_pool2d(x) if self.pool else x
         return dense(xp.mean(x, axis=(1, 2)), params["w"], params["b"])
 
+    def _check_pictures(self, shape: tuple[int, ...]) -> None:
+        expected = f"ConvNet: expected pictures [N, H, W, {self.channels}], got shape {shape}"
+        if len(shape) == 4 and shape[-1] != self.channels:
+            if shape[1] == self.channels:
+                raise InvalidArgumentError(
+                    f"{expected}: channels come last here; xp.permute_dims(x, (0, 2, 3, 1)) moves them"
+                )
+            raise InvalidArgumentError(
+                f"{expected}, with {shape[-1]} channels; ConvNet(..., channels={shape[-1]}) takes them"
+            )
+        if len(shape) == 3 and self.channels != 1:
+            raise InvalidArgumentError(
+                f"{expected}, without an axis of channels; xp.expand_dims(x, axis=-1) adds it for one"
+            )
+        if len(shape) not in (3, 4):
+            what = "one picture alone" if len(shape) == 2 else "another number of axes"
+            raise InvalidArgumentError(f"{expected}, which is {what}; pictures of one channel may be [N, H, W]")
+
     def loss(self, params: Tree, batch: Tree) -> Array:
-        """Mean softmax cross-entropy on {"x": pictures, "y": integer labels [N]}."""
+        """Return the mean softmax cross-entropy on {"x": pictures, "y": integer labels [N]}."""
         return softmax_cross_entropy(self.apply(params, batch["x"]), batch["y"])
 
     def accuracy(self, params: Tree, batch: Tree) -> Array:
-        """The share of pictures classified right; batch as for `loss`."""
+        """Return the share of pictures classified right; batch as for `loss`."""
         return accuracy(self.apply(params, batch["x"]), batch["y"])
 
 
@@ -121,5 +142,10 @@ def omniglot_convnet(
         InvalidArgumentError, InvalidTypeError: As ConvNet.
 
     Source: Finn, Abbeel, Levine 2017, section 5.2.
+
+    Example:
+        >>> from metaspec import nn
+        >>> nn.omniglot_convnet(ways=5).init(seed=0)["kernel0"].shape
+        (3, 3, 1, 64)
     """
     return ConvNet(ways, filters, pool, kernel_gain=kernel_gain, readout_std=readout_std)

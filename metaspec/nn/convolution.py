@@ -36,7 +36,8 @@ def conv2d(
 
     Example:
         >>> import numpy as np
-        >>> conv2d(np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 2)), stride=2)[0, :, :, 0]
+        >>> from metaspec import nn
+        >>> nn.conv2d(np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 2)), stride=2)[0, :, :, 0]
         array([[9., 6.],
                [6., 4.]])
     """

@@ -20,7 +20,7 @@ DTYPES = ("float32", "float64")
 
 
 def check_seed(seed: Any) -> int:
-    """The seed, an integer with 0 <= seed < 2^64."""
+    """Return the seed, checked to be an integer with 0 <= seed < 2^64."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise InvalidTypeError(f"seed: expected an integer, got {seed!r} of type {type(seed).__name__}")
     if not 0 <= int(seed) < 2**64:
@@ -29,21 +29,21 @@ def check_seed(seed: Any) -> int:
 
 
 def check_dtype(dtype: Any) -> str:
-    """The name of a dtype that parameters can have."""
+    """Return the name of a dtype, checked to be one that parameters can have."""
     if dtype not in DTYPES:
         raise InvalidArgumentError(f"dtype: expected one of {DTYPES}, as a string; got {dtype!r}")
     return str(dtype)
 
 
 def uniforms(seed: int, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """u ~ U(0, 1), float64, never 0 and never 1: the midpoints of 2^52 equal cells."""
+    """Draw u ~ U(0, 1), float64, never 0 and never 1: the midpoints of 2^52 equal cells."""
     key = np.random.SeedSequence([seed, *name.encode()]).generate_state(2, np.uint64)
     words = np.random.Philox(key=key).random_raw(math.prod(shape))
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5).reshape(shape) * 2.0**-52
 
 
 def glorot_uniform(seed: int, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    r"""U(-r, r), r = \sqrt{6 / (fan_in + fan_out)}, of a weight [D, F] or a kernel [h, w, C, F].
+    r"""Draw from U(-r, r), r = \sqrt{6 / (fan_in + fan_out)}, of a weight [D, F] or a kernel [h, w, C, F].
 
     Source: Glorot, Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
     """
@@ -53,7 +53,7 @@ def glorot_uniform(seed: int, name: str, shape: tuple[int, ...]) -> NDArray[np.f
 
 
 def normal(seed: int, name: str, shape: tuple[int, ...], std: float, bound: float = math.inf) -> NDArray[np.float64]:
-    """N(0, std^2), conditioned on |x| <= bound * std, by the inverse of the distribution function."""
+    """Draw from N(0, std^2), conditioned on |x| <= bound * std, by the inverse of the distribution function."""
     standard = NormalDist()
     low, high = standard.cdf(-bound), standard.cdf(bound)
     u = low + (high - low) * uniforms(seed, name, shape)

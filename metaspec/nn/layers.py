@@ -6,7 +6,7 @@ from metaspec.task import Array
 
 
 def dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """X weight (+ bias).
+    """Affine map, x weight (+ bias).
 
     Args:
         x: [..., D].
@@ -18,6 +18,12 @@ def dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
     Raises:
         InvalidArgumentError: Shapes that do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> nn.dense(np.array([[1.0, 2.0]]), np.array([[1.0], [10.0]]), np.array([0.5]))
+        array([[21.5]])
     """
     inputs, outputs = check_rank("dense: weight", weight, 2, "[D, F]")
     shape = tuple(x.shape)
@@ -34,11 +40,11 @@ def dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
 
 def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = 1e-3) -> Array:
-    """(x - mean) / sqrt(variance + eps) * scale + shift, per channel, by the statistics of the batch itself.
+    """Batch normalisation, (x - mean) / sqrt(variance + eps) * scale + shift, by the statistics of the batch itself.
 
     Mean and (biased) variance run over all axes but the last. There are no running averages: the meta-learning papers
-    normalise support and query set each by its own statistics, in training and at test ("transductive"), and state
-    that adaptation could alter does not exist.
+    normalise support and query set each by its own statistics, in training and at test ("transductive"), so adaptation
+    has no state that it could alter.
 
     Args:
         x: [N, ..., C].
@@ -50,6 +56,14 @@ def batch_norm(x: Array, scale: Array, shift: Array, *, eps: float = 1e-3) -> Ar
         InvalidArgumentError: Shapes that do not fit.
 
     Source: Ioffe, Szegedy, "Batch normalization", ICML 2015, algorithm 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> x = np.array([[0.0], [2.0]])
+        >>> nn.batch_norm(x, np.array([1.0]), np.array([10.0]), eps=0.0)
+        array([[ 9.],
+               [11.]])
     """
     shape = tuple(x.shape)
     if len(shape) < 2:

@@ -14,17 +14,33 @@ def mean_squared_error(prediction: Array, target: Array) -> Array:
 
     Raises:
         InvalidArgumentError: Unequal shapes ([N] against [N, 1] would broadcast to [N, N]).
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> float(nn.mean_squared_error(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+        2.0
     """
     if tuple(prediction.shape) != tuple(target.shape):
         raise InvalidArgumentError(
             f"mean_squared_error: expected equal shapes, got {tuple(prediction.shape)} and {tuple(target.shape)}"
         )
-    difference = prediction - target
-    return backend_of(prediction).xp.mean(difference * difference)
+    xp = backend_of(prediction).xp
+    difference = xp.subtract(prediction, target)  # by the namespace's rules where their formats differ
+    return xp.mean(difference * difference)
 
 
 def log_softmax(logits: Array) -> Array:
-    """logits - log sum exp(logits) along the last axis; finite for all finite logits, derivatives too."""
+    """Logarithm of the softmax, logits - log sum exp(logits) along the last axis.
+
+    The result and its derivatives of every order are finite for all finite logits.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> nn.log_softmax(np.array([0.0, 0.0, 1000.0]))
+        array([-1000., -1000.,     0.])
+    """
     B = backend_of(logits)
     xp = B.xp
     # The shift cancels whatever it is, so it is a constant to the derivative, and the kinks of max do not enter.
@@ -44,6 +60,12 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> Array:
     Raises:
         InvalidArgumentError: Shapes that do not fit.
         InvalidTypeError: Labels that are no integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> float(nn.softmax_cross_entropy(np.zeros((3, 4)), np.array([0, 1, 2])).round(6))  # log 4
+        1.386294
     """
     xp = backend_of(logits).xp
     labels = _labels(logits, labels, "softmax_cross_entropy")
@@ -58,9 +80,16 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> Array:
 
 
 def accuracy(logits: Array, labels: Array) -> Array:
-    """The share of examples whose largest logit (the first of equals) is at the label; of the dtype of the logits.
+    """Share of examples whose largest logit (the first of equals) is at the label; of the dtype of the logits.
 
     Arguments and errors as for `softmax_cross_entropy`; a label out of range counts as wrong.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> logits = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> float(nn.accuracy(logits, np.array([0, 1, 1, 1])))
+        0.75
     """
     xp = backend_of(logits).xp
     labels = _labels(logits, labels, "accuracy")

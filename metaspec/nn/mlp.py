@@ -16,7 +16,7 @@ from metaspec.task import Array, Tree
 
 @dataclass(frozen=True)
 class MLP:
-    """h <- activation(h W_i + b_i) for every layer but the last, which is affine.
+    """Multi-layer perceptron: h <- activation(h W_i + b_i) in every layer but the last, which is affine.
 
     Parameters: {"w0": [D, H], "b0": [H], "w1": ...}. Biases start at 0.
 
@@ -31,7 +31,8 @@ class MLP:
 
     Example:
         >>> import numpy as np
-        >>> net = MLP((1, 40, 40, 1))
+        >>> from metaspec import nn
+        >>> net = nn.MLP((1, 40, 40, 1))
         >>> net.apply(net.init(seed=0), np.zeros((10, 1), dtype="float32")).shape
         (10, 1)
     """
@@ -47,7 +48,7 @@ class MLP:
             raise InvalidArgumentError(f"MLP: sizes needs at least inputs and outputs, got {self.sizes}")
 
     def init(self, seed: int, dtype: str = "float32") -> dict[str, Any]:
-        """NumPy parameters; each leaf is a function of (seed, its name, its shape) alone."""
+        """Return NumPy parameters; each leaf is a function of (seed, its name, its shape) alone."""
         seed, dtype = check_seed(seed), check_dtype(dtype)
         params: dict[str, Any] = {}
         for i, shape in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
@@ -57,7 +58,7 @@ class MLP:
         return params
 
     def apply(self, params: Tree, x: Array) -> Array:
-        """Outputs [N, F] for inputs x [N, D].
+        """Return outputs [N, F] for inputs x [N, D].
 
         Raises:
             InvalidArgumentError: Shapes that do not fit.
@@ -68,12 +69,12 @@ class MLP:
         return dense(x, params[f"w{last}"], params[f"b{last}"])
 
     def loss(self, params: Tree, batch: Tree) -> Array:
-        """Mean squared error, or softmax cross-entropy of a classifier, on {"x": [N, D], "y": [N, F] or labels [N]}."""
+        """Return the mean squared error, or a classifier's cross-entropy, on {"x": [N, D], "y": [N, F] or labels}."""
         outputs = self.apply(params, batch["x"])
         return (softmax_cross_entropy if self.classifier else mean_squared_error)(outputs, batch["y"])
 
     def accuracy(self, params: Tree, batch: Tree) -> Array:
-        """The share of examples that a classifier gets right.
+        """Return the share of examples that a classifier gets right.
 
         Raises:
             InvalidTypeError: The labels are no integers: this is no classification task.
@@ -88,12 +89,18 @@ def sinusoid_mlp(std: float | None = 0.01) -> MLP:
         std: Of the weights' start, as `MLP` has it; 0.01 is that of the authors' code, None learns in fewer steps.
 
     Source: Finn, Abbeel, Levine 2017, section 5.1.
+
+    Example:
+        >>> from metaspec import data, nn
+        >>> net, task = nn.sinusoid_mlp(), data.Sinusoid().task(0)
+        >>> net.loss(net.init(seed=0), task.support).shape
+        ()
     """
     return MLP((1, 40, 40, 1), std=std)
 
 
 def check_sizes(name: str, sizes: Any) -> tuple[int, ...]:
-    """A sequence of positive integers, as a tuple."""
+    """Return a sequence of positive integers as a tuple."""
     try:
         numbers = tuple(sizes)
     except TypeError:

@@ -16,7 +16,7 @@ from metaspec.task import Array
 
 
 def max_pool2d(x: Array, window: int | tuple[int, int] = 2, *, stride: int | tuple[int, int] | None = None) -> Array:
-    """The largest entry of each window.
+    """Maximum of each window.
 
     Args:
         x: [N, H, W, C].
@@ -28,6 +28,13 @@ def max_pool2d(x: Array, window: int | tuple[int, int] = 2, *, stride: int | tup
 
     Raises:
         InvalidArgumentError, InvalidTypeError: A window that does not fit, a size below 1 or no integer.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> nn.max_pool2d(np.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0]
+        array([[ 5.,  7.],
+               [13., 15.]])
     """
     xp = backend_of(x).xp
 
@@ -40,7 +47,15 @@ def max_pool2d(x: Array, window: int | tuple[int, int] = 2, *, stride: int | tup
 
 
 def avg_pool2d(x: Array, window: int | tuple[int, int] = 2, *, stride: int | tuple[int, int] | None = None) -> Array:
-    """The mean of each window; arguments, result and errors as for `max_pool2d`."""
+    """Mean of each window; arguments, result and errors as for `max_pool2d`.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaspec import nn
+        >>> nn.avg_pool2d(np.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0]
+        array([[ 2.5,  4.5],
+               [10.5, 12.5]])
+    """
     for parts in _axes("avg_pool2d", window, stride, x):
         slices = parts(x)
         x = reduce(add, slices) * (1.0 / len(slices))

@@ -9,7 +9,7 @@ PADDINGS = ("same", "valid")
 
 
 def geometry(name: str, length: int, window: int, stride: int, padding: str) -> tuple[int, int, int]:
-    """(number of windows, zeros before, zeros after) along one axis.
+    """Return (number of windows, zeros before, zeros after) along one axis.
 
     "same": ceil(length / stride) windows; where an odd number of zeros is needed the extra one comes after, as in
     TensorFlow and XLA (PyTorch's `padding=1` pads equally and differs for stride 2). "valid": no zeros.
@@ -31,7 +31,7 @@ def geometry(name: str, length: int, window: int, stride: int, padding: str) -> 
 
 
 def pad(xp: Any, x: Array, axis: int, before: int, after: int) -> Array:
-    """`x` with zeros around it along `axis`; the standard has no pad."""
+    """Return `x` with zeros around it along `axis`; the array API standard has no pad."""
     if not before and not after:
         return x
     index = [slice(None)] * len(x.shape)
@@ -41,7 +41,7 @@ def pad(xp: Any, x: Array, axis: int, before: int, after: int) -> Array:
 
 
 def shifted(x: Array, axis: int, window: int, stride: int, count: int) -> list[Array]:
-    """For each offset within the window the slice x[offset], x[offset + stride], ... of length `count`."""
+    """Return for each offset within the window the slice x[offset], x[offset + stride], ... of length `count`."""
     before = (slice(None),) * axis
     reach = (count - 1) * stride + 1
     return [x[(*before, slice(offset, offset + reach, stride), ...)] for offset in range(window)]

@@ -3,11 +3,12 @@
 Figures are made by matplotlib's objects alone: no window, no global figure, no setting of the process is touched.
 
 Example:
-    >>> from metaspec import data, nn, pictures
-    >>> network = nn.MLP((1, 40, 40, 1))
-    >>> algo = ms.MAML(ms.GradientDescent(0.01, 1))
-    >>> figure = pictures.adaptation_curves(algo, network, params, data.Sinusoid(stream="test"), backend="numpy")
-    >>> pictures.save(figure, "adaptation.svg")
+    >>> import metaspec as ms
+    >>> from metaspec import data, nn, plots
+    >>> network, algo = nn.MLP((1, 40, 40, 1)), ms.MAML(ms.GradientDescent(0.01, 1))
+    >>> params = network.init(seed=0)
+    >>> figure = plots.adaptation_curves(algo, network, params, data.Sinusoid(stream="test"), backend="numpy")
+    >>> plots.save(figure, "adaptation.svg")
 """
 
 from metaspec.plots.adaptation import adaptation_curves

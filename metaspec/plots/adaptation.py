@@ -1,11 +1,11 @@
 """What a regression network makes of a few points: its curve before adaptation and after a number of steps."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from metaspec.algorithms.base import adapting_for
 from metaspec.api import adapt
 from metaspec.backend.arrays import asarray, computing, plain_leaves
 from metaspec.backend.protocol import Backend
@@ -23,10 +23,10 @@ class Regression(Protocol):
     """A network of one input and one output."""
 
     def apply(self, params: Tree, x: Array) -> Array:
-        """Outputs [N, 1] for inputs [N, 1]."""
+        """Return outputs [N, 1] for inputs [N, 1]."""
 
     def loss(self, params: Tree, batch: Tree) -> Array:
-        """The loss that adaptation descends."""
+        """Return the loss that adaptation descends."""
 
 
 def adaptation_curves(
@@ -39,7 +39,7 @@ def adaptation_curves(
     steps: Sequence[int] = (0, 1, 10),
     backend: str | Backend | None = None,
 ) -> Any:
-    """A matplotlib Figure: of each task its support set and the network's curve after so many inner steps.
+    """Draw a matplotlib Figure: of each task its support set and the network's curve after so many inner steps.
 
     Args:
         algo: The algorithm; its own number of inner steps is replaced.
@@ -77,7 +77,10 @@ def adaptation_curves(
         for k, count in enumerate(counts):
             with computing(B, params):
                 theta = adapt(
-                    _with_steps(algo, count), network.loss, asarray(params, backend=B), asarray(task.support, backend=B)
+                    adapting_for(algo, count),
+                    network.loss,
+                    asarray(params, backend=B),
+                    asarray(task.support, backend=B),
                 )
                 curve = B.to_numpy(network.apply(theta, asarray(grid, backend=B)))
             axes.plot(grid[:, 0], curve[:, 0], label=_named(count), **style(k))
@@ -87,10 +90,6 @@ def adaptation_curves(
     handles, labels = places[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
-
-
-def _with_steps(algo: Any, steps: int) -> Any:
-    return replace(algo, inner=replace(algo.inner, steps=steps))
 
 
 def _named(steps: int) -> str:

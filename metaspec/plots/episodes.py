@@ -11,7 +11,7 @@ from metaspec.task import Task
 
 
 def episode_grid(task: Task, *, queries: int = 5) -> Any:
-    """A matplotlib Figure: the support set and the query set of one episode, a column for each class.
+    """Draw a matplotlib Figure: the support set and the query set of one episode, a column for each class.
 
     Args:
         task: Of NumPy arrays, as `FewShot.task` gives it: x [N, H, W] or [N, H, W, C], y [N].

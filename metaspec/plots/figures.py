@@ -15,7 +15,7 @@ INK, PALE = "#222222", "#999999"
 
 
 def panels(rows: int, columns: int, width: float, *heights: float) -> tuple[Any, list[Any]]:
-    """A figure of that many panels, so many inches wide, and high: one number for all rows, or one for each.
+    """Make a figure of that many panels, so many inches wide, and high: one number for all rows, or one for each.
 
     Raises:
         LibraryMissingError: matplotlib is not installed.
@@ -32,12 +32,12 @@ def panels(rows: int, columns: int, width: float, *heights: float) -> tuple[Any,
 
 
 def style(number: int) -> dict[str, Any]:
-    """How line number 0, 1, ... is drawn."""
+    """Return the style of line number 0, 1, ..."""
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.6}
 
 
 def svg(figure: Any) -> str:
-    """The figure as the text of an SVG file; the same figure gives the same text."""
+    """Return the figure as the text of an SVG file; the same figure gives the same text."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
     text = stream.getvalue()

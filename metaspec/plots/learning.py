@@ -18,7 +18,7 @@ POINTS = 100
 
 @dataclass(frozen=True)
 class Curve:
-    """A line: at x the mean and half of its 95 % interval; NaN where there is none.
+    """Line of a plot: at x the mean and half of its 95 % interval; NaN where there is none.
 
     Attributes:
         label: What the legend calls it.
@@ -41,9 +41,9 @@ class Curve:
 
 
 def losses_of(label: str, histories: Sequence[Sequence[StepRecord]], points: int = POINTS) -> Curve:
-    """The query loss of a run, or of several that differ in their seeds, over the outer steps.
+    """Return the query loss of a run, or of several that differ in their seeds, over the outer steps.
 
-    The steps are divided into `points` stretches; a stretch's x is its last step's count. Its mean is over its steps
+    The steps are divided into `points` segments; a segment's x is its last step's count. Its mean is over its steps
     and runs. Its interval is over the runs' means by Student's t, of one run alone over its steps (normal
     approximation, as if they were independent).
 
@@ -69,7 +69,7 @@ def losses_of(label: str, histories: Sequence[Sequence[StepRecord]], points: int
 
 
 def accuracy_of(label: str, evaluations: Sequence[Judged]) -> Curve:
-    """The metric after adaptation, in per cent if it is an accuracy, at each evaluation of a run.
+    """Return the metric after adaptation, in per cent if it is an accuracy, at each evaluation of a run.
 
     Raises:
         InvalidArgumentError: The evaluations had no metric.
@@ -84,7 +84,7 @@ def accuracy_of(label: str, evaluations: Sequence[Judged]) -> Curve:
 
 
 def curves(lines: Sequence[Curve], *, title: str = "", x: str = "outer step", y: str, log_y: bool = False) -> Any:
-    """A matplotlib Figure of lines and the bands of their intervals.
+    """Draw a matplotlib Figure of lines and the bands of their intervals.
 
     Args:
         lines: At least one.

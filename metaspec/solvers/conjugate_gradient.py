@@ -53,6 +53,13 @@ class ConjugateGradient:
 
     Raises:
         InvalidTypeError: A preconditioner that is neither a function nor a tree of arrays.
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> A, b = np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0])
+        >>> ms.get_backend("numpy").linear_solve(lambda v: A @ v, b, ms.ConjugateGradient(steps=2)).x.round(6)
+        array([0.090909, 0.636364])
     """
 
     steps: int = 10
@@ -73,7 +80,7 @@ class ConjugateGradient:
             )
 
     def solve(self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None = None) -> Solution:
-        """See the class and `Backend.linear_solve`.
+        """Return x with (A + damping I) x = b, from the start x0 or zero.
 
         Raises:
             InvalidArgumentError: A product, a preconditioner's result or a start that is no tree like b.
@@ -97,7 +104,7 @@ class ConjugateGradient:
         xp = B.xp
 
         def direction(r: Tree, rr: Array) -> tuple[Tree, Array]:
-            """M^-1 r and <r, M^-1 r>."""
+            """Return M^-1 r and <r, M^-1 r>."""
             if preconditioned is None:
                 return r, rr
             z = preconditioned(r)
@@ -141,7 +148,7 @@ class ConjugateGradient:
 
 
 class _State(NamedTuple):
-    """Between two steps: the iterate, its residual r, the direction p, <r, r>, <r, M^-1 r>, and what has happened."""
+    """State between two steps: iterate x, residual r, direction p, <r, r>, <r, M^-1 r>, and how the solve stands."""
 
     x: Tree
     r: Tree
@@ -155,7 +162,7 @@ class _State(NamedTuple):
 
 
 def _joining(B: Backend, b: Tree) -> tuple[Callable[[Tree], Tree], Callable[[Tree], Tree]]:
-    """From trees like b to what the iteration works on, and back: a vector where `joined_bytes` has room for b."""
+    """Return the maps from trees like b to what the iteration works on, and back: a vector within `joined_bytes`."""
     leaves = B.tree_flatten(b)[0]
     dtypes = {B.dtype_name(leaf) for leaf in leaves}
     several = len(leaves) > 1 and len(dtypes) == 1
@@ -165,7 +172,7 @@ def _joining(B: Backend, b: Tree) -> tuple[Callable[[Tree], Tree], Callable[[Tre
 
 
 def _like(B: Backend, x: Tree, b: Tree) -> Tree:
-    """What a product, a preconditioner or a start gave.
+    """Check that a product, a preconditioner's result or a start is a tree like b, and return it.
 
     Raises:
         InvalidArgumentError: It is no tree like b.

@@ -12,11 +12,18 @@ from metaspec.trees import norm, ravel, subtract
 
 @dataclass(frozen=True)
 class DenseSolve:
-    """The matrix of A, written out by its products with the unit vectors, and one direct solve; for small trees.
+    """Direct solve of (A + damping I) x = b, A written out by its products with the unit vectors; for small trees.
 
     Attributes:
         damping: Added to the diagonal of A; >= 0.
         max_size: The largest number of unknowns that is accepted (the matrix has its square of entries).
+
+    Example:
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> A, b = np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0])
+        >>> ms.get_backend("numpy").linear_solve(lambda v: A @ v, b, ms.DenseSolve()).x.round(6)
+        array([0.090909, 0.636364])
     """
 
     damping: float = 0.0
@@ -27,7 +34,7 @@ class DenseSolve:
         object.__setattr__(self, "max_size", checked_integer(self.max_size, "DenseSolve: max_size", least=1))
 
     def solve(self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None = None) -> Solution:
-        """See the class and `Backend.linear_solve`; a starting point is of no use here.
+        """Return x with (A + damping I) x = b; the start x0 has no effect.
 
         Raises:
             InvalidArgumentError: b has more than `max_size` entries.
@@ -55,7 +62,7 @@ class DenseSolve:
 
 
 def _dense_solution(B: Backend, matrix: Array, b: Array) -> Array:
-    """matrix^-1 b; NaN where it is singular or not finite, which some frameworks raise an error of their own for."""
+    """Return matrix^-1 b; NaN where it is singular or not finite, for which some frameworks raise an error."""
     if 0 in b.shape:
         return b
     try:

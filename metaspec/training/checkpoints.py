@@ -37,8 +37,14 @@ class Checkpoints:
         InvalidArgumentError, InvalidTypeError: `every` or `keep` is no integer >= 1.
 
     Example:
-        >>> Checkpoints("runs/first/checkpoints", every=100).keep
-        3
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> checkpoints = training.Checkpoints("checkpoints", every=2)
+        >>> run = ms.meta_train(algo, net.loss, params, source, steps=4, checkpoints=checkpoints, backend="numpy")
+        >>> sorted(path.name for path in checkpoints.folder.iterdir())
+        ['step-00000002', 'step-00000004']
     """
 
     folder: Path
@@ -154,6 +160,17 @@ def save_checkpoint(path: str | Path, run: Run, *, backend: str | Backend | None
         InvalidArgumentError: There is something else at `path`.
         InvalidTypeError: `run` is no Run.
         DtypeNotHonouredError: A leaf is wider than float64, which safetensors cannot hold.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> run = ms.meta_train(algo, net.loss, params, source, steps=3, tasks_per_step=4, backend="numpy")
+        >>> training.save_checkpoint("saved", run)
+        >>> again = training.load_checkpoint("saved", params, training.Adam(1e-3), backend="numpy")
+        >>> again.steps, bool((again.params["w0"] == run.params["w0"]).all())
+        (3, True)
     """
     if not isinstance(run, Run):
         raise InvalidTypeError(f"save_checkpoint: run must be what meta_train returns, got {type(run).__name__}")
@@ -171,7 +188,7 @@ def save_checkpoint(path: str | Path, run: Run, *, backend: str | Backend | None
 def load_checkpoint(
     path: str | Path, params: Tree, optimizer: Any = None, *, backend: str | Backend | None = None
 ) -> Run:
-    """The run in a checkpoint, on any backend, whichever wrote it.
+    """Return the run in a checkpoint, on any backend, whichever wrote it.
 
     Args:
         path: A checkpoint, or a folder of checkpoints, whose newest that is whole is taken.
@@ -179,8 +196,22 @@ def load_checkpoint(
         optimizer: The outer optimiser of the run, to go on with; without it `optimizer_state` is None.
         backend: Name or instance; by default as `get_backend` chooses, else the framework of `params`.
 
+    Returns:
+        Run.
+
     Raises:
         CheckpointError: Damaged, foreign, or of another model or optimiser; the message names the file and the reason.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> run = ms.meta_train(algo, net.loss, params, source, steps=3, tasks_per_step=4, backend="numpy")
+        >>> training.save_checkpoint("saved", run)
+        >>> again = training.load_checkpoint("saved", params, training.Adam(1e-3), backend="numpy")
+        >>> again.steps, bool((again.params["w0"] == run.params["w0"]).all())
+        (3, True)
     """
     from metaspec.training.framework_optimizers import optimizer_for
 

@@ -1,4 +1,4 @@
-"""What a training was set up with, as JSON: enough to refuse to go on with something else."""
+"""Description of a training's set-up as JSON, by which a resumed training is compared with the saved one."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from metaspec.backend.selection import get_backend
 
 
 def described(x: Any) -> Any:
-    """x as JSON: dataclasses by their fields, arrays by a digest of their bits, functions and all else by name."""
+    """Return x as JSON: dataclasses by their fields, arrays by a digest of their bits, all else by name."""
     if x is None or isinstance(x, bool | int | float | str):
         return x
     if is_dataclass(x) and not isinstance(x, type):
@@ -35,7 +35,7 @@ def described(x: Any) -> Any:
 
 
 def differences(saved: Any, now: Any, name: str = "") -> list[str]:
-    """Where two descriptions differ, one line each."""
+    """Return the differences of two descriptions, one line each."""
     if isinstance(saved, dict) and isinstance(now, dict):
         if saved.get("kind") != now.get("kind"):  # their fields have nothing to do with each other
             return [f"{name} was {saved.get('kind')!s:.200} and is {now.get('kind')}"]

@@ -84,11 +84,9 @@ class InnerPath:
                 "parameters"
             )
         return (
-            f"the inner loop itself diverges: curvature x learning rate is about {self.stiffness:.3g} along its "
-            "path, and "
-            f"gradient descent is stable below 2 ({path}). Lower the inner learning rate by a factor of "
-            f"{self.stiffness:.2g} or more; if it was stable at the start, clip_norm or a lower outer rate keeps the "
-            "curvature down"
+            f"the inner loop itself diverges: curvature x learning rate is about {self.stiffness:.3g} along its path, "
+            f"and gradient descent is stable below 2 ({path}). Lower the inner learning rate until it is; where it was "
+            "stable at the start, clip_norm or a lower outer rate keeps the curvature down"
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from math import ceil
+from math import ceil, isfinite
 from typing import Any, NamedTuple
 
 import numpy
@@ -13,15 +13,27 @@ from metaspec.backend.arrays import asarray, computing, plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
+from metaspec.checks.caller_warnings import warn_caller
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.inner.learned import parameters_of
 from metaspec.task import Task, Tree
 
 NORMAL_95 = 1.959963984540054
 
 
 class Estimate(NamedTuple):
-    """A mean over tasks and the half-width of its 95 % confidence interval (normal approximation)."""
+    """Mean over tasks, with its 95 % confidence interval (normal approximation).
+
+    Attributes:
+        mean: The mean.
+        half_width: Half the interval's width, 1.96 standard deviations of the mean.
+
+    Example:
+        >>> from metaspec import training
+        >>> print(training.Estimate(0.98412, 0.0021), training.Estimate(0.98412, 0.0021).percent())
+        0.9841 ± 0.0021 98.41 ± 0.21
+    """
 
     mean: float
     half_width: float
@@ -30,13 +42,13 @@ class Estimate(NamedTuple):
         return f"{self.mean:.4g} ± {self.half_width:.2g}"
 
     def percent(self) -> "Estimate":
-        """The same in per cent."""
+        """Return the estimate in per cent."""
         return Estimate(100 * self.mean, 100 * self.half_width)
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """What `meta_test` returns, on the query sets of `tasks` tasks, before and after adaptation to the support sets.
+    """Result of `meta_test`: means over the query sets of `tasks` tasks, before and after adaptation.
 
     Attributes:
         tasks: Number of tasks.
@@ -44,6 +56,15 @@ class EvaluationReport:
         loss_after: At the adapted parameters.
         metric_before: The metric at the meta-parameters; None without one.
         metric_after: The metric at the adapted parameters; None without one.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> report = ms.meta_test(algo, net.loss, params, data.Sinusoid(stream="test"), tasks=25, backend="numpy")
+        >>> report.tasks, report.loss_after.mean > 0, report.metric_after
+        (25, True, None)
     """
 
     tasks: int
@@ -52,8 +73,30 @@ class EvaluationReport:
     metric_before: Estimate | None = None
     metric_after: Estimate | None = None
 
+    @property
+    def finite(self) -> bool:
+        """Whether every mean is a finite number."""
+        return all(isfinite(value.mean) for value in vars(self).values() if isinstance(value, Estimate))
+
+    @property
+    def diagnosis(self) -> str:
+        """What it means that a mean is not finite, and what to do; empty where all are."""
+        if self.finite:
+            return ""
+        if isfinite(self.loss_before.mean) and not isfinite(self.loss_after.mean):
+            return (
+                f"the query loss is {self.loss_before.mean:.3g} before adaptation and {self.loss_after.mean} "
+                "after it: the "
+                "inner loop diverges on some task; lower the inner learning rate, or take fewer inner steps"
+            )
+        return (
+            f"the query loss is {self.loss_before.mean} at the meta-parameters themselves, before adaptation: "
+            "look at them, "
+            "at the query sets, and at logarithms, roots and divisions of zero in the loss and the metric"
+        )
+
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: every estimate as {"mean": ..., "half_width": ...}."""
+        """Return the report for JSON: every estimate as {"mean": ..., "half_width": ...}."""
         return {name: value._asdict() if isinstance(value, Estimate) else value for name, value in vars(self).items()}
 
     @staticmethod
@@ -88,12 +131,33 @@ def read_number(value: Any, name: str) -> float:
 
 
 def loss_after(report: EvaluationReport) -> float:
-    """The mean query loss after adaptation."""
+    """Return the mean query loss after adaptation, the goal of an evaluation unless another is given.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> report = ms.meta_test(algo, net.loss, params, data.Sinusoid(stream="test"), tasks=25, backend="numpy")
+        >>> training.loss_after(report) == report.loss_after.mean
+        True
+    """
     return report.loss_after.mean
 
 
 def error_after(report: EvaluationReport) -> float:
-    """1 - the mean of the metric after adaptation: the goal where the metric is an accuracy."""
+    """Return 1 - the mean of the metric after adaptation: the goal where the metric is an accuracy.
+
+    Raises:
+        InvalidArgumentError: The evaluation had no metric.
+
+    Example:
+        >>> from metaspec.training import Estimate, EvaluationReport, error_after
+        >>> one = Estimate(1.0, 0.1)
+        >>> report = EvaluationReport(100, one, one, Estimate(0.2, 0.01), Estimate(0.75, 0.02))
+        >>> error_after(report)
+        0.25
+    """
     if report.metric_after is None:
         raise InvalidArgumentError("Evaluation: goal=error_after needs a metric, such as the network's accuracy")
     return 1.0 - report.metric_after.mean
@@ -101,7 +165,7 @@ def error_after(report: EvaluationReport) -> float:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `meta_train` judges its parameters on while it trains, and what follows from it.
+    """Plan of the evaluations of a training: what they measure, when, and what follows.
 
     Attributes:
         source: Held-out tasks; always its first ones, so that figures can be compared.
@@ -112,6 +176,15 @@ class Evaluation:
         goal: EvaluationReport -> the figure that is to become small; the evaluation with the smallest is the best.
         patience: Stop after so many evaluations in a row that were no better than the best; None never stops.
         algo: Adapts in the evaluations, with more inner steps perhaps; None is the training's own.
+
+    Raises:
+        InvalidArgumentError, InvalidTypeError: An argument that is not what its line says.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> held_out = data.Sinusoid(stream="validation")
+        >>> training.Evaluation(held_out, every=100, tasks=50, patience=5).patience
+        5
     """
 
     source: TaskSource
@@ -145,7 +218,7 @@ def meta_test(
     metric: Callable[[Tree, Tree], Any] | None = None,
     backend: str | Backend | None = None,
 ) -> EvaluationReport:
-    """Adapt to each of `tasks` tasks of a source (its first ones) and judge on their query sets.
+    """Adapt to each of `tasks` tasks of a source (its first ones) and evaluate on their query sets.
 
     Args:
         algo: The algorithm; its `adapt` is used (GradientDescent may well take more steps here than in training).
@@ -154,14 +227,23 @@ def meta_test(
         task_source: Gives `batch(step, size)` of held-out tasks.
         tasks: Number of tasks; rounded up to whole batches.
         tasks_per_batch: Tasks per compiled call.
-        metric: (params, batch) -> scalar, e.g. the accuracy; judged like the loss.
+        metric: (params, batch) -> scalar, e.g. the accuracy; averaged like the loss.
         backend: As in `meta_train`.
 
     Returns:
-        EvaluationReport.
+        EvaluationReport: means over tasks with confidence intervals, before and after adaptation.
 
     Raises:
         MetaspecError: As `adapt`.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> report = ms.meta_test(algo, net.loss, params, data.Sinusoid(stream="test"), tasks=25, backend="numpy")
+        >>> report.tasks, report.loss_before.half_width > 0
+        (25, True)
     """
     B = resolve(backend, plain_leaves(params))
     check_source(task_source, "meta_test: task_source")
@@ -175,13 +257,13 @@ def meta_test(
 def evaluator(
     B: Backend, algo: Algorithm, loss: Callable[[Tree, Tree], Any], metric: Callable[[Tree, Tree], Any] | None
 ) -> Callable[[Tree, TaskSource, int, int], EvaluationReport]:
-    """`meta_test` as a function of (params, source, tasks, tasks per batch) that is compiled once for many calls."""
+    """Return `meta_test` as a function of (params, source, tasks, tasks per batch), compiled once for many calls."""
     measures = [B.tuning.task_loss(measure, measure) for measure in (loss, metric) if measure is not None]
 
     def judge(params: Tree, batch: Task) -> Tree:
         def per_task(task: Task) -> Tree:
             adapted = adapt(algo, loss, params, task.support, backend=B)
-            return [[measure(p, task.query) for p in (params, adapted)] for measure in measures]
+            return [[measure(p, task.query) for p in (parameters_of(params), adapted)] for measure in measures]
 
         return B.tuning.map_tasks(per_task)(batch)
 
@@ -195,7 +277,10 @@ def evaluator(
             columns = [
                 _estimate([B.to_numpy(row[m][when]) for row in rows]) for m in range(len(measures)) for when in (0, 1)
             ]
-        return EvaluationReport(batches * size, *columns)
+        report = EvaluationReport(batches * size, *columns)
+        if not report.finite:
+            warn_caller(f"meta_test: {report.diagnosis}")
+        return report
 
     return test
 

@@ -11,7 +11,7 @@ from metaspec.training.outer_optimizers import Optimizer
 
 
 def optimizer_for(B: Backend, given: Any) -> Optimizer:
-    """`given` as an outer optimiser on `B`: a framework's own is wrapped by that framework's adapter.
+    """Return `given` as an outer optimiser on `B`: a framework's own is wrapped by that framework's adapter.
 
     Raises:
         BackendMismatchError: It belongs to another framework.
@@ -34,6 +34,6 @@ def optimizer_for(B: Backend, given: Any) -> Optimizer:
 
 
 def _made(given: Any) -> type:
-    """The class that `given` is, makes (functools.partial), or is an instance of."""
+    """Return the class that `given` is, makes (functools.partial), or is an instance of."""
     made = getattr(given, "func", given)
     return made if isinstance(made, type) else type(made)

@@ -37,7 +37,7 @@ def meta_train(
     check: bool = True,
     backend: str | Backend | None = None,
 ) -> Run:
-    """Algorithm 1 of the field: sample tasks, adapt to each, move the meta-parameters along the mean meta-update.
+    """Meta-train: sample tasks, adapt to each, move the meta-parameters along the mean meta-update.
 
     phi <- optimizer(phi, mean_t delta_t), on the source's batches number 0, 1, ..., until there are `steps` steps.
 
@@ -77,9 +77,12 @@ def meta_train(
 
     Example:
         >>> from metaspec import data, nn
-        >>> network = nn.sinusoid_mlp()
+        >>> import metaspec as ms
+        >>> net = nn.sinusoid_mlp()
         >>> algo = ms.MAML(ms.GradientDescent(lr=0.01, steps=1))
-        >>> run = ms.meta_train(algo, network.loss, network.init(seed=0), data.Sinusoid(), steps=100, backend="numpy")
+        >>> run = ms.meta_train(algo, net.loss, net.init(seed=0), data.Sinusoid(), steps=3, backend="numpy")
+        >>> len(run.history), sorted(run.params)
+        (3, ['b0', 'b1', 'b2', 'w0', 'w1', 'w2'])
     """
     steps = checked_integer(steps, "meta_train: steps", least=0)
     _check_types(resume=(resume, Run), evaluation=(evaluation, Evaluation), checkpoints=(checkpoints, Checkpoints))

@@ -8,9 +8,9 @@ from typing import Any
 
 from metaspec.algorithms.base import Algorithm, is_empty
 from metaspec.backend.protocol import Backend
-from metaspec.checks.caller import warn_caller
+from metaspec.checks.caller_warnings import warn_caller
 from metaspec.errors import LossCheckError
-from metaspec.inner.learned import Meta
+from metaspec.inner.learned import parameters_of
 from metaspec.losses.findings import LossCheck
 from metaspec.task import Task, Tree
 from metaspec.training.divergence import LossGrowth, inner_path
@@ -62,7 +62,7 @@ class LossWatch(NoWatch):
 
             self.looked = True
             batch = self.algo.inner_batch(self.B, self._first(tasks))
-            report_loss(check_loss(self.loss, _plain(params), batch, compiled=False, backend=self.B), self.algo)
+            report_loss(check_loss(self.loss, parameters_of(params), batch, compiled=False, backend=self.B), self.algo)
 
     def after(self, params: Tree, tasks: Task, step: int, query_loss: float) -> None:
         """Warn where the query loss of this step tells of divergence; `params` are those that the step started from."""
@@ -100,12 +100,7 @@ class LossWatch(NoWatch):
         loss = self.B.compile(self.loss) if self.B.tuning.eager_compiles else self.loss
         rows, structure = self.B.tree_flatten(tasks.query)
         queries = [self.B.tree_unflatten(structure, [row[i, ...] for row in rows]) for i in range(rows[0].shape[0])]
-        return fmean(float(self.B.to_numpy(loss(_plain(params), query))) for query in queries)
-
-
-def _plain(params: Tree) -> Tree:
-    """The parameters of the loss, without what an algorithm learns beside them."""
-    return params.params if isinstance(params, Meta) else params
+        return fmean(float(self.B.to_numpy(loss(parameters_of(params), query))) for query in queries)
 
 
 def report_loss(check: LossCheck, algo: Algorithm) -> None:

@@ -22,12 +22,23 @@ FLUSH = 0.5  # seconds after which a reader sees a line; on disk sooner it need 
 
 @dataclass
 class JsonLines:
-    """A line {"step": k, "query_loss": ...} for outer step number k, {"steps": n, "evaluation": {...}} after n steps.
+    r"""Callback that writes the figures of a training as JSON lines.
 
-    There is nothing in it that depends on the time: two runs of the same bits have the same file.
+    The line is {"step": k, "query_loss": ...} for outer step number k, {"steps": n, "evaluation": {...}} after n steps.
+    Nothing in it depends on the time: two runs of the same bits have the same file.
 
     Attributes:
         path: The file; its folder is made if it is not there.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> figures = training.JsonLines("metrics.jsonl")
+        >>> run = ms.meta_train(algo, net.loss, params, source, steps=3, callbacks=[figures], backend="numpy")
+        >>> open("metrics.jsonl").readline()
+        '{"step": 0, "query_loss": ...}\n'
     """
 
     path: Path
@@ -85,10 +96,24 @@ class JsonLines:
 
 @dataclass
 class TensorBoard:
-    """The same figures as TensorBoard scalars, by the library tensorboardX; the abscissa is the number of steps taken.
+    """Callback that writes the figures of a training as TensorBoard scalars, by the library tensorboardX.
+
+    The abscissa is the number of steps taken.
 
     Attributes:
         folder: For the event files; those that are there are replaced.
+
+    Raises:
+        LibraryMissingError: tensorboardX is not installed.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> import tensorboardX
+        >>> figures = training.TensorBoard("events")
+        >>> run = ms.meta_train(algo, net.loss, params, source, steps=3, callbacks=[figures], backend="numpy")
     """
 
     folder: Path
@@ -144,7 +169,7 @@ def check_tensorboard() -> None:
 
 
 def events(run: Run) -> list[StepRecord | Judged]:
-    """Steps and evaluations in the order in which they happened."""
+    """Return steps and evaluations in the order in which they happened."""
     merged: list[StepRecord | Judged] = [*run.history, *run.evaluations]
     return sorted(merged, key=lambda e: (e.step + 1, 0) if isinstance(e, StepRecord) else (e.steps, 1))
 
@@ -158,7 +183,7 @@ def _line(event: StepRecord | Judged) -> str:
 
 
 def strict(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for them."""
+    """Replace NaN and infinity, which JSON does not have, by None."""
     if isinstance(value, dict):
         return {key: strict(entry) for key, entry in value.items()}
     if isinstance(value, list):

@@ -18,7 +18,7 @@ BLOCK = 32  # batches of a source that makes many at once; what a block costs be
 
 @contextmanager
 def upcoming(source: TaskSource, first: int, size: int, ahead: int) -> Iterator[Iterator[Task]]:
-    """The source's batches first, first + 1, ..., `ahead` of them, or of its blocks, made on a thread.
+    """Yield an iterator over the source's batches first, first + 1, ..., `ahead` of them made on a thread.
 
     Args:
         source: Asked for `batches` where it has them, else for one `batch` after the other.
@@ -37,7 +37,7 @@ def upcoming(source: TaskSource, first: int, size: int, ahead: int) -> Iterator[
 
 @contextmanager
 def prefetched(make: Callable[[int], T], first: int, ahead: int) -> Iterator[Iterator[T]]:
-    """make(first), make(first + 1), ... in this order, up to `ahead` of them made before they are asked for.
+    """Yield an iterator over make(first), make(first + 1), ..., up to `ahead` of them made in advance.
 
     What `make` raises is raised where its result would have come. When the block ends, in whatever way, the thread has
     ended. With ahead=0 there is none.

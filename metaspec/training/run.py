@@ -1,4 +1,4 @@
-"""What a training has come to: a value that is saved, restored and gone on from."""
+"""The result of a training: a value that can be saved, restored and resumed from."""
 
 from dataclasses import dataclass, field
 from math import isnan
@@ -9,7 +9,22 @@ from metaspec.training.evaluation import EvaluationReport
 
 
 class StepRecord(NamedTuple):
-    """One outer step: its number (from 0), the mean query loss after adaptation, and the seconds that it took."""
+    """Record of one outer step.
+
+    Attributes:
+        step: The step's number, from 0.
+        query_loss: The mean query loss after adaptation.
+        seconds: How long the step took.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> run = ms.meta_train(algo, net.loss, params, source, steps=3, tasks_per_step=4, backend="numpy")
+        >>> run.history[2].step, run.history[2].query_loss > 0
+        (2, True)
+    """
 
     step: int
     query_loss: float
@@ -17,7 +32,23 @@ class StepRecord(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What an evaluation found after `steps` outer steps, and the figure that is to become small."""
+    """Evaluation of the meta-parameters in the course of a training.
+
+    Attributes:
+        steps: Outer steps taken before it.
+        goal: The figure that is to become small.
+        report: What was measured.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> evaluation = training.Evaluation(data.Sinusoid(stream="validation"), every=2, tasks=25)
+        >>> run = ms.meta_train(algo, net.loss, params, source, steps=4, evaluation=evaluation, backend="numpy")
+        >>> [(judged.steps, judged.goal == judged.report.loss_after.mean) for judged in run.evaluations]
+        [(2, True), (4, True)]
+    """
 
     steps: int
     goal: float
@@ -25,7 +56,22 @@ class Judged(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The evaluation with the smallest `goal` so far, the first of equals, and the meta-parameters that it judged."""
+    """The evaluation with the smallest `goal` so far, the first of equals.
+
+    Attributes:
+        judged: The evaluation.
+        params: The meta-parameters that it evaluated.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> evaluation = training.Evaluation(data.Sinusoid(stream="validation"), every=2, tasks=25)
+        >>> run = ms.meta_train(algo, net.loss, params, source, steps=4, evaluation=evaluation, backend="numpy")
+        >>> run.best.judged.goal == min(judged.goal for judged in run.evaluations)
+        True
+    """
 
     judged: Judged
     params: Tree
@@ -33,7 +79,7 @@ class Best(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """What `meta_train` returns, and what a checkpoint holds.
+    """State of a training after some outer steps: what `meta_train` returns, and what a checkpoint holds.
 
     Attributes:
         params: The trained meta-parameters.
@@ -41,6 +87,19 @@ class Run:
         history: One StepRecord per step.
         evaluations: What was found on the way, if anything was evaluated.
         best: The best of them with its parameters; None without evaluations.
+
+    Example:
+        >>> from metaspec import data, nn, training
+        >>> import metaspec as ms
+        >>> net, source = nn.sinusoid_mlp(), data.Sinusoid()
+        >>> algo, params = ms.FOMAML(ms.GradientDescent(lr=0.01, steps=1)), net.init(seed=0)
+        >>> run = ms.meta_train(algo, net.loss, params, source, steps=3, tasks_per_step=4, backend="numpy")
+        >>> run.steps, sorted(run.params)
+        (3, ['b0', 'b1', 'b2', 'w0', 'w1', 'w2'])
+        >>> more = {"steps": 5, "tasks_per_step": 4, "resume": run, "backend": "numpy"}
+        >>> longer = ms.meta_train(algo, net.loss, params, source, **more)
+        >>> longer.history[:3] == run.history
+        True
     """
 
     params: Tree
@@ -51,16 +110,16 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """The number of outer steps taken so far; the next step's number."""
+        """Return the number of outer steps taken so far, which is the next step's number."""
         return len(self.history)
 
     @property
     def best_params(self) -> Tree:
-        """The parameters of the best evaluation; without evaluations those after the last step."""
+        """Return the parameters of the best evaluation; without evaluations those after the last step."""
         return self.params if self.best is None else self.best.params
 
     def evaluated(self, report: EvaluationReport, goal: float) -> "Run":
-        """The run with one evaluation more, of its parameters as they are now."""
+        """Return the run with one evaluation more, of its parameters as they are now."""
         judged = Judged(self.steps, goal, report)
         best = self.best
         if best is None or isnan(best.judged.goal) or goal < best.judged.goal:

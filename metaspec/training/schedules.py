@@ -17,10 +17,11 @@ RATE = ("a finite number >= 0", lambda x: x >= 0)
 
 @dataclass(frozen=True)
 class Constant:
-    """value, at every step.
+    """Constant rate: value, at every step.
 
     Example:
-        >>> Constant(0.1)(1000)
+        >>> from metaspec import training
+        >>> training.Constant(0.1)(1000)
         0.1
     """
 
@@ -35,10 +36,11 @@ class Constant:
 
 @dataclass(frozen=True)
 class Linear:
-    """start + (end - start) min(k / steps, 1).
+    """Linear schedule: start + (end - start) min(k / steps, 1).
 
     Example:
-        >>> [Linear(1.0, 0.0, 4)(k) for k in (0, 1, 4, 9)]
+        >>> from metaspec import training
+        >>> [training.Linear(1.0, 0.0, 4)(k) for k in (0, 1, 4, 9)]
         [1.0, 0.75, 0.0, 0.0]
     """
 
@@ -55,10 +57,13 @@ class Linear:
 
 @dataclass(frozen=True)
 class Cosine:
-    """end + (start - end) (1 + cos(pi min(k / steps, 1))) / 2 (Loshchilov, Hutter 2017, without restarts).
+    """Cosine schedule: end + (start - end) (1 + cos(pi min(k / steps, 1))) / 2.
+
+    Source: Loshchilov, Hutter 2017, without restarts.
 
     Example:
-        >>> Cosine(1.0, 10)(5)
+        >>> from metaspec import training
+        >>> training.Cosine(1.0, 10)(5)
         0.5
     """
 
@@ -76,10 +81,11 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """then(0) (k + 1) / (steps + 1) for k < steps, after that then(k - steps).
+    """Linear warm-up: then(0) (k + 1) / (steps + 1) for k < steps, after that then(k - steps).
 
     Example:
-        >>> [WarmUp(3, 0.4)(k) for k in (0, 1, 2, 3, 4)]
+        >>> from metaspec import training
+        >>> [training.WarmUp(3, 0.4)(k) for k in (0, 1, 2, 3, 4)]
         [0.1, 0.2, 0.30000000000000004, 0.4, 0.4]
     """
 
@@ -97,10 +103,11 @@ class WarmUp:
 
 @dataclass(frozen=True)
 class Piecewise:
-    """values[i] for boundaries[i - 1] <= k < boundaries[i].
+    """Piecewise constant schedule: values[i] for boundaries[i - 1] <= k < boundaries[i].
 
     Example:
-        >>> [Piecewise((10, 20), (1.0, 0.1, 0.01))(k) for k in (9, 10, 20)]
+        >>> from metaspec import training
+        >>> [training.Piecewise((10, 20), (1.0, 0.1, 0.01))(k) for k in (9, 10, 20)]
         [1.0, 0.1, 0.01]
     """
 
@@ -127,7 +134,7 @@ class Piecewise:
 
 
 def schedule_of(lr: float | Schedule, argument: str) -> Schedule:
-    """`lr` as a function of the step, whose rates are finite and >= 0.
+    """Return `lr` as a function of the step, whose rates are finite and >= 0.
 
     Raises:
         InvalidArgumentError: A number that is not; for a function, when it gives one that is not.

@@ -22,9 +22,9 @@ from metaspec_benchmarks import (
 from metaspec_benchmarks import benchmark_suite as running
 from metaspec_benchmarks import case_messages as messages
 from metaspec_benchmarks.benchmark_cases import BenchmarkCase
-from metaspec_benchmarks.forms import Built, TimedForm
 from metaspec_benchmarks.peak_memory import peak_bytes
 from metaspec_benchmarks.reference_results import KEPT, ReferenceResult, tolerances, truth
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 from metaspec_benchmarks.timing import measure
 
 TINY = BenchmarkCase("W1", MLP((1, 5, 5, 1)), tasks=3, steps=2, lr=0.01)

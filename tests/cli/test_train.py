@@ -124,8 +124,9 @@ def test_where_tensorboard_is_missing_no_folder_is_begun(tmp_path):
 def test_omniglot(tmp_path):
     args = ["--data", str(OMNIGLOT), "--filters", "4", "--steps", "3", "--test-tasks", "25", "--queries", "2"]
     for algorithm in ("maml", "imaml"):
-        done = train("omniglot", *args, "--algorithm", algorithm, "--out", algorithm, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        out = str(tmp_path / algorithm)
+        done = CliRunner().invoke(build(), ["train", "omniglot", *args, "--algorithm", algorithm, "--out", out])
+        assert done.exit_code == 0, done.output
         assert "accuracy %" in done.stdout
         results = json.loads((tmp_path / algorithm / "run.json").read_text())["results"]
         assert 0 <= results["trained"]["metric_after"]["mean"] <= 1

@@ -11,6 +11,7 @@ import metaspec as ms
 from metaspec import errors
 from metaspec.training import SGD, Adam
 from tests.core.problems import mlp, mlp_loss, on, to_numpy
+from tests.helpers import whole
 
 INNER = ms.GradientDescent(0.1, 2)
 ALGORITHMS = [ms.MAML(INNER), ms.FOMAML(INNER), ms.Reptile(INNER), ms.IMAML(INNER, 2.0, ms.ConjugateGradient(3))]
@@ -34,9 +35,14 @@ def test_data_of_a_wider_format_do_not_widen_the_parameters(B, algo):
             loss = mlp_loss
         for tasks in (t, [t, t], [t, ms.Task(t.query, t.support)]):
             call = ms.meta_gradient if tasks is t else ms.batch_meta_gradient
-            r = call(algo, loss, p, tasks)
-            assert {B.dtype_name(leaf) for tree in (r.delta, r.adapted) for leaf in tree.values()} == {"float32"}
-        assert {B.dtype_name(leaf) for leaf in ms.adapt(algo, loss, p, t.support).values()} == {"float32"}
+
+            def trees(p, tasks, call=call):
+                r = call(algo, loss, p, tasks)
+                return r.delta, r.adapted
+
+            assert {B.dtype_name(leaf) for tree in whole(B, trees)(p, tasks) for leaf in tree.values()} == {"float32"}
+        adapted = whole(B, lambda p, support: ms.adapt(algo, loss, p, support))(p, t.support)
+        assert {B.dtype_name(leaf) for leaf in adapted.values()} == {"float32"}
 
 
 @by_name

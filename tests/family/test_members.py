@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-
-from . import unrolled as plain
+from tests.family import unrolled as plain
 
 BACKENDS = [
     status.name

@@ -29,11 +29,6 @@ def arrays(B: ms.Backend, values: Sequence[Any], dtype: str) -> tuple[Any, ...]:
     return tuple(B.asarray(v, dtype if np.issubdtype(v.dtype, np.floating) else None) for v in values)
 
 
-def whole(B: ms.Backend, f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f`, compiled where every operation would otherwise be compiled by itself, which takes ten times as long."""
-    return B.compile(f) if B.name == "jax" else f
-
-
 def generator(name: str) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(name.encode()))
 

@@ -7,8 +7,9 @@ import pytest
 
 import metaspec as ms
 from metaspec import nn
+from tests.helpers import whole
 from tests.nn.blocks import ALL, LABELS, LOSSES, Block, loops_log_softmax
-from tests.nn.helpers import DTYPES, EPS, arrays, at, close, differences, generator, whole
+from tests.nn.helpers import DTYPES, EPS, arrays, at, close, differences, generator
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -6,8 +6,9 @@ import pytest
 
 import metaspec as ms
 from metaspec import nn
+from tests.helpers import whole
 from tests.nn.blocks import SCALAR
-from tests.nn.helpers import EPS, arrays, at, close, whole
+from tests.nn.helpers import EPS, arrays, at, close
 
 SMOOTH = ("sigmoid", "softplus", "tanh", "silu", "gelu")
 POINTS = np.array([-1000.0, -90.0, -31.0, -20.0, -3.0, -0.125, 0.0, 0.125, 3.0, 20.0, 31.0, 90.0, 1000.0])

@@ -7,6 +7,7 @@ import pytest
 
 import metaspec as ms
 from metaspec import data, nn
+from tests.helpers import whole
 from tests.nn.blocks import loops_batch_norm, loops_conv2d, loops_log_softmax, loops_pool
 from tests.nn.helpers import EPS, at, close, generator
 
@@ -99,14 +100,25 @@ def test_omniglot_network_by_hand(B: ms.Backend, pool: bool) -> None:
     expected = -np.mean(loops_log_softmax(z)[np.arange(6), batch["y"]])
     with at(B, "float64"):
         params, converted = ms.asarray((start, batch))
-        close(B.to_numpy(net.loss(params, converted)), expected, 1e-12, "loss")
+        close(B.to_numpy(whole(B, net.loss)(params, converted)), expected, 1e-12, "loss")
         right = np.mean(np.argmax(z, axis=1) == batch["y"])
-        assert B.to_numpy(net.accuracy(params, converted)) == pytest.approx(right, abs=1e-15)
-        with_channel = net.apply(params, B.xp.expand_dims(converted["x"], axis=-1))
+        assert B.to_numpy(whole(B, net.accuracy)(params, converted)) == pytest.approx(right, abs=1e-15)
+        with_channel = whole(B, net.apply)(params, B.xp.expand_dims(converted["x"], axis=-1))
         close(B.to_numpy(with_channel), z, 1e-11, "pictures with a channel axis")
 
 
 def test_compiled_and_batched_equals_eager_and_alone(B: ms.Backend) -> None:
+    own = [] if B.name == "jax" else [B]  # JAX compiles each operation by itself, for a minute and a half
+    check_compiled_and_batched(B, [ms.get_backend("numpy"), *own])
+
+
+@pytest.mark.soak
+def test_compiled_and_batched_equals_eager_and_alone_on_jax() -> None:
+    pytest.importorskip("jax")
+    check_compiled_and_batched(ms.get_backend("jax"), [ms.get_backend("jax")])
+
+
+def check_compiled_and_batched(B: ms.Backend, references: list[ms.Backend]) -> None:
     """With pooling, two inner steps and these sizes, pooling by reshape and max is 40 % off under JAX's compiler."""
     small = data.LabelledImages(generator("pictures").random((20, 8, 8)), np.arange(20) % 5)
     source = data.FewShot(small, ways=5, shots=1, queries=1, dtype="float64")
@@ -121,7 +133,7 @@ def test_compiled_and_batched_equals_eager_and_alone(B: ms.Backend) -> None:
     with at(B, "float64"):
         step = ms.compile(lambda params, tasks: ms.batch_meta_gradient(algo, net.loss, params, tasks).delta)
         together = {key: B.to_numpy(leaf) for key, leaf in step(*ms.asarray((start, source.batch(0, 2)))).items()}
-    for eager in (ms.get_backend("numpy"), B):
+    for eager in references:
         first, second = alone(eager, 0), alone(eager, 1)
         for key in start:
             mean = (first[key] + second[key]) / 2

@@ -13,6 +13,7 @@ from metaspec.nn import ConvNet, sinusoid_mlp
 from metaspec.training import SGD, training_steps
 from tests.conftest import INSTALLED
 from tests.core.problems import error, to_numpy
+from tests.helpers import whole
 
 OTHERS = [name for name in INSTALLED if name != "numpy"]
 
@@ -28,7 +29,7 @@ def first_meta_gradient(algo, loss, params, source, name):
     B = ms.get_backend(name)
     with B.precision("float64"):
         p, t = ms.asarray((params, source.batch(0, 3)), backend=name)
-        return B, ms.batch_meta_gradient(algo, loss, p, t).delta
+        return B, whole(B, lambda p, t: ms.batch_meta_gradient(algo, loss, p, t, backend=B).delta)(p, t)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked, which this system cannot do")
 KILLS = {"numpy": 20}  # in every run; others, which compile in each child, fewer; `-m soak` does what the numbers say
-FEW = 2
+FEW = 1
 MANY = {"numpy": 300}
 
 

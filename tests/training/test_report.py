@@ -7,7 +7,9 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from typer.testing import CliRunner
 
+from metaspec.cli.app import build
 from metaspec.errors import InvalidArgumentError
 from metaspec.experiments.run_record import read
 from metaspec.experiments.runs_page import of_runs
@@ -45,8 +47,9 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     small = ["--steps", "4", "--test-tasks", "25", "--evaluate-every", "2", "--evaluate-tasks", "25"]
     for algorithm in ("maml", "reptile"):
-        done = metaspec("train", "sinusoid", *small, "--algorithm", algorithm, "--out", algorithm, cwd=folder)
-        assert done.returncode == 0, done.stderr
+        command = ["train", "sinusoid", *small, "--algorithm", algorithm, "--out", str(folder / algorithm)]
+        done = CliRunner().invoke(build(), command)
+        assert done.exit_code == 0, done.output
     return folder
 
 

@@ -7,6 +7,7 @@ import metaspec as ms
 from metaspec import errors
 from metaspec.data import Sinusoid
 from metaspec.training import SGD, Adam, meta_test, meta_train
+from tests.helpers import whole
 
 ALGO = ms.MAML(ms.GradientDescent(0.01, 1))
 
@@ -69,10 +70,15 @@ def test_the_first_steps_are_those_of_the_definition(B):
     run = meta_train(ALGO, loss, params, source, steps=2, tasks_per_step=4, optimizer=SGD(0.05), backend=B)
     with B.precision("float64"):
         p = ms.asarray(params, backend=B)
+
+        def in_turn(p, t):
+            r = ms.batch_meta_gradient(ALGO, loss, p, t)
+            return {key: p[key] - 0.05 * r.delta[key] for key in p}, r.query_loss
+
+        one_step = whole(B, in_turn)
         for step in range(2):
-            r = ms.batch_meta_gradient(ALGO, loss, p, ms.asarray(source.batch(step, 4), backend=B))
-            assert run.history[step].query_loss == pytest.approx(float(B.to_numpy(r.query_loss)), rel=1e-12)
-            p = {key: p[key] - 0.05 * r.delta[key] for key in p}
+            p, query_loss = one_step(p, ms.asarray(source.batch(step, 4), backend=B))
+            assert run.history[step].query_loss == pytest.approx(float(B.to_numpy(query_loss)), rel=1e-12)
     for key in params:
         np.testing.assert_allclose(B.to_numpy(run.params[key]), B.to_numpy(p[key]), rtol=1e-12)
 
@@ -109,10 +115,15 @@ def test_meta_test_is_adapt_and_measure(B):
     rows = []
     with B.precision("float64"):
         p = ms.asarray(params, backend=B)
-        for i in range(4):
-            task = ms.asarray(source.task(i), backend=B)
+
+        def measured(p, task):
             theta = ms.adapt(ALGO, loss, p, task.support)
-            rows.append([float(B.to_numpy(f(q, task.query))) for f in (loss, largest_error) for q in (p, theta)])
+            return [f(q, task.query) for f in (loss, largest_error) for q in (p, theta)]
+
+        one_task = whole(B, measured)
+        for i in range(4):
+            row = one_task(p, ms.asarray(source.task(i), backend=B))
+            rows.append([float(B.to_numpy(value)) for value in row])
     means, spread = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1)
     estimates = [report.loss_before, report.loss_after, report.metric_before, report.metric_after]
     for estimate, mean, s in zip(estimates, means, spread, strict=True):

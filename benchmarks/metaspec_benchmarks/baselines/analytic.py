@@ -14,7 +14,7 @@ import numpy as np
 
 from metaspec.nn import MLP
 from metaspec_benchmarks.benchmark_cases import BenchmarkCase
-from metaspec_benchmarks.forms import Built, TimedForm
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 SMALL, LEAST = 1 << 20, 4  # bytes of parameters, and tasks, of a small batch
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from metaspec.nn import MLP
 from metaspec_benchmarks.benchmark_cases import MANY, BenchmarkCase
-from metaspec_benchmarks.forms import Built, TimedForm
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 NEEDS = (("autograd", "autograd"),)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from metaspec.nn import MLP, ConvNet
 from metaspec_benchmarks.benchmark_cases import FEW, LONG, MANY, BenchmarkCase
-from metaspec_benchmarks.forms import Built, TimedForm
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 OverTasks = Callable[[Callable[..., Any], Any], Any]
 TOGETHER = 25  # tasks at a time of a map in batches

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from metaspec.nn import MLP, ConvNet
 from metaspec_benchmarks.benchmark_cases import FEW, LONG, MANY, BenchmarkCase
-from metaspec_benchmarks.forms import Built, TimedForm
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 
 def forms() -> list[TimedForm]:

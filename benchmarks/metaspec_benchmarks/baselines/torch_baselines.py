@@ -6,7 +6,7 @@ import torch
 
 from metaspec_benchmarks.baselines.torch_model import TorchModel, model
 from metaspec_benchmarks.benchmark_cases import BenchmarkCase
-from metaspec_benchmarks.forms import Built, TimedForm
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 ONE_BY_ONE = 100  # tasks beyond which a loop over them is not worth the wait
 

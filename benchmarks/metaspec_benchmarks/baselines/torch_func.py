@@ -9,7 +9,7 @@ from torch.func import functional_call, grad_and_value, vjp, vmap
 
 from metaspec_benchmarks.baselines.torch_model import TorchModel, model
 from metaspec_benchmarks.benchmark_cases import LONG, MANY, BenchmarkCase
-from metaspec_benchmarks.forms import Built, TimedForm
+from metaspec_benchmarks.timed_forms import Built, TimedForm
 
 Gradient = tuple[dict[str, torch.Tensor], torch.Tensor]
 

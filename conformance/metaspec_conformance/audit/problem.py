@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaspec.backend.arrays import array_namespace
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.task import Task
 
 REFERENCE = "numpy"  # the backend that truth is computed on, where the loss runs there
@@ -96,7 +96,8 @@ def supplied(kind: str, seed: int, sizes: Sequence[tuple[int, int]] = RAGGED) ->
     """
     if kind not in SUPPLIED:
         raise InvalidArgumentError(
-            f"problem: {kind!r} is not one of {', '.join(SUPPLIED)}; or give a metaspec_conformance.audit.Problem"
+            f"problem: {kind!r} is not one of {', '.join(SUPPLIED)}{nearest(kind, SUPPLIED)}; or give a "
+            "metaspec_conformance.audit.Problem"
         )
     rng = np.random.default_rng([seed, 20170813])
     params = {name: 0.6 * rng.normal(size=shape) for name, shape in shapes().items()}

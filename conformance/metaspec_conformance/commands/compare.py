@@ -11,7 +11,7 @@ from rich.table import Table
 
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.cli.output_files import check_writable
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.html import write
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
@@ -130,7 +130,8 @@ def _algorithm(name: str, inner: GradientDescent, regularization: float, cg_step
     if name == "imaml":
         return IMAML(inner, regularization, ConjugateGradient(cg_steps))
     if name not in ALGORITHMS:
-        raise InvalidArgumentError(f"--algorithm: {name!r} is not one of {', '.join([*ALGORITHMS, 'imaml'])}")
+        known = [*ALGORITHMS, "imaml"]
+        raise InvalidArgumentError(f"--algorithm: {name!r} is not one of {', '.join(known)}{nearest(name, known)}")
     return ALGORITHMS[name](inner)
 
 

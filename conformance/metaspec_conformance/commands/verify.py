@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from metaspec.cli.output_files import check_writable
-from metaspec.errors import InvalidArgumentError, MetaspecError
+from metaspec.errors import InvalidArgumentError, MetaspecError, nearest
 from metaspec.html import write
 from metaspec_conformance.commands.kinks_table import print_kinks
 from metaspec_conformance.generators import examples as drawn
@@ -49,7 +49,7 @@ def verify(
     backends: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Backend names, or module:attribute of a Backend of your own. Default: all that are installed.",
+            help="Backend names, or module:attribute of a Backend or Registration of yours. Default: all installed.",
             show_default=False,
         ),
     ] = None,
@@ -84,7 +84,7 @@ def verify(
     if kinks:
         raise typer.Exit(0 if print_kinks(console, targets, json_file, workers) else 1)
     for wrong in set(dtype or ()) - set(DTYPES):
-        raise InvalidArgumentError(f"--dtype: {wrong!r} is not one of {', '.join(DTYPES)}")
+        raise InvalidArgumentError(f"--dtype: {wrong!r} is not one of {', '.join(DTYPES)}{nearest(wrong, DTYPES)}")
     checks = (*certification(), *drawn.examples(examples, seed))
     if scenario is not None:
         checks = matching(scenario, checks)
@@ -148,6 +148,8 @@ def _print(console: Console, report: VerifyReport, seconds: float) -> None:
         _say(console, f"  {count} scenarios against {oracle}")
     for target, message in report.broken:
         _say(console, f"FAILED {target}: {message}")
+    for hint in verify_report.hints(report):
+        _say(console, f"HINT {hint}")
     for group in grouped(report.failures):
         _say(console, f"FAILED {_failure(group.first)}")
         if where := place(group.first.scenario):

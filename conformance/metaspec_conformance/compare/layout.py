@@ -32,6 +32,7 @@ class Leaf:
         shape: A shape to give it last; None leaves it as it is.
 
     Example:
+        >>> from metaspec_conformance.compare import Leaf
         >>> Leaf("fc.weight", axes=(1, 0))  # (out, in) there, (in, out) here
         Leaf(name='fc.weight', split=None, axes=(1, 0), shape=None)
     """

@@ -71,8 +71,14 @@ def compare(
         ComparisonError: A side's loss raised, died or took too long.
 
     Example:
-        >>> found = ms.compare("mymodel:loss", ["numpy", "torch", "jax"])
-        >>> found.agreed, found.summary
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> import metaspec as ms
+        >>> _ = Path("mymodel.py").write_text('def loss(params, batch): return ((params["w"] - batch["y"]) ** 2).sum()')
+        >>> batch = {"y": np.array(0.0)}
+        >>> task = ms.Task(batch, batch)
+        >>> ms.compare("mymodel.py:loss", ["numpy"], params={"w": np.array(1.0)}, task=task).agreed
+        True
     """
     check_algorithm(algorithm)
     _check_rates(algorithm)

@@ -33,6 +33,8 @@ def encode(value: Any) -> bytes:
         MalformedDataError: The value, or a part of it, is not plain data.
 
     Example:
+        >>> import numpy as np
+        >>> from metaspec_conformance.containment.plain_data import decode, encode
         >>> decode(encode({"a": (1, 2.5), "b": np.zeros(2)}))
         {'a': (1, 2.5), 'b': array([0., 0.])}
     """

@@ -127,6 +127,7 @@ class Composition:
         InvalidArgumentError: An operation or an objective that is not known.
 
     Example:
+        >>> from metaspec_conformance.generators.programs import Composition
         >>> Composition((("tanh", 0), ("multiply", 1, 0)), "squares")
         Composition(program=(('tanh', 0), ('multiply', 1, 0)), objective='squares')
     """

@@ -5,14 +5,27 @@ from fnmatch import fnmatchcase
 from functools import cache
 
 from metaspec_conformance.judging.evidence import Check
-from metaspec_conformance.laws import certified_laws
+from metaspec_conformance.laws import LawCheck, certified_laws
+from metaspec_conformance.laws.members.required_members import ORDER
 from metaspec_conformance.scenarios.certified import certified
 
 
 @cache
 def certification() -> tuple[Check, ...]:
-    """Every scenario, then every law on its scenarios; ids are unique."""
-    return (*certified(), *certified_laws())
+    """Return every check, causes first: laws of the protocol's members, then scenarios, then all other laws.
+
+    Ids are unique.
+    """
+    return tuple(sorted((*certified(), *certified_laws()), key=_rank))
+
+
+def _rank(check: Check) -> int:
+    """Return the place of a check: required members in the order in which to write them, other members, the rest."""
+    if not isinstance(check, LawCheck):
+        return len(ORDER) + 1
+    if check.law in ORDER:
+        return ORDER.index(check.law)
+    return len(ORDER) + (0 if check.law.startswith("capability/") else 2)
 
 
 def matching(pattern: str, among: Sequence[Check] | None = None) -> tuple[Check, ...]:

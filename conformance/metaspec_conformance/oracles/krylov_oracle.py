@@ -33,6 +33,8 @@ def conjugate_gradients(
         watch: Called in every step with its number, r.r and p.Ap, before either divides anything.
 
     Example:
+        >>> import numpy as np
+        >>> from metaspec_conformance.oracles.krylov_oracle import conjugate_gradients
         >>> conjugate_gradients(np.diag([1.0, 2.0]), np.array([1.0, 1.0]), steps=2)
         array([1. , 0.5])
     """

@@ -26,6 +26,7 @@ class BackendConformance:
         timeout: Seconds for one check.
 
     Example:
+        >>> from metaspec_conformance.pytest_plugin import BackendConformance
         >>> class TestMine(BackendConformance):
         ...     backend = "mine"
     """

@@ -7,8 +7,6 @@ from metaspec.backend.registry import registrations
 from metaspec.errors import InvalidArgumentError
 from metaspec_conformance.judging.certification import certification, formats, matching
 from metaspec_conformance.judging.evidence import Check
-from metaspec_conformance.laws import LawCheck
-from metaspec_conformance.laws.members.required_members import ORDER
 
 DTYPES = ("float32", "float64")
 
@@ -45,17 +43,5 @@ def cases(backend: object, dtypes: Collection[str] = (), pattern: str = "") -> l
     registered = registrations().get(backend) if isinstance(backend, str) else None
     there = registered.dtypes if registered else DTYPES
     return [
-        CheckCase(check, dtype)
-        for check in sorted(checks, key=_place)
-        for dtype in formats(check, there)
-        if not dtypes or dtype in dtypes
+        CheckCase(check, dtype) for check in checks for dtype in formats(check, there) if not dtypes or dtype in dtypes
     ]
-
-
-def _place(check: Check) -> int:
-    """Members in the order in which to write them, what is declared of the others, then all else as it comes."""
-    if not isinstance(check, LawCheck):
-        return len(ORDER) + 1
-    if check.law in ORDER:
-        return ORDER.index(check.law)
-    return len(ORDER) + (0 if check.law.startswith("capability/") else 1)

@@ -167,6 +167,14 @@ class $adapter(Backend):
         """
         raise NotImplementedError("xp is still to be written")
 
+    def vjp(self, f: Callable[..., Tree], *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+        """f(*primals), and its pull-back u -> u J: from a cotangent like the value to a tuple of them like the primals.
+
+        The pull-back may be called again, and is itself differentiable, in u and in the primals: products with the
+        Hessian are made of it. Zeros, not None, for what f does not use.
+        """
+        raise NotImplementedError("vjp is still to be written")
+
     def value_and_grad(self, f: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
         """(x, *args) -> (f(x, *args), df/dx), the gradient in the structure, shapes and dtypes of x.
 
@@ -176,14 +184,6 @@ class $adapter(Backend):
         value_and_grad itself, to any order, and what it closes over is a constant, though it be the same array as x.
         """
         raise NotImplementedError("value_and_grad is still to be written")
-
-    def vjp(self, f: Callable[..., Tree], *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
-        """f(*primals), and its pull-back u -> u J: from a cotangent like the value to a tuple of them like the primals.
-
-        The pull-back may be called again, and is itself differentiable, in u and in the primals: products with the
-        Hessian are made of it. Zeros, not None, for what f does not use.
-        """
-        raise NotImplementedError("vjp is still to be written")
 
     def stop_gradient(self, tree: Tree) -> Tree:
         """The same values, with derivatives zero at every order; `metaspec.trees.tree_map(self, f, tree)` helps."""

@@ -9,6 +9,9 @@ from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.verdicts import Outcome
 from metaspec_conformance.workers.runner import VerifyReport
 
+FIRST_ORDER, SECOND_ORDER = frozenset({"FOMAML", "Reptile"}), frozenset({"MAML", "IMAML"})
+NAMES = {"MAML": "MAML", "IMAML": "iMAML"}
+
 
 @dataclass(frozen=True)
 class VerifyRow:
@@ -94,3 +97,19 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
 def _finite(plain: dict[str, Any]) -> dict[str, Any]:
     """JSON has no infinity: it becomes a string."""
     return {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in plain.items()}
+
+
+def hints(report: VerifyReport) -> list[str]:
+    """Return, for each backend that failed, where to look first: the first member, or what agreement tells."""
+    found = []
+    for backend in dict.fromkeys(outcome.backend for outcome in report.failures):
+        failed = [outcome.scenario for outcome in report.failures if outcome.backend == backend]
+        members = [check for check in failed if check.startswith(("member/", "capability/"))]
+        ran = {o.algorithm for o in report.outcomes if o.backend == backend}
+        broken = {o.algorithm for o in report.failures if o.backend == backend}
+        if members:
+            found.append(f"{backend}: look at {members[0]} first; everything after it builds on it")
+        elif SECOND_ORDER & broken and ran - broken >= FIRST_ORDER:
+            names = " and ".join(NAMES[name] for name in sorted(SECOND_ORDER & broken, reverse=True))
+            found.append(f"{backend}: FO-MAML and Reptile agree, {names} not: look at the Hessian (vjp of grad)")
+    return found

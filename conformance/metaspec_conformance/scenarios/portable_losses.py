@@ -12,7 +12,7 @@ from typing import Any
 
 from metaspec import nn
 from metaspec.backend.arrays import array_namespace
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec_conformance.judging.numpy_trees import leaves
 
 Tree = Any
@@ -100,5 +100,7 @@ def loss_of(loss: str | Loss) -> Loss:
     if not isinstance(loss, str):
         return loss
     if loss not in LOSSES:
-        raise InvalidArgumentError(f"loss: {loss!r} is not one of {', '.join(LOSSES)}; or give a function of your own")
+        raise InvalidArgumentError(
+            f"loss: {loss!r} is not one of {', '.join(LOSSES)}{nearest(loss, LOSSES)}; or give a function of your own"
+        )
     return LOSSES[loss]

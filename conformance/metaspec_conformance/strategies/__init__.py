@@ -24,7 +24,7 @@ except ImportError as error:
     ) from error
 
 from metaspec.algorithms.base import Algorithm
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.solvers.base import Solver
 from metaspec.task import Task, Tree
@@ -191,4 +191,4 @@ def _made(make: Callable[[Choose], T]) -> st.SearchStrategy[T]:
 def _check(argument: str, given: Sequence[str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
-            raise InvalidArgumentError(f"{argument}: {name!r} is not one of {', '.join(known)}")
+            raise InvalidArgumentError(f"{argument}: {name!r} is not one of {', '.join(known)}{nearest(name, known)}")

@@ -20,6 +20,7 @@ from metaspec_conformance.scenarios.scenario import Scenario
 from metaspec_conformance.workers.loading import load
 from metaspec_conformance.workers.messages import Hello, Result
 from metaspec_conformance.workers.unwritten import unwritten
+from metaspec_conformance.workers.user_errors import describe_adapter_error
 
 Compute = Callable[[Any, Any], Any]
 """(params, tasks) -> what the public function returns."""
@@ -49,8 +50,8 @@ def perform(
         with B.precision(dtype):
             trees = _trees(B, check, dtype, prepared)
     except Exception as error:
-        message = " ".join(f"{type(error).__name__}: {error}".split())
-        return Result({}, time.perf_counter() - start, message[:600])
+        message = describe_adapter_error(error, type(B).__module__.split(".")[0])
+        return Result({}, time.perf_counter() - start, message)
     return Result(trees, time.perf_counter() - start)
 
 

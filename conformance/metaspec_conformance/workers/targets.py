@@ -1,4 +1,4 @@
-"""Which backends a run is about: names from the registry, or module:attribute."""
+"""Targets of a run: names from the registry, or module:attribute."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from metaspec.errors import BackendNotInstalledError, InvalidArgumentError
 
 
 def resolved(names: Sequence[str]) -> list[str]:
-    """The targets; every installed backend where none is named.
+    """Return the targets that names stand for; every installed backend where none is named.
 
     Raises:
         UnknownBackendError: No adapter has that name.

@@ -1,4 +1,4 @@
-"""Which required members are still to be written: their body is `raise NotImplementedError(...)` alone."""
+"""Required members that an adapter still has to write: their body is `raise NotImplementedError(...)` alone."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ REQUIRED = (
     "to_numpy",
     "is_concrete",
     "xp",
-    "value_and_grad",
     "vjp",
+    "value_and_grad",
     "stop_gradient",
 )
-"""In the order in which to write them."""
+"""Names of the required members, in the order in which to write them."""
 
 
 def unwritten(backend: Backend) -> tuple[str, ...]:
-    """In the order in which to write them."""
+    """Return the required members of a backend that are only placeholders, in the order in which to write them."""
     return tuple(name for name in REQUIRED if _is_placeholder(getattr(type(backend), name)))
 
 

@@ -70,6 +70,7 @@ class Worker:
         compilations: See `worker_environment`.
 
     Example:
+        >>> from metaspec_conformance.workers.worker import Worker
         >>> with Worker() as worker:
         ...     worker.call("math:hypot", 3.0, 4.0, timeout=60)
         5.0

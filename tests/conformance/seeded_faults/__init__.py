@@ -17,6 +17,8 @@ from tests.conformance.seeded_faults import (  # each enters its faults into the
     implicit_faults,  # noqa: F401
     inner_faults,  # noqa: F401
     interface_faults,  # noqa: F401
+    loss_check_faults,  # noqa: F401
+    namespace_faults,  # noqa: F401
     purity_faults,  # noqa: F401
     rule_faults,  # noqa: F401
     solver_faults,  # noqa: F401

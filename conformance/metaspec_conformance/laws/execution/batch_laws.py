@@ -5,6 +5,8 @@ from functools import reduce
 
 import numpy as np
 
+from metaspec.algorithms import IMAML
+from metaspec.solvers.dense_solve import DenseSolve
 from metaspec.task import MetaGradient
 from metaspec.trees import add_scaled, tree_map
 from metaspec_conformance.judging.numpy_trees import leaves_with_paths
@@ -139,3 +141,19 @@ def nested_vmap(at: LawContext) -> Iterator[Claim]:
     yield Equal(
         "products", _row(at, products, 1), B.tree_flatten(at.product(at.task.support, {"a": xs[1], "b": xs[1]}))[0]
     )
+
+
+@law(
+    "batched-dense-solves",
+    "iMAML with dense solves: D(t_1, t_2, t_3) = Σ_i D(t_i) / 3, each with its own matrix",
+    "MS-BATCH-1",
+    "MS-SOLVE-4",
+    on=small,
+    applies=alone,
+)
+def batched_dense_solves(at: LawContext) -> Iterator[Claim]:
+    algo = IMAML(at.algorithm.inner, regularization=16.0, solver=DenseSolve(damping=0.25))
+    tasks = [tree_map(at.B, lambda leaf, i=i: leaf * (1 - i / 4), at.task) for i in range(3)]
+    wanted = _mean(at, [at.meta_gradient(algo, task=task).delta for task in tasks])
+    for name, batch in (("stacked", at.B.tree_stack(tasks)), ("a sequence", tasks)):
+        yield Equal(f"{name}: delta", at.batch_meta_gradient(algo, tasks=batch).delta, wanted)

@@ -75,12 +75,18 @@ def _pushed_truth(at: LawContext) -> Tree:
 
 def _linearized(at: LawContext, linearize_grad: Call) -> Tree:
     gradient, product = linearize_grad(partial(cubic, at.B))(at.params)
+    linearize_grad(partial(cubic, at.B))(_direction(at))  # another point, which must not take the first one's place
     return gradient, product(_direction(at)), product(at.params)
 
 
 def _solved(at: LawContext, linear_solve: Call) -> Tree:
-    """A = 2 I: one step of conjugate gradients is exact."""
-    return linear_solve(lambda x: scale(at.B, 2.0, x), at.params, ConjugateGradient(steps=2)).x
+    """Solve with A = 2 I, for which one step of conjugate gradients is exact, and with damping."""
+
+    def double(x: Tree) -> Tree:
+        return scale(at.B, 2.0, x)
+
+    solvers = ConjugateGradient(steps=2), ConjugateGradient(steps=1, damping=2.0)
+    return [linear_solve(double, at.params, solver).x for solver in solvers]
 
 
 def _through(at: LawContext, wrap: Call) -> Tree:
@@ -118,13 +124,13 @@ USES = {
         lambda at: scale(at.B, 0.5, cubic_product(at.B, at.params, _direction(at))),
     ),
     "linearize_grad": Use(_linearized, lambda at: (*_written_out(at)[1:], cubic_product(at.B, at.params, at.params))),
-    "linear_solve": Use(_solved, lambda at: scale(at.B, 0.5, at.params)),
+    "linear_solve": Use(_solved, lambda at: [scale(at.B, share, at.params) for share in (0.5, 0.25)]),
     "vmap": Use(_row_wise, _row_wise_truth),
     "scan": Use(lambda at, scan: scan(_step(at.B), {"c": _rows(at)[0]}, _rows(at)), _stepped),
     "checkpoint": Use(_through, _written_out),
     "compile": Use(
-        lambda at, compile: [compile(partial(add_scaled, at.B, at.params, 2.0))(_direction(at)) for _ in range(2)],
-        lambda at: [add_scaled(at.B, at.params, 2.0, _direction(at))] * 2,
+        lambda at, compile: [compile(partial(add_scaled, at.B, at.params, 1 / 3))(_direction(at)) for _ in range(2)],
+        lambda at: [add_scaled(at.B, at.params, 1 / 3, _direction(at))] * 2,
     ),
 }
 """One use of each member; how each behaves inside of an algorithm is asked by the scenarios and the other laws."""

@@ -30,13 +30,17 @@ ORDER = (
     "member/is_concrete",
     "member/trees",
     "member/xp_names",
+    "member/xp_asarray",
     "member/xp",
+    "member/xp_standard",
     "member/precision_restores",
-    "member/value_and_grad",
-    "member/values_within",
-    "member/xp_functions",
     "member/vjp",
+    "member/value_and_grad",
     "member/stop_gradient",
+    "member/stopped_outputs",
+    "member/values_within",
+    "member/xp_gradients",
+    "member/xp_functions",
 )
 """The laws of the members in the order in which an adapter is best written; each asks little beyond those before."""
 
@@ -128,6 +132,7 @@ def asarray(at: LawContext) -> Iterator[Claim]:
         "float32": (values, at.dtype, values.astype(at.dtype)),
         "float64": (values.astype("float64"), at.dtype, values.astype(at.dtype)),
         "a transpose": (values.T, at.dtype, values.T.astype(at.dtype)),
+        "reversed": (values[::-1, ::-1], at.dtype, values[::-1, ::-1].astype(at.dtype)),
         "no entries": (values[:, :0], at.dtype, values[:, :0].astype(at.dtype)),
         "its own dtype": (values.astype(at.dtype), None, values.astype(at.dtype)),
         "integers": (np.array([1, -2], "int32"), None, np.array([1, -2], "int32")),

@@ -14,8 +14,8 @@ on the values.
 
 from dataclasses import dataclass
 
-from metaspec.losses import messages
-from metaspec.losses.findings import Finding
+from metaspec.losses import finding_messages
+from metaspec.losses.findings import LossFinding
 from metaspec.losses.points import Evaluator, Sample, Vector, inner, moved, sizes_of, total
 
 STEPS = tuple(2.0**-k for k in (26, 18, 12, 9))
@@ -26,7 +26,7 @@ ALIKE = 0.25  # relative difference of two steps that say the same
 
 
 @dataclass(frozen=True)
-class Line:
+class ProbeLine:
     """The line that is followed, and what derivatives say of it at its start.
 
     Attributes:
@@ -53,7 +53,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepDifferences:
     """What the differences over one length say.
 
     Attributes:
@@ -73,9 +73,9 @@ class Step:
     misses: list[float]
 
 
-def against_differences(at: Evaluator, line: Line) -> list[Finding]:
+def against_differences(at: Evaluator, line: ProbeLine) -> list[LossFinding]:
     """Return what is wrong with the first and the second derivative along a line; `at` computes in a wide format."""
-    steps = list[Step]()
+    steps = list[StepDifferences]()
     for h in STEPS if at.roundoff < 1e-12 else STEPS_FLOAT32:
         near = at.sample(moved(line.x, h, line.v))
         step = _step(line, at.roundoff, h, near, None)
@@ -94,7 +94,7 @@ def against_differences(at: Evaluator, line: Line) -> list[Finding]:
     return [_product(line, against[0])]
 
 
-def _step(line: Line, roundoff: float, h: float, near: Sample, far: Sample | None) -> Step:
+def _step(line: ProbeLine, roundoff: float, h: float, near: Sample, far: Sample | None) -> StepDifferences:
     start = line.start
     change = [(a - b) / h for a, b in zip(near.gradient, start.gradient, strict=True)]
     bend, doubt, spread = inner(line.product, line.v), 0.0, [0.0] * len(change)
@@ -114,7 +114,7 @@ def _step(line: Line, roundoff: float, h: float, near: Sample, far: Sample | Non
     doubt += line.error * (abs(rise) + h * abs(bend)) + FEW * roundoff * abs(start.value) / h
     clear = total(spread) + noise <= CLEAR * whole
     fits = all(miss <= most for miss, most in zip([*misses, total(misses)], [*allowed, total(allowed)], strict=True))
-    return Step(
+    return StepDifferences(
         slope,
         abs(slope - rise) <= doubt,
         change,
@@ -124,20 +124,20 @@ def _step(line: Line, roundoff: float, h: float, near: Sample, far: Sample | Non
     )
 
 
-def _alike(line: Line, one: Step, other: Step) -> bool:
+def _alike(line: ProbeLine, one: StepDifferences, other: StepDifferences) -> bool:
     return total(line.sizes(moved(one.change, -1.0, other.change))) <= ALIKE * total(line.sizes(one.change))
 
 
-def _gradient(line: Line, one: Step, other: Step) -> list[Finding]:
+def _gradient(line: ProbeLine, one: StepDifferences, other: StepDifferences) -> list[LossFinding]:
     """The gradient is not the values'. Second derivatives then treat as constant what it does, by intent or not."""
     given = inner(line.start.gradient, line.v)
     if not abs(one.slope - other.slope) <= ALIKE * max(abs(given), abs(one.slope)):
         return []
-    return [messages.another_gradient(given, one.slope)]
+    return [finding_messages.another_gradient(given, one.slope)]
 
 
-def _product(line: Line, step: Step) -> Finding:
+def _product(line: ProbeLine, step: StepDifferences) -> LossFinding:
     worst = line.names[max(range(len(line.names)), key=lambda i: step.misses[i])]
-    return messages.second_derivative(
+    return finding_messages.second_derivative(
         total(line.sizes(line.product)), total(line.sizes(step.change)), total(step.misses), worst
     )

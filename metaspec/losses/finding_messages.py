@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from metaspec.losses.findings import ALL, SECOND, Finding
+from metaspec.losses.findings import ALL, SECOND, LossFinding
 
 PURE = "A loss is called many times for one meta-gradient, in any order, and once for all when it is compiled"
 
@@ -16,9 +16,9 @@ def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}"
 
 
-def raises(error: Exception) -> Finding:
+def raises(error: Exception) -> LossFinding:
     """The loss itself fails."""
-    return Finding(
+    return LossFinding(
         "raises",
         "error",
         f"the loss raises {_short(error)}",
@@ -28,16 +28,16 @@ def raises(error: Exception) -> Finding:
     )
 
 
-def broken_contract(error: Exception) -> Finding:
+def broken_contract(error: Exception) -> LossFinding:
     """The loss does not return a floating scalar of the backend."""
-    return Finding(
+    return LossFinding(
         "contract", "error", str(error), "No algorithm can compute anything with it", "Return a floating scalar"
     )
 
 
-def no_gradient(error: Exception) -> Finding:
+def no_gradient(error: Exception) -> LossFinding:
     """The value is there, the gradient fails."""
-    return Finding(
+    return LossFinding(
         "no-gradient",
         "error",
         f"the loss has a value, its gradient raises {_short(error)}",
@@ -46,9 +46,9 @@ def no_gradient(error: Exception) -> Finding:
     )
 
 
-def no_second_derivative(error: Exception) -> Finding:
+def no_second_derivative(error: Exception) -> LossFinding:
     """The gradient is there, a product with the Hessian fails."""
-    return Finding(
+    return LossFinding(
         "no-second-derivative",
         "error",
         f"the loss has a gradient, a Hessian-vector product raises {_short(error)}",
@@ -59,9 +59,9 @@ def no_second_derivative(error: Exception) -> Finding:
     )
 
 
-def another_gradient(given: float, slope: float) -> Finding:
+def another_gradient(given: float, slope: float) -> LossFinding:
     """The gradient is not that of the loss's values."""
-    return Finding(
+    return LossFinding(
         "gradient",
         "warning",
         f"the gradient is not that of the loss's values: along a line it is {given:.3g}, and the values change by "
@@ -76,7 +76,7 @@ def another_gradient(given: float, slope: float) -> Finding:
     )
 
 
-def second_derivative(product: float, differences: float, miss: float, leaf: str) -> Finding:
+def second_derivative(product: float, differences: float, miss: float, leaf: str) -> LossFinding:
     """A Hessian-vector product is not what differences of gradients give."""
     if product == 0:
         seen = (
@@ -89,7 +89,7 @@ def second_derivative(product: float, differences: float, miss: float, leaf: str
             f"the second derivative is wrong: a Hessian-vector product is {miss / max(product, differences):.2g} "
             f"(relative) off what differences of gradients give, most in {leaf}"
         )
-    return Finding(
+    return LossFinding(
         "second-derivative",
         "error",
         seen,
@@ -104,9 +104,9 @@ def second_derivative(product: float, differences: float, miss: float, leaf: str
     )
 
 
-def random(first: float, again: float, relative: float) -> Finding:
+def random(first: float, again: float, relative: float) -> LossFinding:
     """Two evaluations differ."""
-    return Finding(
+    return LossFinding(
         "random",
         "error",
         f"two equal evaluations differ: the loss is {first:.9g}, then {again:.9g} (value or gradient by "
@@ -121,9 +121,9 @@ def random(first: float, again: float, relative: float) -> Finding:
     )
 
 
-def generators_moved(names: Sequence[str], seen: bool) -> Finding:
+def generators_moved(names: Sequence[str], seen: bool) -> LossFinding:
     """A process-wide generator of random numbers is in another state."""
-    return Finding(
+    return LossFinding(
         "random-state",
         "note" if seen else "warning",
         f"the loss draws from a process-wide generator of random numbers ({_listed(names)})",
@@ -132,9 +132,9 @@ def generators_moved(names: Sequence[str], seen: bool) -> Finding:
     )
 
 
-def mutated(names: Sequence[str]) -> Finding:
+def mutated(names: Sequence[str]) -> LossFinding:
     """Parameters or batch are changed."""
-    return Finding(
+    return LossFinding(
         "mutation",
         "error",
         f"the loss changes what it is given in place: {_listed(names)}",
@@ -143,9 +143,9 @@ def mutated(names: Sequence[str]) -> Finding:
     )
 
 
-def state_altered(names: Sequence[str]) -> Finding:
+def state_altered(names: Sequence[str]) -> LossFinding:
     """An array that the loss can reach is changed."""
-    return Finding(
+    return LossFinding(
         "state",
         "error",
         f"the loss alters arrays outside of its arguments: {_listed(names)}",
@@ -155,9 +155,9 @@ def state_altered(names: Sequence[str]) -> Finding:
     )
 
 
-def settings_changed(names: Sequence[str]) -> Finding:
+def settings_changed(names: Sequence[str]) -> LossFinding:
     """A process-wide setting is changed."""
-    return Finding(
+    return LossFinding(
         "settings",
         "warning",
         f"the loss changes process-wide settings: {_listed(names)}",
@@ -166,9 +166,9 @@ def settings_changed(names: Sequence[str]) -> Finding:
     )
 
 
-def ignores_params() -> Finding:
+def ignores_params() -> LossFinding:
     """Nothing depends on the parameters."""
-    return Finding(
+    return LossFinding(
         "ignores-params",
         "error",
         "the loss does not depend on its parameters: every gradient is zero, and other parameters give the same value",
@@ -178,9 +178,9 @@ def ignores_params() -> Finding:
     )
 
 
-def unused_leaf(names: Sequence[str]) -> Finding:
+def unused_leaf(names: Sequence[str]) -> LossFinding:
     """A leaf has no effect."""
-    return Finding(
+    return LossFinding(
         "unused-leaf",
         "note",
         f"the loss does not depend on {_listed(names)}",
@@ -189,9 +189,9 @@ def unused_leaf(names: Sequence[str]) -> Finding:
     )
 
 
-def flat(names: Sequence[str], everything: bool) -> Finding:
+def flat(names: Sequence[str], everything: bool) -> LossFinding:
     """A gradient is exactly zero in a whole neighbourhood."""
-    return Finding(
+    return LossFinding(
         "flat",
         "warning" if everything else "note",
         f"the gradient of {_listed(names)} is exactly zero here, and the loss flat around it",
@@ -201,9 +201,9 @@ def flat(names: Sequence[str], everything: bool) -> Finding:
     )
 
 
-def detached(names: Sequence[str], everything: bool) -> Finding:
+def detached(names: Sequence[str], everything: bool) -> LossFinding:
     """The value depends on a leaf, the gradient does not."""
-    return Finding(
+    return LossFinding(
         "detached",
         "error" if everything else "warning",
         f"the loss depends on {_listed(names)}, but the gradient is exactly zero",
@@ -216,9 +216,9 @@ def detached(names: Sequence[str], everything: bool) -> Finding:
     )
 
 
-def value_not_finite(value: float) -> Finding:
+def value_not_finite(value: float) -> LossFinding:
     """The loss is NaN or infinite."""
-    return Finding(
+    return LossFinding(
         "non-finite",
         "error",
         f"the loss is {value} at the parameters given",
@@ -227,10 +227,10 @@ def value_not_finite(value: float) -> Finding:
     )
 
 
-def gradient_not_finite(leaf: str, kink: bool) -> Finding:
+def gradient_not_finite(leaf: str, kink: bool) -> LossFinding:
     """The loss is finite, its gradient is not."""
     where = "at exactly these parameters (beside them it is)" if kink else "here and beside"
-    return Finding(
+    return LossFinding(
         "kink" if kink else "non-finite",
         "error",
         f"the loss is finite, its gradient in {leaf} is not, {where}",
@@ -246,9 +246,9 @@ ROOT_AT_ZERO = (
 )
 
 
-def second_not_finite(leaf: str) -> Finding:
+def second_not_finite(leaf: str) -> LossFinding:
     """Value and gradient are finite, a Hessian-vector product is not."""
-    return Finding(
+    return LossFinding(
         "non-finite",
         "error",
         f"loss and gradient are finite, a Hessian-vector product is not ({leaf})",
@@ -258,9 +258,9 @@ def second_not_finite(leaf: str) -> Finding:
     )
 
 
-def digits_lost(relative: float) -> Finding:
+def digits_lost(relative: float) -> LossFinding:
     """The format is too narrow for this loss."""
-    return Finding(
+    return LossFinding(
         "digits",
         "note",
         f"the gradient has lost digits: in float64 it differs by {relative:.1g} (relative)",
@@ -270,7 +270,7 @@ def digits_lost(relative: float) -> Finding:
     )
 
 
-def form_fails(form: str, error: Exception) -> Finding:
+def form_fails(form: str, error: Exception) -> LossFinding:
     """The batched or the compiled form raises."""
     means, remedy = {
         "batched": (
@@ -284,13 +284,13 @@ def form_fails(form: str, error: Exception) -> Finding:
             "Write the loss without Python branches on values and without functions that the framework cannot compile",
         ),
     }[form]
-    return Finding(form, "warning", f"the {form} form raises {_short(error)}", means, remedy)
+    return LossFinding(form, "warning", f"the {form} form raises {_short(error)}", means, remedy)
 
 
-def form_differs(form: str, what: str, relative: float) -> Finding:
+def form_differs(form: str, what: str, relative: float) -> LossFinding:
     """The batched or the compiled form computes something else."""
     order = 1 if what == "gradient" else 2
-    return Finding(
+    return LossFinding(
         form,
         "error",
         f"the {form} {what} is {relative:.2g} (relative) off the one computed by itself",

@@ -32,7 +32,7 @@ def no_random_draws(f: Callable[..., Any]) -> Iterator[None]:
 
 
 def _global_states() -> list[str]:
-    return [repr(_flat(numpy.random.get_state(legacy=False))), repr(random.getstate())]
+    return [repr(_flat(numpy.random.get_state(legacy=False))), repr(random.getstate())]  # noqa: NPY002 (it is looked at)
 
 
 def _state(generator: Any) -> str:
@@ -95,7 +95,7 @@ def _reached(x: Any) -> list[Any]:
         return list(x.values())
     if isinstance(x, type | types.ModuleType | str | bytes | numpy.ndarray) or type(x).__module__ == "builtins":
         return []
-    call = getattr(type(x), "__call__", None)
+    call = vars(type(x)).get("__call__")
     own = vars(x) if hasattr(x, "__dict__") else {}
     return [*own.values(), *([call] if isinstance(call, types.FunctionType) else [])]
 

@@ -6,9 +6,11 @@ from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 
+import optree
 import torch
 from torch.nn.parameter import is_lazy
 
+from metaspec.backend.protocol import NAMESPACE
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError
 from metaspec.losses.from_model import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
@@ -44,15 +46,22 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
     @wraps(loss)
     def of_params(params: Tree, batch: Tree) -> Array:
         nonlocal tried
+        before = _versions(batch)
         value = evaluated(params, batch)
-        if not tried and isinstance(value, torch.Tensor) and not is_wrapped(value) and get_proxy_mode() is None:
-            tried = True
+        if not (
+            tried
+            or not isinstance(value, torch.Tensor)
+            or is_wrapped(value)
+            or get_proxy_mode() is not None
+            or _versions(batch) != before
+        ):
             again = evaluated(params, batch)
             if not torch.equal(torch.nan_to_num(value.detach()), torch.nan_to_num(again.detach())):
                 raise MutationError(
                     "from_model: two evaluations of the loss differ with nothing changed in between, and a "
                     "meta-gradient is of a function; have what it draws or counts in the batch"
                 )
+            tried = True
         return value
 
     def evaluated(params: Tree, batch: Tree) -> Array:
@@ -80,6 +89,10 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
         return model
 
     return Model(of_params, params, restore)
+
+
+def _versions(batch: Tree) -> list[int | None]:
+    return [version_counter(x) for x in optree.tree_leaves(batch, namespace=NAMESPACE) if isinstance(x, torch.Tensor)]
 
 
 def _copy(x: Array, param: Array) -> Array:

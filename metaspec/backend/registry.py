@@ -12,8 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from metaspec.backend.capabilities import MEMBERS, Capability
-from metaspec.checks.arguments import nearest
-from metaspec.errors import BackendConflictError, UnknownBackendError
+from metaspec.errors import BackendConflictError, UnknownBackendError, nearest
 
 GROUP = "metaspec.backends"
 

@@ -9,8 +9,7 @@ import pytest
 import metaspec as ms
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError, UnsupportedError
 from metaspec_numpy import tracer
-
-from .checks import close, difference
+from tests.numpy_tracer.checks import close, difference
 
 X = np.random.default_rng(0).normal(size=(4, 3))
 IDS = np.array([2, 0, 2])
@@ -180,8 +179,8 @@ def _broadcast_follows(x: Any) -> Any:
 
 
 PROGRAMS: list[Callable[[Any], Any]] = [
-    _rows, _views_of_views, _iadd_alias, _scalars_are_values, _zero_dim_views, _a_copy_is_apart, _copies_written, _masks,
-    _integers, _slices, _operators, _later_than_the_tape, _long_constants, _from_a_parameter, _swapped_rows,
+    _rows, _views_of_views, _iadd_alias, _scalars_are_values, _zero_dim_views, _a_copy_is_apart, _copies_written,
+    _masks, _integers, _slices, _operators, _later_than_the_tape, _long_constants, _from_a_parameter, _swapped_rows,
     _reshaped_pieces, _merged_and_written, _at, _broadcast_follows,
 ]  # fmt: skip
 

@@ -48,9 +48,9 @@ def test_control_flow_on_values_is_refused() -> None:
         lambda x: np.asarray(x),
         lambda x: tracer.vjp(lambda y: y if y.sum() > 0 else -y, x)[0],
     ):
-        with pytest.raises(TypeError, match=r"xp\.where"):
+        with pytest.raises(TypeError, match="its value is not known"):
             tracer.record(f, (X,))
-        with pytest.raises(TypeError, match=r"xp\.where"):
+        with pytest.raises(TypeError, match="its value is not known"):
             tracer.vmap(f)(X[None])
     with pytest.raises(TypeError, match=r"xp\.where"):
         tracer.record(lambda x: x[x > 0], (X,))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from metaspec_numpy import tracer
+from tests.numpy_tracer.calls import NUMPY_ONLY
 from tests.numpy_tracer.cases import CASES, NO_DERIVATIVE, Case, sample
 from tests.numpy_tracer.checks import as_tuple, close, difference, dot
 
@@ -35,7 +36,7 @@ def cotangent(y: Any, seed: int = 1) -> Any:
 @pytest.mark.parametrize("name", sorted(tracer.PRIMITIVES))
 def test_complete(name: str) -> None:
     primitive = tracer.PRIMITIVES[name]
-    assert any(case.primitive == name for case in CASES), f"no test case for {name}"
+    assert any(case.primitive == name for case in CASES) or name in NUMPY_ONLY.split(), f"no test case for {name}"
     assert callable(primitive.batch)
     assert (primitive.jvp is None) == (primitive.vjp is None) == (name in NO_DERIVATIVE)
 

@@ -70,7 +70,7 @@ def maybe_view(out: Any, x: Any) -> Any:
 
 def _splits(old: tuple[int, ...], new: tuple[int, ...]) -> bool:
     """Whether no two axes longer than 1 are merged: then a reshape is a view of any layout."""
-    ends = set()
+    ends = {1}
     end = 1
     for n in new[::-1]:
         end *= n

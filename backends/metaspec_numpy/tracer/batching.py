@@ -29,7 +29,7 @@ class BatchTrace(Trace):
         self.size = size
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
-        flags = [isinstance(arg, BatchBox) and arg.trace is self for arg in args]
+        flags = [isinstance(arg, BatchBox) and arg.owner is self for arg in args]
         values = [arg.value if flag else arg for arg, flag in zip(args, flags, strict=True)]
         return self.box(self, primitive.batch(self.size, flags, values, params))
 
@@ -58,7 +58,7 @@ def vmap(f: Callable[..., Any]) -> Callable[..., Any]:
         out = f(*[protected(trace.box(trace, x)) for x in arrays])
 
         def unbox(y: Any) -> Any:
-            if isinstance(y, BatchBox) and y.trace is trace:
+            if isinstance(y, BatchBox) and y.owner is trace:
                 return y.value
             return broadcast_to(y, shape=(size, *y.shape))
 

@@ -51,7 +51,7 @@ class Box:
     link: Link | None = None
 
     def __init__(self, trace: Trace, value: Array) -> None:
-        self.trace = trace
+        self.owner = trace
         self.value = value
 
     @property
@@ -113,8 +113,8 @@ class Primitive:
             if isinstance(arg, Box):
                 if arg.link is not None:
                     arg.link.settle(arg)
-                if top is None or arg.trace.level > top.level:
-                    top = arg.trace
+                if top is None or arg.owner.level > top.level:
+                    top = arg.owner
         if top is not None:
             out = top.process(self, args, params)
             if self.undo is not None and isinstance(out, Box):

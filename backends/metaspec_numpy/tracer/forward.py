@@ -14,7 +14,7 @@ class ForwardBox(Box):
     """A value and its tangent, which is of the same shape and dtype and never zero by construction."""
 
     def __init__(self, trace: Trace, value: Array, tangent: Array) -> None:
-        self.trace = trace
+        self.owner = trace
         self.value = value
         self.tangent = tangent
 
@@ -28,7 +28,7 @@ class ForwardTrace(Trace):
         primals: list[Any] = []
         tangents: list[Any] = []
         for arg in args:
-            mine = isinstance(arg, ForwardBox) and arg.trace is self
+            mine = isinstance(arg, ForwardBox) and arg.owner is self
             primals.append(arg.value if mine else arg)
             tangents.append(arg.tangent if mine else None)
         out = primitive(*primals, **params)
@@ -63,7 +63,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Array], tangents: Sequence[Arra
     out = f(*boxes)
 
     def mine(y: Any) -> bool:
-        return isinstance(y, ForwardBox) and y.trace is trace
+        return isinstance(y, ForwardBox) and y.owner is trace
 
     return (
         map_outputs(lambda y: y.value if mine(y) else y, out),

@@ -5,9 +5,9 @@ from typing import Any
 from metaspec.errors import MutationError, UnsupportedError
 
 INPUT = (
-    "a write in place (`x[...] = value`, `+=`, `out=`, `fill`, `sort`) to a traced array that is a parameter or a batch, "
-    "or a view of one: a loss must not mutate what it is given. Write to a copy (h = x.copy()), or bind a new array "
-    "(h = x + 1, np.where(mask, value, x))."
+    "a write in place (`x[...] = value`, `+=`, `out=`, `fill`, `sort`) to a traced array that is a parameter or a "
+    "batch, or a view of one: a loss must not mutate what it is given. Write to a copy (h = x.copy()), or bind a new "
+    "array (h = x + 1, np.where(mask, value, x))."
 )
 UNCERTAIN = (
     "reshape or ravel, then a write in place to the array or to the reshaped one, and now the other is read: whether "

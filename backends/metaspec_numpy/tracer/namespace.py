@@ -79,29 +79,15 @@ def namespace(raw: Any) -> Any:
     return Namespace(**names)
 
 
-VIEWS = frozenset(
-    [
-        "reshape",
-        "broadcast_to",
-        "broadcast_shapes",
-        "broadcast_arrays",
-        "permute_dims",
-        "swapaxes",
-        "moveaxis",
-        "expand_dims",
-        "squeeze",
-        "unstack",
-        "split",
-        "flip",
-        "matrix_transpose",
-        "diagonal",
-    ]
-)
+VIEWS = """
+    reshape broadcast_to broadcast_shapes broadcast_arrays permute_dims swapaxes moveaxis expand_dims squeeze unstack
+    split flip matrix_transpose diagonal
+"""
 
 
 def _public(name: str, f: Any) -> Any:
     """The function as a user gets it: its result shares no memory with its arguments, unless it is to be a view."""
-    if name in VIEWS or (isinstance(f, Primitive) and f is not rules.stop_gradient):
+    if name in VIEWS.split() or (isinstance(f, Primitive) and f is not rules.stop_gradient):
         return f
 
     @functools.wraps(f)

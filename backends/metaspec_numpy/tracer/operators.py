@@ -1,7 +1,7 @@
 """Python's operators, and the methods of NumPy's arrays, on boxes."""
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy
 
@@ -70,7 +70,7 @@ def as_type(
     """`x.astype(dtype)`: a copy, unless `copy=False` and the dtype is x's."""
     if isinstance(dtype, str | type):
         dtype = numpy.dtype(dtype)
-    if casting != "unsafe" and not numpy.can_cast(x.dtype, dtype, casting):
+    if casting != "unsafe" and not numpy.can_cast(x.dtype, dtype, cast(Any, casting)):
         raise InvalidTypeError(f"astype: {x.dtype} to {dtype} is no cast of kind {casting!r}")
     out = astype(x, dtype)
     return out if out is x and not copy else duplicate(out)
@@ -88,8 +88,8 @@ def reshape_method(x: Array, *shape: Any, order: str = "C", copy: bool | None = 
 
 
 def transpose_method(x: Array, *axes: Any) -> Array:
-    axes = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)) else axes
-    return shapes.transpose(x, axes or None)
+    order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)) else axes
+    return shapes.transpose(x, order or None)
 
 
 def divide_with_remainder(x: Any, y: Any) -> tuple[Any, Any]:

@@ -44,7 +44,7 @@ class RecordBox(Box):
     """A slot of the program; the value that the example has there serves for shapes and dtypes."""
 
     def __init__(self, trace: "RecordTrace", value: Array, slot: int) -> None:
-        self.trace = trace
+        self.owner = trace
         self.value = value
         self.slot = slot
 
@@ -74,7 +74,7 @@ class RecordTrace(Trace):
         return self.origins.get(x.slot, (None, (), {})) if self.owns(x) else (None, (), {})
 
     def owns(self, x: Any) -> bool:
-        return isinstance(x, RecordBox) and x.trace is self
+        return isinstance(x, RecordBox) and x.owner is self
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
         simpler = simplify.rewrite(self, primitive, args, params)
@@ -92,7 +92,7 @@ class RecordTrace(Trace):
         return out
 
     def operand(self, x: Any) -> Operand:
-        if isinstance(x, RecordBox) and x.trace is self:
+        if isinstance(x, RecordBox) and x.owner is self:
             return Operand("slot", x.slot)
         if isinstance(x, bool | int | float | complex) and not isinstance(x, numpy.generic):
             return Operand("scalar", (type(x), repr(x)))

@@ -36,7 +36,7 @@ class ReverseBox(Box):
     """A value and the node that made it."""
 
     def __init__(self, trace: Trace, value: Array, node: Node) -> None:
-        self.trace = trace
+        self.owner = trace
         self.value = value
         self.node = node
 
@@ -50,7 +50,7 @@ class ReverseTrace(Trace):
         values: list[Any] = []
         parents: list[tuple[int, Node]] = []
         for argnum, arg in enumerate(args):
-            if isinstance(arg, ReverseBox) and arg.trace is self:
+            if isinstance(arg, ReverseBox) and arg.owner is self:
                 values.append(arg.value)
                 parents.append((argnum, arg.node))
             else:
@@ -81,7 +81,7 @@ def vjp(f: Callable[..., Any], *primals: Array) -> tuple[Any, Callable[[Any], tu
     out = f(*boxes)
     single = not isinstance(out, tuple | list)
     outputs = [settled(y) for y in ([out] if single else out)]
-    nodes = [y.node if isinstance(y, ReverseBox) and y.trace is trace else None for y in outputs]
+    nodes = [y.node if isinstance(y, ReverseBox) and y.owner is trace else None for y in outputs]
     tape = _reachable([node for node in nodes if node is not None])
 
     def pullback(cotangent: Any) -> tuple[Array, ...]:
@@ -109,7 +109,7 @@ def vjp(f: Callable[..., Any], *primals: Array) -> tuple[Any, Callable[[Any], tu
         )
 
     def unbox(y: Any) -> Any:
-        return y.value if isinstance(y, ReverseBox) and y.trace is trace else y
+        return y.value if isinstance(y, ReverseBox) and y.owner is trace else y
 
     return map_outputs(unbox, out), pullback
 

@@ -32,7 +32,7 @@ class RoundTrace(Trace):
         self.factors = factors
 
     def owns(self, x: Any) -> bool:
-        return isinstance(x, Box) and x.trace is self
+        return isinstance(x, Box) and x.owner is self
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:
         out = primitive(*[arg.value if self.owns(arg) else arg for arg in args], **params)

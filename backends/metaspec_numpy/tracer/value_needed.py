@@ -1,4 +1,4 @@
-"""What is said where plain NumPy or Python wants the value of a traced array: which expression did, and what to write."""
+"""What is said where plain NumPy or Python wants the value of a traced array: which expression, and what to write."""
 
 import dis
 import linecache
@@ -13,8 +13,8 @@ from metaspec_numpy.tracer.core import Box
 from metaspec_numpy.tracer.numpy_api.refusals import instead_of
 
 ASSEMBLY = (
-    "put arrays together with np.stack([a, b]), np.concatenate or np.where (xp.stack, xp.concat, xp.where); an array that "
-    "is to be filled piece by piece may start as np.zeros_like(a traced array)"
+    "put arrays together with np.stack([a, b]), np.concatenate or np.where (xp.stack, xp.concat, xp.where); an "
+    "array that is to be filled piece by piece may start as np.zeros_like(a traced array)"
 )
 REMEDIES = {  # the last name in the expression -> what to write
     "dot": "a method of a NumPy array does not see traced arguments; write x @ w or np.dot(x, w)",
@@ -49,8 +49,8 @@ def no_value(kind: str) -> Callable[..., NoReturn]:
         expression, remedy = _asked(sys._getframe(1))
         where = f" in `{expression}`" if expression else ""
         raise InvalidTypeError(
-            f"{kind} of a traced array of shape {x.shape}{where}: its value is not known while a derivative, a batch or a "
-            f"recording is traced. Instead, {remedy}."
+            f"{kind} of a traced array of shape {x.shape}{where}: its value is not known while a derivative, a batch "
+            f"or a recording is traced. Instead, {remedy}."
         )
 
     return refuse

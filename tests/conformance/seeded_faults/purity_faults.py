@@ -11,6 +11,8 @@ import numpy
 import metaspec as ms
 from metaspec.trees import tree_map
 from metaspec_conformance.workers import child
+from metaspec_numpy.tracer import forward, reverse
+from metaspec_numpy.tracer.core import Box
 from tests.conformance.seeded_faults.algorithm_faults import ALGORITHMS
 from tests.conformance.seeded_faults.derivative_faults import concrete, gradients
 from tests.conformance.seeded_faults.fault import Patch, fault, member, method
@@ -211,3 +213,17 @@ def results_share_memory(patch: Patch) -> None:
 
     for kind in ALGORITHMS:
         method(patch, kind, "meta_gradient", make)
+
+
+@fault(purity)
+def operators_in_place_bind_anew(patch: Patch) -> None:
+    """`h += 1` in a loss gives its name another array, and leaves the array's other names as they were."""
+    for name in ("add", "sub", "mul", "truediv"):
+        patch(Box, f"__i{name}__", getattr(Box, f"__{name}__"))
+
+
+@fault(purity)
+def imaginary_parts_dropped(patch: Patch) -> None:
+    """The derivative of a loss with complex numbers in it is cast to a real one."""
+    for kind in (reverse, forward):
+        patch(kind, "refuse_complex", lambda primitive, out: None)

@@ -95,8 +95,8 @@ def cholesky(x: Array, /, *, upper: bool = False) -> Array:
 def eigh(x: Array, /, UPLO: str = "L") -> EighResult:
     """Eigenvalues, increasing, and eigenvectors of symmetric matrices; derivatives need distinct eigenvalues.
 
-    Only the triangle UPLO of x is read: the derivative in the other is zero. The sign of an eigenvector is LAPACK's, and
-    the derivative that of the branch on which it is: a result that depends on the sign is no function of the matrix.
+    Only the triangle UPLO of x is read: the derivative in the other is zero. The sign of an eigenvector is LAPACK's,
+    and the derivative that of the branch on which it is: what depends on the sign is no function of the matrix.
     """
     upper = UPLO.upper() == "U"
     return EighResult(*rules.unpack_eigh(rules.eigh_p(_symmetric("eigh", x, upper=upper), upper=upper)))
@@ -116,8 +116,8 @@ def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
         raise UnsupportedError(f"linalg.qr: mode {mode!r} has no rule; 'reduced', 'complete' and NumPy's 'r' have")
     if mode == "complete" and rows > columns:
         raise UnsupportedError(
-            f"linalg.qr: mode 'complete' of matrices {rows} x {columns} has columns of Q that x does not determine, and "
-            "so no derivative; mode 'reduced' has"
+            f"linalg.qr: mode 'complete' of matrices {rows} x {columns} has columns of Q that x does not determine, "
+            "and so no derivative; mode 'reduced' has"
         )
     packed = rules.qr_p(cut(x, x.ndim - 1, 0, min(rows, columns)))
     q, r = cut(packed, x.ndim - 2, 0, rows), cut(packed, x.ndim - 2, rows, None)

@@ -166,6 +166,8 @@ def diff(x: Array, /, *, axis: int = -1, n: int = 1) -> Array:
 def logsumexp(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """log(sum(exp(x))), without overflow at any order of derivative."""
     axes = normalize_axes(axis, x.ndim)
+    if not count(x.shape, axes):
+        return log(sum_p(x, axis=axes, keepdims=keepdims))
     top = _top(x, axes)
     total = log(sum_p(exp(x - top), axis=axes, keepdims=True)) + top
     return total if keepdims else squeeze(total, axes)

@@ -1,12 +1,12 @@
 """Writes in place: `x += y`, `x[key] = value` and NumPy's functions that alter their argument."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec_numpy.tracer.aliasing import twin, write
-from metaspec_numpy.tracer.core import Array, Box, Shape, namespace_of, raw_value, shape_of
+from metaspec_numpy.tracer.core import NUMPY, Array, Box, Shape, namespace_of, raw_value, shape_of
 from metaspec_numpy.tracer.functions.indexing import getitem, is_key_array, view
 from metaspec_numpy.tracer.functions.shaping import broadcast_to, reshape
 from metaspec_numpy.tracer.outputs import as_array
@@ -19,7 +19,8 @@ from metaspec_numpy.tracer.rules.structure import astype
 def assign(x: Box, value: Any, casting: str = "same_kind", where_: Any = True) -> Box:
     """`x[...] = value` where `where_` is true; returns x."""
     value = as_array(value)
-    if isinstance(raw_value(x), numpy.ndarray | numpy.generic) and not numpy.can_cast(value.dtype, x.dtype, casting):
+    of_numpy = isinstance(raw_value(x), NUMPY)
+    if of_numpy and not numpy.can_cast(value.dtype, x.dtype, cast(Any, casting)):
         raise InvalidTypeError(
             f"a write in place of {value.dtype} to an array of {x.dtype}: NumPy refuses that cast too"
         )

@@ -109,8 +109,8 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     rows, columns = a.shape[-2:]
     if full_matrices and rows != columns:
         raise UnsupportedError(
-            f"svd: full_matrices=True of matrices {rows} x {columns} has columns that the matrix does not determine, and "
-            "so no derivative; give full_matrices=False"
+            f"svd: full_matrices=True of matrices {rows} x {columns} has columns that the matrix does not determine, "
+            "and so no derivative; give full_matrices=False"
         )
     return SVDResult(*svd_rules.unpack_svd(svd_rules.svd_p(a), rows))
 

@@ -6,12 +6,24 @@ import numpy
 
 from metaspec.errors import UnsupportedError
 from metaspec_numpy.tracer.core import Box
-from metaspec_numpy.tracer.numpy_api import matrices, products, selection, shapes, statistics, ufuncs, writes
+from metaspec_numpy.tracer.numpy_api import (
+    joining,
+    matrices,
+    ordering,
+    picking,
+    products,
+    selection,
+    shapes,
+    statistics,
+    ufuncs,
+    without_nan,
+    writes,
+)
 from metaspec_numpy.tracer.numpy_api.refusals import instead_of
 from metaspec_numpy.tracer.numpy_api.rule import RULES, Rule
 
 array_ufunc = ufuncs.array_ufunc
-TABLES = (matrices, products, selection, shapes, statistics, writes)
+TABLES = (joining, matrices, ordering, picking, products, selection, shapes, statistics, without_nan, writes)
 
 PLAIN = (numpy.zeros, numpy.ones, numpy.empty, numpy.eye, numpy.identity, numpy.arange, numpy.tri)
 """Functions that get a box by `like=` alone."""

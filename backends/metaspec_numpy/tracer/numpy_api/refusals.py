@@ -15,18 +15,20 @@ _REASONS = {
     "its result does not change with its argument; count with sums of np.where": """histogram histogram2d histogramdd
         histogram_bin_edges""",
     "the order among what it leaves unsorted is not fixed; use np.sort or np.argsort": "partition argpartition",
-    "use np.sqrt, np.log, ... where the argument is in the real domain": "logn arccos arcsin arctanh log log2 log10 power sqrt",
+    "use np.sqrt, np.log, ... where the argument is in the real domain": """logn arccos arcsin arctanh log log2 log10
+        power sqrt""",
     "use np.linalg.lstsq on np.vander(x, deg + 1)": "polyfit",
     "use np.log and np.linspace: np.exp(np.linspace(np.log(a), np.log(b), n))": "geomspace",
     "call it on plain arrays, outside of the loss": "save savez savez_compressed savetxt array2string",
     "use scipy.special.i0 on plain arrays, outside of the loss": "i0 i1",
 }
+_GENERAL = (
+    "compose it of functions that have rules (np.sum, np.where, np.take, np.matmul, np.exp, ...), or compute it on "
+    "plain arrays outside of the loss"
+)
 INSTEAD = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 
 
 def instead_of(name: str) -> str:
     """The reason why a function of that name has no rule, and what to write instead."""
-    return INSTEAD.get(
-        name,
-        "compose it of functions that have rules (np.sum, np.where, np.take, np.matmul, np.exp, ...), or compute it on plain arrays outside of the loss",
-    )
+    return INSTEAD.get(name, _GENERAL)

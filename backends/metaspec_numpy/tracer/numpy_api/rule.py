@@ -1,8 +1,8 @@
 """Rules for NumPy's own functions: each takes NumPy's parameters by NumPy's names, and one place checks a call.
 
 `@rule(numpy.sum)` registers a function whose required parameters come by position and whose options come by name. An
-option that is given, is not NumPy's default, and is not a parameter of the rule is refused by name. `out=` is dealt with
-here, for all.
+option that is given, is not NumPy's default, and is not a parameter of the rule is refused by name. `out=` is dealt
+with here, for all.
 """
 
 import inspect
@@ -112,8 +112,8 @@ def write_out(label: str, out: Any, result: Any, where: Any = True) -> Box:
     (target,) = out if isinstance(out, tuple) else (out,)
     if not isinstance(target, Box):
         raise InvalidTypeError(
-            f"{label}: the result is traced, and out= (or the left side of +=, -=, *=, /=) is an array of NumPy's, which "
-            "holds plain numbers only. Bind a new array: y = y + x in place of y += x, y = np.exp(x) in place of "
+            f"{label}: the result is traced, and out= (or the left side of +=, -=, *=, /=) is an array of NumPy's, "
+            "which holds plain numbers only. Bind a new array: y = y + x in place of y += x, y = np.exp(x) in place of "
             "np.exp(x, out=y)."
         )
     return assign(target, result, where_=where)

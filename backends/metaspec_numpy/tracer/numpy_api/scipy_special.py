@@ -1,4 +1,4 @@
-"""SciPy's special functions, which call NumPy's hook for elementwise functions; SciPy is imported when one is called."""
+"""SciPy's special functions, which call NumPy's hook for elementwise ones; SciPy is imported when one is called."""
 
 import importlib
 import math
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from metaspec_numpy.tracer.core import Array, Primitive
-from metaspec_numpy.tracer.functions import reductions
 from metaspec_numpy.tracer.rules import elementwise as rules
 from metaspec_numpy.tracer.rules.elementwise import define, exp, square
 
@@ -87,4 +86,3 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "kl_div": lambda x, y: rel_entr(x, y) - x + y,
     "exp10": lambda x: exp(x * math.log(10.0)),
 }
-FUNCTIONS = {"logsumexp": reductions.logsumexp, "softmax": reductions.softmax, "log_softmax": reductions.log_softmax}

@@ -6,13 +6,12 @@ from typing import Any
 import numpy
 
 from metaspec.errors import InvalidArgumentError, UnsupportedError
-from metaspec_numpy.tracer.core import Array, Box
+from metaspec_numpy.tracer.core import Array
 from metaspec_numpy.tracer.functions import contractions, reductions, shaping
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
-from metaspec_numpy.tracer.numpy_api.ufuncs import reduced
+from metaspec_numpy.tracer.numpy_api.ufuncs import reduced, reduced_axis
 from metaspec_numpy.tracer.rules import elementwise as rules
-from metaspec_numpy.tracer.rules.reductions import argsort_p
-from metaspec_numpy.tracer.rules.structure import astype, normalize_axes, normalize_axis
+from metaspec_numpy.tracer.rules.structure import astype, count, normalize_axes, normalize_axis
 
 
 def _reduction(whole: Any, f: Any, neutral: Any) -> Callable[..., Array]:
@@ -31,28 +30,32 @@ max_ = rule(numpy.max, numpy.amax)(_reduction(reductions.max, rules.maximum, Non
 min_ = rule(numpy.min, numpy.amin)(_reduction(reductions.min, rules.minimum, None))
 all_ = rule(numpy.all)(_reduction(reductions.all, rules.logical_and, True))
 any_ = rule(numpy.any)(_reduction(reductions.any, rules.logical_or, False))
-rule(numpy.argmax)(lambda a, axis=None, keepdims=False: reductions.argmax(array(a), axis=axis, keepdims=keepdims))
-rule(numpy.argmin)(lambda a, axis=None, keepdims=False: reductions.argmin(array(a), axis=axis, keepdims=keepdims))
-rule(numpy.count_nonzero)(
-    lambda a, axis=None, keepdims=False: reductions.count_nonzero(array(a), axis=axis, keepdims=keepdims)
-)
+
+
+def _search(f: Callable[..., Array]) -> Callable[..., Array]:
+    return lambda a, axis=None, keepdims=False: f(array(a), axis=reduced_axis(array(a), axis), keepdims=keepdims)
+
+
+argmax = rule(numpy.argmax)(_search(reductions.argmax))
+argmin = rule(numpy.argmin)(_search(reductions.argmin))
+rule(numpy.count_nonzero)(_search(reductions.count_nonzero))
 
 
 def counted(x: Array, axis: Any, where: Any, keepdims: bool) -> Any:
     """The number of elements that a mean is over."""
     if where is True:
-        return reductions.count(x.shape, normalize_axes(axis, x.ndim))
+        return count(x.shape, normalize_axes(reduced_axis(x, axis), x.ndim))
     mask = shaping.broadcast_to(array(where), x.shape)
     return sum_(astype(mask, x.dtype), axis, keepdims=keepdims)
 
 
 @rule(numpy.mean)
 def mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, where: Any = True) -> Array:
-    a = _inexact(array(a)) if dtype is None else astype(array(a), numpy.dtype(dtype))
+    a = inexact(array(a)) if dtype is None else astype(array(a), numpy.dtype(dtype))
     return sum_(a, axis, keepdims=keepdims, where=where) / counted(a, axis, where, keepdims)
 
 
-def _inexact(x: Array) -> Array:
+def inexact(x: Array) -> Array:
     return x if shaping.is_inexact(x) else astype(x, numpy.dtype(float))
 
 
@@ -61,7 +64,7 @@ def var(
     a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, where: Any = True,
     mean: Any = None, correction: float | None = None,
 ) -> Array:  # fmt: skip
-    a = _inexact(array(a)) if dtype is None else astype(array(a), numpy.dtype(dtype))
+    a = inexact(array(a)) if dtype is None else astype(array(a), numpy.dtype(dtype))
     center = _mean(a, axis, keepdims=True, where=where) if mean is None else mean
     square = rules.square(a - center)
     n = counted(a, axis, where, keepdims) - (ddof if correction is None else correction)
@@ -83,7 +86,7 @@ def ptp(a: Any, axis: Any = None, keepdims: bool = False) -> Array:
 
 @rule(numpy.average)
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False) -> Any:
-    a = _inexact(array(a))
+    a = inexact(array(a))
     if weights is None:
         found, scale = mean(a, axis, keepdims=keepdims), array(float(counted(a, axis, True, keepdims)))
     else:
@@ -103,11 +106,9 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 def _cumulation(f: Callable[..., Array]) -> Callable[..., Array]:
     def cumulate(a: Any, axis: int | None = None, dtype: Any = None) -> Array:
         a = array(a)
-        return f(
-            shaping.reshape(a, -1) if axis is None else a,
-            axis=axis or 0,
-            dtype=None if dtype is None else numpy.dtype(dtype),
-        )
+        flat = axis is None or (a.ndim == 0 and axis in (0, -1))
+        a, along = (shaping.reshape(a, -1), 0) if flat else (a, axis)
+        return f(a, axis=along, dtype=None if dtype is None else numpy.dtype(dtype))
 
     return cumulate
 
@@ -148,7 +149,11 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
 
 
 def _slopes(f: Array, h: Any, a: int, edge_order: int) -> Array:
-    cut = lambda i, j: shaping.cut(f, a, i, j)  # noqa: E731
+    def cut(start: int | None, stop: int | None) -> Array:
+        return shaping.cut(f, a, start, stop)
+
+    if f.shape[a] <= edge_order:
+        raise InvalidArgumentError(f"gradient: an axis of length {f.shape[a]} is too short for edge_order {edge_order}")
     if numpy.ndim(h) != 0 or edge_order not in (1, 2):
         raise UnsupportedError("gradient: uneven spacings have no rule; divide np.diff(f) by np.diff(x)")
     inner = (cut(2, None) - cut(None, -2)) / (2.0 * h)
@@ -172,207 +177,6 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Array:
     return reductions.sum(d * (shaping.cut(y, axis, 1, None) + shaping.cut(y, axis, None, -1)) / 2.0, axis=axis)
 
 
-# Order
-
-
-@rule(numpy.sort)
-def sort(a: Any, axis: int | None = -1, kind: Any = None, stable: Any = None) -> Array:
-    a = array(a)
-    return reductions.sort(shaping.reshape(a, -1) if axis is None else a, axis=-1 if axis is None else axis)
-
-
-@rule(numpy.argsort)
-def argsort(a: Any, axis: int | None = -1, kind: Any = None, stable: Any = None) -> Array:
-    a = array(a)
-    if axis is None:
-        a, axis = shaping.reshape(a, -1), 0
-    return argsort_p(a, axis=normalize_axis(axis, a.ndim), stable=bool(stable) or kind in ("stable", "mergesort"))
-
-
-@rule(numpy.searchsorted)
-def searchsorted(a: Any, v: Any, side: str = "left") -> Array:
-    a, v = array(a), shaping.expand_dims(array(v), axis=-1)
-    before = rules.less(a, v) if side == "left" else rules.less_equal(a, v)
-    return reductions.sum(astype(before, numpy.dtype(numpy.int64)), axis=-1)
-
-
-@rule(numpy.digitize)
-def digitize(x: Any, bins: Any, right: bool = False) -> Array:
-    bins = array(bins)
-    if isinstance(bins, Box) or (bins.size > 1 and bins[0] > bins[-1]):
-        raise UnsupportedError("digitize: decreasing or traced bins have no rule; np.searchsorted has one")
-    return searchsorted(bins, x, "left" if right else "right")
-
-
-@rule(numpy.bincount)
-def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Array:
-    x = array(x)
-    if isinstance(x, Box) and not minlength:
-        raise UnsupportedError("bincount of traced numbers: the length depends on them; give minlength=, all below it")
-    length = minlength if isinstance(x, Box) else max(int(numpy.max(x, initial=-1)) + 1, minlength)
-    hot = rules.equal(shaping.reshape(x, (-1, 1)), numpy.arange(length))
-    if weights is None:
-        return reductions.sum(astype(hot, numpy.dtype(numpy.int64)), axis=0)
-    w = astype(array(weights), numpy.dtype(float))
-    return contractions.matmul(w, astype(hot, w.dtype))
-
-
-# Quantiles
-
-_OFFSETS = {"lower": rules.floor, "higher": rules.ceil}
-
-
-@rule(numpy.quantile, numpy.nanquantile)
-def quantile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    method: str = "linear",
-    keepdims: bool = False,
-    weights: Any = None,
-    nan: bool = False,
-) -> Array:
-    a = _inexact(array(a))
-    if method not in ("linear", "lower", "higher", "midpoint", "nearest") or weights is not None:
-        raise UnsupportedError(
-            "quantile: of the methods linear, lower, higher, midpoint and nearest have rules; weights= has not"
-        )
-    axes = normalize_axes(axis, a.ndim)
-    rest = tuple(i for i in range(a.ndim) if i not in axes)
-    rows = shaping.permute_dims(a, (*rest, *axes))
-    rows = shaping.reshape(rows, (*(a.shape[i] for i in rest), reductions.count(a.shape, axes)))
-    rows = reductions.sort(rows, axis=-1)  # NaN last
-    missing = rules.isnan(rows)
-    q = array(q)
-    found = [_pick(rows, missing, part, method, nan) for part in shaping.reshape(q, -1)]
-    shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape)) if keepdims else tuple(a.shape[i] for i in rest)
-    found = [shaping.reshape(x, shape) for x in found]
-    return shaping.reshape(shaping.stack(found), (*q.shape, *shape))
-
-
-def _pick(rows: Array, missing: Array, q: Any, method: str, nan: bool) -> Array:
-    """The quantile of sorted rows; of the numbers among them where `nan`, else NaN where there is one."""
-    n: Any = rows.shape[-1]
-    if nan:
-        n = reductions.sum(astype(rules.logical_not(missing), rows.dtype), axis=-1, keepdims=True)
-    at = q * (n - 1)
-    low, high = rules.floor(at), rules.ceil(at)
-    if method == "nearest":
-        low = high = rules.round_(at)
-    elif method in ("lower", "higher"):
-        low = high = low if method == "lower" else high
-    t = 0.5 * (high - low) if method == "midpoint" else at - low
-    a, b = (_at(rows, index) for index in (low, high))
-    step = b - a
-    near = rules.where(rules.greater_equal(t, 0.5), b - step * (1 - t), a + step * t)
-    found = (a if method in ("nearest", "lower", "higher") else rules.where(rules.equal(step, 0), a, near))[..., 0]
-    bad = reductions.all(missing, axis=-1) if nan else reductions.any(missing, axis=-1)
-    return rules.where(bad, numpy.nan, found)
-
-
-def _at(rows: Array, index: Any) -> Array:
-    index = astype(rules.maximum(array(index), 0), numpy.dtype(numpy.int64))
-    index = shaping.broadcast_to(index, (*rows.shape[:-1], 1))
-    return reductions.take_along_axis(rows, index, axis=-1)
-
-
-@rule(numpy.percentile, numpy.nanpercentile)
-def percentile(
-    a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False, weights: Any = None
-) -> Array:
-    return quantile(a, array(q) / 100.0, axis, method, keepdims, weights)
-
-
-@rule(numpy.median)
-def median(a: Any, axis: Any = None, keepdims: bool = False) -> Array:
-    return quantile(a, 0.5, axis, "midpoint" if _even(a, axis) else "lower", keepdims)
-
-
-def _even(a: Any, axis: Any) -> bool:
-    x = array(a)
-    return reductions.count(x.shape, normalize_axes(axis, x.ndim)) % 2 == 0
-
-
-rule(numpy.nanmedian)(lambda a, axis=None, keepdims=False: quantile(a, 0.5, axis, "linear", keepdims, nan=True))
-rule(numpy.nanquantile)(
-    lambda a, q, axis=None, method="linear", keepdims=False: quantile(a, q, axis, method, keepdims, nan=True)
-)
-rule(numpy.nanpercentile)(
-    lambda a, q, axis=None, method="linear", keepdims=False: quantile(
-        a, array(q) / 100.0, axis, method, keepdims, nan=True
-    )
-)
-
-
-# Without NaN
-
-
-def _without_nan(f: Callable[..., Array], fill: Any) -> Callable[..., Array]:
-    def apply(a: Any, axis: Any = None, dtype: Any = None, **options: Any) -> Array:
-        x = array(a)
-        options = options if dtype is None else options | {"dtype": dtype}
-        return f(rules.where(rules.isnan(x), fill, x), axis, **options)
-
-    return apply
-
-
-for _function, _f, _fill in (
-    (numpy.nansum, sum_, 0.0),
-    (numpy.nanprod, prod, 1.0),
-    (numpy.nancumsum, cumsum, 0.0),
-    (numpy.nancumprod, cumprod, 1.0),
-    (numpy.nanargmax, lambda x, axis=None, **options: reductions.argmax(x, axis=axis, **options), -numpy.inf),
-    (numpy.nanargmin, lambda x, axis=None, **options: reductions.argmin(x, axis=axis, **options), numpy.inf),
-):
-    rule(_function)(_without_nan(_f, _fill))
-
-
-def _extremum_without_nan(f: Callable[..., Array], fill: float) -> Callable[..., Array]:
-    def apply(a: Any, axis: Any = None, keepdims: bool = False) -> Array:
-        x = array(a)
-        nan = rules.isnan(x)
-        empty = reductions.all(nan, axis=axis, keepdims=keepdims)
-        return rules.where(empty, numpy.nan, f(rules.where(nan, fill, x), axis, keepdims=keepdims))
-
-    return apply
-
-
-rule(numpy.nanmax)(_extremum_without_nan(max_, -numpy.inf))
-rule(numpy.nanmin)(_extremum_without_nan(min_, numpy.inf))
-
-
-@rule(numpy.nanmean)
-def nanmean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, where: Any = True) -> Array:
-    x, inside = _numbers(a, where)
-    return mean(x, axis, dtype, keepdims, inside)
-
-
-@rule(numpy.nanvar)
-def nanvar(
-    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, where: Any = True
-) -> Array:
-    x, inside = _numbers(a, where)
-    return var(x, axis, dtype, ddof, keepdims, inside)
-
-
-@rule(numpy.nanstd)
-def nanstd(
-    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, where: Any = True
-) -> Array:
-    return reductions.safe_sqrt(nanvar(a, axis, dtype, ddof, keepdims, where))
-
-
-def _numbers(a: Any, where: Any) -> tuple[Array, Array]:
-    """`a` with 0 for NaN, and where it is a number."""
-    x = array(a)
-    nan = rules.isnan(x)
-    inside = rules.logical_not(nan)
-    return rules.where(nan, 0.0, x), inside if where is True else rules.logical_and(inside, where)
-
-
-# Covariances
-
-
 @rule(numpy.cov)
 def cov(
     m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None,
@@ -384,13 +188,13 @@ def cov(
     if y is not None:
         x = shaping.concat([x, _variables(y, rowvar)], axis=0)
     d = x - reductions.mean(x, axis=1, keepdims=True)
-    n = x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
+    n = max(x.shape[1] - ((0 if bias else 1) if ddof is None else ddof), 0)
     found = contractions.matmul(d, shaping.permute_dims(d, (1, 0))) / n
     return shaping.squeeze(found if dtype is None else astype(found, numpy.dtype(dtype)))
 
 
 def _variables(m: Any, rowvar: bool) -> Array:
-    x = _inexact(array(m))
+    x = inexact(array(m))
     x = shaping.reshape(x, (1, -1)) if x.ndim < 2 else x
     return shaping.permute_dims(x, (1, 0)) if not rowvar and array(m).ndim > 1 and x.shape[0] != 1 else x
 

@@ -158,8 +158,14 @@ def reduce(
     return shaping.expand_dims(total, axis=axis) if keepdims else total
 
 
+def reduced_axis(x: Array, axis: Any) -> Any:
+    """NumPy reduces a single number along "axis" 0 or -1 too."""
+    return None if x.ndim == 0 and axis in (0, -1) else axis
+
+
 def reduced(whole: Any, f: Any, neutral: Any, x: Array, axis: Any, keepdims: Any, initial: Any, where: Any) -> Array:
     """A reduction with NumPy's `initial` and `where`."""
+    axis = reduced_axis(x, axis)
     if where is not True:
         fill = neutral if neutral is not None else initial
         if fill is None:

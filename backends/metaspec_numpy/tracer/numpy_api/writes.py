@@ -19,8 +19,9 @@ def _written(f: Callable[..., None]) -> Callable[..., None]:
     def write(target: Any, *args: Any, **options: Any) -> None:
         if not isinstance(target, Box):
             raise InvalidTypeError(
-                "the values to write are traced, and the target is an array of NumPy's, which holds plain numbers only. "
-                "Put arrays together with np.stack, np.concatenate or np.where, or write to np.zeros_like(traced array)."
+                "the values to write are traced, and the target is an array of NumPy's, which holds plain numbers "
+                "only. Put arrays together with np.stack, np.concatenate or np.where, or write to np.zeros_like(traced "
+                "array)."
             )
         f(target, *args, **options)
 

@@ -27,7 +27,10 @@ class Entry:
 
 
 def _named(names: str, low: float = -1.9, high: float = 2.1) -> dict[str, Entry]:
-    return {name: Entry(lambda xp, x, name=name: getattr(xp, name)(x), low, high) for name in names.split()}
+    def entry(name: str) -> Expression:
+        return lambda xp, x: getattr(xp, name)(x)
+
+    return {name: Entry(entry(name), low, high) for name in names.split()}
 
 
 def _binary(names: str, low: float = -1.9, high: float = 2.1) -> dict[str, Entry]:
@@ -72,7 +75,10 @@ def _integral(names: str) -> dict[str, Entry]:
 
 
 def _made(names: str) -> dict[str, Entry]:
-    return {name: Entry(lambda xp, x, name=name: (getattr(xp, name)(x) + 1.0) * x * x) for name in names.split()}
+    def entry(name: str) -> Expression:
+        return lambda xp, x: (getattr(xp, name)(x) + 1.0) * x * x
+
+    return {name: Entry(entry(name)) for name in names.split()}
 
 
 def _matrix(f: Expression) -> Entry:

@@ -40,7 +40,7 @@ class BoundModuleFinder(MetaPathFinder, Loader):
 
 
 class FormerNameFinder(MetaPathFinder, Loader):
-    """Finds `metaspec.conformance` and what is in it under its name until 0.1: the module metaspec_conformance itself."""
+    """Finds `metaspec.conformance`, the name until 0.1, and what is in it: as metaspec_conformance itself."""
 
     former, present = "metaspec.conformance", "metaspec_conformance"
 

@@ -9,7 +9,7 @@ them anew at every call (a lambda within it, which may read its other arguments)
 compiled as a whole.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -28,11 +28,11 @@ class TaskPrograms:
 
     def __init__(self, compiled: Callable[[Program], Program]) -> None:
         self._compiled = compiled
-        self._programs: dict[Hashable, Program] = {}
+        self._programs: dict[Any, Program] = {}
         self._complete = False
         self.reusable = True
 
-    def program(self, key: tuple[Hashable, ...], make: Callable[[], Program]) -> Program:
+    def program(self, key: tuple[Any, ...], make: Callable[[], Program]) -> Program:
         """Return the program of this algorithm and loss; `make` gives what it is compiled from."""
         try:
             known = self._programs.get(key)

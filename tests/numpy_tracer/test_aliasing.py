@@ -171,6 +171,61 @@ def _at(x: Any) -> Any:
     return h**2
 
 
+def _constants_spread(x: Any) -> Any:
+    m = np.ones(3)
+    wide = np.broadcast_to(m, (4, 3))
+    y = x * wide
+    m *= 2.0
+    return y * x
+
+
+def _outside_of_the_derivative(x: Any) -> Any:
+    xp = tracer.array_namespace(x)
+    h = x * 3.0
+    y = h * h
+    s = xp.stop_gradient(h)
+    s += 1.0
+    return y * s + h
+
+
+def _by_functions(x: Any) -> Any:
+    h = x * 1.0
+    np.copyto(h, 2 * x, where=MASK)
+    np.put(h, [0, 5, -1], x[0])
+    np.putmask(h, x > 0.9, x * x)
+    np.put_along_axis(h, np.argsort(X, axis=1)[:, :1], x[:, :1] * 3, axis=1)
+    np.place(h, MASK & (X > 0.5), [1.0, 2.0])
+    np.fill_diagonal(h, x[1, 1])
+    np.multiply(h, 2.0, out=h)
+    np.add(h, x, out=h, where=MASK)
+    np.cumsum(h, axis=0, out=h)
+    g = h[1:]
+    g.sort(axis=1)
+    g[0].fill(0.25)
+    h.put([2], x[3, 2])
+    np.clip(h, -20, 20, out=h)
+    out = np.zeros_like(x)
+    for i in range(4):
+        out[i] = h[i] * x[i]
+    return out + h
+
+
+def _transposed_flips_and_splits(x: Any) -> Any:
+    h = x * 1.0
+    np.flip(h, 0)[0] *= 2
+    np.split(h, 2)[1][...] += 1
+    np.moveaxis(h, 0, 1)[0] -= 3
+    np.rot90(h)[0, 0] = 7.0
+    h.swapaxes(0, 1)[2] **= 2
+    d = np.diagonal(h)
+    h[np.newaxis, 1:2][0, 0, 0] = x[3, 1]
+    np.atleast_3d(h)[2] = 0.5
+    a, b = h[0], h.T[0]
+    a += 1
+    b *= a[0]
+    return h * d[0]
+
+
 def _broadcast_follows(x: Any) -> Any:
     h = x[0] * 1.0
     wide = np.broadcast_to(h, (4, 3))
@@ -182,6 +237,7 @@ PROGRAMS: list[Callable[[Any], Any]] = [
     _rows, _views_of_views, _iadd_alias, _scalars_are_values, _zero_dim_views, _a_copy_is_apart, _copies_written,
     _masks, _integers, _slices, _operators, _later_than_the_tape, _long_constants, _from_a_parameter, _swapped_rows,
     _reshaped_pieces, _merged_and_written, _at, _broadcast_follows,
+    _constants_spread, _by_functions, _transposed_flips_and_splits,
 ]  # fmt: skip
 
 
@@ -292,3 +348,9 @@ def test_parameters_and_batches_are_protected_in_every_form(leaf: str, form: str
     with pytest.raises(MutationError, match="in place"):
         call()
     assert np.array_equal(params["w"], X.T)
+
+
+def test_what_stops_the_gradient_is_a_copy() -> None:
+    assert np.allclose(tracer.vjp(_outside_of_the_derivative, X)[0], 9 * X**2 * (3 * X + 1) + 3 * X)
+    slope = tracer.vjp(lambda x: np.sum(_outside_of_the_derivative(x)), X)[1](np.ones(()))[0]
+    close(slope, 18 * X * (3 * X + 1) + 3, 1e-13)

@@ -23,7 +23,7 @@ from metaspec_numpy.tracer.rules import structure
 ELEMENTWISE = """
     add subtract multiply divide remainder negative positive reciprocal square sqrt hypot exp expm1 log log1p log2 log10
     logaddexp sigmoid softplus sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh maximum minimum where
-    stop_gradient floor_divide sign floor ceil trunc isfinite isinf isnan signbit copysign equal not_equal less
+    floor_divide sign floor ceil trunc isfinite isinf isnan signbit copysign equal not_equal less
     less_equal greater greater_equal logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
     bitwise_invert bitwise_left_shift bitwise_right_shift
 """
@@ -39,6 +39,7 @@ CONTRACTIONS = "matmul vecdot tensordot"
 INDEXING = "take take_along_axis"
 STRUCTURE = "astype matrix_transpose"
 OTHERS = {"abs": rules.absolute, "pow": rules.power, "round": rules.round_, "clip": elementwise.clip}
+OTHERS |= {"stop_gradient": elementwise.stop_gradient}
 
 # No derivative and no box in them, or dtypes and numbers: taken as they are.
 TAKEN = """
@@ -87,13 +88,12 @@ VIEWS = """
 
 def _public(name: str, f: Any) -> Any:
     """The function as a user gets it: its result shares no memory with its arguments, unless it is to be a view."""
-    if name in VIEWS.split() or (isinstance(f, Primitive) and f is not rules.stop_gradient):
+    if name in VIEWS.split() or isinstance(f, Primitive):
         return f
 
     @functools.wraps(f)
     def apart(*args: Any, **options: Any) -> Any:
-        out = f(*args, **options)
-        return out.copy() if f is rules.stop_gradient and isinstance(out, numpy.ndarray) else fresh(out)
+        return fresh(f(*args, **options))
 
     return apart
 

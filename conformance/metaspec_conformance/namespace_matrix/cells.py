@@ -7,6 +7,7 @@ one, and differences of fourth order.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import array_api_compat.numpy
@@ -64,9 +65,9 @@ def cell(B: Backend, name: str, form: str, shape: str) -> Cell:
     except Exception as error:
         return Cell(FOREIGN, f"{type(error).__name__}: {' '.join(str(error).split())[:160]}")
     for what, a, b in zip(("value", "derivative"), found, truth, strict=True):
-        error = float(np.max(np.abs(a - b), initial=0.0))
-        if np.shape(a) != np.shape(b) or not error <= TOLERANCE * max(1.0, float(np.max(np.abs(b), initial=0.0))):
-            return Cell(WRONG, f"{what}: apart by {error:.1e}")
+        apart = float(np.max(np.abs(a - b), initial=0.0))
+        if np.shape(a) != np.shape(b) or not apart <= TOLERANCE * max(1.0, float(np.max(np.abs(b), initial=0.0))):
+            return Cell(WRONG, f"{what}: apart by {apart:.1e}")
     return Cell(RIGHT)
 
 
@@ -95,11 +96,11 @@ def _truth(entry: Entry, x: Any, form: str) -> tuple[Any, Any]:
     shifts = SHIFTS if form in ("batched", "all three") else SHIFTS[:1]
     gradients, products, values = [], [], []
     for shift in shifts:
-        gradients.append(_gradient(lambda z, s=shift: loss(z, s), x))
+        gradients.append(_gradient(partial(loss, shift=shift), x))
         values.append(loss(x, shift))
         if form in ("second order", "all three"):
             h = STEP
-            g = [_gradient(lambda z, s=shift: loss(z, s), x + t * h * v) for t in (-2, -1, 1, 2)]
+            g = [_gradient(partial(loss, shift=shift), x + t * h * v) for t in (-2, -1, 1, 2)]
             products.append((g[0] - 8 * g[1] + 8 * g[2] - g[3]) / (12 * h))
     if products:
         after = [np.sum(v * (x - g)) for g in gradients]

@@ -2,8 +2,18 @@
 
 from typing import Any
 
-from metaspec_numpy.tracer.core import Array
+import numpy
+
+from metaspec_numpy.tracer.aliasing import twin
+from metaspec_numpy.tracer.core import Array, Box
+from metaspec_numpy.tracer.rules import elementwise as rules
 from metaspec_numpy.tracer.rules.elementwise import maximum, minimum
+
+
+def stop_gradient(x: Array, /) -> Array:
+    """`x` as a constant of every derivative; a copy of a box's value, as whoever gets it may write to it."""
+    out = rules.stop_gradient(x)
+    return out.copy() if isinstance(x, Box) and isinstance(out, numpy.ndarray) else twin(out)
 
 
 def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:

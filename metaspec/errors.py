@@ -4,6 +4,10 @@ Each also derives from the built-in exception that a caller would expect, so `ex
 the argument, what was given, what was expected, and what to do next.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
 
 class MetaspecError(Exception):
     """Base class of all errors that metaspec raises of its own accord.
@@ -80,3 +84,9 @@ class NonFiniteError(MetaspecError, ArithmeticError):
 
 class UnsupportedError(MetaspecError, RuntimeError):
     """The backend declares that it does not have this capability, and why."""
+
+
+def nearest(value: Any, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" where a known name is like this one, else nothing."""
+    near = get_close_matches(str(value).lower(), known, n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""

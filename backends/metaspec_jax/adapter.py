@@ -15,6 +15,7 @@ from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
+from metaspec_jax import _private, sharding
 
 BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
 JOINED_BYTES = 32 << 10  # likewise
@@ -52,7 +53,7 @@ class JaxTuning(Tuning):
         jitted = jax.jit(f, donate_argnums=tuple(donate))
         kinds: set[type] = set()  # of concrete ones: asking is_array of each leaf would take longer than the call
         constants = TraceCache(
-            self.backend, f, lambda flat, arrays: jax.jit(flat).lower(*arrays).compile(), lambda x: x.aval
+            self.backend, f, lambda flat, arrays: jax.jit(flat).lower(*arrays).compile(), _private.kind
         )
 
         def compiled(*args: Tree) -> Tree:
@@ -68,10 +69,19 @@ class JaxTuning(Tuning):
 
 
 class JaxGuard(Guard):
-    """JAX's configuration, which metaspec reads and never writes."""
+    """JAX's configuration, which metaspec reads and never writes; arrays that are spread over devices."""
 
     def settings(self) -> Mapping[str, Any]:
-        return {name: getattr(jax.config, name, value) for name, value in jax.config.values.items()}
+        return _private.configuration()
+
+    def compute_context(self, wide: str | None) -> AbstractContextManager[None]:
+        return sharding.explained(super().compute_context(wide))
+
+    def constant_context(self) -> AbstractContextManager[None]:
+        return jax.ensure_compile_time_eval()
+
+    def per_device(self, params: Tree, data: Tree) -> Tree:
+        return sharding.per_device(params, data)
 
 
 class JaxBackend(Backend):
@@ -126,7 +136,7 @@ class JaxBackend(Backend):
         return not isinstance(x, jax.core.Tracer)
 
     def value_and_grad(self, f: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
-        return jax.value_and_grad(f, has_aux=has_aux)
+        return sharding.checked_value_and_grad(f, has_aux)
 
     def vjp(self, f: Callable[..., Tree], *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
         return jax.vjp(f, *primals)
@@ -154,7 +164,7 @@ class JaxBackend(Backend):
         """
 
         def linearize(x: Tree, *args: Any) -> tuple[Tree, Callable[[Tree], Tree]]:
-            gradient, pullback = jax.vjp(lambda x: jax.grad(f)(x, *args), x)
+            gradient, pullback = jax.vjp(lambda x: self.grad(f)(x, *args), x)
             return gradient, jax.tree_util.Partial(_pulled, pullback)
 
         return linearize

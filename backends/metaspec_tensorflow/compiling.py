@@ -7,7 +7,8 @@
 | a trace without AutoGraph | `for i in tf.range(n)`, `if tensor:` in the loss | the loss by AutoGraph |
 
 Each is tried once, when a function is first traced, and told by one line of the logger "metaspec". What draws random
-numbers is refused: a gradient and the products that belong to it would see different numbers.
+numbers is refused: a gradient and the products that belong to it would see different numbers. Stateless random numbers
+are functions of their seed, but other functions under XLA than elsewhere, so what has them is compiled without it.
 """
 
 import logging
@@ -33,6 +34,7 @@ RANDOM = re.compile(
     r"|StandardNormal|StandardNormalV2|(Parameterized)?TruncatedNormal|Uniform|UniformInt|UniformFullInt"
     r"|Multinomial|RngSkip|RngReadAndSkip|NonDeterministicInts|SampleDistortedBoundingBox(V2)?|\w*CandidateSampler)"
 )
+STATELESS = re.compile(r"Stateless(Random|Truncated|ParameterizedTruncated|Multinomial|Sample)\w*")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ def compiled(flat: Flat, arrays: Sequence[Array]) -> Flat:
             continue
         finally:
             form.reset(token)
+        operations = _operations(concrete)
+        refuse_random(operations)
+        if tried.xla and any(map(STATELESS.fullmatch, operations)):
+            LOG.warning("TensorFlow: compiled without XLA, whose stateless random numbers are others")
+            tried = replace(tried, xla=False)
+            continue
         if not tried.xla:
             return lambda *arrays: _private.call(concrete, arrays)
         try:
@@ -95,16 +103,18 @@ def compiled(flat: Flat, arrays: Sequence[Array]) -> Flat:
 
 def _traced(flat: Flat, arrays: Sequence[Array], tried: Form) -> Any:
     specs = [tf.TensorSpec(x.shape, x.dtype) for x in arrays]
-    concrete = tf.function(flat, autograph=False, jit_compile=tried.xla or None).get_concrete_function(*specs)
-    refuse_random(concrete)
-    return concrete
+    return tf.function(flat, autograph=False, jit_compile=tried.xla or None).get_concrete_function(*specs)
 
 
-def refuse_random(concrete: Any) -> None:
-    """Raise MutationError where a traced function, or one that it calls, draws random numbers."""
+def _operations(concrete: Any) -> set[str]:
+    """Return the names of the operations of a traced function and of all that it calls."""
     graph = concrete.graph.as_graph_def()
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    drawn = sorted({node.op for node in nodes if RANDOM.fullmatch(node.op)})
+    return {node.op for nodes in (graph.node, *(f.node_def for f in graph.library.function)) for node in nodes}
+
+
+def refuse_random(operations: set[str]) -> None:
+    """Raise MutationError where one of the operations draws random numbers."""
+    drawn = sorted(filter(RANDOM.fullmatch, operations))
     if drawn:
         raise MutationError(
             f"loss: it draws random numbers ({', '.join(drawn)}), and a meta-gradient is of a function: the gradient "

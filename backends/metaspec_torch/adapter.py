@@ -13,10 +13,10 @@ from metaspec.backend.tuning import Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map
+from metaspec_torch import namespace
 from metaspec_torch._private import get_proxy_mode, is_wrapped, under_functorch, version_counter
 from metaspec_torch.compiling import compiled_natively, replayed
 from metaspec_torch.derivatives import linearize_grad, nested, vjp
-from metaspec_torch.namespace import xp
 from metaspec_torch.recording import with_pullback
 from metaspec_torch.settings import attention_by_its_formula
 from metaspec_torch.task_losses import TaskLosses
@@ -119,7 +119,7 @@ class TorchBackend(Backend):
 
     @property
     def xp(self) -> Any:
-        return xp
+        return namespace
 
     def versions(self) -> Mapping[str, str]:
         return {"torch": torch.__version__}

@@ -52,6 +52,13 @@ def _known(message: str) -> MetaspecError | None:
             "loss: torch.utils.checkpoint.checkpoint with use_reentrant=True has no gradient by torch.autograd.grad; "
             "pass use_reentrant=False"
         )
+    if "dynamo-optimized function" in message:
+        return UnsupportedError(
+            "compile: the loss calls a function that torch.compile has made, which cannot be recorded again; call the "
+            "function as it was before"
+        )
+    if "sparse" in message.lower():
+        return UnsupportedError(NO_SECOND.format(operation="sparse gradients", instead=INSTEAD["sparse"]))
     for pattern in NOT_TWICE:
         found = pattern.search(message)
         if found:

@@ -6,10 +6,12 @@ from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 
+import optree
 import torch
 from torch.nn.parameter import is_lazy
 
-from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError
+from metaspec.backend.protocol import NAMESPACE
+from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError, UnsupportedError
 from metaspec.losses.from_model import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
 from metaspec_torch._private import (
@@ -23,6 +25,12 @@ from metaspec_torch._private import (
 from metaspec_torch.module_state import parameters_replaced, state_tensors
 
 Loss = Callable[[torch.nn.Module, Tree], Array]
+RECOMPUTED = (
+    "from_model: the loss uses torch.utils.checkpoint or other hooks on saved tensors, which compute with the module's "
+    "parameters in the backward pass, when the task's are no longer in it. Take the checkpoint out of the module; the "
+    'memory of the inner path is saved by MAML(inner, checkpoint="sqrt"). A loss of plain functions '
+    "(params, batch) -> scalar, without from_model, may use it"
+)
 EVALUATE = "Call eval() on the layers that draw"
 
 
@@ -44,15 +52,22 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
     @wraps(loss)
     def of_params(params: Tree, batch: Tree) -> Array:
         nonlocal tried
+        before = _versions(batch)
         value = evaluated(params, batch)
-        if not tried and isinstance(value, torch.Tensor) and not is_wrapped(value) and get_proxy_mode() is None:
-            tried = True
+        if not (
+            tried
+            or not isinstance(value, torch.Tensor)
+            or is_wrapped(value)
+            or get_proxy_mode() is not None
+            or _versions(batch) != before
+        ):
             again = evaluated(params, batch)
             if not torch.equal(torch.nan_to_num(value.detach()), torch.nan_to_num(again.detach())):
                 raise MutationError(
                     "from_model: two evaluations of the loss differ with nothing changed in between, and a "
                     "meta-gradient is of a function; have what it draws or counts in the batch"
                 )
+            tried = True
         return value
 
     def evaluated(params: Tree, batch: Tree) -> Array:
@@ -65,7 +80,8 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
             stack.enter_context(_without_chance())
             if "torch._dynamo" in sys.modules:  # what torch.compile makes has no second derivative
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
-            value = loss(model, batch)
+            stack.enter_context(torch.autograd.graph.disable_saved_tensors_hooks(RECOMPUTED))
+            value = _refusing(RECOMPUTED, loss, model, batch)
         altered = [name for name, x in fresh.items() if version_counter(x) != before[name]]
         if altered and running_statistics != LEAVE:
             raise _altered(model, altered)
@@ -80,6 +96,20 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
         return model
 
     return Model(of_params, params, restore)
+
+
+def _refusing(message: str, loss: Loss, model: torch.nn.Module, batch: Tree) -> Array:
+    """The loss; what PyTorch raises with this message becomes an error of metaspec's."""
+    try:
+        return loss(model, batch)
+    except RuntimeError as error:
+        if message not in str(error):
+            raise
+        raise UnsupportedError(message) from error
+
+
+def _versions(batch: Tree) -> list[int | None]:
+    return [version_counter(x) for x in optree.tree_leaves(batch, namespace=NAMESPACE) if isinstance(x, torch.Tensor)]
 
 
 def _copy(x: Array, param: Array) -> Array:

@@ -32,6 +32,7 @@ def parameters_replaced(
         for module in modules:
             if not isinstance(module, torch.jit.ScriptModule):
                 _replace(module, instead)
+                _as_before_compilation(module)
         for module, name, x in slots:
             set_in_script(module, name, instead[id(x)])
         yield
@@ -62,6 +63,15 @@ def _replace(module: torch.nn.Module, instead: Mapping[int, Array]) -> None:
         for name, x in registry.items():
             if id(x) in instead:
                 registry[name] = instead[id(x)]
+
+
+def _as_before_compilation(module: torch.nn.Module) -> None:
+    """Without what torch.compile has made of it, which has no second derivative; to be undone by `_restore`."""
+    attributes = module.__dict__
+    if "_orig_mod" in module._modules and "forward" in attributes:
+        attributes["forward"] = module._modules["_orig_mod"].__call__
+    if attributes.get("_compiled_call_impl") is not None:
+        attributes["_compiled_call_impl"] = None
 
 
 def _noted(module: torch.nn.Module) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import optree
+import torch
 
 from metaspec.backend.protocol import NAMESPACE
 from metaspec.task import Tree
@@ -46,13 +47,15 @@ class TaskLosses:
             return in_a_loop(loss, params, batch)
         try:
             returned = task_by_task(loss, params, batch)
+            value = _recorded_value(returned)
+            if looped is None and value is not None:
+                _check_backward(value, (params, batch))
         except Exception as refusal:
             returned = in_a_loop(loss, params, batch)
             reason = str(refusal).strip().splitlines()[0] if str(refusal).strip() else type(refusal).__name__
             LOG.warning("batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", reason)
             known[name] = True
             return returned
-        value = next((leaf for leaf in _leaves(returned) if isinstance(leaf, TaskStack) and leaf.requires_grad), None)
         if looped is None and value is not None:
             looped = value.device.type == "cpu" and _contains(value.stacked.grad_fn, SLOW_IN_ONE)
             known[name] = looped
@@ -70,6 +73,17 @@ class TaskLosses:
 def _leaves(tree: Tree) -> list[Any]:
     leaves: list[Any] = optree.tree_leaves(tree, namespace=NAMESPACE)
     return leaves
+
+
+def _recorded_value(tree: Tree) -> TaskStack | None:
+    return next((leaf for leaf in _leaves(tree) if isinstance(leaf, TaskStack) and leaf.requires_grad), None)
+
+
+def _check_backward(value: TaskStack, given: Tree) -> None:
+    """Raises where what `torch.vmap` recorded has no backward pass: checkpoints recompute outside of it."""
+    inputs = [leaf.stacked for leaf in _leaves(given) if isinstance(leaf, TaskStack) and leaf.requires_grad]
+    ones = torch.ones_like(value.stacked)
+    torch.autograd.grad(value.stacked, inputs, ones, retain_graph=True, allow_unused=True)
 
 
 def _first_task(tree: Tree) -> Tree:

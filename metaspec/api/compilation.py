@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Literal
 
+from metaspec.api.ragged import TaskPrograms, is_ragged
 from metaspec.backend.arrays import plain_leaves, wide_format
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import active, chosen_backend, resolve
@@ -39,7 +40,8 @@ def compile(
         backend: Name or instance; by default as chosen at each call, else the framework of the arguments.
 
     Returns:
-        A function of the same arguments. The first call with new shapes traces and compiles. Errors that depend on
+        A function of the same arguments. The first call with new shapes traces and compiles; of a sequence of tasks of
+        unequal sizes each size is compiled once, for any order and mix (`metaspec.api.ragged`). Errors that depend on
         values (NonFiniteError) are not raised inside: look at `diagnostics.finite`.
 
     Raises:
@@ -63,9 +65,15 @@ def compile(
         raise InvalidTypeError(f"compile: expected a function of trees of arrays, got {type(f).__name__}")
     check_choice(tier, "compile: tier", TIERS)
     donated = tuple(checked_integer(position, "compile: donate", least=0) for position in donate)
+    programs: dict[Backend, TaskPrograms] = {}
     compiled: dict[Backend, Callable[..., Tree]] = {}
     seen: dict[Any, tuple[Backend, str | None]] = {}  # kinds of leaves that were looked at -> what was found
     recent: Backend | None = None  # its own flattening is the fastest, and shows whether all leaves are arrays of it
+
+    def compiler(B: Backend, donate: Sequence[int]) -> Callable[[Callable[..., Tree]], Callable[..., Tree]]:
+        if tier == "default" and not donate:
+            return B.compile
+        return lambda f: B.tuning.compile_with(f, native=tier == "native", donate=donate)
 
     def look(args: Tree) -> tuple[Backend, str | None]:
         if donated and max(donated) >= len(args):
@@ -75,10 +83,8 @@ def compile(
         B = resolve(backend, plain_leaves(args), "arguments")
         check_foreign(B, args, "arguments")
         if B not in compiled:
-            as_asked = tier != "default" or donated
-            compiled[B] = (
-                B.tuning.compile_with(f, native=tier == "native", donate=donated) if as_asked else B.compile(f)
-            )
+            compiled[B] = compiler(B, donated)(f)
+            programs[B] = TaskPrograms(compiler(B, ()))
         return B, wide_format(B, args)
 
     @wraps(f)
@@ -94,7 +100,10 @@ def compile(
         token = active.set(B)
         try:
             with B.guard.compute_context(wide):
-                return compiled[B](*B.guard.detach(args))
+                given = B.guard.detach(args)
+                if programs[B].reusable and is_ragged(B, given):
+                    return programs[B].run(f, given)
+                return compiled[B](*given)
         finally:
             active.reset(token)
 

@@ -8,6 +8,7 @@ from metaspec.algorithms.adapted_vjp import adapted_vjp, adapted_vjp_in_turn, ad
 from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.algorithms.diagnosis import check_adapted, check_finite
 from metaspec.algorithms.meta_batch import chosen_chunk, over_tasks
+from metaspec.api.ragged import at_work, of_one_size
 from metaspec.backend.arrays import computing, plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
@@ -76,6 +77,7 @@ def meta_gradient(
     B, params = _enter(backend, params)
     check_task(B, task)
     task = B.guard.private_copy(task)
+    params = B.guard.per_device(params, task)
     lifted = lift_loss(B, loss, has_aux)
     with computing(B, params):
         r = algo.meta_gradient(B, lifted, params, task)
@@ -102,7 +104,8 @@ def batch_meta_gradient(
         params: As in `meta_gradient`.
         tasks: One Task whose every leaf has a leading axis over tasks, computed as one batched computation (eager
             TensorFlow: task by task; compile it); or a
-            sequence of Task, which may differ in size (tasks of one size are stacked and batched).
+            sequence of Task. Of one size they are stacked and batched. Of unequal sizes they are computed one after
+            the other; under `compile` each size is then compiled once, whatever the order and the mix.
         has_aux: As in `meta_gradient`; the aux of a batch is stacked.
         chunk_size: How many tasks of one size are computed at once: 1, one after the other; n, in chunks of n (the last
             may be smaller). None: by the rule of docs/performance.md, from the number of parameters and of tasks.
@@ -136,9 +139,9 @@ def batch_meta_gradient(
     chunk = None if chunk_size is None else checked_integer(chunk_size, "batch_meta_gradient: chunk_size", least=1)
 
     def per_task(task: Task) -> MetaGradient:
-        r = algo.meta_gradient(B, lifted, params, task)
-        return r._replace(aux=tree_map(B, lambda leaf: leaf if B.is_array(leaf) else B.asarray(leaf), r.aux))
+        return _with_arrays(B, algo.meta_gradient(B, lifted, params, task))
 
+    params = B.guard.per_device(params, tasks)
     with computing(B, params):
         if isinstance(tasks, Task):
             check_task(B, tasks)
@@ -148,10 +151,8 @@ def batch_meta_gradient(
             sequence = [B.guard.private_copy(task) for task in check_sequence(tasks)]
             for task in sequence:
                 check_task(B, task)
-            if not _of_one_size(B, sequence):
-                rows = [per_task(task) for task in sequence]
-                for i, (task, row) in enumerate(zip(sequence, rows, strict=True)):
-                    check_finite(B, algo, lifted, params, task, row, origin=f"task {i}: ")
+            if not of_one_size(B, sequence):
+                rows = _one_by_one(B, algo, loss, has_aux, params, sequence)
                 auxes = [row.aux for row in rows]
                 r = _mean(B, B.tree_stack([row._replace(aux=None) for row in rows]))
                 r = r._replace(aux=auxes if has_aux else None)
@@ -206,6 +207,7 @@ def adapt(
     given = params
     B, params = _enter(backend, params)
     check_data(B, support, "support")
+    params = B.guard.per_device(params, support)
     with computing(B, params):
         lifted, support = lift_loss(B, loss, has_aux), B.guard.private_copy(support)
         theta = algo.adapt_to(B, lifted, params, support)
@@ -228,13 +230,26 @@ def _attached(B: Backend, r: MetaGradient, params: Tree, pull_back_adapted: Call
     )
 
 
-def _of_one_size(B: Backend, tasks: Sequence[Task]) -> bool:
-    def sizes(task: Task) -> tuple[Any, list[Any]]:
-        leaves, structure = B.tree_flatten(task)
-        return structure, [(tuple(leaf.shape), B.dtype_name(leaf)) if B.is_array(leaf) else None for leaf in leaves]
+def _with_arrays(B: Backend, r: MetaGradient) -> MetaGradient:
+    return r._replace(aux=tree_map(B, lambda leaf: leaf if B.is_array(leaf) else B.asarray(leaf), r.aux))
 
-    first = sizes(tasks[0])
-    return None not in first[1] and all(sizes(task) == first for task in tasks[1:])
+
+def _one_by_one(
+    B: Backend, algo: Algorithm, loss: UserLoss, has_aux: bool, params: Tree, tasks: Sequence[Task]
+) -> list[MetaGradient]:
+    """Return each task's meta-gradient; within a compiled function by a compiled program of the task's size."""
+
+    def one(params: Tree, task: Task) -> MetaGradient:
+        return _with_arrays(B, algo.meta_gradient(B, lift_loss(B, loss, has_aux), params, task))
+
+    programs = at_work.get()
+    if programs is not None:
+        program = programs.program((B, algo, loss, has_aux), lambda: one)
+        return [program(params, task) for task in tasks]
+    rows = [one(params, task) for task in tasks]
+    for i, (task, row) in enumerate(zip(tasks, rows, strict=True)):
+        check_finite(B, algo, lift_loss(B, loss, has_aux), params, task, row, origin=f"task {i}: ")
+    return rows
 
 
 def _mean(B: Backend, r: MetaGradient) -> MetaGradient:

@@ -26,6 +26,10 @@ def array_namespace(tree: Tree) -> Any:
 
     Inside a metaspec function it is that of the backend at work. A loss for every backend keeps to the namespace's
     functions where frameworks' operators differ: TensorFlow's `@` takes no vectors, and its operators no two dtypes.
+    On all backends work `+ - * / **` of arrays of one dtype and of Python numbers, comparisons, unary minus, `@` of
+    matrices, slices with positive steps, `x.shape`, `x.dtype` and `x.ndim`. Not on all do `x.T` and `x.mT` (take
+    `xp.permute_dims`, `xp.matrix_transpose`), `x.size` (`math.prod(x.shape)`), methods (`xp.sum(x)`), `x[::-1]`
+    (`xp.flip`), and indices that are arrays or masks (`xp.take`, `xp.where`).
 
     Args:
         tree: A tree of arrays, such as the loss's parameters.

@@ -47,6 +47,18 @@ class Guard:
         """
         return nullcontext() if wide is None else self.backend.precision(wide)
 
+    def constant_context(self) -> AbstractContextManager[None]:
+        """Return the context in which Python may look at what the framework computes, though a trace is at work."""
+        return nullcontext()
+
+    def per_device(self, params: Tree, data: Tree) -> Tree:
+        """Return parameters whose derivatives on each device are those of that device's part of the data.
+
+        Raises:
+            MetaspecError: The framework would add the derivatives over devices, and cannot be kept from it.
+        """
+        return params
+
     def read_only_view(self, tree: Tree) -> Tree:
         """Return the tree in new containers, with leaves that refuse to be written to where the framework has such."""
         leaves, structure = self.backend.tree_flatten(tree)

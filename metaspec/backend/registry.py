@@ -12,8 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from metaspec.backend.capabilities import MEMBERS, Capability
-from metaspec.checks.arguments import nearest
-from metaspec.errors import BackendConflictError, UnknownBackendError
+from metaspec.errors import BackendConflictError, BackendNotInstalledError, UnknownBackendError, nearest
 
 GROUP = "metaspec.backends"
 
@@ -182,6 +181,24 @@ def registration_of(name: str) -> Registration:
             f"An adapter of your own registers as an entry point of the group {GROUP!r}"
         )
     return known[name]
+
+
+def installed_registration(name: str) -> Registration:
+    """Return the registration of that name, whose framework is installed.
+
+    Raises:
+        UnknownBackendError: No adapter has that name.
+        BackendNotInstalledError: Its framework is not installed; the message says how to install it.
+    """
+    registration = registration_of(name)
+    if not registration.installed:
+        missing = [module for module in registration.requires if find_spec(module) is None]
+        usable = [other.name for other in registrations().values() if other.installed]
+        raise BackendNotInstalledError(
+            f"backend {name!r} needs {', '.join(missing)}, which is not installed; run: {registration.install} "
+            f"(installed backends: {', '.join(usable) or 'none'})"
+        )
+    return registration
 
 
 _owners: dict[tuple[type, bool], str | None] = {}

@@ -10,15 +10,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from metaspec.backend.protocol import Backend
-from metaspec.backend.registry import owner_of, registration_of, registrations
+from metaspec.backend.registry import installed_registration, owner_of, registrations
 from metaspec.errors import (
     BackendMismatchError,
     BackendNotChosenError,
-    BackendNotInstalledError,
     InvalidTypeError,
 )
 
@@ -31,14 +29,7 @@ active: ContextVar[str | Backend | None] = ContextVar("metaspec_backend", defaul
 
 @cache
 def _load(name: str) -> Backend:
-    registration = registration_of(name)
-    if not registration.installed:
-        missing = [module for module in registration.requires if find_spec(module) is None]
-        usable = [r.name for r in registrations().values() if r.installed]
-        raise BackendNotInstalledError(
-            f"backend {name!r} needs {', '.join(missing)}, which is not installed; run: {registration.install} "
-            f"(installed backends: {', '.join(usable) or 'none'})"
-        )
+    registration = installed_registration(name)
     module, _, attribute = registration.adapter.partition(":")
     backend: Backend = getattr(import_module(module), attribute)()
     return backend

@@ -1,13 +1,12 @@
 """Checks of hyper-parameters: each returns the plain Python number, or raises the error that names the argument."""
 
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from math import inf, isfinite, nan
 from numbers import Real
 from operator import index
 from typing import Any
 
-from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError, nearest
 
 
 def checked_integer(value: Any, argument: str, least: int) -> int:
@@ -51,12 +50,6 @@ def check_members(value: Any, argument: str, members: tuple[str, ...], example: 
     """
     if isinstance(value, type) or not all(hasattr(value, member) for member in members):
         raise InvalidTypeError(f"{argument} must be something like {example}, got {value!r}")
-
-
-def nearest(value: Any, known: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" where a known name is like this one, else nothing."""
-    near = get_close_matches(str(value).lower(), known, n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def check_choice(value: Any, argument: str, choices: tuple[str, ...]) -> None:

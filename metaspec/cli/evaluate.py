@@ -10,10 +10,9 @@ from rich.console import Console
 
 from metaspec.atomic_files import atomic_writer
 from metaspec.backend.selection import get_backend
-from metaspec.checks.arguments import nearest
 from metaspec.cli.output_files import check_writable
 from metaspec.cli.warnings_shown import exit_status, warnings_in_one_line
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.experiments.experiment_run import evaluate_experiment
 from metaspec.experiments.report_table import report_table
 from metaspec.experiments.run_folder import RunFolder, versions

@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from metaspec.checks.arguments import checked_integer, checked_number, nearest
-from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.checks.arguments import checked_integer, checked_number
+from metaspec.errors import InvalidArgumentError, InvalidTypeError, nearest
 from metaspec.experiments.presets import ALGORITHMS, EXPERIMENTS, OPTIMIZERS, SCHEDULES, SETTINGS, SIZES
 from metaspec.training.outer_optimizers import NOT_NEGATIVE, POSITIVE, Domain
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from metaspec.algorithms import ANIL, BOIL, FOMAML, IMAML, MAML, MAMLPlusPlus, MetaSGD, Reptile, SigmaMAML
 from metaspec.algorithms.base import Algorithm
-from metaspec.checks.arguments import nearest
 from metaspec.data.source import TaskSource
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.inner import GradientDescent, Learned
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
 from metaspec.task import Tree

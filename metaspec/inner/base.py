@@ -64,10 +64,17 @@ def given_at(B: Backend, value: Any, k: Any, steps: int, theta: Tree) -> Any:
     if not is_schedule(value):
         return value
     if isinstance(k, int):
-        return float(value(k))
+        return _scheduled(B, value, k)
     first = B.tree_flatten(theta)[0][0]
-    table = [B.asarray(float(value(i)), dtype=B.dtype_name(first)) for i in range(steps)]
+    table = [B.asarray(_scheduled(B, value, i), dtype=B.dtype_name(first)) for i in range(steps)]
     return row(B, B.xp.stack(table, axis=0), k)
+
+
+def _scheduled(B: Backend, schedule: Callable[[int], Any], k: int) -> Any:
+    """Return a schedule's number at step k; of a framework's scalar, which optax's schedules give, its value."""
+    with B.guard.constant_context():
+        value = schedule(k)
+        return float(value) if B.is_array(value) and B.is_concrete(value) and value.ndim == 0 else value
 
 
 def coefficients(B: Backend, value: Any, tree: Tree) -> Tree:
@@ -93,12 +100,18 @@ def checked_input(value: Any, rule: str, name: str, expected: str, inside: Calla
 
     Raises:
         InvalidArgumentError: A number outside of the range.
-        InvalidTypeError: None, a string, a complex number.
+        InvalidTypeError: None, a string, a complex number, an optimiser.
     """
     if isinstance(value, Real):
         return checked_number(value, f"{rule}: {name}", expected, inside)
     if isinstance(value, Learned):
         checked_number(value.value, f"{rule}: {name}", expected, inside)
+    elif callable(getattr(value, "init", None)) and callable(getattr(value, "update", None)):
+        raise InvalidTypeError(
+            f"{rule}: {name} is a rate, a number say; got an optimiser, {type(value).__name__}. As the inner rule "
+            "itself it is taken by ms.FromTransformation(optimiser, steps=...), as the outer one by "
+            "meta_train(optimizer=...)"
+        )
     elif value is None or isinstance(value, str | complex):
         raise InvalidTypeError(f"{rule}: {name} must be a number, a tree, a schedule or ms.Learned, got {value!r}")
     return value
@@ -110,7 +123,7 @@ def check_trees(B: Backend, rule: InnerRule, params: Tree) -> None:
     for name, value in rule.inputs.items():
         if is_schedule(value):
             for k in range(rule.steps):
-                checked_number(value(k), f"{kind}: {name}({k})", "a finite number >= 0", lambda x: x >= 0)
+                _checked_entry(_scheduled(B, value, k), f"{kind}: {name}({k})")
         elif not isinstance(value, float | Learned):
             _check_tree(B, f"{kind}: {name}", value, params)
 

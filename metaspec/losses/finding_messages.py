@@ -23,8 +23,8 @@ def raises(error: Exception) -> LossFinding:
         "error",
         f"the loss raises {_short(error)}",
         "No algorithm can compute anything with it",
-        "Call loss(params, batch) by itself and mend it; params and batch must be of the shapes and formats that "
-        "it expects",
+        "Call loss(params, batch) by itself and mend it; params and batch must be of the shapes and formats that it "
+        "expects",
     )
 
 
@@ -53,8 +53,8 @@ def no_second_derivative(error: Exception) -> LossFinding:
         "error",
         f"the loss has a gradient, a Hessian-vector product raises {_short(error)}",
         "MAML and iMAML cannot be computed; FO-MAML and Reptile can",
-        "Write the function that has no second derivative out in the framework's own operations, choose another of its "
-        "implementations (a fused kernel often has a plain one beside it), or use FOMAML or Reptile",
+        "Write the function that has no second derivative out in the framework's own operations, choose another of "
+        "its implementations (a fused kernel often has a plain one beside it), or use FOMAML or Reptile",
         order=2,
     )
 
@@ -67,11 +67,9 @@ def another_gradient(given: float, slope: float) -> LossFinding:
         f"the gradient is not that of the loss's values: along a line it is {given:.3g}, and the values change by "
         f"{slope:.3g}",
         "Every algorithm follows the gradient as the framework gives it; MAML and iMAML take what the gradient "
-        "treats as "
-        "constant to be constant",
+        "treats as constant to be constant",
         "Right if it is meant (stop_gradient, detach, a straight-through estimator); else look for a custom "
-        "gradient, or a "
-        "value that is taken out of the derivative",
+        "gradient, or a value that is taken out of the derivative",
         {"gradient": given, "differences": slope},
     )
 
@@ -81,8 +79,7 @@ def second_derivative(product: float, differences: float, miss: float, leaf: str
     if product == 0:
         seen = (
             "the second derivative is silently zero: a Hessian-vector product is exactly 0, and differences of "
-            "gradients "
-            f"give {differences:.3g}"
+            f"gradients give {differences:.3g}"
         )
     else:
         seen = (
@@ -95,10 +92,9 @@ def second_derivative(product: float, differences: float, miss: float, leaf: str
         seen,
         SECOND,
         "Usual causes: a scripted function, a custom gradient whose own backward pass is detached or not "
-        "differentiable, a "
-        "normalisation that stops the gradient of its mean. Write that function out in the framework's own "
-        "operations (a "
-        "normalisation as (x - mean) / sqrt(mean((x - mean)**2) + epsilon)), or use FOMAML or Reptile",
+        "differentiable, a normalisation that stops the gradient of its mean. Write that function out in the "
+        "framework's own operations (a normalisation as (x - mean) / sqrt(mean((x - mean)**2) + epsilon)), or use "
+        "FOMAML or Reptile",
         {"product": product, "differences": differences, "miss": miss},
         order=2,
     )
@@ -110,11 +106,9 @@ def random(first: float, again: float, relative: float) -> LossFinding:
         "random",
         "error",
         f"two equal evaluations differ: the loss is {first:.9g}, then {again:.9g} (value or gradient by "
-        f"{relative:.2g}, "
-        "relative)",
+        f"{relative:.2g}, relative)",
         "A meta-gradient is of a function, and of this loss every algorithm mixes several functions: MAML's and "
-        "iMAML's "
-        "products belong to other draws than the gradients; compiled, the first draw may stay for ever",
+        "iMAML's products belong to other draws than the gradients; compiled, the first draw may stay for ever",
         "Draw outside and pass in through the batch (masks, noise, seeds); call eval(), or training=False, on "
         "layers that draw",
         {"relative": relative},
@@ -150,8 +144,8 @@ def state_altered(names: Sequence[str]) -> LossFinding:
         "error",
         f"the loss alters arrays outside of its arguments: {_listed(names)}",
         f"{PURE}: what it leaves behind leaks from task to task, whatever the algorithm",
-        "Keep statistics out of the loss (eval(), training=False, track_running_stats=False), or return them "
-        "with has_aux=True",
+        "Keep statistics out of the loss (eval(), training=False, track_running_stats=False), or return them with "
+        "has_aux=True",
     )
 
 
@@ -173,8 +167,8 @@ def ignores_params() -> LossFinding:
         "error",
         "the loss does not depend on its parameters: every gradient is zero, and other parameters give the same value",
         "Every meta-gradient is zero, and nothing is learned",
-        "Use `params`, the first argument, in the loss: a model that the loss closes over keeps parameters of its own "
-        "(metaspec.from_model makes a loss of a model)",
+        "Use `params`, the first argument, in the loss: a model that the loss closes over keeps parameters of its "
+        "own (metaspec.from_model makes a loss of a model)",
     )
 
 
@@ -211,8 +205,7 @@ def detached(names: Sequence[str], everything: bool) -> LossFinding:
         if everything
         else "For every algorithm it stays as it is",
         "Take out what stops the gradient (stop_gradient, detach, no_grad, values as NumPy arrays or numbers, "
-        "rounding), "
-        "if it was not meant",
+        "rounding), if it was not meant",
     )
 
 
@@ -240,9 +233,8 @@ def gradient_not_finite(leaf: str, kink: bool) -> LossFinding:
 
 
 ROOT_AT_ZERO = (
-    "The usual cause is a root or a norm at zero (or a power below 1, or a logarithm), where the slope is "
-    "infinite: add an "
-    "epsilon inside, sqrt(x**2 + 1e-12); a `where` around it must choose the argument, not the result"
+    "The usual cause is a root or a norm at zero (or a power below 1, or a logarithm), where the slope is infinite: "
+    "add an epsilon inside, sqrt(x**2 + 1e-12); a `where` around it must choose the argument, not the result"
 )
 
 
@@ -276,8 +268,7 @@ def form_fails(form: str, error: Exception) -> LossFinding:
         "batched": (
             "meta_gradient works, one task at a time; batch_meta_gradient and meta_train may not",
             "Write the loss without Python branches on values and without functions that the framework cannot "
-            "batch, or "
-            "pass chunk_size=1",
+            "batch, or pass chunk_size=1",
         ),
         "compiled": (
             "meta_gradient and batch_meta_gradient work; compile and meta_train may not",

@@ -17,6 +17,7 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
     """The user's loss as (params, batch) -> (value, aux), its result and its manners checked at every call."""
     if not callable(loss):
         raise InvalidTypeError(f"loss: expected a function (params, batch) -> scalar, got {type(loss).__name__}")
+    loss = B.tuning.traceable_loss(loss)
 
     loss_as_traced = B.tuning.traceable_loss(loss)
 

@@ -7,13 +7,13 @@ d_k = theta_{k+1} - theta_k = -lr g_k, the differences of gradients show the cur
 """
 
 from collections import deque
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass
 from itertools import pairwise
 from math import inf, isfinite
 from statistics import median
 from typing import Any
 
-from metaspec.algorithms.base import Algorithm
+from metaspec.algorithms.base import Algorithm, adapting_for
 from metaspec.backend.arrays import computing
 from metaspec.backend.protocol import Backend
 from metaspec.losses.lifting import lift_loss
@@ -80,13 +80,13 @@ class InnerPath:
         )
         if not self.diverges:
             return (
-                f"the inner loop is stable ({path}); lower the outer learning rate, set clip_norm, or start from other "
-                "parameters"
+                f"the inner loop is stable ({path}); lower the outer learning rate, set clip_norm, or start from "
+                "other parameters"
             )
         return (
-            f"the inner loop itself diverges: curvature x learning rate is about {self.stiffness:.3g} along its path, "
-            f"and gradient descent is stable below 2 ({path}). Lower the inner learning rate until it is; where it was "
-            "stable at the start, clip_norm or a lower outer rate keeps the curvature down"
+            f"the inner loop itself diverges: curvature x learning rate is about {self.stiffness:.3g} along its "
+            f"path, and gradient descent is stable below 2 ({path}). Lower the inner learning rate until it is; "
+            "where it was stable at the start, clip_norm or a lower outer rate keeps the curvature down"
         )
 
 
@@ -104,7 +104,7 @@ def inner_path(B: Backend, algo: Algorithm, loss: Any, params: Tree, task: Task)
 
 def _path(B: Backend, algo: Any, loss: Loss, params: Tree, batch: Tree) -> InnerPath:
     def after(k: int) -> Tree:
-        return replace(algo, inner=replace(algo.inner, steps=k)).adapt_to(B, loss, params, batch)
+        return adapting_for(algo, k).adapt_to(B, loss, params, batch)
 
     steps, last = algo.inner.steps, max(2, algo.inner.steps)
     points = [after(k) for k in (last - 2, last - 1, last)]

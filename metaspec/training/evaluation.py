@@ -85,14 +85,12 @@ class EvaluationReport:
             return ""
         if isfinite(self.loss_before.mean) and not isfinite(self.loss_after.mean):
             return (
-                f"the query loss is {self.loss_before.mean:.3g} before adaptation and {self.loss_after.mean} "
-                "after it: the "
-                "inner loop diverges on some task; lower the inner learning rate, or take fewer inner steps"
+                f"the query loss is {self.loss_before.mean:.3g} before adaptation and {self.loss_after.mean} after "
+                "it: the inner loop diverges on some task; lower the inner learning rate, or take fewer inner steps"
             )
         return (
-            f"the query loss is {self.loss_before.mean} at the meta-parameters themselves, before adaptation: "
-            "look at them, "
-            "at the query sets, and at logarithms, roots and divisions of zero in the loss and the metric"
+            f"the query loss is {self.loss_before.mean} at the meta-parameters themselves, before adaptation: look "
+            "at them, at the query sets, and at logarithms, roots and divisions of zero in the loss and the metric"
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -76,16 +76,15 @@ class LossWatch(NoWatch):
                 if path is not None and path.diverges:
                     self.told = True
                     warn_caller(
-                        f"meta_train: the query loss is {unadapted:.3g} before adaptation and {query_loss:.3g} "
-                        "after it: "
-                        f"{path}"
+                        f"meta_train: the query loss is {unadapted:.3g} before adaptation and {query_loss:.3g} after "
+                        f"it: {path}"
                     )
         elif usual is not None:
             self.told = True
             path = inner_path(self.B, self.algo, self.loss, params, self._first(tasks))
             warn_caller(
-                f"meta_train: outer step {step}: the query loss is {query_loss:.3g}, and was {usual:.3g} at first: the "
-                f"training diverges. Its cause: {path or 'not seen; lower the learning rates, or set clip_norm'}"
+                f"meta_train: outer step {step}: the query loss is {query_loss:.3g}, and was {usual:.3g} at first: "
+                f"the training diverges. Its cause: {path or 'not seen; lower the learning rates, or set clip_norm'}"
             )
 
     def _first(self, tasks: Task) -> Task:

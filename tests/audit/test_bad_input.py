@@ -1,5 +1,6 @@
 """Code from which nothing can be had: a finding, or a clear error, never a traceback of ours."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,6 @@ import pytest
 import metaspec as ms
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec_conformance.audit import Problem
-from metaspec_conformance.audit.calls import supervising
 from tests.audit.code import bad, styles
 
 CODE = Path(__file__).parent / "code"
@@ -93,19 +93,15 @@ def test_no_function_is_an_error() -> None:
         ms.audit(3)  # type: ignore[arg-type]
 
 
-def test_a_process_of_its_own_keeps_what_is_compiled_until_the_audit_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = []
-
-    class Watched(supervising.Process):
-        def __init__(self, target: str, *, module: str, compilations: Path) -> None:
-            folders.append(compilations)
-            assert compilations.is_dir()
-            super().__init__(target, module=module, compilations=compilations)
-
-    monkeypatch.setattr(supervising, "Process", Watched)
-    assert ms.audit(f"{CODE / 'styles.py'}:as_function", claim="maml").passed
-    assert len(folders) == 1
-    assert not folders[0].exists()
+def test_a_process_of_its_own_keeps_what_is_compiled_until_the_audit_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    report = ms.audit(f"{CODE / 'bad.py'}:tells_its_folders")
+    told = dict(line.split("=", 1) for line in report.sentence.split("told: ")[1].split(" (bad.py")[0].split(";"))
+    assert {Path(folder).parts[: len(tmp_path.parts)] for folder in told.values()} == {tmp_path.parts}
+    assert set(told) == {"TMPDIR", "JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"}
+    assert list(tmp_path.iterdir()) == []
 
 
 def _raises(seed: int) -> list[ms.Task]:

@@ -18,7 +18,7 @@ FRAMEWORKS = {
 
 def code(name: str):
     pytest.importorskip("torch")
-    return getattr(importlib.import_module("tests.audit.code.number_formats"), name)
+    return getattr(importlib.import_module("tests.audit.code.float32_numbers"), name)
 
 
 @pytest.mark.parametrize("name", list(FRAMEWORKS))

@@ -192,17 +192,26 @@ def test_the_plugin_collects_a_backend_without_a_test_file(tmp_path):
     """A crash is a failure of its check, the rest runs; stale and unknown entries fail, expected ones do not."""
     (tmp_path / "expected.toml").write_text(
         '[expected-failures]\n"member/vjp" = "stale"\n"nonesuch" = "x"\n"member/stop_gradient[float64]" = "it ends"\n'
+        '"member/stopped_outputs" = "it ends too"\n'
     )
-    arguments = ("--metaspec-backend", "mine:Crashing", "--metaspec-scenarios", "member/*")
+    arguments = (
+        "--metaspec-backend",
+        "mine:Crashing",
+        "--metaspec-scenarios",
+        "member/*",
+        "--metaspec-dtype",
+        "float64",
+    )
     done = run_pytest(tmp_path, *arguments, "--metaspec-expected-failures", "expected.toml")
     assert done.returncode == 1, done.stdout + done.stderr
     suite = "metaspec::mine:Crashing::"
     assert set(lines(done, "FAILED")) == {f"{suite}member/vjp[float64]", f"{suite}expected-failures"}
-    assert lines(done, "XFAIL") == [f"{suite}member/stop_gradient[float64]"]
+    ended = [f"{suite}member/{name}[float64]" for name in ("stop_gradient", "stopped_outputs")]
+    assert lines(done, "XFAIL") == ended
     assert "it ends (the worker process ended with status 7)" in done.stdout
     assert "expected failure 'nonesuch' names no known check" in done.stdout
-    assert f"{suite}member/asarray[float32]" in lines(done, "PASSED")
-    assert len(lines(done, "PASSED")) == len(cases("mine:Crashing", (), "member/*")) - 2
+    assert f"{suite}member/asarray[float64]" in lines(done, "PASSED")
+    assert len(lines(done, "PASSED")) == len(cases("mine:Crashing", ("float64",), "member/*")) - 3
 
 
 def test_the_plugin_ends_what_hangs_and_a_worker_that_dies_too_often(tmp_path):

@@ -53,16 +53,26 @@ def test_split_leaves_greek_of_the_second_archive_out(folder):
     assert (train_tasks.class_count, test_tasks.class_count) == (12, 3)
 
 
-def test_full_subset_joins_both_archives_and_shuffles_the_characters(tmp_path, monkeypatch):
+@pytest.mark.parametrize("form", ["zip", "folder"])
+def test_full_subset_joins_both_archives_and_shuffles_the_characters(tmp_path, monkeypatch, form):
     names = ("images_background", "images_evaluation")
     for name, members, count in zip(names, (FIRST, SECOND), (3, 4), strict=True):
         renamed = {f"{name}/{member.partition('/')[2]}": content for member, content in members.items()}
-        monkeypatch.setitem(ARCHIVES, name, description(write_zip(tmp_path / f"{name}.zip", renamed), count))
+        path = write_zip(tmp_path / f"{name}.zip", renamed)
+        monkeypatch.setitem(ARCHIVES, name, description(path, count))
+        if form == "folder":
+            path.unlink()
+            write_folder(tmp_path, renamed)
     monkeypatch.setattr("metaspec.data.omniglot.FULL_TRAIN_CHARACTERS", 5)
-    train, test = load_omniglot(tmp_path, "full")
+    split = load_omniglot(tmp_path, "full")
+    train, test = split
     assert (len(train.names), len(test.names)) == (5, 2)
     assert (len(train.images), len(test.images)) == (100, 40)
     assert not np.intersect1d(train.classes, test.classes).size
+    expected = [f"{name}/{member}" for name, member in (("Balinese", "character01"), ("Tagalog", "character01"))]
+    assert set(expected) < {*train.names, *test.names}
+    train_tasks, test_tasks = omniglot_tasks(split, ways=2)
+    assert (train_tasks.class_count, test_tasks.class_count) == (20, 2)  # rotations make classes of training's alone
 
 
 def test_the_full_sets_shuffle_is_frozen():

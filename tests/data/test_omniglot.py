@@ -1,6 +1,7 @@
 """The real small archives: counts, splits, pictures, cache."""
 
 import io
+import tarfile
 import zipfile
 
 import numpy as np
@@ -119,3 +120,15 @@ def test_the_full_set_would_be_split_1200_to_423():
     train, test = shuffled_split(names, 1200)
     assert (len(train), len(test)) == (1200, 423)
     assert sorted(train + test) == list(range(1623))
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not (OMNIGLOT / "omniglot_full.tar.xz").is_file(), reason=f"no omniglot_full.tar.xz in {OMNIGLOT}")
+def test_the_full_set(tmp_path):
+    with tarfile.open(OMNIGLOT / "omniglot_full.tar.xz") as file:
+        file.extractall(tmp_path, filter="data")
+    train, test = load_omniglot(tmp_path, "full", cache_dir=tmp_path / "cache")
+    assert (len(train.names), len(test.names)) == (1200, 423)
+    assert (len(train.images), len(test.images)) == (24000, 8460)
+    assert len({name.partition("/")[0] for name in (*train.names, *test.names)}) == 50
+    assert not {image.tobytes() for image in test.images} & {image.tobytes() for image in train.images}

@@ -97,7 +97,8 @@ def test_a_second_derivative_that_is_wrong_on_the_kink_alone() -> None:
 
 def test_draws_that_do_not_show_in_the_value() -> None:
     check = checked(lambda p, b: TANH(p, b) + 0 * np.random.rand(), "numpy")
-    assert kinds(check) == {("random-state", "warning")}
+    assert ("random-state", "warning") in kinds(check)
+    assert check.ok
 
 
 def test_a_generator_of_its_own() -> None:

@@ -83,3 +83,13 @@ def test_another_error_of_the_loss_stays_as_it_is() -> None:
     p, batch = {"w": np.ones(3)}, {"x": np.ones((4, 3))}
     with pytest.raises(ZeroDivisionError):
         ms.meta_gradient(MAML, lambda p, b: 1 / 0, p, ms.Task(batch, batch))
+
+
+def test_an_audit_of_a_framework_that_is_not_installed_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from metaspec.backend import registry
+    from metaspec_conformance.audit import audit
+
+    monkeypatch.setattr(registry, "find_spec", lambda module: None)
+    with pytest.raises(errors.BackendNotInstalledError, match="pip install"):
+        audit(lambda params: params, framework="torch")
+    assert issubclass(errors.BackendNotInstalledError, errors.MetaspecError), "the command then exits with 2"

@@ -50,10 +50,10 @@ def test_a_random_loss_is_an_error() -> None:
 
 
 def test_what_matters_to_maml_alone_is_no_matter_of_fomaml(caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:
-    from metaspec.losses import check, messages
+    from metaspec.losses import check, finding_messages
     from metaspec.losses.findings import LossCheck
 
-    wrong = LossCheck.of([messages.second_derivative(0.0, 1.0, 1.0, "params")])
+    wrong = LossCheck.of([finding_messages.second_derivative(0.0, 1.0, 1.0, "params")])
     monkeypatch.setattr(check, "check_loss", lambda *args, **options: wrong)
     inner = ms.GradientDescent(0.01, 1)
     for algo in (ms.MAML(inner), ms.IMAML(inner, 2.0)):

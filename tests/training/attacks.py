@@ -81,6 +81,8 @@ def damaged_bytes(rng, content):
     """Bytes with something flipped, cut, overwritten, doubled or put in their place."""
     content, what = bytearray(content), rng.integers(9)
     at = int(rng.integers(max(len(content), 1)))
+    if rng.random() < 0.5:  # the values of arrays lie at the end
+        at = max(len(content) - 1 - int(rng.integers(200)), 0)
     if what == 0 and content:
         content[at] ^= 1 << int(rng.integers(8))
     elif what == 1:

@@ -22,7 +22,7 @@ from metaspec.training import (
     Piecewise,
     WarmUp,
     meta_train,
-    optimizers,
+    outer_optimizers,
 )
 from metaspec.training.framework_optimizers import optimizer_for
 from tests.conftest import INSTALLED
@@ -260,9 +260,9 @@ def test_clipping(B):
     length = np.sqrt(sum((leaf**2).sum() for leaf in tree.values()))
     with B.precision("float64"):
         there = ms.asarray(tree, backend=B)
-        short = to_numpy(B, optimizers.clip_by_global_norm(B, there, 0.25))
-        same = to_numpy(B, optimizers.clip_by_global_norm(B, there, length * 1.001))
-        zero = to_numpy(B, optimizers.clip_by_global_norm(B, ms.asarray({"a": np.zeros(2)}, backend=B), 0.25))
+        short = to_numpy(B, outer_optimizers.clip_by_global_norm(B, there, 0.25))
+        same = to_numpy(B, outer_optimizers.clip_by_global_norm(B, there, length * 1.001))
+        zero = to_numpy(B, outer_optimizers.clip_by_global_norm(B, ms.asarray({"a": np.zeros(2)}, backend=B), 0.25))
     for name, leaf in tree.items():
         np.testing.assert_allclose(short[name], leaf * (0.25 / length), rtol=16 * ROUNDOFF["float64"])
         np.testing.assert_array_equal(same[name], leaf)

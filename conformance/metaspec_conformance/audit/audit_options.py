@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from metaspec.backend.registry import registration_of
+from metaspec.backend.registry import installed_registration
 from metaspec.checks.arguments import check_choice, checked_integer, checked_number
 from metaspec_conformance.audit.calls.signature import STYLES
 from metaspec_conformance.audit.problem import SUPPLIED
@@ -17,6 +17,7 @@ def check_options(options: dict[str, Any]) -> None:
 
     Raises:
         InvalidArgumentError, InvalidTypeError: An option is not one of those that `audit` takes.
+        UnknownBackendError, BackendNotInstalledError: There is no such framework, or it is not installed.
     """
     if options["claim"] is not None:
         check_choice(options["claim"], "audit: claim", ALGORITHMS)
@@ -33,4 +34,4 @@ def check_options(options: dict[str, Any]) -> None:
         if options[name] is not None:
             checked_integer(options[name], f"audit: {name}", least=1)
     if options["framework"] is not None:
-        registration_of(options["framework"])
+        installed_registration(options["framework"])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from metaspec_conformance.audit.calls.caller import ObservedCall
+from metaspec_conformance.audit.calls.counted_calls import ObservedCall
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.findings.audit_verdicts import Judgement
 from metaspec_conformance.audit.findings.confirming import ConfirmedHypothesis

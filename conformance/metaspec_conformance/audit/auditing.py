@@ -8,11 +8,11 @@ from typing import Any, Literal
 from metaspec.checks.arguments import checked_number
 from metaspec.errors import InvalidArgumentError
 from metaspec_conformance.audit.audit_options import check_options
+from metaspec_conformance.audit.audit_running import audit_in_this_process
 from metaspec_conformance.audit.calls.supervising import supervised
 from metaspec_conformance.audit.findings.audit_report import AuditReport
 from metaspec_conformance.audit.findings.report_text import snippet
 from metaspec_conformance.audit.problem import Problem
-from metaspec_conformance.audit.running import audit_in_this_process
 
 
 def audit(

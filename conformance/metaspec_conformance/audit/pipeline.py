@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from metaspec_conformance.audit.audit_state import AuditState, Claims
-from metaspec_conformance.audit.calls.caller import Caller
+from metaspec_conformance.audit.calls.counted_calls import Caller
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.findings.validation import validate
 from metaspec_conformance.audit.search.reading_search import search_readings

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaspec.backend.arrays import array_namespace
-from metaspec.checks.arguments import nearest
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.task import Task
 
 REFERENCE = "numpy"  # the backend that truth is computed on, where the loss runs there

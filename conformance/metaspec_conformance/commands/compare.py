@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
-from metaspec.checks.arguments import nearest
 from metaspec.cli.output_files import check_writable
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.html import write
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
@@ -78,10 +77,7 @@ def command(
     ] = None,
 ) -> None:
     """Compare."""
-    if (loss is None) == (not losses):
-        raise InvalidArgumentError(
-            "compare: give a portable loss, module:function, or native ones by --loss BACKEND=module:function"
-        )
+    _check_form(loss, losses, backends)
     check_writable({"--json": json_file, "--html": html_file})
     found = compare(
         loss if loss is not None else _by_side("--loss", losses or []),
@@ -100,6 +96,34 @@ def command(
     if html_file is not None:
         write(html_file, page_of(found))
     raise typer.Exit(0 if found.agreed else 1)
+
+
+def _check_form(loss: str | None, losses: Sequence[str] | None, backends: str | None) -> None:
+    """Raise an error that shows the form that was meant."""
+    if loss is None and not losses:
+        raise InvalidArgumentError(
+            "compare: no loss is given; one loss on several backends: metaspec compare mymodel:loss --backends "
+            "numpy,torch; two losses: metaspec compare --loss torch=old:loss --loss jax=new:loss"
+        )
+    if loss is not None and "=" in loss:
+        raise InvalidArgumentError(f"compare: {loss!r} names a backend; native losses are given by --loss {loss}")
+    if loss is not None and losses:
+        given = " ".join(f"--loss {text}" for text in losses)
+        raise InvalidArgumentError(
+            f"compare: {loss!r} is a portable loss, which needs no others beside it; to compare it with {given}, name "
+            f"its backend too: --loss BACKEND={loss} {given}"
+        )
+    if losses and backends:
+        raise InvalidArgumentError(
+            f"compare: --backends {backends} is of one portable loss; each --loss names its backend: --loss "
+            f"{backends.split(',')[0]}={losses[0].rpartition('=')[2]}"
+        )
+    if losses and len(losses) == 1:
+        place = losses[0].rpartition("=")[2]
+        raise InvalidArgumentError(
+            f"compare: one native loss has nothing to be held against; give a second --loss, or, if {place} runs on "
+            f"every backend, metaspec compare {place}"
+        )
 
 
 def _algorithm(name: str, inner: GradientDescent, regularization: float, cg_steps: int) -> Any:

@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from metaspec.checks.arguments import nearest
 from metaspec.cli.output_files import check_writable
-from metaspec.errors import InvalidArgumentError, MetaspecError
+from metaspec.errors import InvalidArgumentError, MetaspecError, nearest
 from metaspec.html import write
 from metaspec_conformance.commands.kinks_table import print_kinks
 from metaspec_conformance.generators import examples as drawn

@@ -112,9 +112,14 @@ def compare(
                 "name a second backend or a second loss"
             )
         other = other if extended else variants[sides[0].name]
-        reports = {
-            side.name: _report(context, side, variants[side.name], other, ready[side.name], native) for side in held
-        }
+        try:
+            reports = {
+                side.name: _report(context, side, variants[side.name], other, ready[side.name], native) for side in held
+            }
+        except ComparisonError as error:
+            if not portable or len(sides) == 1:
+                raise
+            raise ComparisonError(f"{error}{_where_it_runs(team, sides, variants)}") from None
         plain = [SideReport(s.name, s.backend, s.loss.place, ready[s.name].versions, {}) for s in sides]
         return Comparison(
             tuple(reports.get(side.name, side) for side in plain),
@@ -125,6 +130,20 @@ def compare(
             repr(algorithm),
             tuple(notes),
         )
+
+
+def _where_it_runs(team: Team, sides: Sequence[Side], variants: Mapping[str, Variant]) -> str:
+    """Return what to do about a loss that runs on some of the backends only; "" where it runs on none or on all."""
+    answers = team.ask([(side.name, replace(variants[side.name], until="loss")) for side in sides])
+    runs = [side for side, answer in zip(sides, answers, strict=True) if not answer.error]
+    if not 0 < len(runs) < len(sides):
+        return ""
+    place = runs[0].loss.place
+    return (
+        f"\n  {place} runs on {', '.join(side.name for side in runs)} alone. Either write it with "
+        f"ms.array_namespace(params), which runs on all; or compare it with a second loss: metaspec compare --loss "
+        f"{runs[0].name}={place} --loss BACKEND=module:function"
+    )
 
 
 def _sides(loss: Any, backends: Sequence[str], given: Mapping[str, Any]) -> list[Side]:

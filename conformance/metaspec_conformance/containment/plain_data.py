@@ -84,6 +84,9 @@ def _encoded(value: Any, arrays: list[bytes]) -> Any:
         return value
     if isinstance(value, np.ndarray | np.generic):
         return _encoded_array(value, arrays)
+    for kind in (str, int, float):
+        if isinstance(value, kind):  # of a class of its own, such as a version
+            return kind(value)
     if isinstance(value, dict):
         return ["dict", [[_encoded(key, arrays), _encoded(child, arrays)] for key, child in value.items()]]
     if is_dataclass(value) and not isinstance(value, type):

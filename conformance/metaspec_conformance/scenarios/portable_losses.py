@@ -12,8 +12,7 @@ from typing import Any
 
 from metaspec import nn
 from metaspec.backend.arrays import array_namespace
-from metaspec.checks.arguments import nearest
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec_conformance.judging.numpy_trees import leaves
 
 Tree = Any

@@ -24,8 +24,7 @@ except ImportError as error:
     ) from error
 
 from metaspec.algorithms.base import Algorithm
-from metaspec.checks.arguments import nearest
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.solvers.base import Solver
 from metaspec.task import Task, Tree

@@ -97,3 +97,8 @@ def plain_gradient(params: Any, tasks: Any, loss: Any) -> Any:
     import metaspec as ms
 
     return ms.batch_meta_gradient(ms.FOMAML(ms.GradientDescent(0.1, 0)), loss, params, tasks).delta
+
+
+def tells_its_folders(params, tasks):
+    names = "TMPDIR", "JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"
+    raise RuntimeError("told: " + ";".join(f"{name}={os.environ[name]}" for name in names))

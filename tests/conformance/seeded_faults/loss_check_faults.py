@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy
 
-from metaspec.losses import check, differences, messages, points, state
+from metaspec.losses import check, difference_quotients, finding_messages, points, state
 from metaspec.training import loss_watch
 from tests.conformance.seeded_faults.fault import Patch, fault, method
 
@@ -29,7 +29,7 @@ def differences_halved(patch: Patch) -> None:
         return sample
 
     method(patch, points.Evaluator, "sample", make)
-    patch(differences, "ALIKE", 10.0)
+    patch(difference_quotients, "ALIKE", 10.0)
 
 
 @fault(loss_check)
@@ -63,7 +63,7 @@ def state_looked_at_once(patch: Patch) -> None:
 @fault(loss_check)
 def unused_leaves_are_errors(patch: Patch) -> None:
     """Whatever is said of a loss is an error, and something is said of every loss."""
-    patch(check, "against_differences", lambda at, line: [messages.unused_leaf(["params"])])
+    patch(check, "against_differences", lambda at, line: [finding_messages.unused_leaf(["params"])])
 
 
 @fault(loss_check)

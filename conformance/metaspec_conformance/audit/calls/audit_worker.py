@@ -7,8 +7,8 @@ AuditReport, or what went wrong.
 import traceback
 
 from metaspec.errors import MetaspecError
+from metaspec_conformance.audit.audit_running import audit_in_this_process
 from metaspec_conformance.audit.calls.supervising import CALLED, CALLING, AuditError
-from metaspec_conformance.audit.running import audit_in_this_process
 from metaspec_conformance.containment.worker_channel import WorkerChannel
 
 

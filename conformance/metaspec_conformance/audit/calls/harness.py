@@ -11,8 +11,8 @@ import numpy as np
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import get_backend
 from metaspec_conformance.audit import problem as problems
-from metaspec_conformance.audit.calls.arguments import ProblemInputs
 from metaspec_conformance.audit.calls.audited_function import AuditedFunction
+from metaspec_conformance.audit.calls.call_arguments import ProblemInputs
 from metaspec_conformance.audit.calls.native_models import NativeModels
 from metaspec_conformance.audit.calls.observation import Observed
 from metaspec_conformance.audit.calls.observing import observe

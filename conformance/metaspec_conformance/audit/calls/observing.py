@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from metaspec.backend.protocol import Backend
-from metaspec_conformance.audit.calls.arguments import ProblemInputs, arguments
+from metaspec_conformance.audit.calls.call_arguments import ProblemInputs, arguments
 from metaspec_conformance.audit.calls.native_models import NativeModels
 from metaspec_conformance.audit.calls.observation import Failure, Observed
 from metaspec_conformance.audit.calls.result_reading import ResultReader, WrongResultError

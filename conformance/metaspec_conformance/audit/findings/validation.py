@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from metaspec_conformance.audit.audit_state import AuditState
-from metaspec_conformance.audit.calls.caller import Caller, ObservedCall
+from metaspec_conformance.audit.calls.counted_calls import Caller, ObservedCall
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.calls.problem_data import CallInputs
 from metaspec_conformance.audit.findings.audit_verdicts import judged

@@ -9,6 +9,7 @@ from metaspec_conformance.audit.findings.wording import TITLES, joined
 from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations, name_of
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
 from metaspec_conformance.audit.search.fitting import Fit
+from metaspec_conformance.audit.thresholds import SHOWN_DIGITS
 from metaspec_conformance.judging import error_model
 
 ROWS = 7  # the five algorithms and two that deviate
@@ -45,7 +46,7 @@ def sentence(draft: ReportDraft, found: str, algorithm: str | None, findings: Se
     claim = draft.claims.algorithm
     ending = f"; claimed {TITLES[claim]}" if claim is not None else ""
     if found == "none" or algorithm is None:
-        nearest = evidence_rows(draft)[:1]
+        nearest = [row for row in evidence_rows(draft)[:1] if row.digits >= SHOWN_DIGITS]
         near = f"; nearest is {nearest[0].hypothesis}, {nearest[0].digits:.1f} digits" if nearest else ""
         near += " on one problem, but not on others" if near and draft.state.fits else ""
         if draft.state.search is None:

@@ -22,6 +22,7 @@ def in_float32(x: float) -> float:
     """Return what float32 holds of the number with few digits that is nearest to `x`.
 
     Example:
+        >>> from metaspec_conformance.audit.search.number_formats import in_float32
         >>> in_float32(0.0500000012)
         0.05000000074505806
     """

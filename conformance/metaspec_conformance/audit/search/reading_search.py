@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from metaspec_conformance.audit.audit_state import AuditState, Claims, expectation
-from metaspec_conformance.audit.calls.caller import Caller, ObservedCall, flat
+from metaspec_conformance.audit.calls.counted_calls import Caller, ObservedCall, flat
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.search.fitting import Fit
 from metaspec_conformance.audit.search.search import LEVELS, Search

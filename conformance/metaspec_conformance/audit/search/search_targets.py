@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from metaspec_conformance.audit.calls.caller import ObservedCall, flat
+from metaspec_conformance.audit.calls.counted_calls import ObservedCall, flat
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.hypotheses.prediction import Predictor
 from metaspec_conformance.audit.search.fitting import SearchTarget

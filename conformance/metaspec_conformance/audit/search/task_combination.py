@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metaspec_conformance.audit.audit_state import AuditState
-from metaspec_conformance.audit.calls.caller import Caller, ObservedCall, spread
+from metaspec_conformance.audit.calls.counted_calls import Caller, ObservedCall, spread
 from metaspec_conformance.audit.calls.problem_data import CallInputs
 from metaspec_conformance.audit.hypotheses.combining import Combined, chained, combined
 from metaspec_conformance.audit.hypotheses.objective import Vector

@@ -4,21 +4,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from metaspec_conformance.compare.comparison_verdicts import Cells, agree, parting
-from metaspec_conformance.compare.explaining import inputs, losses, precision, shapes
+from metaspec_conformance.compare.explaining import input_explanations, loss_explanations, precision, shapes
 from metaspec_conformance.compare.explaining.case import Explanation, ExplanationCase, Proposal, Tried
 from metaspec_conformance.compare.explaining.describing import describe
 from metaspec_conformance.compare.stages import PARAMETERS
 from metaspec_conformance.compare.team import ComparisonError
 
-FIRST = (inputs.randomness, inputs.initialisation)
+FIRST = (input_explanations.randomness, input_explanations.initialisation)
 HYPOTHESES = (
-    inputs.initialisation,
-    inputs.data,
+    input_explanations.initialisation,
+    input_explanations.data,
     precision.rounding,
     precision.narrow_format,
-    inputs.kink,
-    losses.unused_leaf,
-    losses.affine,
+    input_explanations.kink,
+    loss_explanations.unused_leaf,
+    loss_explanations.affine,
     shapes.axes,
     shapes.normalisation,
     shapes.examples,
@@ -52,7 +52,7 @@ def explain(case: ExplanationCase) -> tuple[tuple[Explanation, ...], tuple[Tried
 
 def _proposals(case: ExplanationCase, tried: list[Tried], causes: int) -> Iterator[Proposal]:
     early = case.stage == PARAMETERS  # what comes of other parameters says nothing of the loss
-    for hypothesis in FIRST if early else HYPOTHESES if causes else (inputs.randomness, *HYPOTHESES):
+    for hypothesis in FIRST if early else HYPOTHESES if causes else (input_explanations.randomness, *HYPOTHESES):
         try:
             yield from hypothesis(case)
         except ComparisonError as error:

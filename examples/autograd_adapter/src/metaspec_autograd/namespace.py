@@ -78,8 +78,70 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:  # the standard's 
     return x if max is None else anp.minimum(x, max)
 
 
+def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    return take_along_axis(x, argsort(x, axis=axis, descending=descending), axis=axis)
+
+
+def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    return numpy.argsort(_plain(-x if descending else x), axis=axis, stable=True)
+
+
+def broadcast_to(x: Any, /, shape: tuple[int, ...]) -> Any:
+    return anp.broadcast_to(anp.reshape(x, (1,) * (len(shape) - x.ndim) + x.shape), shape)
+
+
+def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """autograd's own derivative knows NumPy's `ddof` alone, and passes over `correction`."""
+    misses = x - anp.mean(x, axis=axis, keepdims=True)
+    squares = anp.sum(misses * misses, axis=axis, keepdims=keepdims)
+    return squares / (x.size // max(1, squares.size) - correction)
+
+
+def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    return anp.sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+def flip(x: Any, /, *, axis: Any = None) -> Any:
+    axes = range(x.ndim) if axis is None else [k % x.ndim for k in (axis if isinstance(axis, tuple) else (axis,))]
+    return x[tuple(slice(None, None, -1 if k in axes else 1) for k in range(x.ndim))]
+
+
+def take(x: Any, indices: Any, /, *, axis: int = 0) -> Any:
+    return x[(slice(None),) * (axis % x.ndim) + (indices,)]
+
+
+def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+    grid = list(numpy.indices(indices.shape, sparse=True))
+    grid[axis] = indices
+    return x[tuple(grid)]
+
+
+def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """Products one factor after another; autograd's own derivative divides by x, which may be zero."""
+    x = x if dtype is None else astype(x, dtype, copy=False)
+    x, axis = (anp.reshape(x, (-1,)), 0) if axis is None else (x, axis)
+    found = anp.ones_like(x[(slice(None),) * (axis % x.ndim) + (0,)])
+    for factor in unstack(x, axis=axis):
+        found = found * factor
+    return anp.expand_dims(found, axis) if keepdims else found
+
+
+def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None) -> Any:
+    x, axis = x if dtype is None else astype(x, dtype, copy=False), 0 if axis is None else axis
+    running = []
+    for factor in unstack(x, axis=axis):
+        running.append(running[-1] * factor if running else factor)
+    return anp.stack(running, axis=axis)
+
+
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     return tuple(x[(slice(None),) * (axis % x.ndim) + (i,)] for i in range(x.shape[axis]))
+
+
+def _plain(x: Any) -> Any:
+    while hasattr(x, "_value"):
+        x = x._value
+    return x
 
 
 def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
@@ -89,7 +151,11 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 linalg = SimpleNamespace(
     **{name: getattr(anp.linalg, name) for name in ("cholesky", "det", "inv", "slogdet", "solve")},
     matmul=anp.matmul,
+    diagonal=lambda x, /: anp.diagonal(x, axis1=-2, axis2=-1),
+    matrix_norm=lambda x, /, **options: _vector_norm(x, axis=(-2, -1), **options),
     matrix_transpose=matrix_transpose,
+    outer=anp.outer,
+    trace=anp.trace,
     vector_norm=_vector_norm,
     vecdot=vecdot,
 )

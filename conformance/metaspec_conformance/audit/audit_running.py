@@ -10,7 +10,7 @@ from metaspec.errors import BackendNotInstalledError, InvalidArgumentError, Inva
 from metaspec_conformance.audit.audit_options import NUMBERS
 from metaspec_conformance.audit.audit_state import Claims
 from metaspec_conformance.audit.calls.audited_function import AuditedFunction, framework_of
-from metaspec_conformance.audit.calls.caller import FailedError
+from metaspec_conformance.audit.calls.counted_calls import FailedError
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.calls.native_models import native_models
 from metaspec_conformance.audit.calls.observation import Failure

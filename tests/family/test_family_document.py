@@ -1,0 +1,27 @@
+"""The code blocks of docs/family.md run as they stand, and its table names what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import metaspec as ms
+
+TEXT = (Path(__file__).parents[2] / "docs" / "family.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_block_runs(block):
+    exec(compile(block, "docs/family.md", "exec"), {"__name__": "family"})
+
+
+def test_every_member_has_a_row():
+    table = TEXT.partition("## What is learned")[0]
+    family = (
+        "Momentum Adam RMSProp AdaGrad Adadelta clip_by_norm clip_by_value decay_weights MetaSGD MAMLPlusPlus ANIL BOIL"
+    )
+    family += " CAVIA Minibatches IMAML SigmaMAML SigmaIMAML SigmaReptile FromTransformation"
+    for name in family.split():
+        assert f"{name}(" in table or f"`{name}`" in table, name
+        assert name in ms.__all__

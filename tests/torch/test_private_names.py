@@ -1,0 +1,41 @@
+"""A canary for each private name of PyTorch: it fails by name when PyTorch moves it."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from metaspec_torch import _private  # noqa: E402
+
+x = torch.ones(2)
+CANARIES = {
+    "is_wrapped": lambda: torch.vmap(lambda row: row * _private.is_wrapped(row))(x).sum() == 2,
+    "under_functorch": lambda: (
+        not _private.under_functorch() and torch.vmap(lambda r: r * _private.under_functorch())(x).all()
+    ),
+    "differentiated_by_functorch": lambda: torch.func.grad(lambda r: r.sum() * _private.differentiated_by_functorch())(
+        x
+    ).all(),
+    "is_zero_tensor": lambda: _private.is_zero_tensor(torch._efficientzerotensor(2)) and not _private.is_zero_tensor(x),
+    "version_counter": lambda: _private.version_counter(torch.ones(2).add_(1)) == 1,
+    "get_proxy_mode": lambda: _private.get_proxy_mode() is None,
+    "set_in_script": lambda: _put_in_script(),
+    "has_cpp_compiler": lambda: _private.has_cpp_compiler() in (True, False),
+    "OpOverload": lambda: isinstance(torch.ops.aten.sin.default, _private.OpOverload),
+    "TracksStatistics": lambda: isinstance(torch.nn.BatchNorm1d(2), _private.TracksStatistics),
+    "DropsUnits": lambda: isinstance(torch.nn.Dropout(), _private.DropsUnits),
+    "FakeTensorMode": lambda: _private.FakeTensorMode(allow_non_fake_inputs=True) is not None,
+    "TorchDispatchMode": lambda: _private.TorchDispatchMode is not None,
+    "tracing": lambda: _private.tracing(_private.TracingContext(_private.FakeTensorMode())) is not None,
+}
+
+
+def _put_in_script():
+    module = torch.jit.script(torch.nn.Linear(2, 1))
+    value = torch.zeros(1, 2) * 2
+    _private.set_in_script(module, "weight", value)
+    return torch.equal(module.weight, value)
+
+
+@pytest.mark.parametrize("name", CANARIES)
+def test_private_name(name):
+    assert CANARIES[name](), f"metaspec_torch._private.{name}: PyTorch has moved what it uses"

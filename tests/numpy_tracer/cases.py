@@ -7,8 +7,8 @@ import numpy as np
 
 from metaspec_numpy import tracer
 from metaspec_numpy.tracer.functions.einsum import einsum
-from metaspec_numpy.tracer.rules.elementwise import balance
-from metaspec_numpy.tracer.rules.indexing import place, scatter_add
+from metaspec_numpy.tracer.rules.elementwise_rules import balance
+from metaspec_numpy.tracer.rules.indexing_rules import place, scatter_add
 from metaspec_numpy.tracer.rules.structure import broadcast_to, permute, sum_p
 
 

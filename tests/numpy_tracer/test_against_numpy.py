@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from metaspec_numpy import tracer
-from metaspec_numpy.tracer.functions import contractions, linalg, shaping
+from metaspec_numpy.tracer.functions import contractions, shaping
+from metaspec_numpy.tracer.functions import linalg_functions as linalg
 from metaspec_numpy.tracer.functions.einsum import einsum
-from metaspec_numpy.tracer.functions.indexing import getitem
+from metaspec_numpy.tracer.functions.indexing_functions import getitem
 from tests.numpy_tracer.checks import as_tuple, close
 
 XP = tracer.namespace(np)

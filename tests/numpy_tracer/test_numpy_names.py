@@ -13,7 +13,7 @@ from numpy.testing.overrides import get_overridable_numpy_array_functions
 
 from metaspec.errors import InvalidTypeError, MutationError, UnsupportedError
 from metaspec_numpy import tracer
-from metaspec_numpy.tracer.numpy_api.protocol import PLAIN
+from metaspec_numpy.tracer.numpy_api.dispatch import PLAIN
 from metaspec_numpy.tracer.numpy_api.refusals import INSTEAD
 from metaspec_numpy.tracer.numpy_api.rule import RULES
 from metaspec_numpy.tracer.numpy_api.ufuncs import UFUNCS

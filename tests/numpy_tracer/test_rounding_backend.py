@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metaspec_numpy.rounding import RoundingBackend
+from metaspec_numpy.rounded_backend import RoundingBackend
 
 E = 2.0**-20
 

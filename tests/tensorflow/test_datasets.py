@@ -8,7 +8,7 @@ tf = pytest.importorskip("tensorflow")
 import metaspec as ms  # noqa: E402
 from metaspec.data.source import TaskSource  # noqa: E402
 from metaspec.errors import InvalidArgumentError, InvalidTypeError  # noqa: E402
-from metaspec_tensorflow.datasets import DatasetTasks  # noqa: E402
+from metaspec_tensorflow.dataset_source import DatasetTasks  # noqa: E402
 
 RNG = np.random.default_rng(0)
 PARTS = [{"x": RNG.normal(size=(5, 4, 2)), "y": RNG.normal(size=(5, 4))} for _ in range(2)]

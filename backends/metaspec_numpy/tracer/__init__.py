@@ -7,7 +7,7 @@ program. `core` has the machinery, `rules` the tables, `functions` what is compo
 from metaspec_numpy.tracer.batching import vmap
 from metaspec_numpy.tracer.core import PRIMITIVES, Box, Primitive, is_concrete
 from metaspec_numpy.tracer.forward import jvp
-from metaspec_numpy.tracer.functions.elementwise import stop_gradient
+from metaspec_numpy.tracer.functions.elementwise_functions import stop_gradient
 from metaspec_numpy.tracer.namespace import array_namespace, namespace
 from metaspec_numpy.tracer.operators import install
 from metaspec_numpy.tracer.program import Program

@@ -10,14 +10,22 @@ from metaspec_numpy.tracer.aliasing import fresh
 from metaspec_numpy.tracer.core import Array, Box, Primitive, namespace_of, raw_namespace, raw_value
 from metaspec_numpy.tracer.functions import (
     contractions,
-    elementwise,
-    indexing,
-    linalg,
-    reductions,
     shaping,
 )
+from metaspec_numpy.tracer.functions import (
+    elementwise_functions as elementwise,
+)
+from metaspec_numpy.tracer.functions import (
+    indexing_functions as indexing,
+)
+from metaspec_numpy.tracer.functions import (
+    linalg_functions as linalg,
+)
+from metaspec_numpy.tracer.functions import (
+    reduction_functions as reductions,
+)
 from metaspec_numpy.tracer.outputs import as_array
-from metaspec_numpy.tracer.rules import elementwise as rules
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
 from metaspec_numpy.tracer.rules import structure
 
 ELEMENTWISE = """

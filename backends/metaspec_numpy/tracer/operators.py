@@ -9,13 +9,16 @@ from metaspec.errors import InvalidTypeError
 from metaspec_numpy.tracer.aliasing import fresh, twin, zero_dim
 from metaspec_numpy.tracer.core import Array, Box
 from metaspec_numpy.tracer.functions import contractions
-from metaspec_numpy.tracer.functions.indexing import getitem
+from metaspec_numpy.tracer.functions.indexing_functions import getitem
 from metaspec_numpy.tracer.functions.writing import assign, setitem
 from metaspec_numpy.tracer.namespace import array_namespace
-from metaspec_numpy.tracer.numpy_api import protocol, selection, shapes, writes
+from metaspec_numpy.tracer.numpy_api import choosing as selection
+from metaspec_numpy.tracer.numpy_api import dispatch as protocol
+from metaspec_numpy.tracer.numpy_api import reshaping as shapes
+from metaspec_numpy.tracer.numpy_api import writes
 from metaspec_numpy.tracer.numpy_api.refusals import instead_of
 from metaspec_numpy.tracer.numpy_api.rule import guarded
-from metaspec_numpy.tracer.rules import elementwise as rules
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
 from metaspec_numpy.tracer.rules.structure import astype, matrix_transpose
 from metaspec_numpy.tracer.value_needed import no_value
 

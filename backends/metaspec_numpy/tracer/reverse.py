@@ -9,7 +9,7 @@ from metaspec_numpy.tracer.aliasing import protected, settled, snapshot
 from metaspec_numpy.tracer.complex_values import refuse_complex
 from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Trace, is_float
 from metaspec_numpy.tracer.outputs import as_array, as_arrays, as_result, is_zero, map_outputs, zeros_like
-from metaspec_numpy.tracer.rules.elementwise import add
+from metaspec_numpy.tracer.rules.elementwise_rules import add
 
 _indices = itertools.count()
 

@@ -10,7 +10,7 @@ from typing import Any
 from metaspec_numpy.tracer.aliasing import protected
 from metaspec_numpy.tracer.core import NUMPY, Array, Box, Params, Primitive, Shape, Trace, is_float
 from metaspec_numpy.tracer.outputs import as_array, as_arrays, map_outputs
-from metaspec_numpy.tracer.rules.elementwise import multiply
+from metaspec_numpy.tracer.rules.elementwise_rules import multiply
 from metaspec_numpy.tracer.rules.structure import astype
 
 _EXACT = """

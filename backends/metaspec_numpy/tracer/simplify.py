@@ -7,7 +7,8 @@ import numpy
 
 from metaspec_numpy.tracer.core import Box, Params, Primitive, is_float, shape_of
 from metaspec_numpy.tracer.functions.shaping import broadcast_shapes
-from metaspec_numpy.tracer.rules import elementwise, structure
+from metaspec_numpy.tracer.rules import elementwise_rules as elementwise
+from metaspec_numpy.tracer.rules import structure
 from metaspec_numpy.tracer.rules.structure import keepdims_shape
 
 SPREADING = frozenset(

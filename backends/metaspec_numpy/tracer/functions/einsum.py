@@ -4,7 +4,7 @@ import math
 
 from metaspec.errors import InvalidArgumentError
 from metaspec_numpy.tracer.core import Array
-from metaspec_numpy.tracer.functions.linalg import diagonal
+from metaspec_numpy.tracer.functions.linalg_functions import diagonal
 from metaspec_numpy.tracer.functions.shaping import moveaxis, permute_dims, reshape
 from metaspec_numpy.tracer.rules.matmul import matmul_p
 from metaspec_numpy.tracer.rules.structure import sum_p

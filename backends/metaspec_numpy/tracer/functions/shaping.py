@@ -9,8 +9,9 @@ from metaspec_numpy.tracer.aliasing import maybe_view
 from metaspec_numpy.tracer.core import Array, Box, Shape, namespace_of, shape_of
 from metaspec_numpy.tracer.links import Link
 from metaspec_numpy.tracer.outputs import as_array
-from metaspec_numpy.tracer.rules import indexing, structure
-from metaspec_numpy.tracer.rules.elementwise import where
+from metaspec_numpy.tracer.rules import indexing_rules as indexing
+from metaspec_numpy.tracer.rules import structure
+from metaspec_numpy.tracer.rules.elementwise_rules import where
 from metaspec_numpy.tracer.rules.structure import expand, normalize_axes, normalize_axis
 
 ALL = (None, None, None)

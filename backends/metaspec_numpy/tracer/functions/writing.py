@@ -7,12 +7,12 @@ import numpy
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec_numpy.tracer.aliasing import twin, write
 from metaspec_numpy.tracer.core import NUMPY, Array, Box, Shape, namespace_of, raw_value, shape_of
-from metaspec_numpy.tracer.functions.indexing import getitem, is_key_array, view
+from metaspec_numpy.tracer.functions.indexing_functions import getitem, is_key_array, view
 from metaspec_numpy.tracer.functions.shaping import broadcast_to, reshape
 from metaspec_numpy.tracer.outputs import as_array
-from metaspec_numpy.tracer.rules.elementwise import equal, greater_equal, maximum, where
-from metaspec_numpy.tracer.rules.indexing import scatter_add, take_p
-from metaspec_numpy.tracer.rules.reductions import max_p
+from metaspec_numpy.tracer.rules.elementwise_rules import equal, greater_equal, maximum, where
+from metaspec_numpy.tracer.rules.indexing_rules import scatter_add, take_p
+from metaspec_numpy.tracer.rules.reduction_rules import max_p
 from metaspec_numpy.tracer.rules.structure import astype
 
 

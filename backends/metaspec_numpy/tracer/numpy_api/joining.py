@@ -8,9 +8,9 @@ import numpy
 from metaspec.errors import UnsupportedError
 from metaspec_numpy.tracer.core import Array, Box
 from metaspec_numpy.tracer.functions import shaping
+from metaspec_numpy.tracer.numpy_api.reshaping import at_least
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
-from metaspec_numpy.tracer.numpy_api.shapes import at_least
-from metaspec_numpy.tracer.rules.indexing import take_p
+from metaspec_numpy.tracer.rules.indexing_rules import take_p
 from metaspec_numpy.tracer.rules.structure import astype, normalize_axis
 
 

@@ -7,11 +7,13 @@ import numpy
 
 from metaspec.errors import InvalidArgumentError, UnsupportedError
 from metaspec_numpy.tracer.core import Array
-from metaspec_numpy.tracer.functions import contractions, linalg, reductions, shaping
-from metaspec_numpy.tracer.functions.linalg import EighResult, QRResult, SlogdetResult
+from metaspec_numpy.tracer.functions import contractions, shaping
+from metaspec_numpy.tracer.functions import linalg_functions as linalg
+from metaspec_numpy.tracer.functions import reduction_functions as reductions
+from metaspec_numpy.tracer.functions.linalg_functions import EighResult, QRResult, SlogdetResult
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
 from metaspec_numpy.tracer.rules import svd as svd_rules
-from metaspec_numpy.tracer.rules.elementwise import absolute, greater
+from metaspec_numpy.tracer.rules.elementwise_rules import absolute, greater
 from metaspec_numpy.tracer.rules.structure import astype, normalize_axis
 
 NP = numpy.linalg

@@ -6,11 +6,13 @@ import numpy
 
 from metaspec.errors import UnsupportedError
 from metaspec_numpy.tracer.core import Array, Box
-from metaspec_numpy.tracer.functions import contractions, indexing, reductions, shaping
+from metaspec_numpy.tracer.functions import contractions, shaping
+from metaspec_numpy.tracer.functions import indexing_functions as indexing
+from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
 from metaspec_numpy.tracer.numpy_api.statistics import inexact, mean
-from metaspec_numpy.tracer.rules import elementwise as rules
-from metaspec_numpy.tracer.rules.reductions import argsort_p
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
+from metaspec_numpy.tracer.rules.reduction_rules import argsort_p
 from metaspec_numpy.tracer.rules.structure import astype, count, normalize_axes, normalize_axis
 
 

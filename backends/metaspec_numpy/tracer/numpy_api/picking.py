@@ -7,11 +7,13 @@ import numpy
 from metaspec.errors import InvalidArgumentError, UnsupportedError
 from metaspec_numpy.tracer.aliasing import fresh
 from metaspec_numpy.tracer.core import Array, Box
-from metaspec_numpy.tracer.functions import indexing, linalg, shaping
+from metaspec_numpy.tracer.functions import indexing_functions as indexing
+from metaspec_numpy.tracer.functions import linalg_functions as linalg
+from metaspec_numpy.tracer.functions import shaping
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
-from metaspec_numpy.tracer.rules import elementwise as rules
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
 from metaspec_numpy.tracer.rules import structure
-from metaspec_numpy.tracer.rules.indexing import place, take_p
+from metaspec_numpy.tracer.rules.indexing_rules import place, take_p
 from metaspec_numpy.tracer.rules.structure import astype, normalize_axis
 
 

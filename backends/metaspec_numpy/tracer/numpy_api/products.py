@@ -8,7 +8,9 @@ import numpy
 
 from metaspec.errors import InvalidArgumentError, UnsupportedError
 from metaspec_numpy.tracer.core import Array
-from metaspec_numpy.tracer.functions import contractions, einsum, linalg, reductions, shaping
+from metaspec_numpy.tracer.functions import contractions, einsum, shaping
+from metaspec_numpy.tracer.functions import linalg_functions as linalg
+from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
 from metaspec_numpy.tracer.rules.structure import normalize_axis
 

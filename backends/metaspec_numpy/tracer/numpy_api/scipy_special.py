@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from metaspec_numpy.tracer.core import Array, Primitive
-from metaspec_numpy.tracer.rules import elementwise as rules
-from metaspec_numpy.tracer.rules.elementwise import define, exp, square
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
+from metaspec_numpy.tracer.rules.elementwise_rules import define, exp, square
 
 
 def _of_scipy(name: str) -> Callable[..., Array]:

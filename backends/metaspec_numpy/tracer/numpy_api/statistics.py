@@ -7,10 +7,11 @@ import numpy
 
 from metaspec.errors import InvalidArgumentError, UnsupportedError
 from metaspec_numpy.tracer.core import Array
-from metaspec_numpy.tracer.functions import contractions, reductions, shaping
+from metaspec_numpy.tracer.functions import contractions, shaping
+from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
 from metaspec_numpy.tracer.numpy_api.ufuncs import reduced, reduced_axis
-from metaspec_numpy.tracer.rules import elementwise as rules
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
 from metaspec_numpy.tracer.rules.structure import astype, count, normalize_axes, normalize_axis
 
 

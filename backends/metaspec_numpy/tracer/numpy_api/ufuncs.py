@@ -10,11 +10,12 @@ import numpy
 from metaspec.errors import UnsupportedError
 from metaspec_numpy.tracer.aliasing import fresh
 from metaspec_numpy.tracer.core import Array, Box
-from metaspec_numpy.tracer.functions import contractions, reductions, shaping, writing
+from metaspec_numpy.tracer.functions import contractions, shaping, writing
+from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.numpy_api import scipy_special
 from metaspec_numpy.tracer.numpy_api.refusals import instead_of
 from metaspec_numpy.tracer.numpy_api.rule import array, guarded, refuse_options, write_out
-from metaspec_numpy.tracer.rules import elementwise as rules
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
 from metaspec_numpy.tracer.rules import numpy_only
 from metaspec_numpy.tracer.rules.structure import astype, matrix_transpose
 

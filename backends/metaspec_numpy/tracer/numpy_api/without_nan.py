@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 
 from metaspec_numpy.tracer.core import Array
-from metaspec_numpy.tracer.functions import reductions
+from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
 from metaspec_numpy.tracer.numpy_api.statistics import (
     all_,
@@ -21,7 +21,7 @@ from metaspec_numpy.tracer.numpy_api.statistics import (
     sum_,
     var,
 )
-from metaspec_numpy.tracer.rules import elementwise as rules
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
 
 
 def _without_nan(f: Callable[..., Array], fill: Any) -> Callable[..., Array]:

@@ -7,10 +7,12 @@ import numpy
 
 from metaspec.errors import InvalidTypeError
 from metaspec_numpy.tracer.core import Array, Box
-from metaspec_numpy.tracer.functions import indexing, reductions, shaping, writing
+from metaspec_numpy.tracer.functions import indexing_functions as indexing
+from metaspec_numpy.tracer.functions import reduction_functions as reductions
+from metaspec_numpy.tracer.functions import shaping, writing
+from metaspec_numpy.tracer.numpy_api.reshaping import resize
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
-from metaspec_numpy.tracer.numpy_api.shapes import resize
-from metaspec_numpy.tracer.rules import elementwise as rules
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
 
 
 def _written(f: Callable[..., None]) -> Callable[..., None]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from metaspec_numpy.tracer.core import Array, Params, Primitive
-from metaspec_numpy.tracer.rules.elementwise import add
+from metaspec_numpy.tracer.rules.elementwise_rules import add
 from metaspec_numpy.tracer.rules.structure import align, matrix_transpose, reshape, sum_to
 
 

@@ -3,7 +3,7 @@
 import math
 
 from metaspec_numpy.tracer.core import Array, Primitive
-from metaspec_numpy.tracer.rules.elementwise import define, divide, log, multiply, sigmoid, square, trunc
+from metaspec_numpy.tracer.rules.elementwise_rules import define, divide, log, multiply, sigmoid, square, trunc
 
 
 def _ln2(z: Array) -> Array:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy
 
 from metaspec_numpy.tracer.core import Array, Primitive, namespace_of
-from metaspec_numpy.tracer.rules.elementwise import add, divide, multiply, negative, where
-from metaspec_numpy.tracer.rules.indexing import concat_p, slice_p
-from metaspec_numpy.tracer.rules.linalg import ALL, unary
+from metaspec_numpy.tracer.rules.elementwise_rules import add, divide, multiply, negative, where
+from metaspec_numpy.tracer.rules.indexing_rules import concat_p, slice_p
+from metaspec_numpy.tracer.rules.linalg_rules import ALL, unary
 from metaspec_numpy.tracer.rules.matmul import matmul_p
 from metaspec_numpy.tracer.rules.structure import expand, matrix_transpose, reshape, sum_p
 

@@ -77,7 +77,7 @@ def _amplifications(exact: Equal | Within, moved: list[Equal | Within]) -> tuple
 
 @cache
 def _perturbing() -> Any:
-    rounding: Any = import_module("metaspec_numpy.rounding").RoundingBackend
+    rounding: Any = import_module("metaspec_numpy.rounded_backend").RoundingBackend
 
     class Perturbing(rounding):  # type: ignore[misc]
         """Rounds where a tree is put together, too: the arguments and results of losses, derivatives, steps."""

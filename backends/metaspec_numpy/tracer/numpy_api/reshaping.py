@@ -9,11 +9,12 @@ import numpy
 from metaspec.errors import UnsupportedError
 from metaspec_numpy.tracer.aliasing import fresh
 from metaspec_numpy.tracer.core import Array, Box
-from metaspec_numpy.tracer.functions import reductions, shaping
+from metaspec_numpy.tracer.functions import reduction_functions as reductions
+from metaspec_numpy.tracer.functions import shaping
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
-from metaspec_numpy.tracer.rules import elementwise as rules
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
 from metaspec_numpy.tracer.rules import structure
-from metaspec_numpy.tracer.rules.indexing import take_p
+from metaspec_numpy.tracer.rules.indexing_rules import take_p
 from metaspec_numpy.tracer.rules.structure import astype, normalize_axis
 
 

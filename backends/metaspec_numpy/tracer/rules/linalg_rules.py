@@ -10,8 +10,8 @@ import numpy
 
 from metaspec_numpy.tracer.core import Array, Params, Primitive, namespace_of
 from metaspec_numpy.tracer.rules import extended
-from metaspec_numpy.tracer.rules.elementwise import add, multiply, negative, where
-from metaspec_numpy.tracer.rules.indexing import concat_p, slice_p
+from metaspec_numpy.tracer.rules.elementwise_rules import add, multiply, negative, where
+from metaspec_numpy.tracer.rules.indexing_rules import concat_p, slice_p
 from metaspec_numpy.tracer.rules.matmul import matmul_p
 from metaspec_numpy.tracer.rules.structure import align, expand, matrix_transpose, reshape, sum_p, sum_to
 

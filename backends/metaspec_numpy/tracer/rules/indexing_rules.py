@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 
 from metaspec_numpy.tracer.core import Array, Params, Primitive, Shape, namespace_of
-from metaspec_numpy.tracer.rules.elementwise import add, where
+from metaspec_numpy.tracer.rules.elementwise_rules import add, where
 from metaspec_numpy.tracer.rules.structure import broadcast_to, permute, reshape
 
 Span = tuple[int | None, int | None, int | None]

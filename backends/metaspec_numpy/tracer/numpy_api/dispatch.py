@@ -12,8 +12,6 @@ from metaspec_numpy.tracer.numpy_api import (
     ordering,
     picking,
     products,
-    selection,
-    shapes,
     statistics,
     ufuncs,
     without_nan,
@@ -23,7 +21,7 @@ from metaspec_numpy.tracer.numpy_api.refusals import instead_of
 from metaspec_numpy.tracer.numpy_api.rule import RULES, Rule
 
 array_ufunc = ufuncs.array_ufunc
-TABLES = (joining, matrices, ordering, picking, products, selection, shapes, statistics, without_nan, writes)
+TABLES = (joining, matrices, ordering, picking, products, choosing, reshaping, statistics, without_nan, writes)
 
 PLAIN = (numpy.zeros, numpy.ones, numpy.empty, numpy.eye, numpy.identity, numpy.arange, numpy.tri)
 """Functions that get a box by `like=` alone."""

@@ -4,11 +4,11 @@ from typing import Any
 
 from metaspec.errors import InvalidArgumentError
 from metaspec_numpy.tracer.core import Array, namespace_of
-from metaspec_numpy.tracer.functions.indexing import take_along_axis
+from metaspec_numpy.tracer.functions.indexing_functions import take_along_axis
 from metaspec_numpy.tracer.functions.shaping import concat, cut, expand_dims, flip, is_inexact, reshape, squeeze
 from metaspec_numpy.tracer.outputs import as_array
-from metaspec_numpy.tracer.rules import reductions as rules
-from metaspec_numpy.tracer.rules.elementwise import equal, exp, isfinite, log, sqrt, square, stop_gradient, where
+from metaspec_numpy.tracer.rules import reduction_rules as rules
+from metaspec_numpy.tracer.rules.elementwise_rules import equal, exp, isfinite, log, sqrt, square, stop_gradient, where
 from metaspec_numpy.tracer.rules.structure import astype, count, normalize_axes, normalize_axis, sum_p
 
 Axis = int | tuple[int, ...] | None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metaspec_numpy.tracer.core import Array, Params, Primitive
-from metaspec_numpy.tracer.rules.elementwise import call, equal
+from metaspec_numpy.tracer.rules.elementwise_rules import call, equal
 from metaspec_numpy.tracer.rules.structure import (
     astype,
     batch_axes,

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from metaspec.errors import InvalidArgumentError, UnsupportedError
 from metaspec_numpy.tracer.core import Array, namespace_of
-from metaspec_numpy.tracer.functions import reductions
+from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.functions.contractions import matmul, outer, tensordot, vecdot
 from metaspec_numpy.tracer.functions.shaping import (
     broadcast_to,
@@ -19,9 +19,9 @@ from metaspec_numpy.tracer.functions.shaping import (
     tril,
     triu,
 )
-from metaspec_numpy.tracer.rules import linalg as rules
+from metaspec_numpy.tracer.rules import linalg_rules as rules
 from metaspec_numpy.tracer.rules import structure
-from metaspec_numpy.tracer.rules.elementwise import absolute, power, square, where
+from metaspec_numpy.tracer.rules.elementwise_rules import absolute, power, square, where
 from metaspec_numpy.tracer.rules.structure import astype, matrix_transpose, normalize_axes, normalize_axis
 
 

@@ -6,8 +6,8 @@ import numpy
 
 from metaspec_numpy.tracer.aliasing import twin
 from metaspec_numpy.tracer.core import Array, Box
-from metaspec_numpy.tracer.rules import elementwise as rules
-from metaspec_numpy.tracer.rules.elementwise import maximum, minimum
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
+from metaspec_numpy.tracer.rules.elementwise_rules import maximum, minimum
 
 
 def stop_gradient(x: Array, /) -> Array:

@@ -11,8 +11,8 @@ from metaspec.errors import InvalidTypeError
 from metaspec_numpy.tracer.aliasing import fresh
 from metaspec_numpy.tracer.core import Array, Box, namespace_of, raw_value
 from metaspec_numpy.tracer.functions.shaping import broadcast_arrays, permute_dims, reshape
-from metaspec_numpy.tracer.rules.elementwise import add, less, where
-from metaspec_numpy.tracer.rules.indexing import Span, slice_p, take_p
+from metaspec_numpy.tracer.rules.elementwise_rules import add, less, where
+from metaspec_numpy.tracer.rules.indexing_rules import Span, slice_p, take_p
 from metaspec_numpy.tracer.rules.structure import normalize_axis
 
 WHOLE: Span = (None, None, None)

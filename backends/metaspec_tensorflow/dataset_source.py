@@ -27,7 +27,7 @@ class DatasetTasks:
 
     Example:
         >>> import tensorflow as tf
-        >>> from metaspec_tensorflow.datasets import DatasetTasks
+        >>> from metaspec_tensorflow.dataset_source import DatasetTasks
         >>> part = {"x": tf.ones((10, 5, 2)), "y": tf.ones((10, 5))}
         >>> tasks = DatasetTasks(tf.data.Dataset.from_tensor_slices((part, part)))
         >>> tasks.batch(step=0, size=4).support["x"].shape

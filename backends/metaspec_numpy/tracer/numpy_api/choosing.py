@@ -7,10 +7,13 @@ import numpy
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, UnsupportedError
 from metaspec_numpy.tracer.core import Array, Box
-from metaspec_numpy.tracer.functions import elementwise, indexing, reductions, shaping
+from metaspec_numpy.tracer.functions import elementwise_functions as elementwise
+from metaspec_numpy.tracer.functions import indexing_functions as indexing
+from metaspec_numpy.tracer.functions import reduction_functions as reductions
+from metaspec_numpy.tracer.functions import shaping
 from metaspec_numpy.tracer.numpy_api.ordering import searchsorted
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
-from metaspec_numpy.tracer.rules import elementwise as rules
+from metaspec_numpy.tracer.rules import elementwise_rules as rules
 from metaspec_numpy.tracer.rules.structure import astype
 
 

@@ -17,7 +17,7 @@ from metaspec_torch import namespace
 from metaspec_torch._private import get_proxy_mode, is_wrapped, under_functorch, version_counter
 from metaspec_torch.compiling import compiled_natively, replayed
 from metaspec_torch.derivatives import linearize_grad, nested, vjp
-from metaspec_torch.recording import with_pullback
+from metaspec_torch.known_pullbacks import with_pullback
 from metaspec_torch.settings import attention_by_its_formula
 from metaspec_torch.task_losses import TaskLosses
 from metaspec_torch.task_stack import TaskStack, stacked_over, task_count, tasks_at_once

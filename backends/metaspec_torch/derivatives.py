@@ -16,8 +16,8 @@ import torch
 from metaspec.backend.protocol import Backend
 from metaspec.task import Tree
 from metaspec_torch._private import differentiated_by_functorch, is_zero_tensor, under_functorch
-from metaspec_torch.messages import explained
 from metaspec_torch.task_stack import TaskStack, stacked_over, task_count
+from metaspec_torch.torch_refusals import explained
 
 _NESTED: ContextVar[bool] = ContextVar("metaspec_torch_nested", default=False)
 Tensors = tuple[torch.Tensor, ...]

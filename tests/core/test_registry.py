@@ -174,3 +174,13 @@ def test_process_wide_settings_stay(B):
         p, t = ms.asarray((params, task), dtype="float64", backend=B)
     ms.meta_gradient(ms.IMAML(ms.GradientDescent(0.1, 2), 1.0), mlp_loss, p, t)
     assert settings() == before
+
+
+def test_the_former_name_of_the_conformance_package_is_the_same_module():
+    code = (
+        "from metaspec.conformance.audit import Problem\n"
+        "import metaspec.conformance, metaspec_conformance.audit as audit\n"
+        "assert Problem is audit.Problem and metaspec.conformance.audit is audit\n"
+        "assert audit.__spec__.name == audit.__name__ == 'metaspec_conformance.audit'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

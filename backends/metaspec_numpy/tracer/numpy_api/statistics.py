@@ -89,6 +89,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     a = inexact(array(a))
     if weights is None:
         found, scale = mean(a, axis, keepdims=keepdims), array(float(counted(a, axis, True, keepdims)))
+        if not found.size:
+            raise InvalidArgumentError(f"average of shape {a.shape} over axis {axis} has no entries; NumPy refuses it")
     else:
         w = array(weights)
         if w.shape != a.shape:

@@ -102,11 +102,13 @@ def test_divergence_is_told_and_what_was_good_is_kept(tmp_path):
     assert "outer step 0" in json.loads((tmp_path / "run" / "run.json").read_text())["diverged"]
 
 
-def test_what_is_not_finite_at_the_end_is_told_and_no_failure(tmp_path):
+def test_what_is_not_finite_at_the_end_is_a_failure_and_is_told(tmp_path):
     sizes = ["--steps", "2", "--test-tasks", "25", "--out", "run"]
     done = train("sinusoid", "--inner-lr", "1.2", *sizes, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "nan ± nan" in done.stdout
+    assert "warning: meta_train: the query loss is" in done.stderr
+    assert "error: trained, 10 inner steps: the query loss is" in done.stderr
     results = json.loads((tmp_path / "run" / "run.json").read_text(), parse_constant=pytest.fail)["results"]
     assert results["trained, 10 inner steps"]["loss_after"]["mean"] is None
 

@@ -239,7 +239,7 @@ def test_a_query_loss_that_is_not_finite_stops():
     def loss(params, batch):
         return NET.loss(params, batch) + ms.array_namespace(params).sum(batch["y"]) * float("inf")
 
-    with pytest.raises(DivergedError, match="outer step 0: the query loss is not finite"):
+    with pytest.raises(DivergedError, match="outer step 0: .*the query loss at its end is (inf|-inf|nan)"):
         meta_train(ALGO, loss, NET.init(0), SOURCE, steps=1, backend="numpy")
 
 

@@ -7,11 +7,13 @@ import numpy
 from metaspec.errors import UnsupportedError
 from metaspec_numpy.tracer.core import Box
 from metaspec_numpy.tracer.numpy_api import (
-    joining,
+from metaspec_numpy.tracer.numpy_api import (
+    choosing,
     matrices,
     ordering,
     picking,
     products,
+    reshaping,
     statistics,
     ufuncs,
     without_nan,

@@ -7,7 +7,6 @@ import numpy
 from metaspec.errors import UnsupportedError
 from metaspec_numpy.tracer.core import Box
 from metaspec_numpy.tracer.numpy_api import (
-from metaspec_numpy.tracer.numpy_api import (
     choosing,
     matrices,
     ordering,

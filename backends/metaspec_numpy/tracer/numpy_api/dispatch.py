@@ -8,6 +8,7 @@ from metaspec.errors import UnsupportedError
 from metaspec_numpy.tracer.core import Box
 from metaspec_numpy.tracer.numpy_api import (
     choosing,
+    joining,
     matrices,
     ordering,
     picking,

@@ -8,6 +8,7 @@ from torch._C import _functorch
 from torch._guards import TracingContext, tracing
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch.autograd.function import once_differentiable
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn.modules.batchnorm import _NormBase as TracksStatistics
 from torch.nn.modules.dropout import _DropoutNd as DropsUnits
@@ -23,6 +24,7 @@ __all__ = [
     "TracingContext",
     "TracksStatistics",
     "differentiated_by_functorch",
+    "differentiates_once",
     "get_proxy_mode",
     "has_cpp_compiler",
     "is_wrapped",
@@ -49,6 +51,12 @@ def differentiated_by_functorch() -> bool:
     """Whether one of the transforms at work is a derivative; only then need a pull-back record its own work."""
     levels = _functorch.get_interpreter_stack() or []
     return any(level.key() in (_functorch.TransformType.Grad, _functorch.TransformType.Jvp) for level in levels)
+
+
+def differentiates_once(node: Any) -> bool:
+    """Whether a node of autograd's graph is an `autograd.Function` whose backward is marked `once_differentiable`."""
+    backward = getattr(getattr(node, "_forward_cls", None), "backward", None)
+    return hasattr(backward, "__wrapped__") and backward.__code__ is once_differentiable(len).__code__
 
 
 def is_zero_tensor(x: torch.Tensor) -> bool:

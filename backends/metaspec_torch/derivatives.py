@@ -17,7 +17,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.task import Tree
 from metaspec_torch._private import differentiated_by_functorch, is_zero_tensor, under_functorch
 from metaspec_torch.task_stack import TaskStack, stacked_over, task_count
-from metaspec_torch.torch_refusals import explained
+from metaspec_torch.torch_refusals import explained, refuse_once_differentiable
 
 _NESTED: ContextVar[bool] = ContextVar("metaspec_torch_nested", default=False)
 Tensors = tuple[torch.Tensor, ...]
@@ -131,6 +131,8 @@ def _pulled(
     shares: Any = iter([None] * len(active))
     if pairs and active:
         outputs, cotangents = zip(*pairs, strict=True)
+        if again:  # autograd would leave such a function's share of the second derivative out, without a word
+            refuse_once_differentiable(outputs)
         shares = iter(torch.autograd.grad(outputs, active, cotangents, keep, again, allow_unused=True))
     return tuple(_dense(x, next(shares) if x.requires_grad else None) for x in inputs)
 

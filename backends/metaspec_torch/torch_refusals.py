@@ -1,10 +1,13 @@
 """PyTorch's refusals in metaspec's words: the operation, the reason, what to write instead."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import torch
+
 from metaspec.errors import MetaspecError, MutationError, UnsupportedError
+from metaspec_torch._private import differentiates_once
 
 NO_SECOND = (
     "loss: PyTorch has no second derivative of {operation}, which MAML and iMAML need. {instead} FOMAML and Reptile "
@@ -42,6 +45,24 @@ def explained() -> Iterator[None]:
         if known is None:
             raise
         raise known from error
+
+
+def refuse_once_differentiable(outputs: Iterable[torch.Tensor]) -> None:
+    """Raise where a function in the outputs' recording can be differentiated only once.
+
+    Raises:
+        UnsupportedError: The function, and what to write instead.
+    """
+    waiting = [x.grad_fn for x in outputs if x.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if differentiates_once(node):
+            instead = INSTEAD["once_differentiable"]
+            raise UnsupportedError(NO_SECOND.format(operation=node.name().removesuffix("Backward"), instead=instead))
+        further = {parent for parent, _ in node.next_functions if parent is not None} - seen
+        seen |= further
+        waiting += further
 
 
 def _known(message: str) -> MetaspecError | None:

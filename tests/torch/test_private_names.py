@@ -15,6 +15,9 @@ CANARIES = {
     "differentiated_by_functorch": lambda: torch.func.grad(lambda r: r.sum() * _private.differentiated_by_functorch())(
         x
     ).all(),
+    "differentiates_once": lambda: (
+        [_private.differentiates_once(_marked(once)) for once in (True, False)] == [True, False]
+    ),
     "is_zero_tensor": lambda: _private.is_zero_tensor(torch._efficientzerotensor(2)) and not _private.is_zero_tensor(x),
     "version_counter": lambda: _private.version_counter(torch.ones(2).add_(1)) == 1,
     "get_proxy_mode": lambda: _private.get_proxy_mode() is None,
@@ -27,6 +30,17 @@ CANARIES = {
     "TorchDispatchMode": lambda: _private.TorchDispatchMode is not None,
     "tracing": lambda: _private.tracing(_private.TracingContext(_private.FakeTensorMode())) is not None,
 }
+
+
+def _marked(once):
+    def backward(ctx, g):
+        return g
+
+    members = {
+        "forward": staticmethod(lambda ctx, x: x * 1),
+        "backward": staticmethod(torch.autograd.function.once_differentiable(backward) if once else backward),
+    }
+    return type("Copy", (torch.autograd.Function,), members).apply(torch.ones(2, requires_grad=True)).grad_fn
 
 
 def _put_in_script():

@@ -56,7 +56,8 @@ def differentiated_by_functorch() -> bool:
 def differentiates_once(node: Any) -> bool:
     """Whether a node of autograd's graph is an `autograd.Function` whose backward is marked `once_differentiable`."""
     backward = getattr(getattr(node, "_forward_cls", None), "backward", None)
-    return hasattr(backward, "__wrapped__") and backward.__code__ is once_differentiable(len).__code__
+    marked: Any = once_differentiable(len)
+    return hasattr(backward, "__wrapped__") and getattr(backward, "__code__", None) is marked.__code__
 
 
 def is_zero_tensor(x: torch.Tensor) -> bool:

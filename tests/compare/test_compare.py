@@ -128,9 +128,9 @@ def test_the_command_in_processes_of_its_own():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "give a portable loss"),
-        ([f"{MODELS}base", "--loss", f"numpy={MODELS}base"], "give a portable loss"),
-        (["--loss", "numpy"], "expected SIDE=module:name"),
+        ([], "no loss is given"),
+        ([f"{MODELS}base", "--loss", f"numpy={MODELS}base"], "is a portable loss"),
+        (["--loss", "numpy"], "one native loss has nothing to be held against"),
         (["--loss", f"numpy={MODELS}base", "--loss", f"numpy={MODELS}base"], "given twice"),
         ([f"{MODELS}base", "--backends", "theano"], "'theano' is not registered"),
         ([f"{MODELS}base", "--algorithm", "sgd"], "'sgd' is not one of maml"),

@@ -23,9 +23,9 @@ class Counting(type(ms.get_backend("numpy"))):
     def value_and_grad(self, f, has_aux=False):
         plain = super().value_and_grad(f, has_aux)
 
-        def counted(x, batch):
-            self.counts[f"gradients on {batch['x'].shape[0]}"] += 1
-            return plain(x, batch)
+        def counted(x, *args):
+            self.counts[f"gradients on {args[-1]['x'].shape[0]}"] += 1
+            return plain(x, *args)
 
         return counted
 

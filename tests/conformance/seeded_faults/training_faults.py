@@ -17,13 +17,12 @@ training = "training"
 
 
 def looped(patch: Patch, change: Callable[..., Any]) -> None:
-    """`change(original, algo, loss, params, source, optimizer, state, first, size, **options)` for the outer steps."""
-    original = steps.training_steps
+    """`change(original, plan, params, state, first)` for the outer steps."""
 
-    def call(*arguments: Any, **options: Any) -> Any:
-        return change(original, *arguments, **options)
+    def make(original: Any) -> Any:
+        return lambda plan, params, state, first: change(original, plan, params, state, first)
 
-    rebind(patch, original, call)
+    method(patch, steps.TrainingPlan, "steps", make)
 
 
 def restored(patch: Patch, change: Callable[..., Run]) -> None:
@@ -69,12 +68,12 @@ def best_is_the_last(patch: Patch) -> None:
 def parameters_in_one_buffer(patch: Patch) -> None:
     """Every step is handed out in the same arrays, which the next step overwrites."""
 
-    def buffered(original: Any, *arguments: Any, **options: Any) -> Any:
+    def buffered(original: Any, plan: Any, *arguments: Any) -> Any:
         buffers: Any = None
-        stream = original(*arguments, **options)
+        stream = original(plan, *arguments)
         try:
             for progress in stream:
-                B = options["backend"]
+                B = plan.B
                 if buffers is None:
                     buffers = tree_map(B, lambda leaf: leaf.copy(), progress.params)
                 for buffer, leaf in zip(B.tree_flatten(buffers)[0], B.tree_flatten(progress.params)[0], strict=True):
@@ -128,12 +127,9 @@ def history_not_restored(patch: Patch) -> None:
 def batches_start_again(patch: Patch) -> None:
     """After a restore the batches start with number 0 again."""
 
-    def again(
-        original: Any, algo: Any, loss: Any, params: Any, source: Any, optimizer: Any, *rest: Any, **o: Any
-    ) -> Any:
-        state, first, *others = rest
-        tasks = Other(source, lambda source, step, size: source.batch(step - first, size))
-        return original(algo, loss, params, tasks, optimizer, state, first, *others, **o)
+    def again(original: Any, plan: Any, params: Any, state: Any, first: int) -> Any:
+        tasks = Other(plan.task_source, lambda source, step, size: source.batch(step - first, size))
+        return original(replace(plan, task_source=tasks), params, state, first)
 
     looped(patch, again)
 
@@ -150,9 +146,9 @@ def saved_in_float32(patch: Patch) -> None:
 
 
 def _batches(patch: Patch, number: Callable[[int], int]) -> None:
-    def renumbered(original: Any, algo: Any, loss: Any, params: Any, source: Any, *rest: Any, **options: Any) -> Any:
-        tasks = Other(source, lambda source, step, size: source.batch(number(step), size))
-        return original(algo, loss, params, tasks, *rest, **options)
+    def renumbered(original: Any, plan: Any, *arguments: Any) -> Any:
+        tasks = Other(plan.task_source, lambda source, step, size: source.batch(number(step), size))
+        return original(replace(plan, task_source=tasks), *arguments)
 
     looped(patch, renumbered)
 

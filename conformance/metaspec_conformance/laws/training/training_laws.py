@@ -79,6 +79,7 @@ class Quadratics:
 
 def _trained(at: LawContext, steps: int, source: Quadratics | None = None, **options: Any) -> Run:
     tasks = Quadratics(at.dtype) if source is None else source
+    options = {"check": False} | options  # the perturbed arithmetic of evidence looks like random numbers
     return meta_train(
         ALGORITHM, at.loss, at.params, tasks, steps=steps, tasks_per_step=PER_STEP, backend=at.B, **options
     )

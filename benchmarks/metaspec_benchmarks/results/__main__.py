@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from metaspec.experiments.presets import ALGORITHMS
 from metaspec_benchmarks.results import (
     across_backends,
     omniglot_accuracy,
@@ -14,6 +13,7 @@ from metaspec_benchmarks.results import (
     sinusoid_curves,
     step_overhead,
 )
+from metaspec_benchmarks.results.sinusoid_curves import NAMES
 from metaspec_benchmarks.results.store import Store
 
 Out = Annotated[Path, typer.Option(help="The folder docs/ to write to: results.md and results/*.json.")]
@@ -62,7 +62,7 @@ def run_omniglot(
         minutes=minutes,
         backends=backend or omniglot_accuracy.BACKENDS,
         tasks=task or tuple(omniglot_accuracy.TASKS),
-        algorithms=algorithm or ALGORITHMS,
+        algorithms=algorithm or tuple(NAMES),
         test_tasks=test_tasks,
     )
     results_document.write(out / "results", out / "results.md")

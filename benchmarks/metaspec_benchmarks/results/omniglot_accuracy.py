@@ -16,7 +16,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import get_backend
 from metaspec.errors import InvalidArgumentError, NonFiniteError
 from metaspec.experiments.config import Config, effective
-from metaspec.experiments.presets import ALGORITHMS, Experiment
+from metaspec.experiments.presets import Experiment
 from metaspec.experiments.setup import algorithm_of, experiment_of, optimizer_of
 from metaspec.training import Checkpoints, meta_test, meta_train
 from metaspec_benchmarks.results.sinusoid_curves import NAMES
@@ -48,7 +48,7 @@ def run(
     minutes: float,
     backends: Sequence[str] = BACKENDS,
     tasks: Sequence[str] = tuple(TASKS),
-    algorithms: Sequence[str] = ALGORITHMS,
+    algorithms: Sequence[str] = tuple(NAMES),
     test_tasks: int = 600,
 ) -> None:
     """Every run that the store does not have yet.
@@ -157,7 +157,7 @@ def section(file: Path) -> list[str]:
     rows = Store(file).rows()
     backends = sorted({*BACKENDS, *(row["backend"] for row in rows)})
     lines = ["| accuracy, % | backend | " + " | ".join(TASKS) + " |", "| --- | --- |" + " --- |" * len(TASKS)]
-    for algorithm in ALGORITHMS:
+    for algorithm in NAMES:
         for backend in backends:
             own = {r["task"]: r for r in rows if r["algorithm"] == algorithm and r["backend"] == backend}
             cells = " | ".join(_cell(own.get(name)) for name in TASKS)

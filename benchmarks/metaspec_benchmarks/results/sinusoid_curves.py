@@ -9,7 +9,6 @@ from typing import Any
 from metaspec.backend.selection import get_backend
 from metaspec.errors import NonFiniteError
 from metaspec.experiments.config import effective
-from metaspec.experiments.presets import ALGORITHMS
 from metaspec.experiments.setup import algorithm_of, experiment_of, optimizer_of
 from metaspec.training import meta_test, meta_train
 from metaspec_benchmarks.results.store import ResultRow, Store, machine
@@ -23,7 +22,7 @@ PAPERS = {"maml": (2.97, 0.35, 0.15), "fomaml": (3.33, 0.41, 0.11), "reptile": (
 
 def run(store: Store, say: Callable[[str], None], seeds: Sequence[int], steps: int | None = None) -> None:
     """Every run that the store does not have yet."""
-    for algorithm in ALGORITHMS:
+    for algorithm in NAMES:
         for seed in seeds:
             of = {"algorithm": algorithm, "seed": seed}
             if store.find(of) is None:
@@ -71,7 +70,7 @@ def section(file: Path) -> list[str]:
         "| CPU s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for algorithm in ALGORITHMS:
+    for algorithm in NAMES:
         own = [row for row in rows if row["algorithm"] == algorithm and "mse" in row]
         papers = " / ".join(map(str, PAPERS[algorithm])) if algorithm in PAPERS else "–"
         if not own:

@@ -20,7 +20,7 @@ from metaspec_numpy.tracer.numpy_api import (
     writes,
 )
 from metaspec_numpy.tracer.numpy_api.refusals import instead_of
-from metaspec_numpy.tracer.numpy_api.rule import RULES, Rule
+from metaspec_numpy.tracer.numpy_api.rule import RULES, NumpyRule
 
 array_ufunc = ufuncs.array_ufunc
 TABLES = (joining, matrices, ordering, picking, products, choosing, reshaping, statistics, without_nan, writes)
@@ -41,7 +41,7 @@ def array_function(self: Box, f: Any, types: Any, args: Any, options: Any) -> An
 
 def method(name: str) -> Any:
     """The method of that name, by the rule of NumPy's function."""
-    rule: Rule = RULES[getattr(numpy, name)]
+    rule: NumpyRule = RULES[getattr(numpy, name)]
     label = f"numpy.ndarray.{name}"
     return lambda x, *args, **options: rule((x, *args), options, label)
 

@@ -19,10 +19,10 @@ from metaspec_numpy.tracer.functions.writing import assign
 IGNORED = frozenset({"subok", "overwrite_input", "optimize", "device", "copy", "casting"})
 """Options that change no value of a real array (`copy` and `casting` where a rule does not take them itself)."""
 
-RULES: dict[Any, "Rule"] = {}
+RULES: dict[Any, "NumpyRule"] = {}
 
 
-class Rule:
+class NumpyRule:
     """A function of NumPy's as it acts on boxes.
 
     Attributes:
@@ -81,7 +81,7 @@ def rule(
 
     def register(f: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
-            RULES[function] = Rule(function, f, view=view, array=array)
+            RULES[function] = NumpyRule(function, f, view=view, array=array)
         return f
 
     return register

@@ -1,4 +1,4 @@
-"""Private names of TensorFlow, each with what it is used for; tests/tensorflow/test_tensorflow_private_names.py tries each one."""
+"""Private names of TensorFlow, each with what it is used for; test_tensorflow_private_names.py tries each one."""
 
 from collections.abc import Sequence
 from typing import Any

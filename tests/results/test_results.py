@@ -37,7 +37,7 @@ def test_a_row_is_found_by_what_it_is_of_and_replaced(tmp_path):
 
 def test_sinusoids_are_run_once_and_shown_as_medians(tmp_path, monkeypatch):
     monkeypatch.setattr(sinusoid_curves, "TEST_TASKS", 25)
-    monkeypatch.setattr(sinusoid_curves, "ALGORITHMS", ("maml",))
+    monkeypatch.setattr(sinusoid_curves, "NAMES", {"maml": "MAML"})
     file, said = tmp_path / "sinusoid.json", []
     sinusoid_curves.run(Store(file), said.append, range(2), steps=2)
     sinusoid_curves.run(Store(file), said.append, range(3), steps=2)

@@ -6,11 +6,12 @@ from typing import Any
 from metaspec.losses.from_model import Model
 from metaspec.task import Array, Tree
 from metaspec_keras.models import pure_model
+from metaspec_torch.models import without_chance
 
 
 def from_model(model: Any, loss: Callable[[Any, Tree], Array], variables: Tree, running_statistics: str) -> Model:
     """See `metaspec.from_model`."""
-    return pure_model(model, loss, variables, running_statistics, _value)
+    return pure_model(model, loss, variables, running_statistics, _value, without_chance)
 
 
 def _value(variable: Any) -> Array:

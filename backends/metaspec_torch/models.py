@@ -77,7 +77,7 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
         before = {name: version_counter(x) for name, x in fresh.items()}
         with ExitStack() as stack:
             stack.enter_context(parameters_replaced(model, params, {id(kept[name]): x for name, x in fresh.items()}))
-            stack.enter_context(_without_chance())
+            stack.enter_context(without_chance())
             if "torch._dynamo" in sys.modules:  # what torch.compile makes has no second derivative
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(torch.autograd.graph.disable_saved_tensors_hooks(RECOMPUTED))
@@ -119,7 +119,7 @@ def _copy(x: Array, param: Array) -> Array:
 
 
 @contextmanager
-def _without_chance() -> Iterator[None]:
+def without_chance() -> Iterator[None]:
     """Within it, nothing random is drawn.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import pytest
 
+import metaspec as ms
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.experiments import presets
 from metaspec.experiments.config import Config, effective, read_toml
@@ -89,7 +90,14 @@ def test_optimizers_by_name():
 @pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
 def test_algorithms_by_name(algorithm):
     made = algorithm_of(effective({"experiment": "digits", "algorithm": algorithm, "inner_lr": 0.25}), inner_steps=7)
-    assert type(made).__name__.lower() == algorithm
-    assert (made.inner.lr, made.inner.steps) == (0.25, 7)
+    kinds = {"fomaml": ms.FOMAML, "reptile": ms.Reptile, "imaml": ms.IMAML}
+    assert type(made) is kinds.get(algorithm, ms.MAML)
+    lr, learned = made.inner.inputs["lr"], {"metasgd": "entry", "mamlpp": "leaf"}
+    assert (lr if algorithm not in learned else lr.value, made.inner.steps) == (0.25, 7)
+    assert getattr(lr, "per", None) == learned.get(algorithm)
+    if algorithm in ("anil", "boil"):
+        assert list(made.adapt) == [f"{'!' * (algorithm == 'boil')}{leaf}" for leaf in ("w", "b")]
+    if algorithm == "sigma-maml":
+        assert made.inner.inputs["sigma"].per == "leaf"
     if algorithm == "imaml":
         assert (made.regularization, made.solver.steps) == (0.1, 3)

@@ -47,7 +47,8 @@ class Minibatches:
             first = k * self.size % count
             if first + self.size <= count:
                 return tree_map(B, lambda x: x[first : first + self.size, ...], batch)
-        indices = (k * self.size + B.xp.arange(self.size)) % count
+        offsets = B.xp.arange(self.size) if isinstance(k, int) else B.xp.arange(self.size, dtype=k.dtype)
+        indices = (k * self.size + offsets) % count
 
         def rows(x: Array) -> Array:
             return B.xp.take(x, indices, axis=0)

@@ -225,3 +225,22 @@ def test_batched_and_compiled_are_the_same(backend, name):
     got, delta, _, _ = found(backend, CASES[name][0], "float64", compiled=True, stacked=True)
     assert abs(got - value) < 1e-13 * max(1, abs(value))
     assert max(relative_errors(delta, truth).values()) < 1e-12
+
+
+LONG = 14  # steps, more than any backend writes out: loops with a traced step number
+LONG_CASES = {
+    "rates per leaf and step, weights": ms.MAMLPlusPlus(0.05, LONG, [1 / LONG] * LONG),
+    "Adam, sqrt checkpoints": ms.MAML(ms.Adam(L(0.01, per="leaf", per_step=True), LONG, b1=L(0.8)), "sqrt", "head/*"),
+    "schedule, recomputed": ms.MAML(ms.Momentum(lambda k: 0.05 / (k + 1), LONG), "recompute"),
+    "minibatches": ms.Reptile(ms.Adam(0.01, LONG), minibatches=ms.Minibatches(4)),
+}
+
+
+@pytest.mark.parametrize("name", LONG_CASES)
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name in ("jax", "tensorflow")])
+def test_a_compiled_loop_is_the_loop_written_out(backend, name):
+    """Against NumPy's eager loop, which counts its steps with Python's numbers."""
+    value, _, truth, _ = found("numpy", LONG_CASES[name], "float64")
+    got, _, delta, _ = found(backend, LONG_CASES[name], "float64", compiled=True)
+    assert abs(got - value) < 1e-13 * max(1, abs(value))
+    assert max(relative_errors(delta, truth).values()) < 1e-12

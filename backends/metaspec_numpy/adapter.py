@@ -169,12 +169,16 @@ class NumpyBackend(Backend):
 
         return super().scan(apart, carry, xs, length, reverse)
 
+    def compile_with_draws(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Return f recorded at its first call, for a function whose random draws are to be those of the recording."""
+        return TraceCache(self, f, lambda flat, arrays: tracer.record(flat, tuple(arrays)), _signature)
+
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         def trace(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
             with no_random_draws(f):
                 return tracer.record(flat, tuple(arrays))
 
-        cache = TraceCache(self, f, trace, lambda x: (x.shape, x.dtype))
+        cache = TraceCache(self, f, trace, _signature)
         refused: list[Exception] = []
 
         def compiled(*args: Tree) -> Tree:
@@ -193,6 +197,10 @@ class NumpyBackend(Backend):
 
 def _warn(message: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def _signature(x: Array) -> Any:
+    return x.shape, x.dtype
 
 
 def _read_only(x: Any) -> Any:

@@ -38,13 +38,13 @@ def references():
 
 
 @pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.parametrize("algorithm", ["maml", "fomaml", "reptile", "imaml", "mamlpp"])
+@pytest.mark.parametrize("algorithm", ["maml", "fomaml", "reptile", "imaml"])
 def test_first_meta_gradient_on_sinusoids(references, algorithm, name):
     problem = sinusoid(seed=3, dtype="float64")
     # At lambda = 2 the solve amplifies roundoff by 1e4 on this problem, at 100 hardly.
     algo = replace(SETTINGS["sinusoid"][algorithm], regularization=100.0).algorithm(algorithm)
     params = {key: leaf * 30 for key, leaf in sinusoid_mlp().init(3, "float64").items()}  # away from the kinks at 0
-    call = algo, problem.network.loss, algo.init(params, backend="numpy"), problem.train
+    call = algo, problem.network.loss, params, problem.train
     if algorithm not in references:
         references[algorithm] = to_numpy(*first_meta_gradient(*call, "numpy"))
     B, delta = first_meta_gradient(*call, name)

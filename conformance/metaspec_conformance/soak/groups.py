@@ -133,7 +133,7 @@ def _compiled(first: Scenario) -> Unrolled:
     roundings: dict[int | None, extended.Rounding] = {None: extended.EXACT}
     roundings |= {seed: extended.perturbation(error_model.PERTURBATION, seed) for seed in error_model.SEEDS}
     programs: dict[int | None, Callable[..., Any]] = {
-        seed: B.compile(rounding.everywhere(B, extended.unrolled(B, first, rounding)))
+        seed: B.compile_with_draws(rounding.everywhere(B, extended.unrolled(B, first, rounding)))
         for seed, rounding in roundings.items()
     }
 

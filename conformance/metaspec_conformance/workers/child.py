@@ -15,6 +15,8 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any
 
+import metaspec  # noqa: F401  # before the working folder, which may have one of that name, is searched
+
 RETURNED, RAISED = "returned", "raised"
 
 _connection: Connection | None = None

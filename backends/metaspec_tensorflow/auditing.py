@@ -44,7 +44,7 @@ class KerasModels:
         return lambda y, z: tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=z))
 
     def loss(self, kind: str) -> Callable[[Any, Any], Any]:
-        """Of the model's prediction from batch.x, against batch.y."""
+        """Return the loss (model, batch) -> scalar of the model's prediction from the inputs, against the targets."""
         criterion = self.criterion(kind)
         return lambda model, batch: criterion(batch[1], model(batch[0], training=True))
 

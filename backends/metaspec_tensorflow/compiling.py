@@ -54,7 +54,7 @@ class Form:
 
 FIRST = Form()
 form: ContextVar[Form] = ContextVar("metaspec_tensorflow_form", default=FIRST)
-"""That of the trace at work."""
+"""The form that the trace at work is compiled in."""
 
 
 def compiled(flat: Flat, arrays: Sequence[Array]) -> Flat:

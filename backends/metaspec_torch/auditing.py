@@ -25,7 +25,7 @@ class TorchModels:
         return model
 
     def parameters(self, model: torch.nn.Module) -> dict[str, Any]:
-        """Those that require a gradient."""
+        """Return copies of the parameters that require a gradient, by name."""
         return {name: p.detach().cpu().numpy().copy() for name, p in model.named_parameters() if p.requires_grad}
 
     def assign(self, model: torch.nn.Module, values: Mapping[str, Any]) -> None:
@@ -54,7 +54,7 @@ class TorchModels:
         return functional.mse_loss if kind == "regression" else functional.cross_entropy
 
     def loss(self, kind: str) -> Callable[[Any, Any], Any]:
-        """Of the model's prediction from batch.x, against batch.y."""
+        """Return the loss (model, batch) -> scalar of the model's prediction from the inputs, against the targets."""
         criterion = self.criterion(kind)
         return lambda model, batch: criterion(model(batch[0]), batch[1])
 
@@ -76,7 +76,7 @@ class TorchModels:
         return value
 
     def random_state(self) -> bytes:
-        """Of the default generator."""
+        """Return the state of PyTorch's default generator."""
         return bytes(torch.get_rng_state().numpy().tobytes())
 
 

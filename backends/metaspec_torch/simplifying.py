@@ -37,7 +37,7 @@ def simplify(recording: GraphModule) -> None:
 
 
 def _operations(recording: GraphModule) -> Iterator[Node]:
-    """Those that compute a tensor and would compute the same again."""
+    """Yield the operations that compute a tensor, and would compute the same one again."""
     for node in list(recording.graph.nodes):
         known = isinstance(node.target, OpOverload) and torch.Tag.nondeterministic_seeded not in node.target.tags
         if known and _tensor(node):

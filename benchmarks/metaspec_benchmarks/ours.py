@@ -63,7 +63,7 @@ def _gradients(backend: str, wait: Wait, tier: Tier) -> list[TimedForm]:
 
 
 def compiled(backend: str, wait: Wait) -> TimedForm:
-    """As users have it by default."""
+    """The form that users get by default."""
     return TimedForm("metaspec", "metaspec", partial(_compiled, backend, wait, "none", "default"))
 
 

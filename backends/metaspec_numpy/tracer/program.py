@@ -56,7 +56,7 @@ class Program:
                 )
 
     def _interpret(self, args: Sequence[Array]) -> list[Any]:
-        """The same by way of the primitives, so that a program can itself be traced."""
+        """Run the program through the primitives, so that it can itself be traced."""
         slots: dict[int, Any] = dict(enumerate(args))
 
         def value(operand: Any) -> Any:

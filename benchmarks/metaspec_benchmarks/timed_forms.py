@@ -49,5 +49,5 @@ class TimedForm:
         return f"not installed: {', '.join(absent)}" if absent else None
 
     def versions(self) -> dict[str, str]:
-        """Of what it needs."""
+        """Return the versions of the modules that the form needs."""
         return {name: metadata.version(name) for name, module in self.needs if find_spec(module) is not None}

@@ -46,7 +46,7 @@ class Record:
 
     @property
     def median(self) -> float | None:
-        """Of the rounds."""
+        """The median over the rounds, in seconds."""
         return statistics.median(self.rounds) if self.rounds else None
 
 

@@ -40,7 +40,7 @@ class NativeModels(Protocol):
         """The framework's own mean squared error ("regression") or cross-entropy ("classification")."""
 
     def loss(self, kind: str) -> Callable[[Model, Any], Any]:
-        """That criterion of a model's predictions for a batch."""
+        """Return the loss (model, batch) -> scalar that has this criterion."""
 
     def optimizer(self, model: Model, lr: float) -> Any:
         """Plain gradient descent over the model's parameters."""
@@ -53,7 +53,7 @@ class NativeModels(Protocol):
 
 
 def native_models(framework: str) -> NativeModels:
-    """Those of a framework.
+    """Return the models of a framework.
 
     Raises:
         InvalidArgumentError: It has none: its models are trees of arrays, or there are no models.

@@ -79,12 +79,12 @@ class Search:
                 self.tried[h] = evaluate(h, self.targets)
 
     def candidates(self) -> list[Fit]:
-        """Those that fit, the simplest first."""
+        """Return the hypotheses that fit, the simplest first."""
         fits = [fit for fit in self.tried.values() if fit.residual <= self.screen]
         return sorted(fits, key=lambda fit: (self.rank(fit), fit.residual))
 
     def nearest(self, count: int) -> list[Fit]:
-        """Those that come closest."""
+        """Return the hypotheses that come closest, whether they fit or not."""
         return sorted(self.tried.values(), key=lambda fit: (fit.residual, self.cost(fit)))[:count]
 
     def cost(self, fit: Fit) -> int:

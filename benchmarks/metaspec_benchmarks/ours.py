@@ -45,8 +45,9 @@ def forms(backend: str, wait: Wait = lambda x: x, *, native: bool = False) -> li
 
 
 def _gradients(backend: str, wait: Wait, tier: Tier) -> list[TimedForm]:
-    """Of both parts, as many tasks at once as metaspec takes and one at a time: the faster is the limit.
+    """Return the timed forms of the inner and outer gradients alone; the fastest is the limit.
 
+    The tasks are taken as many at once as metaspec takes, and one at a time.
     Native code has the tasks in turn as straight code, which takes its compiler minutes and was never the faster.
     """
     ends = "" if tier == "default" else f", {tier}"

@@ -32,7 +32,7 @@ LOST_DIGITS = 5e-5
 """Residual that arithmetic in float32, or difference quotients, may leave in code that is otherwise right."""
 
 LOST_DIGITS_16_BITS = 3e-2
-"""The same of formats of two bytes, where the result does not follow a relative change of `NUDGE`."""
+"""Residual that 16-bit arithmetic may leave in code whose result does not follow a relative change of `NUDGE`."""
 
 NUDGE = 1e-8
 """Relative change of the parameters that float32 does not see and float64 does."""

@@ -28,7 +28,7 @@ def getitem(x: Array, key: Any) -> Array:
 
 
 def view(x: Array, key: Any) -> Array:
-    """As `getitem`, a single element included: it shares memory with x, if no key is an array."""
+    """Return `x[key]`, a single element as an array too; it shares memory with x unless a key is an array."""
     given = _without_masks(key if isinstance(key, tuple) else (key,))
     keys = _complete(x, given)
     spans: list[Span] = []

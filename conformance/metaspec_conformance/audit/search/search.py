@@ -88,12 +88,14 @@ class Search:
         return sorted(self.tried.values(), key=lambda fit: (fit.residual, self.cost(fit)))[:count]
 
     def cost(self, fit: Fit) -> int:
-        """How many deviations it has."""
+        """Return the number of deviations of a hypothesis from the claimed algorithm."""
         objective = self.targets[0].predictor.objective
         return len(deviations(fit.hypothesis, self.expected, objective.entries(0))) + fit.outer_sum
 
     def rank(self, fit: Fit) -> tuple[int, int]:
-        """Its cost, and among equals how far it is from its own algorithm: another one as it is written comes first.
+        """Return the order of a hypothesis among those that fit: its cost, then its deviations from its own algorithm.
+
+        Of equal costs, another algorithm in its textbook form therefore comes before an altered one.
 
         Lost digits hide a fitted number that is all but nothing, such as a factor of 1e-7 on the second-order terms.
         """

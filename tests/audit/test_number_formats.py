@@ -21,7 +21,7 @@ def code(name: str):
     return getattr(importlib.import_module("tests.audit.code.float32_numbers"), name)
 
 
-# An audit sees numbers, whichever framework held the rate; where every operation is compiled it takes five seconds more.
+# An audit sees numbers, whichever framework held the rate; where every operation is compiled it takes seconds more.
 COMPILED = [pytest.param(name, marks=pytest.mark.soak) for name in ("jax_array", "tensorflow_variable")]
 
 

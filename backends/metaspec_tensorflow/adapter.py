@@ -14,7 +14,7 @@ from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
-from metaspec.errors import DtypeNotHonouredError
+from metaspec.errors import DtypeNotHonouredError, UnsupportedError
 from metaspec.task import Array, Tree
 from metaspec_tensorflow import _private, compiling, namespace
 
@@ -208,9 +208,19 @@ def _with_row(rows: Array, k: Array, row: Array) -> Array:
 
 
 def _pull(tape: tf.GradientTape, outputs: Any, leaves: list[Array], cotangents: list[Array] | None) -> list[Array]:
-    shares = tape.gradient(
-        outputs, leaves, output_gradients=cotangents, unconnected_gradients=tf.UnconnectedGradients.ZERO
-    )
+    try:
+        shares = tape.gradient(
+            outputs, leaves, output_gradients=cotangents, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+    except LookupError as error:
+        name = str(error).rpartition(": ")[2]
+        function = name.removesuffix("Grad")
+        order = "second derivative" if function != name else "derivative"
+        raise UnsupportedError(
+            f"TensorFlow has no {order} of {function} (no gradient of the operation {name}). Write {function} out in "
+            "other functions of TensorFlow's (softsign as x / (1 + tf.abs(x)))"
+            + (", or use FOMAML or Reptile, which need first derivatives alone" if function != name else "")
+        ) from error
     return [tf.convert_to_tensor(share) for share in shares]  # gathers give sparse IndexedSlices
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
+from metaspec.checks.caller_warnings import warn_caller
 from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidArgumentError
 from metaspec.task import Tree
@@ -146,10 +147,15 @@ class TrainingState:
 
 def _check_state(B: Backend, outer: Optimizer, resume: Run) -> None:
     """The optimiser's state of `resume`, if it has one, has the leaves that the optimiser's own has."""
-    if resume.optimizer_state is None:
-        return
     with computing(B, resume.params):
         like = sorted(B.tree_paths(outer.init(B, asarray(resume.params, backend=B))))
+        if resume.optimizer_state is None:
+            if like and resume.steps:
+                warn_caller(
+                    f"meta_train: resume: it has no optimizer_state, so the optimizer starts afresh ({_few(like)}); "
+                    "load_checkpoint(path, params, optimizer) brings the state with it"
+                )
+            return
         given = sorted(B.tree_paths(asarray(resume.optimizer_state, backend=B)))
     if like != given:
         raise InvalidArgumentError(

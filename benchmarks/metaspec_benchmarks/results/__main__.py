@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -62,8 +62,8 @@ def run_omniglot(
     work: Work = RUNS,
 ) -> None:
     """Runs of `metaspec train omniglot`; one that was stopped goes on, what is there is not run again."""
-    given = {"subset": subset, "data": str(data.absolute())}
-    given |= {name: value for name, value in {"paper": paper, "steps": steps}.items() if value is not None}
+    said: dict[str, Any] = {"subset": subset, "data": str(data.absolute()), "paper": paper, "steps": steps}
+    given = {name: value for name, value in said.items() if value is not None}
     omniglot_accuracy.run(
         Store(out / "results" / RUN_ROWS),
         told(out),

@@ -91,6 +91,7 @@ def _line(task: str, name: str, row: ResultRow, paper: float | None, shown: str)
         return f"{start} diverged | {shown} | – | – | – |"
     taken, planned = row["steps_taken"], row["steps"]
     steps = f"{taken:,}" if taken == planned else f"{taken:,} of {planned:,}"
+    steps += f", {row['minutes']:.0f} min"
     mean, half = row["trained"]
     last = steps_to(row["curve"], 100 - (100 - row["curve"][-1][1]) / 2)
     halves = "–" if last is None or not last[1] else f"{last[0] / taken:.1f} times the steps"

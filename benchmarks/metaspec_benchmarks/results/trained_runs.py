@@ -102,6 +102,7 @@ def judged(settled: Config, folder: Path, tasks: int, curve_tasks: int = 200) ->
     runs = [load_checkpoint(path, start, backend=B) for path in checkpoints]
     return _about(settled, B) | {
         "steps_taken": runs[-1].steps,
+        "minutes": round(sum(record.seconds for record in runs[-1].history) / 60, 1),
         "tasks": tasks,
         "baseline": baseline(problem, tasks),
         "untrained": figure(start, tasks),

@@ -28,7 +28,7 @@ from metaspec_benchmarks.results.trained_runs import NAMES, steps_to
 ACCURACIES = (95, 97, 98)
 LIBRARIES = ("higher", "torchopt")
 BACKENDS = ("jax", "torch")
-WARM, TIMED = 3, 15  # steps
+WARM, TIMED = 2, 5  # steps
 ROUNDS = 3
 
 

@@ -23,13 +23,13 @@ def agree(ranks: RankGroup, what: str, make: Callable[[], Any]) -> None:
     odd = ranks.odd_one_out(json.dumps(make(), sort_keys=True))
     if odd is not None:
         rank, first, own = odd
-        lines = differences(json.loads(first), json.loads(own))
-        raise RankError(f"rank {rank} of {ranks.count} has {what} other than rank 0's: {'; '.join(lines[:5])}. {GO_ON}")
+        lines = differences(json.loads(first), json.loads(own), words=("is", "in rank 0 and"))
+        raise RankError(f"rank {rank} of {ranks.count} has other {what} than rank 0: {'; '.join(lines[:5])}. {GO_ON}")
 
 
-def versions_and(B: Backend, setup: Any) -> dict[str, Any]:
+def with_versions(B: Backend, setup: dict[str, Any]) -> dict[str, Any]:
     """Return a description with the versions that its numbers depend on."""
-    return {"metaspec": metaspec.__version__, "backend": B.name, "versions": dict(B.versions()), "setup": setup}
+    return {"metaspec": metaspec.__version__, "backend": B.name, "versions": dict(B.versions()), **setup}
 
 
 def agree_on_parameters(ranks: RankGroup, params: Tree, steps: int) -> None:
@@ -39,7 +39,7 @@ def agree_on_parameters(ranks: RankGroup, params: Tree, steps: int) -> None:
         leaves = ranks.B.tree_flatten(params)[0]
         return dict(zip(ranks.B.tree_paths(params), [described(ranks.B.to_numpy(x)) for x in leaves], strict=True))
 
-    agree(ranks, f"parameters, after {steps} steps,", make)
+    agree(ranks, f"parameters after {steps} steps", make)
 
 
 def checkpoint_of_first(ranks: RankGroup, stored: checkpoint.Stored | None) -> checkpoint.Stored | None:

@@ -11,7 +11,7 @@ from metaspec.errors import InvalidArgumentError
 from metaspec.ranks import RankGroup
 from metaspec.task import Tree
 from metaspec.training import checkpoint
-from metaspec.training.agreement import agree, agree_on_parameters, checkpoint_of_first, versions_and
+from metaspec.training.agreement import agree, agree_on_parameters, checkpoint_of_first, with_versions
 from metaspec.training.checkpoints import Checkpoints
 from metaspec.training.describe import described, differences
 from metaspec.training.evaluation import Evaluation, EvaluationReport, evaluator
@@ -64,7 +64,8 @@ class TrainingState:
             RankError: The ranks do not agree in what they are to do.
         """
         B, outer, setup, ranks = plan.B, plan.optimizer, plan.described(), plan.ranks
-        agree(ranks, "a version or set-up", lambda: versions_and(B, [setup, steps, described(evaluation)]))
+        whole = {**setup, "steps": steps, "evaluation": described(evaluation)}
+        agree(ranks, "versions or settings", lambda: with_versions(B, whole))
         stored = None if checkpoints is None or not ranks.first else checkpoints.newest()
         stored = stored if checkpoints is None else checkpoint_of_first(ranks, stored)
         if stored is not None:
@@ -87,7 +88,7 @@ class TrainingState:
                 params = asarray(params, backend=B)
                 resume = Run(params, outer.init(B, params))
         first, size = resume.steps, plan.tasks_per_step
-        agree(ranks, "tasks", lambda: {f"tasks of step {first}": described(plan.task_source.batch(first, size))})
+        agree(ranks, "tasks", lambda: {f"step {first}": described(plan.task_source.batch(first, size)._asdict())})
         agree_on_parameters(ranks, resume.params, first)
         return TrainingState(
             B,

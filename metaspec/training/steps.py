@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from metaspec.algorithms.base import Algorithm
+from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.api import batch_meta_gradient
 from metaspec.backend.arrays import WIDE, asarray, computing, plain_leaves, uploaded
 from metaspec.backend.protocol import Backend
@@ -53,7 +53,7 @@ class Progress(NamedTuple):
 
 
 def training_steps(
-    algo: Algorithm,
+    algo: Algorithm | Callable[[int], Algorithm],
     loss: Callable[[Tree, Tree], Any],
     params: Tree,
     task_source: TaskSource,
@@ -122,7 +122,7 @@ class TrainingPlan:
 
     Attributes:
         B: The backend.
-        algo: The algorithm.
+        algo: The algorithm, or a function step -> algorithm.
         loss: As in `meta_gradient`.
         task_source: Gives the tasks of each step.
         optimizer: The outer optimiser.
@@ -133,7 +133,7 @@ class TrainingPlan:
     """
 
     B: Backend
-    algo: Algorithm
+    algo: Algorithm | Callable[[int], Algorithm]
     loss: Callable[[Tree, Tree], Any]
     task_source: TaskSource
     optimizer: Optimizer
@@ -144,7 +144,7 @@ class TrainingPlan:
 
     @staticmethod
     def checked(
-        algo: Algorithm,
+        algo: Algorithm | Callable[[int], Algorithm],
         loss: Callable[[Tree, Tree], Any],
         params: Tree,
         task_source: TaskSource,
@@ -184,20 +184,31 @@ class TrainingPlan:
             }
         )
 
+    def algorithm_at(self, step: int) -> Algorithm:
+        """Return the algorithm of an outer step."""
+        scheduled = callable(self.algo) and not hasattr(self.algo, "adapt_to")
+        algo: Any = self.algo(step) if scheduled else self.algo
+        check_algorithm(algo)
+        return algo  # type: ignore[no-any-return]
+
     def steps(self, params: Tree, state: Tree | None, first: int) -> Generator[Progress, None, None]:
         """Yield the Progress after each outer step, from number `first` on and without end."""
         B, outer = self.B, self.optimizer
-        take = self._compiled()
+        algo = self.algorithm_at(first)
+        take = self._compiled(algo)
         with computing(B, params):
             params = asarray(params, backend=B)
             state = outer.init(B, params) if state is None else asarray(state, backend=B)
         names = {B.dtype_name(leaf) for leaf in B.tree_flatten(params)[0]}
         wide = next((name for name in WIDE if name in names), None)  # found once: `computing` looks at every leaf
         format = np.float64 if wide else np.float32
-        watch = LossWatch(B, self.algo, self.loss) if self.check else NoWatch()
+        watch = LossWatch(B, algo, self.loss) if self.check else NoWatch()
         with upcoming(self.task_source, first, self.tasks_per_step, self.prefetch) as batches:
             for step in count(first):
                 start = time.perf_counter()
+                following = self.algorithm_at(step)
+                if not _equal(following, algo):
+                    algo, take = following, self._compiled(following)
                 batch = next(batches)
                 with backend_context(B), B.guard.compute_context(wide):
                     tasks, rate = uploaded(B, (batch, format(outer.rate(step))))
@@ -205,17 +216,17 @@ class TrainingPlan:
                     moved, state_after, query_loss, finite = take(params, state, rate, tasks)
                     value = float(B.to_numpy(query_loss))
                     if not (bool(B.to_numpy(finite)) and isfinite(value)):
-                        self._explain(params, state, tasks, rate, step)
+                        self._explain(algo, params, state, tasks, rate, step)
                     watch.after(params, tasks, step, value)
                 params, state = moved, state_after
                 yield Progress(StepRecord(step, value, time.perf_counter() - start), params, state)
 
-    def _compiled(self) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
+    def _compiled(self, algo: Algorithm) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
         """Return (params, state, rate, tasks) -> (params, state, query loss, whether all is finite)."""
         B, outer, limit = self.B, self.optimizer, self.clip_norm
 
         def direction(params: Tree, tasks: Task) -> tuple[Tree, Any, Any]:
-            r = batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)
+            r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
             delta = r.delta if limit is None else clip_by_global_norm(B, r.delta, limit)
             return delta, r.query_loss, B.xp.all(r.diagnostics.finite)
 
@@ -227,11 +238,11 @@ class TrainingPlan:
         step_direction = direction if outer.traceable else B.compile(direction)
         return B.compile(one_step) if outer.traceable else one_step
 
-    def _explain(self, params: Tree, state: Tree, tasks: Task, rate: Any, step: int) -> NoReturn:
+    def _explain(self, algo: Algorithm, params: Tree, state: Tree, tasks: Task, rate: Any, step: int) -> NoReturn:
         """Take the step again where values can be looked at; the error then says where NaN or infinity arose."""
         B = self.B
         try:
-            r = batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)
+            r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
         except NonFiniteError as error:
             raise NonFiniteError(f"outer step {step}: {error}") from None
         if not bool(B.to_numpy(all_finite(B, self.optimizer.update(B, params, state, r.delta, rate)[0]))):
@@ -243,3 +254,11 @@ class TrainingPlan:
             f"outer step {step}: NaN or infinity arose in the compiled step alone; the same step taken without "
             "compilation is finite"
         )
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two algorithms are one; those that hold arrays only where they are the same object."""
+    try:
+        return a is b or bool(a == b)
+    except (TypeError, ValueError, RuntimeError):
+        return False

@@ -99,7 +99,7 @@ class TrainingState:
             evaluation,
             test=None
             if evaluation is None
-            else evaluator(B, evaluation.algo or plan.algo, plan.loss, evaluation.metric, ranks),
+            else evaluator(B, evaluation.algo or plan.algorithm_at(0), plan.loss, evaluation.metric, ranks),
             latest=(resume.params, resume.optimizer_state, resume.steps),
             history=list(resume.history),
             judged=(resume.evaluations, resume.best),

@@ -223,6 +223,10 @@ class Backend(ABC):
         """Compile f for repeated calls with equal shapes. Fallback: f."""
         return f
 
+    def devices(self) -> Sequence[str]:
+        """Return the names of the devices that the framework can compute on; the fallback is the processor."""
+        return ("cpu",)
+
     # --- for adapters -------------------------------------------------------------------------------------------------
 
     def unsupported(self, member: str) -> UnsupportedError:

@@ -88,6 +88,9 @@ class TensorFlowBackend(Backend):
     def versions(self) -> Mapping[str, str]:
         return {"tensorflow": tf.__version__}
 
+    def devices(self) -> Sequence[str]:
+        return [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
+
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
         wanted = dtype or str(getattr(x, "dtype", ""))
         if wanted in ("float128", "longdouble"):

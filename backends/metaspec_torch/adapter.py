@@ -144,6 +144,9 @@ class TorchBackend(Backend):
     def versions(self) -> Mapping[str, str]:
         return {"torch": torch.__version__}
 
+    def devices(self) -> Sequence[str]:
+        return ["cpu", *(torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count()))]
+
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
         wanted = None if dtype is None else getattr(torch, dtype, None)
         given = str(getattr(x, "dtype", ""))

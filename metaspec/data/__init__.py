@@ -1,5 +1,6 @@
 """Sources of tasks: NumPy alone, the same to the bit under every backend, each task a pure function of its index."""
 
+from metaspec.data.datasets import from_dataset
 from metaspec.data.digits import digits_tasks, load_digits
 from metaspec.data.download import download_omniglot
 from metaspec.data.errors import DataCorruptError, DataNotFoundError, DownloadError
@@ -30,6 +31,7 @@ __all__ = [
     "affine_classes",
     "digits_tasks",
     "download_omniglot",
+    "from_dataset",
     "load_digits",
     "load_image_folder",
     "load_mnist1d",

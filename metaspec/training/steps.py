@@ -197,10 +197,10 @@ class TrainingPlan:
 
     def algorithm_at(self, step: int) -> Algorithm:
         """Return the algorithm of an outer step."""
-        scheduled = callable(self.algo) and not hasattr(self.algo, "adapt_to")
-        algo: Any = self.algo(step) if scheduled else self.algo
+        given: Any = self.algo
+        algo: Algorithm = given if hasattr(given, "adapt_to") or not callable(given) else given(step)
         check_algorithm(algo)
-        return algo  # type: ignore[no-any-return]
+        return algo
 
     def steps(self, params: Tree, state: Tree | None, first: int) -> Generator[Progress, None, None]:
         """Yield the Progress after each outer step, from number `first` on and without end."""

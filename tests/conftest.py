@@ -66,13 +66,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="a long run: -m soak"))
 
 
-def fewer_compiled(values: Iterable[Any], few: Iterable[Any]) -> list[Any]:
+def fewer_compiled(values: Iterable[Any], few: Iterable[Any], backends: Iterable[str] = tuple(INSTALLED)) -> list[Any]:
     """Parameters (backend, value): each backend with each value; in COMPILED, those not in `few` are long runs."""
     long, kept = pytest.mark.soak, list(few)
     return [
         pytest.param(name, value, marks=[long] if name in COMPILED and value not in kept else [])
         for value in values
-        for name in INSTALLED
+        for name in backends
     ]
 
 

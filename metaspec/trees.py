@@ -133,3 +133,12 @@ def ravel(B: Backend, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
         return tree_map(B, part, tree)
 
     return xp.concat([xp.reshape(leaf, (size,)) for leaf, size in zip(leaves, sizes, strict=True)]), unravel
+
+
+def row(B: Backend, x: Array, k: Any) -> Array:
+    """Return x[k] along axis 0, the last row for k beyond it; k is a number or, under a trace, an integer array."""
+    last = x.shape[0] - 1
+    if isinstance(k, int):
+        return x[min(k, last), ...]
+    k = B.xp.minimum(k, B.xp.full_like(k, last))
+    return B.xp.take(x, B.xp.reshape(k, (1,)), axis=0)[0, ...]

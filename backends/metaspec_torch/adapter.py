@@ -8,12 +8,13 @@ import torch
 
 from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
+from metaspec.backend.reducing import reduced
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map
-from metaspec_torch import namespace
+from metaspec_torch import namespace, processes
 from metaspec_torch._private import get_proxy_mode, is_wrapped, under_functorch, version_counters
 from metaspec_torch.compiling import compiled_natively, replayed
 from metaspec_torch.derivatives import linearize_grad, nested, vjp
@@ -143,6 +144,9 @@ class TorchBackend(Backend):
     def versions(self) -> Mapping[str, str]:
         return {"torch": torch.__version__}
 
+    def devices(self) -> Sequence[str]:
+        return ["cpu", *(torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count()))]
+
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
         wanted = None if dtype is None else getattr(torch, dtype, None)
         given = str(getattr(x, "dtype", ""))
@@ -202,6 +206,15 @@ class TorchBackend(Backend):
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return TraceCache(self, f, replayed, _layout, _ambient)
+
+    def process(self) -> tuple[int, int]:
+        return processes.process()
+
+    def all_reduce(self, tree: Tree, op: str = "sum") -> Tree:
+        return reduced(self, tree, op, processes.sum_vector)
+
+    def joined(self, timeout: float) -> AbstractContextManager[None]:
+        return processes.joined(timeout)
 
 
 def recording_or_transforming() -> bool:

@@ -13,7 +13,7 @@ MUTATED = (
 )
 
 INSTEAD = {
-    "T": "xp.matrix_transpose(x), or xp.permute_dims(x, axes),",
+    "T": "xp.permute_dims(x, axes)",
     "mT": "xp.matrix_transpose(x)",
     "size": "math.prod(x.shape)",
     "ndim": "len(x.shape)",

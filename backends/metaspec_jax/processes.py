@@ -15,7 +15,7 @@ from metaspec.task import Array, Tree
 from metaspec_jax import _private
 
 CLUSTERS = ("JAX_COORDINATOR_ADDRESS", "SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri")
-WITHIN = {"sum": jax.lax.psum, "max": jax.lax.pmax, "min": jax.lax.pmin}
+WITHIN: dict[str, Any] = {"sum": jax.lax.psum, "max": jax.lax.pmax, "min": jax.lax.pmin}
 
 
 def process() -> tuple[int, int]:

@@ -102,6 +102,9 @@ class JaxBackend(Backend):
     def versions(self) -> Mapping[str, str]:
         return {"jax": jax.__version__, "jaxlib": metadata.version("jaxlib")}
 
+    def devices(self) -> Sequence[str]:
+        return [str(device) for device in jax.devices()]
+
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
         wanted = dtype or str(getattr(x, "dtype", ""))
         if wanted in ("float128", "longdouble"):

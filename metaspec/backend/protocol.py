@@ -242,6 +242,10 @@ class Backend(ABC):
         """
         return nullcontext()
 
+    def devices(self) -> Sequence[str]:
+        """Return the names of the devices that the framework can compute on; the fallback is the processor."""
+        return ("cpu",)
+
     # --- for adapters -------------------------------------------------------------------------------------------------
 
     def unsupported(self, member: str) -> UnsupportedError:

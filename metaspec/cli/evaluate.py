@@ -64,7 +64,7 @@ def evaluate(
         )
     done = load_checkpoint(saved.checkpoints, initial_parameters(settled, problem), backend=B)
     params = done.best_params if which == "best" else done.params
-    steps = [settled.inner_steps] if inner_steps is None else inner_steps
+    steps = [settled.test_inner_steps] if inner_steps is None else inner_steps
     with joined_ranks(B, TIMEOUT) as ranks, warnings_in_one_line():
         reports = {k: evaluate_experiment(settled, B, problem, params, k) for k in steps}
     if not ranks.first:

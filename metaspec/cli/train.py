@@ -22,7 +22,7 @@ from metaspec.experiments.experiment_run import UNTRAINED, save_unfinished, trai
 from metaspec.experiments.illustration import illustrate
 from metaspec.experiments.report_table import report_table
 from metaspec.experiments.run_folder import METRICS, PICTURES, RunFolder
-from metaspec.experiments.setup import algorithm_of, experiment_of
+from metaspec.experiments.setup import adapting_algorithm, experiment_of
 from metaspec.ranks import TIMEOUT, RankGroup
 from metaspec.training import CheckpointError, DivergedError, JsonLines, TensorBoard
 from metaspec.training.metrics import check_tensorboard
@@ -128,7 +128,7 @@ def _train_and_judge(
     if status := exit_status({name: report for name, report in reports.items() if name != UNTRAINED}):
         raise typer.Exit(status)
     try:
-        files = illustrate(run.folder / PICTURES, B, algorithm_of(settled), problem, done, done.best_params)
+        files = illustrate(run.folder / PICTURES, B, adapting_algorithm(settled), problem, done, done.best_params)
         _say(console, f"pictures: {', '.join(map(str, files))}")
     except LibraryMissingError as error:
         _say(console, f"no {error}")

@@ -23,7 +23,7 @@ from metaspec.training.training_state import TrainingState
 
 
 def meta_train(
-    algo: Algorithm,
+    algo: Algorithm | Callable[[int], Algorithm],
     loss: Callable[[Tree, Tree], Any],
     params: Tree,
     task_source: TaskSource,
@@ -50,7 +50,9 @@ def meta_train(
     the same bits as if it had not been (on the same backend and machine).
 
     Args:
-        algo: The algorithm.
+        algo: The algorithm; or a function of the number of the outer step that gives it, for what changes on the way
+            (derivative order, weights of the losses). A change compiles the step anew, so give equal algorithms where
+            nothing changes; all learn the same inputs. Evaluations judge that of step 0 unless they name one.
         loss: As in `meta_gradient`.
         params: The first meta-parameters; NumPy arrays are converted to the chosen backend.
         task_source: Gives `batch(step, size)`: a stacked Task of NumPy arrays.

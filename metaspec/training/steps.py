@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from metaspec.algorithms.base import Algorithm
+from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.api import batch_meta_gradient
 from metaspec.backend.arrays import WIDE, asarray, computing, plain_leaves, uploaded
 from metaspec.backend.protocol import Backend
@@ -59,7 +59,7 @@ class Progress(NamedTuple):
 
 
 def training_steps(
-    algo: Algorithm,
+    algo: Algorithm | Callable[[int], Algorithm],
     loss: Callable[[Tree, Tree], Any],
     params: Tree,
     task_source: TaskSource,
@@ -128,7 +128,7 @@ class TrainingPlan:
 
     Attributes:
         B: The backend.
-        algo: The algorithm.
+        algo: The algorithm, or a function step -> algorithm.
         loss: As in `meta_gradient`.
         task_source: Gives the tasks of each step.
         optimizer: The outer optimiser.
@@ -140,7 +140,7 @@ class TrainingPlan:
     """
 
     B: Backend
-    algo: Algorithm
+    algo: Algorithm | Callable[[int], Algorithm]
     loss: Callable[[Tree, Tree], Any]
     task_source: TaskSource
     optimizer: Optimizer
@@ -152,7 +152,7 @@ class TrainingPlan:
 
     @staticmethod
     def checked(
-        algo: Algorithm,
+        algo: Algorithm | Callable[[int], Algorithm],
         loss: Callable[[Tree, Tree], Any],
         params: Tree,
         task_source: TaskSource,
@@ -195,21 +195,32 @@ class TrainingPlan:
             }
         )
 
+    def algorithm_at(self, step: int) -> Algorithm:
+        """Return the algorithm of an outer step."""
+        given: Any = self.algo
+        algo: Algorithm = given if hasattr(given, "adapt_to") or not callable(given) else given(step)
+        check_algorithm(algo)
+        return algo
+
     def steps(self, params: Tree, state: Tree | None, first: int) -> Generator[Progress, None, None]:
         """Yield the Progress after each outer step, from number `first` on and without end."""
         B, outer = self.B, self.optimizer
-        take = self._compiled() if self.ranks.count == 1 else self._compiled_over_ranks()
+        algo = self.algorithm_at(first)
+        take = self._compiled(algo)
         with computing(B, params):
             params = asarray(params, backend=B)
             state = outer.init(B, params) if state is None else asarray(state, backend=B)
         names = {B.dtype_name(leaf) for leaf in B.tree_flatten(params)[0]}
         wide = next((name for name in WIDE if name in names), None)  # found once: `computing` looks at every leaf
         format = np.float64 if wide else np.float32
-        watch = LossWatch(B, self.algo, self.loss) if self.check and self.ranks.first else NoWatch()
+        watch = LossWatch(B, algo, self.loss) if self.check and self.ranks.first else NoWatch()
         source, size = share(self.task_source, first, self.tasks_per_step, self.ranks)
         with upcoming(source, first, size, self.prefetch) as batches:
             for step in count(first):
                 start = time.perf_counter()
+                following = self.algorithm_at(step)
+                if not _equal(following, algo):
+                    algo, take = following, self._compiled(following)
                 batch = next(batches)
                 with backend_context(B), B.guard.compute_context(wide):
                     tasks, rate = uploaded(B, (batch, format(outer.rate(step))))
@@ -223,17 +234,19 @@ class TrainingPlan:
                         raise NonFiniteError(f"outer step {step}: {error}") from None
                     value = float(B.to_numpy(query_loss))
                     if not (bool(B.to_numpy(finite)) and isfinite(value)):
-                        self._explain(params, state, tasks, rate, step)
+                        self._explain(algo, params, state, tasks, rate, step)
                     watch.after(params, tasks, step, value)
                 params, state = moved, state_after
                 yield Progress(StepRecord(step, value, time.perf_counter() - start), params, state)
 
-    def _compiled(self) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
+    def _compiled(self, algo: Algorithm) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
         """Return (params, state, rate, tasks) -> (params, state, query loss, whether all is finite)."""
+        if self.ranks.count > 1:
+            return self._compiled_over_ranks(algo)
         B, outer, limit = self.B, self.optimizer, self.clip_norm
 
         def direction(params: Tree, tasks: Task) -> tuple[Tree, Any, Any]:
-            r = batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)
+            r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
             delta = r.delta if limit is None else clip_by_global_norm(B, r.delta, limit)
             return delta, r.query_loss, B.xp.all(r.diagnostics.finite)
 
@@ -245,12 +258,12 @@ class TrainingPlan:
         step_direction = direction if outer.traceable else B.compile(direction)
         return B.compile(one_step) if outer.traceable else one_step
 
-    def _compiled_over_ranks(self) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
-        """Return what `_compiled` does, of this rank's tasks, with a reduction between what is compiled."""
+    def _compiled_over_ranks(self, algo: Algorithm) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
+        """Return the same, of this rank's tasks, with a reduction between what is compiled."""
         B, outer, limit = self.B, self.optimizer, self.clip_norm
 
         def sums(params: Tree, tasks: Task) -> tuple[Tree, Any, Any]:
-            r = batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)
+            r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
             count = len(B.tree_flatten(tasks)[0][0])
             return scale(B, count, r.delta), count * r.query_loss, B.xp.all(r.diagnostics.finite)
 
@@ -267,7 +280,7 @@ class TrainingPlan:
             def own() -> tuple[Tree, Any, int]:
                 delta, query_loss, finite = own_sums(params, tasks)
                 if not (bool(B.to_numpy(finite)) and isfinite(float(B.to_numpy(query_loss)))):
-                    batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)  # says where it arose
+                    batch_meta_gradient(algo, self.loss, params, tasks, backend=B)  # says where it arose
                     raise NonFiniteError(COMPILED_ALONE)
                 return delta, query_loss, len(B.tree_flatten(tasks)[0][0])
 
@@ -289,13 +302,21 @@ class TrainingPlan:
             with suppress(StoppedError), computing(self.B, params):
                 sum_over_ranks(self.ranks, params, own)
 
-    def _explain(self, params: Tree, state: Tree, tasks: Task, rate: Any, step: int) -> NoReturn:
+    def _explain(self, algo: Algorithm, params: Tree, state: Tree, tasks: Task, rate: Any, step: int) -> NoReturn:
         """Take the step again where values can be looked at; the error then says where NaN or infinity arose."""
         B = self.B
         try:
-            r = batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)
+            r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
         except NonFiniteError as error:
             raise NonFiniteError(f"outer step {step}: {error}") from None
         if not bool(B.to_numpy(all_finite(B, self.optimizer.update(B, params, state, r.delta, rate)[0]))):
             raise NonFiniteError(f"outer step {step}: {UPDATE_ALONE}")
         raise NonFiniteError(f"outer step {step}: {COMPILED_ALONE}")
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two algorithms are one; those that hold arrays only where they are the same object."""
+    try:
+        return a is b or bool(a == b)
+    except (TypeError, ValueError, RuntimeError):
+        return False

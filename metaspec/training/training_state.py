@@ -6,6 +6,7 @@ from typing import Any
 
 from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
+from metaspec.checks.caller_warnings import warn_caller
 from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidArgumentError
 from metaspec.ranks import RankGroup
@@ -98,7 +99,7 @@ class TrainingState:
             evaluation,
             test=None
             if evaluation is None
-            else evaluator(B, evaluation.algo or plan.algo, plan.loss, evaluation.metric, ranks),
+            else evaluator(B, evaluation.algo or plan.algorithm_at(0), plan.loss, evaluation.metric, ranks),
             latest=(resume.params, resume.optimizer_state, resume.steps),
             history=list(resume.history),
             judged=(resume.evaluations, resume.best),
@@ -165,10 +166,15 @@ class TrainingState:
 
 def _check_state(B: Backend, outer: Optimizer, resume: Run) -> None:
     """The optimiser's state of `resume`, if it has one, has the leaves that the optimiser's own has."""
-    if resume.optimizer_state is None:
-        return
     with computing(B, resume.params):
         like = sorted(B.tree_paths(outer.init(B, asarray(resume.params, backend=B))))
+        if resume.optimizer_state is None:
+            if like and resume.steps:
+                warn_caller(
+                    f"meta_train: resume: it has no optimizer_state, so the optimizer starts afresh ({_few(like)}); "
+                    "load_checkpoint(path, params, optimizer) brings the state with it"
+                )
+            return
         given = sorted(B.tree_paths(asarray(resume.optimizer_state, backend=B)))
     if like != given:
         raise InvalidArgumentError(

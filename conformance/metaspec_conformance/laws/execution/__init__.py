@@ -1,4 +1,4 @@
-"""Laws of how a result is computed: in batches, chunks, ranks, with checkpoints, compiled. None changes the result."""
+"""Laws of how a result is computed: in batches, chunks and ranks, with checkpoints, compiled; none changes it."""
 
 from metaspec_conformance.laws.execution import (
     batch_laws,  # noqa: F401

@@ -7,7 +7,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.experiments.config import Config
 from metaspec.experiments.presets import Experiment
 from metaspec.experiments.run_folder import RunFolder
-from metaspec.experiments.setup import algorithm_of, initial_parameters, optimizer_of
+from metaspec.experiments.setup import algorithm_of, initial_parameters, optimizer_of, trained_algorithm
 from metaspec.training import (
     Checkpoints,
     Evaluation,
@@ -71,7 +71,7 @@ def train_experiment(
             patience=settled.patience,
         )
     done = meta_train(
-        algorithm_of(settled),
+        trained_algorithm(settled),
         problem.network.loss,
         params,
         problem.train,

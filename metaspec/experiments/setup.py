@@ -1,13 +1,19 @@
 """What a `Config` describes, made: experiment, algorithm, outer optimiser."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from metaspec.algorithms import MAML, MAMLPlusPlus, multi_step_weights
 from metaspec.algorithms.base import Algorithm
 from metaspec.experiments.config import Config
 from metaspec.experiments.presets import HEADS, Experiment, PaperSettings, digits, mixture, omniglot, sinusoid
 from metaspec.training.outer_optimizers import SGD, Adam, AdamW, Optimizer
 from metaspec.training.schedules import Cosine, Linear, Schedule, WarmUp
+
+
+ANNEALING = 5
+"""Stages in which MAML++'s weights fall; each compiles the outer step anew."""
 
 
 def experiment_of(settings: Config) -> Experiment:
@@ -33,6 +39,18 @@ def algorithm_of(settings: Config, inner_steps: int | None = None) -> Algorithm:
     return PaperSettings(settings.inner_lr, steps, settings.outer_lr, **own).algorithm(
         settings.algorithm, HEADS[settings.experiment]
     )
+
+
+def trained_algorithm(settings: Config) -> Algorithm | Callable[[int], Algorithm]:
+    """Return what `meta_train` is given: MAML++ with its weights annealed over the first half, else the algorithm."""
+    if settings.algorithm != "mamlpp":
+        return algorithm_of(settings)
+    return partial(annealed, settings.inner_lr, settings.inner_steps, max(1, settings.steps // (2 * ANNEALING)))
+
+
+def annealed(lr: float, inner_steps: int, epoch: int, step: int) -> MAML:
+    """Return MAML++ at an outer step, with the weights of its epoch."""
+    return MAMLPlusPlus(lr, inner_steps, multi_step_weights(step // epoch, inner_steps, ANNEALING))
 
 
 def initial_parameters(settings: Config, problem: Experiment) -> Any:

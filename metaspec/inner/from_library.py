@@ -26,8 +26,9 @@ class FromTransformation:
 
     Raises:
         InvalidTypeError: `transformation` has no such methods; an instance of `torch.optim` works in place, and cannot
-            be differentiated through. InvalidArgumentError: At a call outside of `compile`, an update that is a constant to
-        the framework's derivatives.
+            be differentiated through.
+        InvalidArgumentError: At a call outside of `compile`, an update that is a constant to the framework's
+            derivatives.
 
     Example:
         >>> import metaspec as ms, optax
@@ -67,7 +68,7 @@ class FromTransformation:
             return
         if float(B.to_numpy(moved)) > 0 and float(B.to_numpy(derived)) == 0:
             raise InvalidArgumentError(
-                f"FromTransformation: the update of {self.transformation!r:.80} has no derivative in the gradient: it is "
-                "detached (no_grad, .data, stop_gradient) or a sign. MAML through it would silently be of first order; "
+                f"FromTransformation: the update of {self.transformation!r:.80} has no derivative in the gradient: it "
+                "is detached (no_grad, .data, stop_gradient) or a sign. MAML through it would be of first order; "
                 "use FOMAML, or an optimiser that can be differentiated"
             )

@@ -121,8 +121,8 @@ class Learned:
             if shape[self.per_step :] != like_shape[self.per_step :] or len(shape) != len(like_shape):
                 rows = ", after an axis of K rows," if self.per_step else ""
                 raise InvalidArgumentError(
-                    f"{what}{path.removeprefix('root')} must{rows} be of shape {like_shape[self.per_step :]}, got shape "
-                    f"{shape}; {MAKE_IT}"
+                    f"{what}{path.removeprefix('root')} must{rows} be of shape {like_shape[self.per_step :]}, got "
+                    f"shape {shape}; {MAKE_IT}"
                 )
 
     def resolve(self, B: Backend, raw: Tree, params: Tree, k: Any) -> Any:

@@ -50,7 +50,7 @@ def main() -> None:
 def _ours(algo: Any, support: Any, query: Any) -> dict[str, torch.Tensor]:
     model = ms.from_model(network(), lambda model, batch: mse_loss(model(batch[0]), batch[1]))
     delta = ms.meta_gradient(algo, model.loss, algo.init(model.params), ms.Task(support, query)).delta
-    return delta.params if isinstance(delta, ms.Meta) else delta  # type: ignore[no-any-return]
+    return delta.params if isinstance(delta, ms.Meta) else delta
 
 
 def _error(found: dict[str, torch.Tensor], truth: dict[str, torch.Tensor]) -> str:

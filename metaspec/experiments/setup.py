@@ -87,9 +87,10 @@ def trained_algorithm(settings: Config) -> Algorithm | Callable[[int], Algorithm
     return partial(annealed, algorithm_of(settings), max(1, settings.steps // (2 * ANNEALING)))
 
 
-def annealed(algo: MAML, epoch: int, step: int) -> MAML:
+def annealed(algo: Any, epoch: int, step: int) -> Algorithm:
     """Return the algorithm with the weights of an outer step's epoch, of so many steps each."""
-    return replace(algo, query_weights=multi_step_weights(step // epoch, algo.inner.steps, ANNEALING))
+    weighted: Algorithm = replace(algo, query_weights=multi_step_weights(step // epoch, algo.inner.steps, ANNEALING))
+    return weighted
 
 
 def initial_parameters(settings: Config, problem: Experiment) -> Any:

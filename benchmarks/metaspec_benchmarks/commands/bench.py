@@ -27,7 +27,9 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="The sinusoid network alone, few repetitions, no slow compilers.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The sinusoid network alone, few repetitions, no slow compilers.")
+    ] = False,
     workload: Annotated[
         list[str] | None,
         typer.Option(help="W1, W2, W3, imaml, large, k64 or series; may be repeated, or joined by commas."),

@@ -8,10 +8,13 @@ from metaspec.data.fewshot import FewShot
 from metaspec.data.folder import load_image_folder
 from metaspec.data.images import LabelledImages, split_classes
 from metaspec.data.mixture import FunctionMixture
+from metaspec.data.mnist1d import load_mnist1d, mnist1d_tasks
 from metaspec.data.omniglot import OmniglotSplit, load_omniglot, omniglot_tasks
 from metaspec.data.sinusoid import Sinusoid
 from metaspec.data.source import TaskSource
+from metaspec.data.table import TableColumns, tumour_tasks
 from metaspec.data.variants import affine_classes
+from metaspec.data.within_alphabet import WithinAlphabet
 
 __all__ = [
     "DataCorruptError",
@@ -22,14 +25,19 @@ __all__ = [
     "LabelledImages",
     "OmniglotSplit",
     "Sinusoid",
+    "TableColumns",
     "TaskSource",
+    "WithinAlphabet",
     "affine_classes",
     "digits_tasks",
     "download_omniglot",
     "from_dataset",
     "load_digits",
     "load_image_folder",
+    "load_mnist1d",
     "load_omniglot",
+    "mnist1d_tasks",
     "omniglot_tasks",
     "split_classes",
+    "tumour_tasks",
 ]

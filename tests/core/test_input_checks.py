@@ -257,6 +257,14 @@ def test_an_infinite_query_loss_is_told_from_the_inner_loop(B):
         call(p, t)
 
 
+def test_an_inner_loop_that_leaves_the_loss_s_range_is_told_from_bad_data():
+    loss = lambda p, batch: np.sum(np.exp(batch["k"] * p["w"]))  # noqa: E731
+    support, query = {"k": np.array([-1.0])}, {"k": np.array([1.0])}
+    algo = ms.FOMAML(ms.GradientDescent(1e4, 1))
+    with pytest.raises(errors.NonFiniteError, match=r"its end is inf, and 1 at its start.*Lower the inner learning"):
+        ms.meta_gradient(algo, loss, {"w": np.array(0.0)}, ms.Task(support, query), backend="numpy")
+
+
 def in_place(kind):
     def loss(p, batch):
         if kind == "operator":

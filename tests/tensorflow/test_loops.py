@@ -63,7 +63,7 @@ def batched(algo, loss):
     ("loss", "told"),
     [
         (while_loop, [VECTORISED]),
-        (scanned, [VECTORISED]),
+        pytest.param(scanned, [VECTORISED], marks=pytest.mark.soak),  # a while_loop too, once it is traced
         (ranged, [VECTORISED]),
         (branching, []),
         (without_kernel, [XLA]),

@@ -4,6 +4,7 @@ The truth is plain NumPy: values without the tracer, differences of them for the
 after adaptation, which need no second derivative, for MAML. Every backend in every form is held against that.
 """
 
+import linecache
 import random
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -46,7 +47,9 @@ def sources(seed: int) -> dict[str, str]:
 def written(source: str, language: str) -> Callable[[Any, Any], Any]:
     """Return the loss as a function."""
     scope: dict[str, Any] = {"N": N, "H": H} | {k: import_module(v) for k, v in IMPORTS[language].items()}
-    exec(source, scope)
+    name = f"<{language}: {hash(source)}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)  # so that errors quote it
+    exec(compile(source, name, "exec"), scope)
     return scope["loss"]
 
 

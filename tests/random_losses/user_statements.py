@@ -357,7 +357,7 @@ h = h.masked_fill(h > 1.03, 1.03)
 h = jnp.where(h > 1.03, 1.03, h)
 h = tf.where(h > 1.03, tf.constant(1.03, h.dtype), h)
 
-s = np.zeros(H); out = [s := np.tanh(s @ p['s'] + row) for row in h]; h = np.array(out)
+s = np.zeros(H); out = [s := np.tanh(s @ p['s'] + row) for row in h]; h = np.stack(out)
 s = torch.zeros(H, dtype=h.dtype); out = [s := torch.tanh(s @ p['s'] + row) for row in h]; h = torch.stack(out)
 h = jax.lax.scan(lambda s, row: (jnp.tanh(s @ p['s'] + row),) * 2, jnp.zeros(H, h.dtype), h)[1]
 h = tf.scan(lambda s, row: tf.tanh(tf.linalg.matvec(p['s'], s, transpose_a=True) + row), h, tf.zeros(H, h.dtype))

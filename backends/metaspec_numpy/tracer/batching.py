@@ -5,7 +5,7 @@ from typing import Any
 
 from metaspec.errors import InvalidArgumentError
 from metaspec_numpy.tracer.aliasing import protected
-from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Shape, Trace
+from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Shape, Trace, shape_is_set
 from metaspec_numpy.tracer.outputs import as_arrays, map_outputs, run
 from metaspec_numpy.tracer.rules.structure import broadcast_to
 
@@ -13,10 +13,14 @@ from metaspec_numpy.tracer.rules.structure import broadcast_to
 class BatchBox(Box):
     """An array whose leading axis is the batch, which it does not show."""
 
-    @Box.shape.getter
+    @property
     def shape(self) -> Shape:
         shape: Shape = self.value.shape[1:]
         return shape
+
+    @shape.setter
+    def shape(self, value: Any) -> None:
+        raise shape_is_set()
 
 
 class BatchTrace(Trace):

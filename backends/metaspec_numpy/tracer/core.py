@@ -72,7 +72,7 @@ class Box:
 
     @shape.setter
     def shape(self, value: Any) -> None:
-        raise UnsupportedError("setting the shape of a traced array: bind a new one, x = x.reshape(shape)")
+        raise shape_is_set()
 
     @property
     def ndim(self) -> int:
@@ -197,6 +197,11 @@ def namespace_of(*args: Any) -> Any:
 def shape_of(x: Any) -> Shape:
     """The shape of an array, a box or a Python scalar."""
     return x.shape if hasattr(x, "shape") else ()
+
+
+def shape_is_set() -> UnsupportedError:
+    """The error for `x.shape = shape`."""
+    return UnsupportedError("setting the shape of a traced array: bind a new one, x = x.reshape(shape)")
 
 
 def left_over() -> LossError:

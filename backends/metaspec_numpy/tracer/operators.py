@@ -99,6 +99,10 @@ def divide_with_remainder(x: Any, y: Any) -> tuple[Any, Any]:
     return rules.floor_divide(x, y), rules.remainder(x, y)
 
 
+def set_real(x: Box, value: Any) -> None:
+    assign(x, value)
+
+
 def formatted(x: Box, spec: str) -> str:
     return format(repr(x), "" if spec.endswith(("f", "e", "g", "%", "d", "n")) else spec)
 
@@ -190,7 +194,7 @@ SPECIAL: dict[str, Any] = {
     "mT": property(matrix_transpose),
     "nbytes": property(lambda x: x.size * x.dtype.itemsize),
     "itemsize": property(lambda x: x.dtype.itemsize),
-    "real": property(lambda x: x, assign),
+    "real": property(lambda x: x, set_real),
 }
 
 

@@ -70,7 +70,8 @@ def evaluate(
     if not ranks.first:
         return
     console = Console()
-    console.print(report_table({f"{k} inner steps": report for k, report in reports.items()}))
+    named = {f"{k} inner step{'' if k == 1 else 's'}": report for k, report in reports.items()}
+    console.print(report_table(named))
     if json_file is not None:
         figures = {
             "run": str(run),
@@ -82,5 +83,5 @@ def evaluate(
         }
         with atomic_writer(json_file) as stream:
             stream.write((json.dumps(strict(figures), indent=2) + "\n").encode())
-    if status := exit_status({f"{k} inner steps": report for k, report in reports.items()}):
+    if status := exit_status(named):
         raise typer.Exit(status)

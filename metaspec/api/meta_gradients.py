@@ -21,7 +21,6 @@ from metaspec.checks.inputs import (
     check_task,
 )
 from metaspec.losses.lifting import lift_loss
-from metaspec.ranks.sums import over_all_ranks
 from metaspec.task import Loss, MetaGradient, Task, Tree
 from metaspec.trees import mean0, scale, tree_map
 
@@ -150,7 +149,12 @@ def batch_meta_gradient(
         return B.guard.detach(r), count, pull_back
 
     with computing(B, params):
-        r, _, pull_back = over_all_ranks(B, params, own) if distributed else own()
+        if distributed:
+            from metaspec.ranks.sums import over_all_ranks  # imports NumPy, which `import metaspec` does not
+
+            r, _, pull_back = over_all_ranks(B, params, own)
+        else:
+            r, _, pull_back = own()
     return _attached(B, r, given, pull_back)
 
 

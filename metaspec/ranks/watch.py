@@ -193,7 +193,7 @@ def accepted(listener: socket.socket, token: str, count: int) -> dict[socket.soc
     deadline = time.monotonic() + CONNECT
     while len(found) < count - 1 and (left := deadline - time.monotonic()) > 0:
         listener.settimeout(left)
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # whoever else calls
             connection, _ = listener.accept()
             connection.settimeout(GRACE)
             said = json.loads(connection.makefile("rb").readline(200))

@@ -264,7 +264,7 @@ class TrainingPlan:
 
         def sums(params: Tree, tasks: Task) -> tuple[Tree, Any, Any]:
             r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
-            count = len(B.tree_flatten(tasks)[0][0])
+            count = B.tree_flatten(tasks)[0][0].shape[0]
             return scale(B, count, r.delta), count * r.query_loss, B.xp.all(r.diagnostics.finite)
 
         def update(params: Tree, state: Tree, rate: Any, total: Tree, tasks: Any) -> tuple[Tree, Tree, Any]:
@@ -282,7 +282,7 @@ class TrainingPlan:
                 if not (bool(B.to_numpy(finite)) and isfinite(float(B.to_numpy(query_loss)))):
                     batch_meta_gradient(algo, self.loss, params, tasks, backend=B)  # says where it arose
                     raise NonFiniteError(COMPILED_ALONE)
-                return delta, query_loss, len(B.tree_flatten(tasks)[0][0])
+                return delta, query_loss, B.tree_flatten(tasks)[0][0].shape[0]
 
             total, query_loss, count = sum_over_ranks(self.ranks, params, own)
             moved, state, finite = updated(params, state, rate, total, B.asarray(count, dtype=B.dtype_name(query_loss)))

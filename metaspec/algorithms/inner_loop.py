@@ -29,7 +29,6 @@ from metaspec.backend.loops import repeat
 from metaspec.backend.protocol import Backend, is_floating
 from metaspec.errors import InvalidArgumentError
 from metaspec.inner.base import Hyper, InnerRule, check_trees, given_at
-from metaspec.inner.from_library import FromTransformation
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.inner.learned import Learned
 from metaspec.task import Loss, Tree
@@ -110,7 +109,7 @@ class InnerLoop:
             return theta, self._divide(state)[0]
 
         (next_theta, next_floating), pull = B.vjp(update, theta, floating, gradient, self._differentiable)
-        if isinstance(self.rule, FromTransformation) and isinstance(k, int) and k == 0:
+        if hasattr(self.rule, "check_derivative") and isinstance(k, int) and k == 0:
             self.rule.check_derivative(B, gradient, pull((next_theta, zeros_like(B, next_floating)))[2])
         if any(leaf is not None for leaf in others[0]):  # integers, a count of steps say, have no derivative
             others = self._divide(

@@ -62,6 +62,25 @@ def test_meta_test_adapts_from_the_parameters(name):
     assert report.loss_before.mean == pytest.approx(np.mean(plain), rel=1e-5)
 
 
+def test_a_context_that_the_loss_does_not_use_is_an_error():
+    params = {**NET.init(seed=0), "context": np.zeros(2, np.float32)}
+    with pytest.raises(ms.errors.LossCheckError, match=r"does not depend on params\['context'\].*nothing is adapted"):
+        ms.meta_train(ms.CAVIA(INNER, "context"), NET.loss, params, data.Sinusoid(), steps=1, backend="numpy")
+
+
+def test_tasks_of_fewer_classes_have_the_head_of_their_own_prototypes():
+    """The logits are those of a prototypical network, ||x||^2 apart, and a class without examples has none."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 4)), np.array([0, 2, 0, 2, 2, 0])
+    w, b = nn.prototype_head(x, y, ways=4)
+    points = rng.normal(size=(5, 4))
+    logits = points @ w + b - np.sum(points**2, axis=1, keepdims=True)
+    for c in (0, 2):
+        np.testing.assert_allclose(logits[:, c], -np.sum((points - x[y == c].mean(axis=0)) ** 2, axis=1), rtol=1e-12)
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    assert not shares[:, [1, 3]].any()
+
+
 def test_a_module_that_need_not_adapt_learns_a_small_width():
     widths = load("learned_shrinkage").learned_widths()
     assert widths["offset"] < 0.35

@@ -224,6 +224,23 @@ def test_batched_and_compiled_are_the_same(backend, name):
     assert max(relative_errors(delta, truth).values()) < 1e-12
 
 
+def test_an_update_that_is_detached_is_refused_and_arrays_that_do_not_fit_are_too():
+    class Detached:
+        init = staticmethod(lambda params: None)
+        update = staticmethod(lambda g, s, params: (jax.tree.map(lambda x: -0.1 * jax.lax.stop_gradient(x), g), s))
+
+    def run(algo, meta=None):
+        task = ms.Task(jax.tree.map(jnp.asarray, SUPPORT), jax.tree.map(jnp.asarray, QUERY))
+        params = jax.tree.map(jnp.asarray, PARAMS)
+        ms.meta_gradient(algo, plain.loss, params if meta is None else ms.Meta(params, meta), task, backend="jax")
+
+    with pytest.raises(ms.errors.InvalidArgumentError, match="no derivative in the gradient"):
+        run(ms.MAML(ms.FromTransformation(Detached(), 1)))
+    for wrong in ({"lr": jnp.ones(3)}, {"lr": {"body": jnp.ones(())}}):
+        with pytest.raises(ms.errors.InvalidArgumentError, match=r"params.learned\['lr'\] must"):
+            run(ms.MAML(ms.GradientDescent(ms.Learned(0.1), 1)), wrong)
+
+
 LONG = 14  # steps, more than any backend writes out: loops with a traced step number
 LONG_CASES = {
     "rates per leaf and step, weights": ms.MAMLPlusPlus(0.05, LONG, [1 / LONG] * LONG),

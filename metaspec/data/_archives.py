@@ -50,6 +50,7 @@ ARCHIVES = {
 SUBSETS = {
     "small": ("images_background_small1", "images_background_small2"),
     "full": ("images_background", "images_evaluation"),
+    "lake": ("images_background", "images_evaluation"),
 }
 
 

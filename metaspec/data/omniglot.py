@@ -66,6 +66,8 @@ def load_omniglot(
     - "full": the characters of images_background and images_evaluation, sorted by alphabet and character, shuffled by
       Python's `random.Random(1)`; the first 1,200 are `train`, the other 423 `test`. The MAML authors do the same,
       except that they shuffle the file system's order, which differs between machines.
+    - "lake": `train` is images_background, 964 characters of 30 alphabets, `test` images_evaluation, 659 of 20 others:
+      the division of the set's authors.
 
     A zip file is checked against its official sha256; of an unpacked folder only the number of pictures can be checked.
     Decoded pictures are kept in `cache_dir` and read from there the next time; a damaged cache is built anew.
@@ -73,7 +75,7 @@ def load_omniglot(
     Args:
         folder: holds NAME.zip or the unpacked folder NAME for each archive, itself or in its subfolder python (a clone
             of the official repository) or omniglot-py (torchvision's layout). Nothing is written there.
-        subset: "small" or "full".
+        subset: "small", "full" or "lake".
         resample: the filter from 105 x 105 to 28 x 28, "lanczos" or "nearest".
         cache_dir: default: metaspec in the user's cache directory ($XDG_CACHE_HOME or ~/.cache).
 
@@ -97,8 +99,10 @@ def load_omniglot(
     places = locate(checked_path(folder, "folder"), subset)
     first, second = (_decoded(path, ARCHIVES[name], resample, cache) for name, path in places.items())
     characters = _joined(first, second)
+    own = range(len(first["names"]))
+    if subset == "lake":
+        return OmniglotSplit(characters.select(own), characters.select(range(len(own), len(characters.names))))
     if subset == "small":
-        own = range(len(first["names"]))
         test = [i for i, name in enumerate(characters.names) if _alphabet(name) in SMALL_TEST_ALPHABETS]
         return OmniglotSplit(characters.select(own), characters.select(test))
     train, test = shuffled_split(characters.names, FULL_TRAIN_CHARACTERS)

@@ -12,7 +12,16 @@ from typing import Any, get_args, get_type_hints
 
 from metaspec.checks.arguments import checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, nearest
-from metaspec.experiments.presets import ALGORITHMS, EXPERIMENTS, OPTIMIZERS, SCHEDULES, SETTINGS, SIZES
+from metaspec.experiments.presets import (
+    ALGORITHMS,
+    EXPERIMENTS,
+    INNER_RULES,
+    OPTIMIZERS,
+    PAPERS,
+    REGRESSIONS,
+    SCHEDULES,
+    defaults,
+)
 from metaspec.training.outer_optimizers import NOT_NEGATIVE, POSITIVE, Domain
 
 LARGEST_INTEGER = 2**64 - 1
@@ -39,17 +48,23 @@ class Config:
     backend: str = _setting("The backend; numpy unless one is chosen otherwise", "numpy")
     seed: int = _setting("Of the tasks and of the initial parameters", 0, least=0)
     dtype: str = _setting("Number format", "float32", among=("float32", "float64"))
-    steps: int = _setting("Outer steps in all; 15000 for functions (of imaml 5000), 500 for pictures", least=0)
-    tasks_per_step: int = _setting("Meta-batch size; 25 or 4", least=1)
+    paper: str | None = _setting("omniglot: settings as in the paper on this algorithm", among=tuple(PAPERS))
+    steps: int = _setting(
+        "Outer steps in all; 15000 for regression (of imaml 5000), 500 for classification, 12000 on all of Omniglot",
+        least=0,
+    )
+    tasks_per_step: int = _setting("Meta-batch size; 25 for regression, else 4, of reptile 5", least=1)
     shots: int = _setting("Support examples (of each class); 10 or 1", least=1)
-    queries: int = _setting("Query examples (of each class); 10 or 15", least=1)
+    queries: int = _setting("Query examples (of each class); 10, 15, or 5 on all of Omniglot", least=1)
     families: str | None = _setting("mixture: families of functions, separated by commas")
     noise: float | None = _setting("mixture: standard deviation of the noise on y", domain=NOT_NEGATIVE)
     data: str | None = _setting("omniglot: the folder with its archives")
-    subset: str | None = _setting("omniglot: which of its sets", among=("small", "full"))
+    subset: str | None = _setting("omniglot: which of its sets", among=("small", "full", "lake"))
     ways: int | None = _setting("Pictures: classes in a task; 5", least=2)
     filters: int | None = _setting("Pictures: filters of each block; 32 for omniglot, 16 for digits", least=1)
-    variants: int | None = _setting("Pictures: affine images of each class as new classes; 15 or 0", least=0)
+    variants: int | None = _setting(
+        "Pictures: images of each class as new classes; 15, of mnist1d 3, of all of Omniglot 0", least=0
+    )
     kernel_gain: float | None = _setting(
         "Pictures: by how much longer than Glorot's the kernels start; 1, of imaml 5", domain=POSITIVE
     )
@@ -58,6 +73,11 @@ class Config:
     )
     inner_lr: float = _setting("Inner learning rate", domain=NOT_NEGATIVE)
     inner_steps: int = _setting("Inner steps", least=0)
+    test_inner_steps: int = _setting(
+        "Inner steps in evaluations; as many as in training, of reptile 50, of digits and mnist1d 20", least=0
+    )
+    rule: str | None = _setting("The inner rule; adam is without a mean (b1 = 0)", "descent", among=INNER_RULES)
+    inner_batch: int | None = _setting("Examples of each inner step in training; all of them", least=1)
     regularization: float | None = _setting("imaml: proximal strength lambda", domain=POSITIVE)
     cg_steps: int | None = _setting("imaml: conjugate-gradient steps", least=1)
     optimizer: str = _setting("Outer optimiser", "adam", among=OPTIMIZERS)
@@ -87,7 +107,7 @@ KINDS = {
 
 
 def effective(given: Mapping[str, Any]) -> Config:
-    """The settings that `given` and the defaults of its experiment and algorithm come to.
+    """The settings that `given` and the defaults of its experiment, algorithm and paper come to.
 
     Raises:
         InvalidArgumentError, InvalidTypeError: An unknown name (the message names the nearest), a value of the wrong
@@ -96,15 +116,17 @@ def effective(given: Mapping[str, Any]) -> Config:
     checked = {name: _checked(name, value) for name, value in given.items()}
     if "experiment" not in checked:
         raise InvalidArgumentError(f"experiment: say which: {', '.join(EXPERIMENTS)}")
-    experiment, algorithm = checked["experiment"], checked.get("algorithm", FIELDS["algorithm"].default)
-    pointless = _without_meaning(experiment, algorithm, checked.get("optimizer", FIELDS["optimizer"].default))
+    experiment = checked["experiment"]
+    algorithm = checked.get("algorithm", checked.get("paper", FIELDS["algorithm"].default))
+    everywhere: dict[str, Any] = {name: f.default for name, f in FIELDS.items()} | {"weight_decay": 0.01}
+    values = everywhere | defaults(experiment, algorithm, checked) | {"algorithm": algorithm}
+    pointless = _without_meaning(experiment, algorithm, checked.get("optimizer", values["optimizer"]))
     for name, whose in pointless.items():
         if name in checked:
             raise InvalidArgumentError(f"{name}: has no meaning for {whose}; leave it out")
-    values: dict[str, Any] = {name: f.default for name, f in FIELDS.items()} | {"weight_decay": 0.01}
-    own = asdict(SETTINGS[experiment][algorithm])
-    values |= SIZES[experiment] | {name: value for name, value in own.items() if value is not None}
     values |= dict.fromkeys(pointless) | checked
+    if values["test_inner_steps"] is None:
+        values["test_inner_steps"] = values["inner_steps"]
     if values["patience"] is not None and not values["evaluate_every"]:
         raise InvalidArgumentError("patience: needs evaluations to count; give evaluate_every as well")
     if experiment == "omniglot" and values["data"] is None:
@@ -162,16 +184,19 @@ def _checked(name: str, value: Any) -> Any:
 
 def _without_meaning(experiment: str, algorithm: str, optimizer: str) -> dict[str, str]:
     """The settings that nothing here reads, each with what it has no meaning for."""
-    pictures = ("ways", "filters", "variants", "kernel_gain", "readout_std")
-    of_experiments = {
-        "sinusoid": (*pictures, "data", "subset", "families", "noise"),
-        "mixture": (*pictures, "data", "subset"),
-        "omniglot": ("families", "noise"),
-        "digits": ("data", "subset", "families", "noise"),
+    only = {
+        "omniglot": ("data", "subset", "paper"),
+        "mixture": ("families", "noise"),
     }
-    pointless = dict.fromkeys(of_experiments[experiment], experiment)
+    pointless = {name: experiment for owner, names in only.items() if owner != experiment for name in names}
+    if experiment in REGRESSIONS:
+        pointless |= dict.fromkeys(("ways", "filters", "variants", "kernel_gain", "readout_std"), experiment)
     if algorithm != "imaml":
         pointless |= dict.fromkeys(("regularization", "cg_steps"), algorithm)
+    if algorithm in ("metasgd", "mamlpp"):
+        pointless |= {"rule": algorithm}
+    if algorithm == "imaml":
+        pointless |= {"inner_batch": algorithm}
     if optimizer != "adamw":
         pointless |= {"weight_decay": optimizer}
     return pointless

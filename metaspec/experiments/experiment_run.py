@@ -5,9 +5,9 @@ from typing import Any
 
 from metaspec.backend.protocol import Backend
 from metaspec.experiments.config import Config
-from metaspec.experiments.presets import Experiment
+from metaspec.experiments.problems import Experiment
 from metaspec.experiments.run_folder import RunFolder
-from metaspec.experiments.setup import algorithm_of, initial_parameters, optimizer_of
+from metaspec.experiments.setup import adapting_algorithm, algorithm_of, initial_parameters, optimizer_of
 from metaspec.training import (
     Checkpoints,
     Evaluation,
@@ -29,7 +29,7 @@ def evaluate_experiment(
     settled: Config, B: Backend, problem: Experiment, params: Any, inner_steps: int | None = None
 ) -> EvaluationReport:
     """Return the figures of these parameters on the experiment's held-out tasks."""
-    algo = algorithm_of(settled, inner_steps)
+    algo = adapting_algorithm(settled, inner_steps)
     return meta_test(
         algo, problem.network.loss, params, problem.test, tasks=settled.test_tasks, metric=problem.metric, backend=B
     )
@@ -69,6 +69,7 @@ def train_experiment(
             metric=problem.metric,
             goal=loss_after if problem.metric is None else error_after,
             patience=settled.patience,
+            algo=adapting_algorithm(settled),
         )
     done = meta_train(
         algorithm_of(settled),

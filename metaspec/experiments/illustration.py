@@ -7,8 +7,8 @@ from typing import Any
 from metaspec.algorithms.base import Algorithm
 from metaspec.backend.protocol import Backend
 from metaspec.errors import NonFiniteError
-from metaspec.experiments.presets import Experiment
-from metaspec.plots import accuracy_of, adaptation_curves, curves, episode_grid, losses_of, save
+from metaspec.experiments.problems import Experiment
+from metaspec.plots import accuracy_of, adaptation_curves, curves, episode_grid, losses_of, predictions, save
 from metaspec.task import Tree
 from metaspec.training.run import Run
 
@@ -22,7 +22,8 @@ def illustrate(folder: Path, B: Backend, algo: Algorithm, problem: Experiment, r
         folder: Made if it is not there.
         B: The backend.
         algo: The algorithm.
-        problem: The experiment: a regression shows its curves, a classification an episode.
+        problem: The experiment: a regression of one input shows its curves, a classification of pictures an episode and
+            what was predicted.
         run: The training.
         params: The parameters that it came to.
 
@@ -33,11 +34,14 @@ def illustrate(folder: Path, B: Backend, algo: Algorithm, problem: Experiment, r
         LibraryMissingError: matplotlib is not installed.
     """
     pictures: dict[str, Any] = {}
-    if problem.metric is None:
-        with suppress(NonFiniteError):  # the results say so
+    task = problem.test.task(0)
+    shape = task.support["x"].shape[1:]
+    with suppress(NonFiniteError):  # the results say so
+        if problem.metric is None and shape == (1,):
             pictures["adaptation"] = adaptation_curves(algo, problem.network, params, problem.test, backend=B)
-    else:
-        pictures["episode"] = episode_grid(problem.test.task(0))
+        elif problem.metric is not None and min(shape) > 1:
+            predicted = predictions(algo, problem.network, params, task, backend=B)
+            pictures["episode"] = episode_grid(task, predicted=predicted)
     if run.history:
         title = "query loss in training, after adaptation"
         pictures["learning"] = curves([losses_of("", [run.history])], title=title, y="query loss", log_y=True)

@@ -1,127 +1,87 @@
-"""The papers' experiments, as values: network, task sources, and each algorithm's hyper-parameters.
+"""Settings of each experiment and algorithm where nothing else is said, and those of the papers on Omniglot.
 
 Inner rates are those of a mean loss; the MAML authors' Omniglot loss is `ways` times ours (see metaspec.nn.losses).
 Sizes are chosen so that two CPU cores learn something in minutes, which the papers' 60,000 iterations do not.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
-from metaspec.algorithms import ANIL, BOIL, FOMAML, IMAML, MAML, MAMLPlusPlus, MetaSGD, Reptile, SigmaMAML
-from metaspec.algorithms.base import Algorithm
-from metaspec.data.source import TaskSource
-from metaspec.errors import InvalidArgumentError, nearest
-from metaspec.inner import GradientDescent, Learned
-from metaspec.solvers.conjugate_gradient import ConjugateGradient
-from metaspec.task import Tree
+from metaspec.errors import InvalidArgumentError
 
-EXPERIMENTS = ("sinusoid", "mixture", "omniglot", "digits")
+EXPERIMENTS = ("sinusoid", "mixture", "table", "omniglot", "digits", "mnist1d")
+REGRESSIONS = ("sinusoid", "mixture", "table")
 ALGORITHMS = ("maml", "fomaml", "reptile", "imaml", "anil", "boil", "metasgd", "mamlpp", "sigma-maml")
 OPTIMIZERS = ("adam", "adamw", "sgd", "momentum", "nesterov")
 SCHEDULES = ("constant", "linear", "cosine")
+INNER_RULES = ("descent", "adam")
 
+Settings = dict[str, Any]
 
-@dataclass(frozen=True)
-class Experiment:
-    """A network with the tasks to train it on and the held-out tasks to judge it on.
-
-    Attributes:
-        name: One of EXPERIMENTS.
-        network: Has init(seed, dtype), loss(params, batch) and, where `metric` says so, accuracy(params, batch).
-        train: Source of meta-training tasks.
-        validation: Source of other tasks of the same kind (the same classes), to judge on while training.
-        test: Source of held-out tasks, of other classes.
-        metric: The network's accuracy, or None for a regression.
-    """
-
-    name: str
-    network: Any
-    train: TaskSource
-    validation: TaskSource
-    test: TaskSource
-    metric: Callable[[Tree, Tree], Any] | None
-
-
-@dataclass(frozen=True)
-class PaperSettings:
-    """Hyper-parameters of an algorithm on an experiment."""
-
-    inner_lr: float
-    inner_steps: int
-    outer_lr: float
-    regularization: float = 2.0
-    cg_steps: int = 5
-    clip_norm: float | None = None
-    steps: int | None = None
-    kernel_gain: float | None = None
-    readout_std: float | None = None
-
-    def algorithm(self, name: str, head: tuple[str, ...] = ("**",)) -> Algorithm:
-        """Return the algorithm of that name with these settings; `head` names the leaves of the network's read-out.
-
-        Raises:
-            InvalidArgumentError: An unknown name, or a setting that the algorithm refuses.
-        """
-        inner = GradientDescent(self.inner_lr, self.inner_steps)
-        kinds: dict[str, Callable[[], Algorithm]] = {
-            "maml": lambda: MAML(inner),
-            "fomaml": lambda: FOMAML(inner),
-            "reptile": lambda: Reptile(inner),
-            "imaml": lambda: IMAML(inner, self.regularization, ConjugateGradient(self.cg_steps)),
-            "anil": lambda: ANIL(inner, head),
-            "boil": lambda: BOIL(inner, head),
-            "metasgd": lambda: MetaSGD(self.inner_lr, self.inner_steps),
-            "mamlpp": lambda: MAMLPlusPlus(self.inner_lr, self.inner_steps),
-            "sigma-maml": lambda: SigmaMAML(inner, Learned(1.0, per="leaf", positive=True)),
-        }
-        if name not in kinds:
-            raise InvalidArgumentError(
-                f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {name!r}{nearest(name, ALGORITHMS)}"
-            )
-        return kinds[name]()
-
-
-FUNCTIONS = {
-    "maml": PaperSettings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
-    "fomaml": PaperSettings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
-    "reptile": PaperSettings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
-    "anil": PaperSettings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
-    "boil": PaperSettings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
-    "metasgd": PaperSettings(inner_lr=0.01, inner_steps=1, outer_lr=2e-3),
-    "mamlpp": PaperSettings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
-    "sigma-maml": PaperSettings(inner_lr=0.01, inner_steps=5, outer_lr=2e-3),
+_ONE_STEP: Settings = {"inner_lr": 0.01, "inner_steps": 1, "outer_lr": 2e-3}
+_FIVE_STEPS: Settings = _ONE_STEP | {"inner_steps": 5}
+_FUNCTIONS: dict[str, Settings] = {
+    "maml": _ONE_STEP,
+    "fomaml": _ONE_STEP,
+    "reptile": _FIVE_STEPS,
+    "anil": _FIVE_STEPS,
+    "boil": _ONE_STEP,
+    "metasgd": _ONE_STEP,
+    "mamlpp": _FIVE_STEPS,
+    "sigma-maml": _FIVE_STEPS,
     # Nothing in iMAML's update keeps the curvature below 2 / inner_lr, beyond which the inner loop diverges: training
     # ends before.
-    "imaml": PaperSettings(inner_lr=5e-4, inner_steps=32, outer_lr=1e-3, regularization=2.0, clip_norm=1.0, steps=5000),
+    "imaml": {
+        "inner_lr": 5e-4,
+        "inner_steps": 32,
+        "outer_lr": 1e-3,
+        "regularization": 2.0,
+        "cg_steps": 5,
+        "clip_norm": 1.0,
+        "steps": 5000,
+    },
 }
-PICTURES = {
-    "maml": PaperSettings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
-    "fomaml": PaperSettings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
-    "reptile": PaperSettings(inner_lr=0.1, inner_steps=5, outer_lr=3e-3),
-    "anil": PaperSettings(inner_lr=0.4, inner_steps=5, outer_lr=3e-3),
-    "boil": PaperSettings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
-    "metasgd": PaperSettings(inner_lr=0.4, inner_steps=1, outer_lr=3e-3),
-    "mamlpp": PaperSettings(inner_lr=0.1, inner_steps=5, outer_lr=3e-3),
-    "sigma-maml": PaperSettings(inner_lr=0.1, inner_steps=5, outer_lr=3e-3),
+_FAST: Settings = {"inner_lr": 0.4, "inner_steps": 1, "outer_lr": 3e-3}
+_SLOW: Settings = {"inner_lr": 0.1, "inner_steps": 5, "outer_lr": 3e-3}
+# As its authors have it: ten examples a class, Adam without a mean on minibatches of ten, the update taken as it is,
+# more steps at meta-test. A read-out as large as the others' could not be moved by so few small steps.
+_REPTILE: Settings = {
+    "rule": "adam",
+    "inner_lr": 1e-3,
+    "inner_steps": 5,
+    "inner_batch": 10,
+    "test_inner_steps": 50,
+    "tasks_per_step": 5,
+    "optimizer": "sgd",
+    "outer_lr": 1.0,
+    "schedule": "linear",
+    "readout_std": 0.2,
+}
+_PICTURES: dict[str, Settings] = {
+    "maml": _FAST,
+    "fomaml": _FAST,
+    "reptile": _REPTILE,
+    "anil": _FAST | {"inner_steps": 5},
+    "boil": _FAST,
+    "metasgd": _FAST,
+    "mamlpp": _SLOW,
+    "sigma-maml": _SLOW,
     # From the usual start the Hessian's eigenvalues are some +-400: no proximal term outweighs that, and the inner loop
     # diverges. From this one they are a few units.
-    "imaml": PaperSettings(
-        inner_lr=0.3,
-        inner_steps=10,
-        outer_lr=3e-3,
-        regularization=0.1,
-        cg_steps=3,
-        clip_norm=1.0,
-        kernel_gain=5.0,
-        readout_std=0.3,
-    ),
+    "imaml": {
+        "inner_lr": 0.3,
+        "inner_steps": 10,
+        "outer_lr": 3e-3,
+        "regularization": 0.1,
+        "cg_steps": 3,
+        "clip_norm": 1.0,
+        "kernel_gain": 5.0,
+        "readout_std": 0.3,
+    },
 }
-HEADS = {"sinusoid": ("w2", "b2"), "mixture": ("w2", "b2"), "omniglot": ("w", "b"), "digits": ("w", "b")}
+HEADS = {name: ("w2", "b2") if name in REGRESSIONS else ("w", "b") for name in EXPERIMENTS}
 """The read-out's leaves of each experiment's network."""
-SETTINGS = {"sinusoid": FUNCTIONS, "mixture": FUNCTIONS, "omniglot": PICTURES, "digits": PICTURES}
 
-_functions: dict[str, Any] = {
+_regression: Settings = {
     "steps": 15000,
     "tasks_per_step": 25,
     "shots": 10,
@@ -129,7 +89,7 @@ _functions: dict[str, Any] = {
     "schedule": "cosine",
     "checkpoint_every": 1000,
 }
-_pictures: dict[str, Any] = {
+_classification: Settings = {
     "steps": 500,
     "tasks_per_step": 4,
     "shots": 1,
@@ -140,100 +100,69 @@ _pictures: dict[str, Any] = {
     "kernel_gain": 1.0,
     "readout_std": 1.0,
 }
-SIZES: dict[str, dict[str, Any]] = {
-    "sinusoid": _functions,
-    "mixture": _functions | {"families": "sinusoid,linear,quadratic,absolute,tanh", "noise": 0.0},
-    "omniglot": _pictures | {"filters": 32, "subset": "small", "variants": 15},
-    "digits": _pictures | {"filters": 16},
+_FEW_CLASSES: Settings = {"filters": 16, "queries": 5, "schedule": "linear", "test_inner_steps": 20}
+_SIZES: dict[str, Settings] = {
+    "sinusoid": _regression,
+    "mixture": _regression | {"families": "sinusoid,linear,quadratic,absolute,tanh", "noise": 0.0},
+    "table": _regression | {"steps": 4000, "checkpoint_every": 500},
+    "omniglot": _classification | {"filters": 32, "subset": "small", "variants": 15},
+    # Five classes teach little, and one step less than more of them at meta-test (docs/results.md).
+    "digits": _classification | _FEW_CLASSES | {"variants": 15},
+    "mnist1d": _classification | _FEW_CLASSES | {"variants": 3, "steps": 1000},
 }
+# With 1,200 characters to learn from, classes need not be made; fewer queries are more steps in the same time.
+_FULL: Settings = {
+    "steps": 12000,
+    "queries": 5,
+    "variants": 0,
+    "schedule": "linear",
+    "checkpoint_every": 500,
+    "keep": 30,
+}
+# Finn, Abbeel, Levine 2017, section 5.2 and appendix A.1: inner rates of 0.4 (5-way) and 0.1 (20-way) on a loss that is
+# `ways` times the mean, 2.0 here. Their query sets have as many examples as their support sets.
+_MAML_PAPER: dict[int, Settings] = {
+    5: {"inner_lr": 2.0, "inner_steps": 1, "test_inner_steps": 3, "tasks_per_step": 32, "outer_lr": 1e-3},
+    20: {"inner_lr": 2.0, "inner_steps": 5, "test_inner_steps": 5, "tasks_per_step": 16, "outer_lr": 1e-3},
+}
+# Nichol, Achiam, Schulman 2018: the commands in their repository's README (github.com/openai/supervised-reptile). The
+# second moments of their Adam go on from task to task; here each task has its own.
+_REPTILE_PAPER: dict[int, Settings] = {
+    5: _REPTILE | {"steps": 100_000, "readout_std": 1.0},
+    20: _REPTILE | {"inner_lr": 5e-4, "inner_steps": 10, "inner_batch": 20, "steps": 200_000, "readout_std": 1.0},
+}
+PAPERS: dict[str, tuple[tuple[str, ...], dict[int, Settings]]] = {
+    "maml": (("maml", "fomaml", "anil"), _MAML_PAPER),
+    "reptile": (("reptile",), _REPTILE_PAPER),
+}
+"""Of each paper the algorithms that its settings are for, and the settings by the number of ways."""
+_ALL_PAPERS: Settings = {"subset": "full", "filters": 64, "steps": 60_000, "schedule": "constant"}
 
 
-def sinusoid(seed: int = 0, *, shots: int = 10, queries: int = 10, dtype: str = "float32") -> Experiment:
-    """Sinusoid regression with the MLP 1-40-40-1 (Finn, Abbeel, Levine 2017, section 5.1).
+def defaults(experiment: str, algorithm: str, given: Settings) -> Settings:
+    """Return the settings of an experiment and algorithm, as far as they differ from those of every run.
 
-    Weights start Glorot uniform: from the authors' N(0, 0.01^2) the same steps leave the loss after one inner step
-    higher (docs/results.md).
+    Args:
+        experiment: One of EXPERIMENTS.
+        algorithm: One of ALGORITHMS.
+        given: What was said; `subset`, `paper`, `ways` and `shots` of it make a difference here.
+
+    Raises:
+        InvalidArgumentError: The paper has no experiment with this algorithm, or of so many ways.
     """
-    from metaspec.data import Sinusoid
-    from metaspec.nn import sinusoid_mlp
-
-    source = Sinusoid(shots, queries, seed, dtype=dtype)
-    return Experiment("sinusoid", sinusoid_mlp(std=None), *_streams(source), None)
-
-
-def mixture(
-    seed: int = 0,
-    *,
-    families: str,
-    noise: float = 0.0,
-    shots: int = 10,
-    queries: int = 10,
-    dtype: str = "float32",
-) -> Experiment:
-    """Regression on functions of several families, separated by commas, with the same network."""
-    from metaspec.data import FunctionMixture
-    from metaspec.nn import sinusoid_mlp
-
-    names = tuple(name.strip() for name in families.split(","))
-    source = FunctionMixture(names, noise, shots, queries, seed, dtype=dtype)
-    return Experiment("mixture", sinusoid_mlp(std=None), *_streams(source), None)
-
-
-def omniglot(
-    folder: Any,
-    seed: int = 0,
-    *,
-    ways: int = 5,
-    shots: int = 1,
-    queries: int = 15,
-    filters: int = 32,
-    subset: str = "small",
-    dtype: str = "float32",
-    variants: int = 0,
-    kernel_gain: float = 1.0,
-    readout_std: float = 1.0,
-) -> Experiment:
-    """Few-shot classification of Omniglot characters with four convolutional blocks (ibid., section 5.2)."""
-    from metaspec.data import load_omniglot, omniglot_tasks
-    from metaspec.nn import omniglot_convnet
-
-    network = omniglot_convnet(ways, filters, kernel_gain=kernel_gain, readout_std=readout_std)
-    split = load_omniglot(folder, subset)
-    sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries, "seed": seed, "dtype": dtype}
-    train, test = omniglot_tasks(split, **sizes, variants=variants)
-    return Experiment("omniglot", network, train, _validation(train, variants), test, network.accuracy)
-
-
-def digits(
-    seed: int = 0,
-    *,
-    ways: int = 5,
-    shots: int = 1,
-    queries: int = 15,
-    filters: int = 16,
-    dtype: str = "float32",
-    variants: int = 0,
-    kernel_gain: float = 1.0,
-    readout_std: float = 1.0,
-) -> Experiment:
-    """Few-shot classification of scikit-learn's digits with three convolutional blocks."""
-    from metaspec.data import digits_tasks
-    from metaspec.nn import ConvNet
-
-    network = ConvNet(ways, filters, blocks=3, kernel_gain=kernel_gain, readout_std=readout_std)
-    sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries, "seed": seed, "dtype": dtype}
-    train, test = digits_tasks(**sizes, variants=variants)
-    return Experiment("digits", network, train, _validation(train, variants), test, network.accuracy)
-
-
-def _streams(source: Any) -> tuple[TaskSource, TaskSource, TaskSource]:
-    train, validation, test = (replace(source, stream=stream) for stream in ("train", "validation", "test"))
-    return train, validation, test
-
-
-def _validation(train: Any, variants: int) -> TaskSource:
-    """Tasks of meta-training's classes as they are, neither turned nor drawn through a map."""
-    classes = train.data.classes
-    plain = train.data.select(classes[: len(classes) // (1 + variants)])
-    source: TaskSource = replace(train, data=plain, stream="validation", rotations=(0,))
-    return source
+    own, paper = (_FUNCTIONS if experiment in REGRESSIONS else _PICTURES)[algorithm], given.get("paper")
+    whole_set = paper is not None or given.get("subset") in ("full", "lake")
+    settled = _SIZES[experiment] | (_FULL if whole_set else {}) | own
+    asked = settled | given
+    if paper is not None:
+        algorithms, sizes = PAPERS[paper]
+        ways = asked["ways"]
+        if algorithm not in algorithms or ways not in sizes:
+            raise InvalidArgumentError(
+                f"paper: {paper!r} has settings for {', '.join(algorithms)} and tasks of "
+                f"{' or '.join(map(str, sizes))} ways, not for {algorithm} and {ways}; leave it out"
+            )
+        settled |= _ALL_PAPERS | {"queries": asked["shots"]} | sizes[ways]
+    if algorithm == "reptile" and experiment not in REGRESSIONS:
+        settled |= {"queries": max(1, 10 - asked["shots"]), "inner_batch": max(settled["inner_batch"], asked["ways"])}
+    return settled

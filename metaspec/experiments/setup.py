@@ -1,11 +1,18 @@
 """What a `Config` describes, made: experiment, algorithm, outer optimiser."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from metaspec.algorithms import ANIL, BOIL, FOMAML, IMAML, MAML, MAMLPlusPlus, MetaSGD, Minibatches, Reptile, SigmaMAML
 from metaspec.algorithms.base import Algorithm
 from metaspec.experiments.config import Config
-from metaspec.experiments.presets import HEADS, Experiment, PaperSettings, digits, mixture, omniglot, sinusoid
+from metaspec.experiments.presets import HEADS
+from metaspec.experiments.problems import Experiment, digits, mixture, mnist1d, omniglot, sinusoid, table
+from metaspec.inner import Adam as InnerAdam
+from metaspec.inner import GradientDescent, Learned
+from metaspec.inner.base import InnerRule
+from metaspec.solvers.conjugate_gradient import ConjugateGradient
 from metaspec.training.outer_optimizers import SGD, Adam, AdamW, Optimizer
 from metaspec.training.schedules import Cosine, Linear, Schedule, WarmUp
 
@@ -13,26 +20,48 @@ from metaspec.training.schedules import Cosine, Linear, Schedule, WarmUp
 def experiment_of(settings: Config) -> Experiment:
     """The experiment that the settings describe."""
     sizes: dict[str, Any] = {"shots": settings.shots, "queries": settings.queries, "dtype": settings.dtype}
-    if settings.experiment == "sinusoid":
-        return sinusoid(settings.seed, **sizes)
     if settings.experiment == "mixture":
-        return mixture(settings.seed, families=settings.families or "", noise=settings.noise or 0.0, **sizes)
-    pictures = ("ways", "filters", "variants", "kernel_gain", "readout_std")
-    sizes |= {name: getattr(settings, name) for name in pictures}
-    if settings.experiment == "digits":
-        return digits(settings.seed, **sizes)
-    return omniglot(settings.data, settings.seed, subset=settings.subset or "small", **sizes)
+        sizes |= {"families": settings.families, "noise": settings.noise}
+    if settings.ways is not None:
+        own = ("ways", "filters", "variants", "kernel_gain", "readout_std")
+        sizes |= {name: getattr(settings, name) for name in own}
+    if settings.experiment == "omniglot":
+        sizes |= {"folder": settings.data, "subset": settings.subset}
+    made: dict[str, Callable[..., Experiment]] = {
+        "sinusoid": sinusoid,
+        "mixture": mixture,
+        "table": table,
+        "omniglot": omniglot,
+        "digits": digits,
+        "mnist1d": mnist1d,
+    }
+    return made[settings.experiment](seed=settings.seed, **sizes)
 
 
 def algorithm_of(settings: Config, inner_steps: int | None = None) -> Algorithm:
     """The algorithm that the settings describe, perhaps with another number of inner steps."""
     steps = settings.inner_steps if inner_steps is None else inner_steps
-    own = {
-        name: getattr(settings, name) for name in ("regularization", "cg_steps") if getattr(settings, name) is not None
+    lr, head = settings.inner_lr, HEADS[settings.experiment]
+    inner: InnerRule = InnerAdam(lr, steps, b1=0.0) if settings.rule == "adam" else GradientDescent(lr, steps)
+    kinds: dict[str, Callable[[], Any]] = {
+        "maml": lambda: MAML(inner),
+        "fomaml": lambda: FOMAML(inner),
+        "reptile": lambda: Reptile(inner),
+        "imaml": lambda: IMAML(inner, settings.regularization, ConjugateGradient(settings.cg_steps or 1)),
+        "anil": lambda: ANIL(inner, head),
+        "boil": lambda: BOIL(inner, head),
+        "metasgd": lambda: MetaSGD(lr, steps),
+        "mamlpp": lambda: MAMLPlusPlus(lr, steps),
+        "sigma-maml": lambda: SigmaMAML(inner, Learned(1.0, per="leaf", positive=True)),
     }
-    return PaperSettings(settings.inner_lr, steps, settings.outer_lr, **own).algorithm(
-        settings.algorithm, HEADS[settings.experiment]
-    )
+    made = kinds[settings.algorithm]()
+    return made if settings.inner_batch is None else replace(made, minibatches=Minibatches(settings.inner_batch))
+
+
+def adapting_algorithm(settings: Config, inner_steps: int | None = None) -> Algorithm:
+    """The algorithm as it adapts in evaluations: on the whole support set, in `test_inner_steps` steps unless given."""
+    steps = settings.test_inner_steps if inner_steps is None else inner_steps
+    return algorithm_of(replace(settings, inner_batch=None), steps)
 
 
 def initial_parameters(settings: Config, problem: Experiment) -> Any:

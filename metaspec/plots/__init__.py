@@ -12,8 +12,18 @@ Example:
 """
 
 from metaspec.plots.adaptation import adaptation_curves
-from metaspec.plots.episodes import episode_grid
+from metaspec.plots.episodes import episode_grid, predictions
 from metaspec.plots.figures import save, svg
 from metaspec.plots.learning import Curve, accuracy_of, curves, losses_of
 
-__all__ = ["Curve", "accuracy_of", "adaptation_curves", "curves", "episode_grid", "losses_of", "save", "svg"]
+__all__ = [
+    "Curve",
+    "accuracy_of",
+    "adaptation_curves",
+    "curves",
+    "episode_grid",
+    "losses_of",
+    "predictions",
+    "save",
+    "svg",
+]

@@ -58,7 +58,7 @@ def test_one_map_for_the_whole_class_and_another_for_the_next():
 
 
 def test_only_meta_training_has_them():
-    from metaspec.experiments.presets import digits
+    from metaspec.experiments.problems import digits
 
     plain, more = digits(ways=5, filters=2), digits(ways=5, filters=2, variants=3)
     assert (plain.train.class_count, more.train.class_count) == (20, 80)

@@ -105,6 +105,19 @@ def test_an_episode_shows_every_picture_in_its_place():
         pictures.episode_grid(data.Sinusoid().task(0))
 
 
+def test_a_query_that_is_wrong_gets_a_frame_and_what_it_was_taken_for():
+    images = (np.arange(24)[:, None, None] * 10 + np.zeros((24, 3, 3))).astype("uint8")
+    task = FewShot(LabelledImages(images, np.arange(24) % 3), ways=3, shots=2, queries=4).task(1)
+    predicted = task.query["y"].copy()
+    predicted[4] = 2  # the second of class 1
+    below = pictures.episode_grid(task, queries=3, predicted=predicted).axes[1]
+    assert below.get_title() == "query set, 11 of 12 right"
+    ((frame,), (text,)) = below.patches, below.texts
+    assert (frame.get_xy(), text.get_text()) == ((3.5, 3.5), "2")
+    with pytest.raises(InvalidArgumentError, match="predicted: expected a class for each of the 12 queries"):
+        pictures.episode_grid(task, predicted=predicted[:5])
+
+
 def test_an_svg_is_whole_and_the_same_each_time(tmp_path):
     def drawn():
         return pictures.svg(pictures.curves([pictures.Curve("a & b", [1, 2], [3.0, 2.0], [0.5, 0.25])], y="y"))

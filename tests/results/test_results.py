@@ -5,15 +5,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import metaspec as ms
 from metaspec.errors import InvalidArgumentError
+from metaspec.experiments.config import effective
+from metaspec.experiments.setup import experiment_of
+from metaspec.task import Task
 from metaspec_benchmarks.results import (
     across_backends,
     omniglot_accuracy,
     results_document,
+    simple_baselines,
     sinusoid_curves,
+    small_data,
     step_overhead,
+    time_to_accuracy,
+    trained_runs,
 )
 from metaspec_benchmarks.results.store import Store
 from tests.data.helpers import OMNIGLOT, needs_omniglot
@@ -66,26 +75,98 @@ def test_the_losses_of_a_backend_come_from_a_process_of_its_own():
     assert json.loads(done.stdout)["query_loss"] == across_backends.losses("numpy", "float64", 2)
 
 
-@needs_omniglot
-def test_an_omniglot_run_is_planned_once_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(omniglot_accuracy, "JUDGED_AFTER", (1,))
-    monkeypatch.setattr(omniglot_accuracy, "TIMED", 1)
-    monkeypatch.setattr(omniglot_accuracy, "QUERIES", {5: 1, 20: 1})
-    store, said = Store(tmp_path / "omniglot.json"), []
-    options = {"backends": ("numpy",), "tasks": ("5-way 1-shot",), "algorithms": ("fomaml",), "test_tasks": 10}
-    work = tmp_path / "work" / "numpy-5-way-1-shot-fomaml"
-    work.mkdir(parents=True)
-    (work / "plan.json").write_text('{"minutes": 1, "steps": 2}')
-    with pytest.raises(InvalidArgumentError, match="it is of a run of 1 minutes"):
-        omniglot_accuracy.run(store, said.append, OMNIGLOT, tmp_path / "work", minutes=2, **options)
-    omniglot_accuracy.run(store, said.append, OMNIGLOT, tmp_path / "work", minutes=1, **options)
-    omniglot_accuracy.run(store, said.append, OMNIGLOT, tmp_path / "work", minutes=1, **options)
-    assert len(said) == 1
+def test_a_run_goes_on_is_judged_at_its_checkpoints_and_shown(tmp_path):
+    pytest.importorskip("sklearn")
+    store, said, work = Store(tmp_path / "runs.json"), [], tmp_path / "work"
+    given = {"experiment": "table", "backend": "numpy", "steps": 3, "checkpoint_every": 1, "test_tasks": 2}
+    for _ in range(2):
+        trained_runs.run_once(store, said.append, given, work, tasks=25)
     (row,) = store.rows()
-    assert (row["steps"], row["minutes"], row["tasks"], row["inner_steps"]) == (2, 1, 10, 1)
-    assert 0 <= row["accuracy"]["mean"] <= 100
-    cell = f"{row['accuracy']['mean']:.1f} ± {row['accuracy']['half_width']:.1f} (1 min)"
-    assert f"| FO-MAML | numpy | {cell} | not run | not run |" in omniglot_accuracy.section(store.file)
+    assert len([line for line in said if line.startswith("metaspec train table")]) == 1
+    assert row["command"] == "metaspec train table --steps 3 --test-tasks 2 --checkpoint-every 1"
+    assert [steps for steps, _, _ in row["curve"]] == [1, 2, 3]
+    assert (row["steps_taken"], row["tasks"]) == (3, 25)
+    assert row["trained"][0] == pytest.approx(row["curve"][-1][1], rel=1)
+    line = small_data.section(store.file)[2]
+    assert line.startswith("| columns of a table, mean squared error | MAML |")
+    (folder,) = work.iterdir()
+    assert folder.name == "table-10-maml-numpy-0"
+    with pytest.raises(InvalidArgumentError, match="there is no run in it"):
+        trained_runs.add(store, said.append, tmp_path, 25)
+
+
+def test_steps_to_an_accuracy_follow_a_power_law():
+    curve = [[steps, 100 - 200 / steps**0.5, 0.1] for steps in (100, 200, 400, 800, 1600)]
+    assert trained_runs.steps_to(curve, 75.0) == (100.0, False)
+    assert trained_runs.steps_to(curve, 90.0) == (pytest.approx(400.0), False)
+    assert trained_runs.steps_to(curve, 93.0) == (pytest.approx((200 / 7) ** 2), False)
+    assert trained_runs.steps_to(curve, 98.0) == (pytest.approx(1e4), True)
+    assert trained_runs.steps_to(curve[:2], 98.0) is None
+    assert trained_runs.steps_to([[n, 50.0, 1.0] for n in (1, 2, 3, 4, 5, 6)], 98.0) is None
+
+
+def test_omniglots_rows_stand_beside_the_papers(tmp_path):
+    store = Store(tmp_path / "runs.json")
+    key = dict.fromkeys(trained_runs.OF) | {
+        "experiment": "omniglot",
+        "subset": "full",
+        "ways": 5,
+        "shots": 1,
+        "seed": 0,
+    }
+    curve = [[n, 100 - 200 / n**0.5, 0.5] for n in (100, 200, 400, 800, 1600)]
+    figures = {
+        "steps": 3000,
+        "steps_taken": 1600,
+        "minutes": 6.6,
+        "trained": [95.02, 0.31],
+        "curve": curve,
+        "command": "x",
+    }
+    store.add(key | {"algorithm": "maml", "backend": "jax"}, figures)
+    store.add(key | {"algorithm": "reptile", "backend": "jax"}, {"steps": 5, "command": "x", "diverged": "so"})
+    lines = omniglot_accuracy.section(store.file)
+    shown = "95.0 ± 0.3 | 98.7 | 1,600 of 3,000, 7 min | 4.0 times the steps | ~20,000 steps, extrapolated |"
+    assert lines[2] == f"| 5-way 1-shot | MAML | jax, 0 | {shown}"
+    assert lines[4].startswith("| 5-way 1-shot | Reptile | jax, 0 | diverged |")
+    assert "| 20-way 1-shot | ANIL | – | not run | 96.2 | – | – | – |" in lines
+    times = Store(tmp_path / "times.json")
+    times.add({"algorithm": "maml", "form": "higher"}, {"ms": 600.0})
+    (line,) = time_to_accuracy.section(times.file, store.file)[2:]
+    assert line == "| MAML | higher, a loop | 600 | 16.0 min | (~44 min) | (~100 min) |"
+    pytest.importorskip("matplotlib")
+    omniglot_accuracy.draw(store.file, tmp_path)
+    assert [path.name for path in tmp_path.glob("*.svg")] == ["omniglot-5-way-1-shot.svg"]
+
+
+def test_what_needs_no_meta_learning():
+    eye = np.eye(3)
+    task = Task({"x": eye, "y": np.arange(3)}, {"x": 0.9 * eye[[0, 1, 1, 2]], "y": np.array([0, 1, 2, 2])})
+    assert simple_baselines.nearest(task) == 75.0
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    y = x @ np.array([[1.0], [-2.0]]) + 3.0
+    error = simple_baselines.ridge(Task({"x": x[:30], "y": y[:30]}, {"x": x[30:], "y": y[30:]}))
+    from sklearn.linear_model import Ridge
+
+    fitted = Ridge(alpha=1.0).fit(x[:30], y[:30])
+    assert error == pytest.approx(float(((fitted.predict(x[30:]) - y[30:, 0]) ** 2).mean()), rel=1e-9)
+
+
+@needs_omniglot
+def test_a_step_of_a_librarys_loop_is_that_of_the_training(monkeypatch):
+    pytest.importorskip("higher")
+    from metaspec_benchmarks.baselines.torch_baselines import forms
+
+    settled = effective({"experiment": "omniglot", "data": str(OMNIGLOT), "filters": 2, "queries": 1, "variants": 0})
+    problem = experiment_of(settled)
+    batch = problem.train.batch(0, 2)
+    case = time_to_accuracy.OmniglotCase("omniglot", problem.network, 2, 1, 0.4, tasks_at_hand=batch)
+    built = next(form for form in forms() if form.name == "higher").build(case)
+    found = built.arrays(built.run())
+    algo = ms.MAML(ms.GradientDescent(0.4, 1))
+    ours = ms.batch_meta_gradient(algo, problem.network.loss, case.params(), batch, backend="numpy").delta
+    for name, leaf in ours.items():
+        assert np.linalg.norm(found[name] - leaf) <= 1e-3 * np.linalg.norm(leaf), name
 
 
 def test_the_document_is_what_its_figures_give(tmp_path):

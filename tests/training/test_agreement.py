@@ -8,7 +8,9 @@ import pytest
 import metaspec as ms
 from metaspec.data import LabelledImages
 from metaspec.data.fewshot import FewShot
-from metaspec.experiments.presets import SETTINGS, sinusoid
+from metaspec.experiments.config import effective
+from metaspec.experiments.problems import sinusoid
+from metaspec.experiments.setup import algorithm_of
 from metaspec.nn import ConvNet, sinusoid_mlp
 from metaspec.training import SGD, training_steps
 from tests.conftest import INSTALLED
@@ -42,7 +44,7 @@ def references():
 def test_first_meta_gradient_on_sinusoids(references, algorithm, name):
     problem = sinusoid(seed=3, dtype="float64")
     # At lambda = 2 the solve amplifies roundoff by 1e4 on this problem, at 100 hardly.
-    algo = replace(SETTINGS["sinusoid"][algorithm], regularization=100.0).algorithm(algorithm)
+    algo = algorithm_of(replace(effective({"experiment": "sinusoid", "algorithm": algorithm}), regularization=100.0))
     params = {key: leaf * 30 for key, leaf in sinusoid_mlp().init(3, "float64").items()}  # away from the kinks at 0
     call = algo, problem.network.loss, params, problem.train
     if algorithm not in references:
@@ -54,7 +56,7 @@ def test_first_meta_gradient_on_sinusoids(references, algorithm, name):
 @pytest.mark.parametrize("name", OTHERS)
 def test_first_meta_gradient_of_a_conv_net(references, name):
     network, source = ConvNet(5, filters=4, blocks=2), FewShot(pictures(), 5, 1, 2, seed=7, dtype="float64")
-    call = SETTINGS["omniglot"]["maml"].algorithm("maml"), network.loss, network.init(7, "float64"), source
+    call = algorithm_of(effective({"experiment": "digits"})), network.loss, network.init(7, "float64"), source
     if "conv" not in references:
         references["conv"] = to_numpy(*first_meta_gradient(*call, "numpy"))
     B, delta = first_meta_gradient(*call, name)
@@ -63,7 +65,7 @@ def test_first_meta_gradient_of_a_conv_net(references, name):
 
 def test_the_first_training_step_is_the_same_compiled(B):
     problem = sinusoid(seed=3, dtype="float64")
-    algo = SETTINGS["sinusoid"]["maml"].algorithm("maml")
+    algo = algorithm_of(effective({"experiment": "sinusoid"}))
     params = problem.network.init(3, "float64")
     steps = training_steps(algo, problem.network.loss, params, problem.train, SGD(0.1), tasks_per_step=3, backend=B)
     moved = to_numpy(B, next(steps).params)

@@ -6,14 +6,15 @@ import metaspec as ms
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.experiments import presets
 from metaspec.experiments.config import Config, effective, read_toml
-from metaspec.experiments.setup import algorithm_of, optimizer_of
+from metaspec.experiments.setup import adapting_algorithm, algorithm_of, optimizer_of
 from metaspec.training import SGD, Adam, AdamW, Cosine
 
 
 def test_what_is_said_wins_over_the_experiments_defaults():
     config = effective({"experiment": "omniglot", "data": "x", "algorithm": "reptile", "inner_lr": 1})
     assert (config.inner_lr, config.inner_steps, config.ways, config.filters) == (1.0, 5, 5, 32)
-    assert (config.tasks_per_step, config.shots, config.queries, config.checkpoint_every) == (4, 1, 15, 25)
+    assert (config.tasks_per_step, config.shots, config.queries, config.checkpoint_every) == (5, 1, 9, 25)
+    assert (config.test_inner_steps, effective({"experiment": "sinusoid"}).test_inner_steps) == (50, 1)
     assert config.regularization is config.weight_decay is config.families is None
     assert effective({"experiment": "sinusoid"}).ways is None
 
@@ -22,9 +23,32 @@ def test_what_is_said_wins_over_the_experiments_defaults():
 @pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
 def test_what_is_saved_comes_to_the_same(experiment, algorithm):
     given = {"experiment": experiment, "algorithm": algorithm, "optimizer": "adamw"}
+    if algorithm in ("metasgd", "mamlpp"):
+        with pytest.raises(InvalidArgumentError, match=f"rule: has no meaning for {algorithm}"):
+            effective({"experiment": "sinusoid", "algorithm": algorithm, "rule": "adam"})
     config = effective(given | ({"data": "x"} if experiment == "omniglot" else {}))
     assert effective(config.saved()) == config
     assert None not in config.saved().values()
+
+
+@pytest.mark.parametrize(("ways", "inner_steps", "meta_batch"), [(5, 1, 32), (20, 5, 16)])
+def test_the_maml_papers_rate_is_that_of_a_sum_over_classes(ways, inner_steps, meta_batch):
+    given = {"experiment": "omniglot", "data": "x", "paper": "maml", "ways": ways}
+    config = effective(given)
+    assert config.inner_lr == pytest.approx({5: 0.4, 20: 0.1}[ways] * ways)
+    assert (config.subset, config.filters, config.steps, config.outer_lr) == ("full", 64, 60_000, 1e-3)
+    assert (config.inner_steps, config.tasks_per_step, config.queries) == (inner_steps, meta_batch, 1)
+    assert effective(given | {"algorithm": "fomaml", "shots": 5}).queries == 5
+    with pytest.raises(InvalidArgumentError, match="paper: 'maml' has settings for maml, fomaml, anil and tasks of 5"):
+        effective(given | {"algorithm": "imaml"})
+
+
+def test_reptile_as_its_authors_have_it_adapts_on_the_whole_support_set_at_meta_test():
+    config = effective({"experiment": "omniglot", "data": "x", "paper": "reptile"})
+    inner = ms.Adam(1e-3, 5, b1=0.0)
+    assert algorithm_of(config) == ms.Reptile(inner, minibatches=ms.Minibatches(10))
+    assert adapting_algorithm(config) == ms.Reptile(ms.Adam(1e-3, 50, b1=0.0))
+    assert optimizer_of(config).rate(50_000) == pytest.approx(0.5)
 
 
 def test_every_setting_is_in_the_table_of_help():
@@ -34,7 +58,7 @@ def test_every_setting_is_in_the_table_of_help():
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({}, InvalidArgumentError, "experiment: say which: sinusoid, mixture, omniglot, digits"),
+        ({}, InvalidArgumentError, "experiment: say which: sinusoid, mixture, table, omniglot, digits, mnist1d"),
         ({"experiment": "sinus"}, InvalidArgumentError, "experiment: expected one of sinusoid, .*got 'sinus'"),
         ({"inner_rl": 1}, InvalidArgumentError, "inner_rl: there is no such setting; the nearest is inner_lr"),
         ({"steps": 10.5}, InvalidTypeError, "steps: must be an integer >= 0, got 10.5"),
@@ -89,7 +113,8 @@ def test_optimizers_by_name():
 
 @pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
 def test_algorithms_by_name(algorithm):
-    made = algorithm_of(effective({"experiment": "digits", "algorithm": algorithm, "inner_lr": 0.25}), inner_steps=7)
+    given = {"experiment": "digits", "algorithm": algorithm, "inner_lr": 0.25}
+    made = algorithm_of(effective(given), inner_steps=7)
     kinds = {"fomaml": ms.FOMAML, "reptile": ms.Reptile, "imaml": ms.IMAML}
     assert type(made) is kinds.get(algorithm, ms.MAML)
     lr, learned = made.inner.inputs["lr"], {"metasgd": "entry", "mamlpp": "leaf"}

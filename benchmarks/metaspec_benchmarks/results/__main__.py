@@ -1,8 +1,8 @@
-"""`python -m metaspec_benchmarks.results sinusoid | omniglot | backends | steps`."""
+"""`python -m metaspec_benchmarks.results sinusoid | omniglot | runs | small | time | backends | steps`."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,13 +11,18 @@ from metaspec_benchmarks.results import (
     omniglot_accuracy,
     results_document,
     sinusoid_curves,
+    small_data,
     step_overhead,
+    time_to_accuracy,
+    trained_runs,
 )
-from metaspec_benchmarks.results.sinusoid_curves import NAMES
+from metaspec_benchmarks.results.results_document import RUN_ROWS
 from metaspec_benchmarks.results.store import Store
+from metaspec_benchmarks.results.trained_runs import NAMES
 
 Out = Annotated[Path, typer.Option(help="The folder docs/ to write to: results.md and results/*.json.")]
-DOCS = Path("docs")
+Work = Annotated[Path, typer.Option(help="Where unfinished runs are kept.")]
+DOCS, RUNS = Path("docs"), Path("runs/results")
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -46,26 +51,65 @@ def run_sinusoid(
 def run_omniglot(
     data: Annotated[Path, typer.Option(help="The folder with Omniglot's archives.")],
     out: Out = DOCS,
-    minutes: Annotated[float, typer.Option(help="Of training, for each run.")] = 30.0,
-    work: Annotated[Path, typer.Option(help="Where unfinished runs are kept.")] = Path("runs/results"),
-    backend: Annotated[list[str] | None, typer.Option(help="May be given again.")] = None,
+    subset: Annotated[str, typer.Option(help="full, lake or small.")] = "full",
+    paper: Annotated[str | None, typer.Option(help="The settings of this paper, as `metaspec train` has it.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Outer steps, the preset's unless given.", min=1)] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="May be given again; jax.")] = None,
     task: Annotated[list[str] | None, typer.Option(help="Such as '5-way 1-shot'; may be given again.")] = None,
     algorithm: Annotated[list[str] | None, typer.Option(help="May be given again.")] = None,
-    test_tasks: Annotated[int, typer.Option(help="Held-out tasks.", min=2)] = 600,
+    seed: Annotated[list[int] | None, typer.Option(help="May be given again; 0.", min=0)] = None,
+    test_tasks: Annotated[int, typer.Option(help="Held-out tasks.", min=2)] = 1000,
+    work: Work = RUNS,
 ) -> None:
-    """Three kinds of task, four algorithms, two backends; what is there is not run again."""
+    """Runs of `metaspec train omniglot`; one that was stopped goes on, what is there is not run again."""
+    said: dict[str, Any] = {"subset": subset, "data": str(data.absolute()), "paper": paper, "steps": steps}
+    given = {name: value for name, value in said.items() if value is not None}
     omniglot_accuracy.run(
-        Store(out / "results" / "omniglot.json"),
+        Store(out / "results" / RUN_ROWS),
         told(out),
-        data.absolute(),
         work,
-        minutes=minutes,
-        backends=backend or omniglot_accuracy.BACKENDS,
+        given,
+        backends=backend or ("jax",),
         tasks=task or tuple(omniglot_accuracy.TASKS),
         algorithms=algorithm or tuple(NAMES),
+        seeds=seed or (0,),
         test_tasks=test_tasks,
     )
-    results_document.write(out / "results", out / "results.md")
+    omniglot_accuracy.draw(out / "results" / RUN_ROWS, out / "results")
+
+
+@app.command(name="runs")
+def add_runs(
+    folders: Annotated[list[Path], typer.Argument(help="Of runs of `metaspec train`.", show_default=False)],
+    out: Out = DOCS,
+    test_tasks: Annotated[int, typer.Option(help="Held-out tasks.", min=2)] = 1000,
+) -> None:
+    """Judge runs of `metaspec train` that are there already, finished or not, and add their rows."""
+    for folder in folders:
+        trained_runs.add(Store(out / "results" / RUN_ROWS), told(out), folder, test_tasks)
+    omniglot_accuracy.draw(out / "results" / RUN_ROWS, out / "results")
+
+
+@app.command(name="small")
+def run_small(
+    out: Out = DOCS,
+    algorithm: Annotated[list[str] | None, typer.Option(help="May be given again; maml.")] = None,
+    seed: Annotated[int, typer.Option(help="Of tasks and parameters.", min=0)] = 0,
+    test_tasks: Annotated[int, typer.Option(help="Held-out tasks.", min=2)] = 1000,
+    work: Work = RUNS,
+) -> None:
+    """Digits, MNIST-1D and a table, by the presets."""
+    store = Store(out / "results" / RUN_ROWS)
+    small_data.run(store, told(out), work, algorithm or ("maml",), seed, test_tasks)
+
+
+@app.command(name="time")
+def run_times(
+    data: Annotated[Path, typer.Option(help="The folder with Omniglot's archives.")], out: Out = DOCS
+) -> None:
+    """What an outer step takes, of the algorithms that have a run."""
+    runs = Store(out / "results" / RUN_ROWS)
+    time_to_accuracy.run(Store(out / "results" / "times.json"), told(out), runs, str(data.absolute()))
 
 
 @app.command(name="backends")

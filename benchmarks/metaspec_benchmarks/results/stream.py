@@ -3,7 +3,7 @@
 from collections.abc import Generator
 
 from metaspec.experiments.config import Config
-from metaspec.experiments.presets import Experiment
+from metaspec.experiments.problems import Experiment
 from metaspec.experiments.setup import algorithm_of, optimizer_of
 from metaspec.training import Progress, training_steps
 

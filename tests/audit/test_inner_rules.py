@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from metaspec_conformance.audit.hypotheses.hypothesis import steps_kept
-from metaspec_conformance.audit.hypotheses.inner_rules import TRIED, Rule, as_plain
+from metaspec_conformance.audit.hypotheses.inner_rules import TRIED, TriedRule, as_plain
 
 STEP = 2.0**-20
 RULES = [
     *{rule.kind: rule for rule in TRIED}.values(),
-    Rule("adam", (0.9, 0.999, 1e-3, 0.1)),
-    Rule("amsgrad", (0.5, 0.9, 1e-3, 0.0)),
+    TriedRule("adam", (0.9, 0.999, 1e-3, 0.1)),
+    TriedRule("amsgrad", (0.5, 0.9, 1e-3, 0.0)),
 ]
 
 
-def run(rule: Rule, theta: np.ndarray, gradients: list, rates: np.ndarray) -> np.ndarray:
+def run(rule: TriedRule, theta: np.ndarray, gradients: list, rates: np.ndarray) -> np.ndarray:
     state = rule.begin(theta)
     for k, g in enumerate(gradients):
         theta, state = rule.advance(k, theta, state, g, rates)
@@ -24,7 +24,7 @@ def run(rule: Rule, theta: np.ndarray, gradients: list, rates: np.ndarray) -> np
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
-def test_the_pull_back_is_the_derivative_of_the_steps(rule: Rule) -> None:
+def test_the_pull_back_is_the_derivative_of_the_steps(rule: TriedRule) -> None:
     rng = np.random.default_rng(0)
     gradients, v, theta, rates = list(rng.normal(size=(3, 4))), rng.normal(size=4), rng.normal(size=4), np.full(4, 0.3)
     points, states = [theta], [rule.begin(theta)]

@@ -81,6 +81,8 @@ def _run(pipeline: AuditPipeline) -> AuditReport:
         return conclude(pipeline.harness, pipeline.claims, pipeline.run(), pipeline.caller.count)
     except FailedError as failed:
         return failure_report(failed.failure, pipeline.claims, pipeline.caller.count)
+    except SignatureError as error:
+        return failure_report(Failure("signature", str(error)), pipeline.claims, 0)
 
 
 def _on_the_other_problem(

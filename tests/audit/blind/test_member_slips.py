@@ -13,9 +13,9 @@ from tests.audit.blind.code import members
 from tests.audit.blind.truth_members import CASES, LOOPS, TOOLS, truth_of
 
 EVERY_RUN = {
-    *(("torch", name, False) for name in ("rates by leaf", "annealed weights", "shrunk start", "CAVIA", "momentum")),
+    *(("torch", name, False) for name in ("rates by leaf", "CAVIA", "momentum")),
     ("torch", "head alone", True),
-    ("jax", "geometric rates", False),
+    ("jax", "linear rates", False),
     ("tensorflow", "minibatches", False),
 }
 CHOSEN = [

@@ -114,7 +114,12 @@ LOOPS: Mapping[str, MemberTruth] = {
     "proximal, sigma-MAML": MemberTruth(Loop(pull=BY_LEAF), "sigma-maml", algorithm="sigma-maml"),
     "outer decay": MemberTruth(Loop(finish=decayed), faults=("outer-decay",), found={"outer_decay": about(0.02)}),
     "outer clipping": MemberTruth(Loop(finish=clipped(0.1)), faults=("outer-clipping",)),
-    "last step alone": MemberTruth(Loop(detached_before=lambda K: K), faults=("algorithm",), algorithm="fomaml"),
+    "last step alone": MemberTruth(
+        Loop(detached_before=lambda K: K - 1),
+        faults=("partial-second-order",),
+        found={"differentiated": [False, False, True]},
+    ),
+    "truncated": MemberTruth(Loop(detached_before=lambda K: K - 2), "truncated-maml", algorithm="truncated-maml"),
     "momentum": optimizer(members.momentum(0.7), "momentum", momentum=0.7),
     "nesterov": optimizer(members.momentum(0.6, nesterov=True), "nesterov", momentum=0.6),
     "damped momentum": optimizer(members.momentum(0.8, damped=True), "damped momentum", momentum=0.8),

@@ -35,7 +35,7 @@ def conclude(harness: AuditHarness, claims: Claims, state: AuditState, calls: in
         state: What the stages found.
         calls: How many calls there were.
     """
-    draft = ReportDraft(harness, claims, state, found={"result": state.reading})
+    draft = ReportDraft(harness, claims, state, found={"result": state.reading, "dtype": harness.dtype})
     add_call_findings(draft)
     h = state.explanation.generalised.hypothesis if state.explanation else None
     algorithm = algorithm_name(draft, h) if h is not None else None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from metaspec_conformance.audit.hypotheses.inner_rules import PLAIN, Rule
+from metaspec_conformance.audit.hypotheses.inner_rules import PLAIN, TriedRule
 
 Algorithm = Literal["maml", "fomaml", "reptile", "imaml"]
 Part = Literal["support", "query", "both"]
@@ -87,7 +87,7 @@ class Hypothesis:
     minibatch_form: str = "around"
     outer_data: Part = "query"
     inner_sum: bool = False
-    rule: Rule = PLAIN
+    rule: TriedRule = PLAIN
     decay: float = 0.0
     strength: float = 1.0
     strengths: tuple[float, ...] = ()

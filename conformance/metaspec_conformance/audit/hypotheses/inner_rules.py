@@ -24,7 +24,7 @@ State = Any
 
 
 @dataclass(frozen=True)
-class Rule:
+class TriedRule:
     """A rule and its constants.
 
     Attributes:
@@ -71,7 +71,7 @@ class Rule:
         return {"lr": rates, **dict(zip(self.names, self.constants, strict=True))}
 
 
-PLAIN = Rule()
+PLAIN = TriedRule()
 
 
 @cache
@@ -160,33 +160,34 @@ RULES: Mapping[str, tuple[InnerRule, tuple[str, ...]]] = {
 }
 """By name: the rule, and its inputs but the rate."""
 
+NORM_CLIPS = ("clipped", "clipped as PyTorch does")
 TRIED = (
-    *(Rule("momentum", (c,)) for c in (0.9, 1.0, 0.5)),
-    Rule("nesterov", (0.9,)),
-    Rule("damped momentum", (0.9,)),
-    Rule("adam", (0.9, 0.999, 1e-8, 0.0)),
-    Rule("adam", (0.0, 0.999, 1e-8, 0.0)),
-    Rule("adam, epsilon before the correction", (0.9, 0.999, 1e-7)),
-    Rule("adam, epsilon before the correction", (0.0, 0.999, 1e-7)),
-    Rule("rmsprop", (0.99, 1e-8)),
-    Rule("rmsprop", (0.9, 1e-8)),
-    Rule("adagrad", (1e-10,)),
-    Rule("normalised", (0.0,)),
-    Rule("sign", (1.0,)),
-    *(Rule(kind, (c,)) for c in (1.0, 0.5, 0.1, 2.0, 5.0, 10.0) for kind in ("clipped", "clipped as PyTorch does")),
-    *(Rule("clipped entries", (c,)) for c in (1.0, 0.5, 0.1)),
+    *(TriedRule("momentum", (c,)) for c in (0.9, 1.0, 0.5)),
+    TriedRule("nesterov", (0.9,)),
+    TriedRule("damped momentum", (0.9,)),
+    TriedRule("adam", (0.9, 0.999, 1e-8, 0.0)),
+    TriedRule("adam", (0.0, 0.999, 1e-8, 0.0)),
+    TriedRule("adam, epsilon before the correction", (0.9, 0.999, 1e-7)),
+    TriedRule("adam, epsilon before the correction", (0.0, 0.999, 1e-7)),
+    TriedRule("rmsprop", (0.99, 1e-8)),
+    TriedRule("rmsprop", (0.9, 1e-8)),
+    TriedRule("adagrad", (1e-10,)),
+    TriedRule("normalised", (0.0,)),
+    TriedRule("sign", (1.0,)),
+    *(TriedRule(kind, (c,)) for c in (1.0, 0.5, 0.1, 2.0, 5.0, 10.0) for kind in NORM_CLIPS),
+    *(TriedRule("clipped entries", (c,)) for c in (1.0, 0.5, 0.1)),
 )
 """The rules with the constants that code usually has."""
 
 FREE = (
-    (Rule("momentum", (0.7,)), 1),
-    (Rule("nesterov", (0.7,)), 1),
-    (Rule("damped momentum", (0.7,)), 1),
-    (Rule("clipped", (1.0,)), 1),
-    (Rule("clipped as PyTorch does", (1.0,)), 1),
-    (Rule("clipped entries", (0.2,)), 1),
-    (Rule("rmsprop", (0.9, 1e-8)), 1),
-    (Rule("adam", (0.8, 0.99, 1e-8, 0.0)), 2),
+    (TriedRule("momentum", (0.7,)), 1),
+    (TriedRule("nesterov", (0.7,)), 1),
+    (TriedRule("damped momentum", (0.7,)), 1),
+    (TriedRule("clipped", (1.0,)), 1),
+    (TriedRule("clipped as PyTorch does", (1.0,)), 1),
+    (TriedRule("clipped entries", (0.2,)), 1),
+    (TriedRule("rmsprop", (0.9, 1e-8)), 1),
+    (TriedRule("adam", (0.8, 0.99, 1e-8, 0.0)), 2),
 )
 """Rules whose first constants are found, with their number."""
 

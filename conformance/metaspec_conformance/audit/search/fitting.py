@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
-from metaspec_conformance.audit.hypotheses.inner_rules import Rule
+from metaspec_conformance.audit.hypotheses.inner_rules import TriedRule
 from metaspec_conformance.audit.hypotheses.objective import Vector
 from metaspec_conformance.audit.hypotheses.prediction import Predictor, finished
 from metaspec_conformance.audit.thresholds import FIT_ALL_TARGETS
@@ -113,7 +113,7 @@ def with_numbers(h: Hypothesis, fields: Sequence[str], numbers: Iterable[float])
         row[int(place[:-1])] = float(x)
     plain: dict[str, Any] = {field: tuple(x) if isinstance(x, list) else x for field, x in changes.items()}
     if "constants" in plain:
-        plain["rule"] = Rule(h.rule.kind, plain.pop("constants"))
+        plain["rule"] = TriedRule(h.rule.kind, plain.pop("constants"))
     return replace(h, **plain)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations
 from metaspec_conformance.audit.hypotheses.hypothesis import ALGORITHMS, Hypothesis, canonical
-from metaspec_conformance.audit.hypotheses.inner_rules import PLAIN
+from metaspec_conformance.audit.hypotheses.inner_rules import NORM_CLIPS, PLAIN
 from metaspec_conformance.audit.hypotheses.moves import Move, Structure, freed, moves, vectors
 from metaspec_conformance.audit.hypotheses.objective import Vector
 from metaspec_conformance.audit.search.fitting import (
@@ -30,7 +30,7 @@ STEPS = (*range(1, 11), 12, 15, 16, 20, 25, 32, 50)  # where nobody says how man
 RATES = tuple(1e-4 * 1.3**i for i in range(45))  # up to about 10
 STRENGTHS = (0.1, 0.5, 1.0, 2.0, 5.0, 20.0, 100.0)
 CG_STEPS = (1, 2, 3, 5, 10)
-CLIPS = ("clipped", "clipped as PyTorch does", "clipped entries")
+CLIPS = (*NORM_CLIPS, "clipped entries")
 LEVELS = 6
 
 

@@ -74,8 +74,6 @@ def objective(loop: Loop, tool: Any, loss: Any, params: Any, task: Any, lr: floa
     start = {n: 0 * p if loop.from_zero and n in loop.moves else loop.shrink * p for n, p in params.items()}
     theta, state, value = start, dict.fromkeys(params), 0.0
     for k in range(steps):
-        if k < loop.detached_before(steps):
-            theta = {n: tool.detach(p) for n, p in theta.items()}
         size, batch = loop.minibatch, support
         if size:
             rows = [i % len(support[0]) for i in range(k * size, k * size + size)]
@@ -84,7 +82,7 @@ def objective(loop: Loop, tool: Any, loss: Any, params: Any, task: Any, lr: floa
         moved = {}
         for n, p in theta.items():
             d = g[n] + loop.decay * p + loop.pull.get(n, 0.0) * (p - start[n])
-            d = tool.detach(d) if loop.first_order else d
+            d = tool.detach(d) if loop.first_order or k < loop.detached_before(steps) else d
             u, state[n] = loop.rule(d, state[n], k, tool.sqrt)
             moved[n] = p - loop.rate(lr, k, steps, n) * u if n in loop.moves else p
         theta = moved

@@ -133,3 +133,9 @@ def test_a_clipped_meta_gradient_is_not_said_to_weigh_tasks() -> None:
     report = ms.audit(styles.clipped, claim="maml")
     assert (report.verdict, report.codes) == ("identified", ("outer-clipping",)), str(report)
     assert "norm of the result is at most 0.1" in report.findings[0].text
+
+
+def test_a_switch_between_calls_is_counted() -> None:
+    report = ms.audit(f"{CODE / 'annealed.py'}:step", claim="maml", isolated=False)
+    assert (report.algorithm, report.codes) == ("fomaml", ("algorithm", "annealing")), str(report)
+    assert "changes at call 7 in a fresh process, to MAML" in report.findings[0].text

@@ -99,7 +99,8 @@ def by_torchopt_implicit(solve: Any) -> Any:
         def adapted(theta: Any, phi: Any, batch: Any) -> Any:
             for _ in range(steps):
                 live = tuple(t.detach().requires_grad_() for t in theta)
-                grads = torch.autograd.grad(proximal(live, phi, batch), live)
+                with torch.enable_grad():  # TorchOpt's solvers run without a recording
+                    grads = torch.autograd.grad(proximal(live, phi, batch), live)
                 theta = tuple((t - lr * g).detach() for t, g in zip(live, grads, strict=True))
             return theta
 

@@ -12,6 +12,22 @@ class KerasModels:
 
     layout = (("w1", False), ("b1", False), ("w2", False), ("b2", False))
 
+    def is_model(self, x: Any) -> bool:
+        """Whether it is a Keras model."""
+        return isinstance(x, keras.Model)
+
+    def inside(self, x: Any) -> dict[str, Any]:
+        """Return the models among an object's attributes."""
+        return {name: m for name, m in vars(x).items() if self.is_model(m) and not name.startswith("_")}
+
+    def predicted(self, model: Any, x: Any) -> Any:
+        """Outputs in evaluation."""
+        return model(tf.constant(x, dtype=model.trainable_variables[0].dtype), training=False).numpy()
+
+    def backpropagate(self, returned: Any) -> bool:
+        """Keras leaves no gradients on its variables."""
+        return False
+
     def network(self, weights: Mapping[str, Any], dtype: str) -> Any:
         """Sequential of two Dense layers."""
         (a, b), c = weights["w1"].shape, weights["w2"].shape[1]

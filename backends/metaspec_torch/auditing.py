@@ -13,6 +13,28 @@ class TorchModels:
 
     layout = (("w1", True), ("b1", False), ("w2", True), ("b2", False))
 
+    def is_model(self, x: Any) -> bool:
+        """Whether it is a module."""
+        return isinstance(x, torch.nn.Module)
+
+    def inside(self, x: Any) -> dict[str, torch.nn.Module]:
+        """Return a module's children, or the modules among an object's attributes, which have parameters."""
+        held = dict(x.named_children()) if self.is_model(x) else vars(x)
+        return {name: m for name, m in held.items() if self.is_model(m) and any(True for _ in m.parameters())}
+
+    def predicted(self, model: torch.nn.Module, x: Any) -> Any:
+        """Outputs in evaluation."""
+        with torch.no_grad():
+            return model(torch.tensor(x, dtype=next(model.parameters()).dtype)).cpu().numpy()
+
+    def backpropagate(self, returned: Any) -> bool:
+        """Of a tensor, or of the "loss" of a dictionary, as Lightning's training_step returns it."""
+        loss = returned.get("loss") if isinstance(returned, dict) else returned
+        if not isinstance(loss, torch.Tensor) or loss.ndim or not loss.requires_grad:
+            return False
+        loss.backward()
+        return True
+
     def network(self, weights: Mapping[str, Any], dtype: str) -> torch.nn.Module:
         """Sequential(Linear, Tanh, Linear)."""
         (a, b), c = weights["w1"].shape, weights["w2"].shape[1]

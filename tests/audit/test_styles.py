@@ -102,7 +102,9 @@ def test_the_command_gives_the_sentence_the_json_and_the_status(tmp_path: Path) 
     place, out = f"{CODE / 'styles.py'}:as_function", tmp_path / "report.json"
     run = CliRunner().invoke(build(), ["audit", place, "--claim", "fomaml", "--json", str(out)])
     assert run.exit_code == 1, run.output
-    assert run.output.startswith("computes MAML; claimed FO-MAML")
+    assert run.output.startswith("✗ computes MAML; claimed FO-MAML")
+    assert max(map(len, run.output.splitlines()[:-1])) <= 80
+    assert run.output.rstrip().endswith("--claim fomaml")
     assert json.loads(out.read_text())["codes"] == ["algorithm"]
 
 
@@ -118,7 +120,7 @@ def test_parameters_that_are_changed_in_place_and_not_returned_are_the_result() 
 def test_weights_by_place_are_no_state_that_is_carried() -> None:
     report = ms.audit(styles.divided_on_the_way, claim="maml")
     assert (report.verdict, report.algorithm, report.codes) == ("identified", "maml", ("task-weights",)), str(report)
-    assert "weigh 0.03704, 0.1111, 0.3333 (their place in the list)" in str(report)
+    assert "weigh 0.03704, 0.1111, 0.3333 (their place in the list)" in report.findings[0].text
 
 
 def test_a_median_over_tasks_is_neither_weights_nor_order() -> None:
@@ -127,7 +129,13 @@ def test_a_median_over_tasks_is_neither_weights_nor_order() -> None:
     assert "no weighted sum" in str(report)
 
 
-@pytest.mark.soak  # the search takes the time that it has
 def test_a_clipped_meta_gradient_is_not_said_to_weigh_tasks() -> None:
     report = ms.audit(styles.clipped, claim="maml")
-    assert (report.verdict, report.codes) == ("none", ("unexplained",)), str(report)
+    assert (report.verdict, report.codes) == ("identified", ("outer-clipping",)), str(report)
+    assert "norm of the result is at most 0.1" in report.findings[0].text
+
+
+def test_a_switch_between_calls_is_counted() -> None:
+    report = ms.audit(f"{CODE / 'annealed.py'}:step", claim="maml", isolated=False)
+    assert (report.algorithm, report.codes) == ("fomaml", ("algorithm", "annealing")), str(report)
+    assert "changes at call 7 in a fresh process, to MAML" in report.findings[0].text

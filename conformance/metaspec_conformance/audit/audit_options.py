@@ -5,9 +5,9 @@ from typing import Any
 from metaspec.backend.registry import installed_registration
 from metaspec.checks.arguments import check_choice, checked_integer, checked_number
 from metaspec_conformance.audit.calls.signature import STYLES
+from metaspec_conformance.audit.hypotheses.family import CLAIMS
 from metaspec_conformance.audit.problem import SUPPLIED
 
-ALGORITHMS = ("maml", "fomaml", "reptile", "imaml")
 READINGS = ("auto", "meta_gradient", "params")
 NUMBERS = ("lr", "steps", "regularization", "cg_steps", "outer_lr")
 
@@ -20,7 +20,7 @@ def check_options(options: dict[str, Any]) -> None:
         UnknownBackendError, BackendNotInstalledError: There is no such framework, or it is not installed.
     """
     if options["claim"] is not None:
-        check_choice(options["claim"], "audit: claim", ALGORITHMS)
+        check_choice(options["claim"], "audit: claim", CLAIMS)
     check_choice(options["style"], "audit: style", STYLES)
     check_choice(options["result"], "audit: result", READINGS)
     check_choice(options["reduction"], "audit: reduction", ("mean", "sum"))

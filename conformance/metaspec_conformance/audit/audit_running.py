@@ -19,7 +19,7 @@ from metaspec_conformance.audit.findings.audit_report import AuditReport, Findin
 from metaspec_conformance.audit.findings.conclusion import conclude, failure_report
 from metaspec_conformance.audit.pipeline import AuditPipeline
 from metaspec_conformance.audit.problem import SUPPLIED, Problem
-from metaspec_conformance.audit.thresholds import SEARCH_SECONDS, SECOND_PROBLEM_SECONDS
+from metaspec_conformance.audit.thresholds import FIT_SETTINGS, SEARCH_SECONDS, SECOND_PROBLEM_SECONDS
 from metaspec_conformance.workers.user_errors import describe_user_error
 
 Notify = Callable[[bool], None]
@@ -38,18 +38,25 @@ def audit_in_this_process(function: Any, options: dict[str, Any], notify: Notify
         InvalidArgumentError, InvalidTypeError: There is no such function or problem, or the problem cannot be computed.
     """
     settings = {name: options[name] for name in NUMBERS if options[name] is not None}
-    claims, audited = Claims(options["claim"], settings, options["reduction"]), AuditedFunction(function)
+    claims = Claims(options["claim"], settings, options["reduction"])
+    audited = AuditedFunction(function, options["network"] or "", options["step_function"] or "")
     try:
         loaded = _loaded(audited, notify)
         problem = _problem(options["problem"])
         named = signature(loaded, options["style"])
-        _check_named(named.names, problem)
+        if not isinstance(problem, Problem) or named.style != "learner":
+            _check_named(named.names, problem)
         framework = options["framework"] or ("tensorflow" if options["style"] == "keras" else framework_of(loaded))
         registered = registration_of(framework)
         if not registered.installed:
             missing = f"{framework!r} needs {', '.join(registered.requires)}, not installed; run: {registered.install}"
             raise FailedError(Failure("framework-missing", missing))
         models = native_models(framework) if named.names & {"model", "loss_fn", "optimizer"} else None
+        dtype = options["dtype"]
+        if named.style == "learner":
+            assert models is not None
+            network = loaded.network_of(loaded.make(FIT_SETTINGS), models)
+            dtype = next(iter(models.parameters(network).values())).dtype.name
     except FailedError as failed:
         return failure_report(failed.failure, claims, 0)
     except SignatureError as error:
@@ -59,7 +66,7 @@ def audit_in_this_process(function: Any, options: dict[str, Any], notify: Notify
 
     def run(problem: str | Problem, seconds: float) -> AuditReport:
         harness = AuditHarness(
-            audited, named, get_backend(framework), models, problem, options["dtype"], options["result"], notify
+            audited, named, get_backend(framework), models, problem, dtype, options["result"], notify
         )
         return _run(AuditPipeline(harness, claims, seconds))
 
@@ -74,6 +81,8 @@ def _run(pipeline: AuditPipeline) -> AuditReport:
         return conclude(pipeline.harness, pipeline.claims, pipeline.run(), pipeline.caller.count)
     except FailedError as failed:
         return failure_report(failed.failure, pipeline.claims, pipeline.caller.count)
+    except SignatureError as error:
+        return failure_report(Failure("signature", str(error)), pipeline.claims, 0)
 
 
 def _on_the_other_problem(
@@ -90,7 +99,7 @@ def _on_the_other_problem(
     return replace(second, findings=(*second.findings, note), calls=first.calls + second.calls)
 
 
-def _loaded(audited: AuditedFunction, notify: Notify) -> Callable[..., Any]:
+def _loaded(audited: AuditedFunction, notify: Notify) -> Any:
     """Import the function.
 
     Raises:

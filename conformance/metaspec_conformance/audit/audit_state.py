@@ -6,10 +6,12 @@ from typing import Any
 
 from metaspec_conformance.audit.calls.counted_calls import ObservedCall
 from metaspec_conformance.audit.calls.harness import AuditHarness
+from metaspec_conformance.audit.calls.signature import LEARNED
 from metaspec_conformance.audit.findings.audit_verdicts import Judgement
 from metaspec_conformance.audit.findings.confirming import ConfirmedHypothesis
 from metaspec_conformance.audit.hypotheses.combining import Combined
 from metaspec_conformance.audit.hypotheses.expectation import Expectation
+from metaspec_conformance.audit.hypotheses.family import algorithm_of
 from metaspec_conformance.audit.search.fitting import Fit
 from metaspec_conformance.audit.search.search import Search
 
@@ -63,6 +65,8 @@ class AuditState:
     indistinguishable: tuple[str, ...] = ()
     refused: str = ""
     narrow: bool = False
+    switch: tuple[int, str | None] | None = None
+    elsewhere: tuple[str, ...] = ()
 
 
 def expectation(harness: AuditHarness, claims: Claims, settings: Mapping[str, float], reading: str) -> Expectation:
@@ -74,11 +78,12 @@ def expectation(harness: AuditHarness, claims: Claims, settings: Mapping[str, fl
 
     outer = settings["outer_lr"] if named & {"outer_lr", "optimizer"} else claims.settings.get("outer_lr")
     return Expectation(
-        claims.algorithm,
+        algorithm_of(claims.algorithm),
         number("steps"),
         number("lr"),
         number("regularization"),
         number("cg_steps"),
         1.0 if reading == "meta_gradient" else outer,
         claims.reduction == "sum",
+        named & frozenset(LEARNED),
     )

@@ -28,11 +28,14 @@ def audit(
     regularization: float | None = None,
     cg_steps: int | None = None,
     outer_lr: float | None = None,
+    network: str | None = None,
+    step_function: str | None = None,
     reduction: Literal["mean", "sum"] = "mean",
     dtype: str = "float64",
     isolated: bool | None = None,
     timeout: float = 60.0,
     memory: float = 16.0,
+    progress: Callable[[int], None] | None = None,
 ) -> AuditReport:
     """Say what a piece of code computes: which algorithm, with which deviations, to which digit.
 
@@ -41,7 +44,8 @@ def audit(
 
     Args:
         function: "module:function", "path/file.py:function", or a callable.
-        claim: What it is meant to compute: "maml", "fomaml", "reptile" or "imaml".
+        claim: What it is meant to compute: "maml", "fomaml", "reptile", "imaml", or a member of the family: "anil",
+            "boil", "cavia", "meta-sgd", "maml++", "truncated-maml", "sigma-maml", "sigma-imaml", "sigma-reptile".
         style: "function", "module", "keras" or "estimator"; "auto" tells them apart by the arguments' names.
         framework: The backend whose arrays it takes; by default the one that its module imports, else "numpy".
         result: "meta_gradient", "params" (the updated parameters), or "auto".
@@ -52,6 +56,8 @@ def audit(
         regularization: Likewise lambda.
         cg_steps: Likewise the steps of conjugate gradients.
         outer_lr: Likewise the outer rate.
+        network: Where code that keeps its own network has it: an attribute of what it makes, "meta.net", say.
+        step_function: Which of its methods, or which function of a script "path/file.py", is a meta-training step.
         reduction: What is meant over tasks: "mean" or "sum".
         dtype: The format of what goes in: "float64" or "float32".
         isolated: In a process of its own, where a crash or a call that does not end is a finding; by default where the
@@ -59,6 +65,7 @@ def audit(
         timeout: Seconds for one call, in a process of its own.
         memory: GiB of data that the process may hold; 0 for no limit. Processes and memory are contained, and are gone
             when the audit ends; files and the network are not: the code runs with your rights.
+        progress: Called with the number of calls before and after each.
 
     Returns:
         AuditReport.
@@ -84,6 +91,8 @@ def audit(
         "regularization": regularization,
         "cg_steps": cg_steps,
         "outer_lr": outer_lr,
+        "network": network,
+        "step_function": step_function,
         "reduction": reduction,
         "dtype": dtype,
     }
@@ -92,7 +101,7 @@ def audit(
     checked_number(memory, "audit: memory", "GiB >= 0", lambda x: x >= 0)
     start = time.perf_counter()
     if isolated if isolated is not None else isinstance(function, str):
-        report = supervised(_importable(function), options, timeout, memory)
+        report = supervised(_importable(function), options, timeout, memory, progress or (lambda calls: None))
     else:
         report = audit_in_this_process(function, options, lambda calling: None)
     return replace(report, seconds=time.perf_counter() - start, snippet=snippet(function, options))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from metaspec_conformance.audit.audit_state import AuditState, Claims
 from metaspec_conformance.audit.calls.counted_calls import Caller
 from metaspec_conformance.audit.calls.harness import AuditHarness
-from metaspec_conformance.audit.findings.validation import validate
+from metaspec_conformance.audit.findings.validation import later_algorithm, validate
 from metaspec_conformance.audit.search.reading_search import search_readings
 from metaspec_conformance.audit.search.task_combination import combine_tasks
 from metaspec_conformance.audit.thresholds import SEARCH_SECONDS
@@ -38,9 +38,21 @@ class AuditPipeline:
         Raises:
             FailedError: The function gave nothing that can be explained.
         """
+        state = self._run()
+        if not state.repetition and self.caller.differs(state.calls[0]):
+            first = self.caller.switched_at(state.calls[0])
+            if first is None:
+                state.repetition = "call-state"
+                return state
+            later, self.state, self.caller.fresh_module = first[1], AuditState(), True
+            state = self._run()
+            state.switch = first[0], later_algorithm(self.caller.harness, state, later)
+        return state
+
+    def _run(self) -> AuditState:
         state, caller = self.state, self.caller
         whole = caller.all_tasks()
-        state.unequal = whole.inputs.equal and "stacked" not in self.harness.signature.names
+        state.unequal = whole.inputs.equal and not self.harness.signature.stacks
         state.repetition = caller.repetition(whole)
         singles, state.refused = caller.single_tasks(whole)
         state.calls = [whole, *singles]

@@ -72,3 +72,7 @@ VALIDATION_FACTOR = 10
 
 SHOWN_DIGITS = 3.0
 """Digits below which no hypothesis is named as the nearest one: every algorithm has one or two in common with any."""
+
+FITTED_DIGITS = 10.0
+"""Digits that an explanation with many fitted numbers has to have in common with a result: the numbers' own errors are
+amplified by the conditioning of their fit."""

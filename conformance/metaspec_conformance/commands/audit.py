@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from metaspec.errors import InvalidArgumentError
 from metaspec_conformance.audit import audit as audited
@@ -29,7 +30,9 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     function: Annotated[str, typer.Argument(help="module:function, or path/file.py:function.")],
-    claim: Annotated[str | None, typer.Option(help="What it is meant to be: maml, fomaml, reptile or imaml.")] = None,
+    claim: Annotated[
+        str | None, typer.Option(help="What it is meant to be: maml, fomaml, reptile, imaml, anil, boil, meta-sgd ...")
+    ] = None,
     style: Annotated[str, typer.Option(help="function, module, keras or estimator.")] = "auto",
     framework: Annotated[
         str | None, typer.Option(help="Whose arrays it takes.", show_default="the one that its module imports")
@@ -51,6 +54,12 @@ def audit(
     ] = None,
     cg_steps: Annotated[int | None, typer.Option(help="iMAML's solver's steps.", show_default="found")] = None,
     outer_lr: Annotated[float | None, typer.Option(help="Its outer rate, likewise.", show_default="found")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="Of code with its own network: the attribute that holds it, net, say.")
+    ] = None,
+    step_function: Annotated[
+        str | None, typer.Option(help="Its method, or a script's function, that is a meta-training step.")
+    ] = None,
     reduction: Annotated[str, typer.Option(help="What is meant over tasks: mean or sum.")] = "mean",
     dtype: Annotated[str, typer.Option(help="The format of what goes in: float64 or float32.")] = "float64",
     timeout: Annotated[float, typer.Option(help="Seconds for one call.", min=0.1)] = 60.0,
@@ -58,31 +67,38 @@ def audit(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.", metavar="FILE")] = None,
 ) -> None:
     """Audit a function."""
-    if ":" not in function:
+    if ":" not in function and step_function is None:
         raise InvalidArgumentError(f"FUNCTION: expected module:function or path/file.py:function, got {function!r}")
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise InvalidArgumentError(f"--json: there is no folder {json_file.absolute().parent}")
     over: Literal["mean", "sum"] = "sum" if reduction == "sum" else "mean"
     if reduction not in ("mean", "sum"):
         raise InvalidArgumentError(f"--reduction: expected mean or sum, got {reduction!r}")
-    report = audited(
-        function,
-        claim=claim,
-        style=style,
-        framework=framework,
-        result=result,
-        problem=problem,
-        lr=lr,
-        steps=steps,
-        regularization=regularization,
-        cg_steps=cg_steps,
-        outer_lr=outer_lr,
-        reduction=over,
-        dtype=dtype,
-        timeout=timeout,
-        memory=memory,
-    )
-    Console().print(str(report), markup=False, highlight=False, soft_wrap=True)
+    with Console(stderr=True).status("audit: importing the code") as status:
+        report = audited(
+            function,
+            network=network,
+            step_function=step_function,
+            progress=lambda calls: status.update(f"audit: call {calls}, then the search; about 20 s in all"),
+            claim=claim,
+            style=style,
+            framework=framework,
+            result=result,
+            problem=problem,
+            lr=lr,
+            steps=steps,
+            regularization=regularization,
+            cg_steps=cg_steps,
+            outer_lr=outer_lr,
+            reduction=over,
+            dtype=dtype,
+            timeout=timeout,
+            memory=memory,
+        )
+    colour = {"✓": "green", "✗": "red"}.get(report.mark, "yellow")
+    console = Console()
+    console.print(Text(report.mark, style=f"bold {colour}"), end=" ")
+    console.print(str(report), markup=False, highlight=False, soft_wrap=True)
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=2) + "\n")
     raise typer.Exit(0 if report.passed else 1)

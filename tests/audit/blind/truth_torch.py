@@ -222,7 +222,15 @@ TRUTHS = [
         returned=only("b2", "w1", "w2"),
         found={"ignored": ["b1"], "frozen": some()},
     ),
-    slip("head_only", "ANIL", ("leaf-frozen",), None, adapted=only("b2", "w2"), found={"frozen": some("b1", "w1")}),
+    slip(
+        "head_only",
+        "ANIL",
+        (),
+        None,
+        algorithm="anil",
+        adapted=only("b2", "w2"),
+        found={"frozen": some("b1", "w1")},
+    ),
     slip("every_step_counts", "a multi-step loss", ("multi-step-loss",), oracle=plain.of_objective(every_step)),
     slip(
         "before_and_after",

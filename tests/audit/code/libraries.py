@@ -1,4 +1,4 @@
-"""Meta-learning as the users of higher, TorchOpt and JAXopt write it, on the real packages."""
+"""Meta-learning as the users of higher, TorchOpt, JAXopt and optax write it, on the real packages."""
 
 from functools import partial
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import higher
 import jax
 import jaxopt
+import optax
 import torch
 import torchopt
 
@@ -79,3 +80,49 @@ def by_jaxopt_implicit(params: Any, tasks: Any, loss: Any, lr: float, steps: int
         return sum(loss(solver.run(params, params, s).params, q) for s, q in tasks) / len(tasks)
 
     return jax.grad(outer)(params)
+
+
+def by_torchopt_implicit(solve: Any) -> Any:
+    """iMAML by implicit differentiation of the proximal problem's optimality, with one of TorchOpt's solvers."""
+
+    def step(params: Any, tasks: Any, loss: Any, lr: float, steps: int, regularization: float) -> Any:
+        names = list(params)
+
+        def proximal(theta: Any, phi: Any, batch: Any) -> Any:
+            off = sum(((t - p) ** 2).sum() for t, p in zip(theta, phi, strict=True))
+            return loss(dict(zip(names, theta, strict=True)), batch) + regularization / 2 * off
+
+        def optimality(theta: Any, phi: Any, batch: Any) -> Any:
+            return torch.func.grad(proximal)(theta, phi, batch)
+
+        @torchopt.diff.implicit.custom_root(optimality, argnums=1, solve=solve)
+        def adapted(theta: Any, phi: Any, batch: Any) -> Any:
+            for _ in range(steps):
+                live = tuple(t.detach().requires_grad_() for t in theta)
+                with torch.enable_grad():  # TorchOpt's solvers run without a recording
+                    grads = torch.autograd.grad(proximal(live, phi, batch), live)
+                theta = tuple((t - lr * g).detach() for t, g in zip(live, grads, strict=True))
+            return theta
+
+        phi = tuple(p.clone().requires_grad_() for p in params.values())
+        queries = [(adapted(tuple(p.detach() for p in phi), phi, s), q) for s, q in tasks]
+        total = sum(loss(dict(zip(names, theta, strict=True)), q) for theta, q in queries)
+        return torch.autograd.grad(total / len(tasks), phi)
+
+    return step
+
+
+def by_optax(rule: Any) -> Any:
+    """MAML through an inner loop of optax."""
+
+    def step(params: Any, tasks: Any, loss: Any, steps: int) -> Any:
+        def adapted(theta: Any, batch: Any) -> Any:
+            state = rule.init(theta)
+            for _ in range(steps):
+                updates, state = rule.update(jax.grad(loss)(theta, batch), state, theta)
+                theta = optax.apply_updates(theta, updates)
+            return theta
+
+        return jax.grad(lambda p: sum(loss(adapted(p, s), q) for s, q in tasks) / len(tasks))(params)
+
+    return step

@@ -1,5 +1,6 @@
 """The audited function: where it is found, which arguments it names, which framework it is written in."""
 
+import ast
 import hashlib
 import importlib
 import importlib.util
@@ -8,11 +9,12 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from metaspec.backend.registry import registrations
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec_conformance.audit.calls.learners import LearnerCode, is_learner
 
 
 @dataclass
@@ -20,30 +22,45 @@ class AuditedFunction:
     """The function, found anew where it comes from a file.
 
     Attributes:
-        place: "module:function", "path/file.py:function", or the callable itself.
+        place: "module:function", "path/file.py:function", or the callable itself; a script, "path/file.py", with
+            `step_function`.
+        network: Of a learner, the attribute that holds its network.
+        step_function: Of a learner or a script, what is called.
     """
 
     place: Any
+    network: str = ""
+    step_function: str = ""
     _own: set[str] = field(default_factory=set)
 
-    def load(self) -> Callable[..., Any]:
-        """The function.
+    def load(self) -> Any:
+        """The function, or the `LearnerCode` of what keeps its own network.
 
         Raises:
             InvalidArgumentError: The place is not written as it should be, or there is no such module or function.
         """
+        found = self._found()
+        if self.network or self.step_function or is_learner(found):
+            return LearnerCode(found, self.network, self.step_function)
+        return found
+
+    def _found(self) -> Any:
         if not isinstance(self.place, str):
             if not callable(self.place):
                 raise InvalidTypeError(f"audit: expected a function or 'module:function', got {self.place!r}")
             return self.place
         found: Any = self._module()
-        for name in self.place.rpartition(":")[2].split("."):
+        for name in self.place.rpartition(":")[2].split(".") if not self._is_script else ():
             if not hasattr(found, name):
                 raise InvalidArgumentError(
                     f"audit: {self.place!r}: there is no {name!r} in {self.place.rpartition(':')[0]}"
                 )
             found = getattr(found, name)
         return found
+
+    @property
+    def _is_script(self) -> bool:
+        return isinstance(self.place, str) and self.place.endswith(".py") and bool(self.step_function)
 
     def reload(self) -> Callable[..., Any] | None:
         """The function with its module's state as it was at the start; None where that cannot be had."""
@@ -74,11 +91,11 @@ class AuditedFunction:
         return found
 
     def _name(self) -> str:
-        place = str(self.place).rpartition(":")[0]
+        place = str(self.place) if self._is_script else str(self.place).rpartition(":")[0]
         return f"audited_{hashlib.sha1(place.encode()).hexdigest()[:12]}" if place.endswith(".py") else place
 
     def _module(self) -> ModuleType:
-        place, colon, attribute = str(self.place).rpartition(":")
+        place, colon, attribute = str(self.place).rpartition(":") if not self._is_script else (self.place, ":", " ")
         if not (colon and place and attribute):
             raise InvalidArgumentError(f"audit: expected module:function or path/file.py:function, got {self.place!r}")
         name, before = self._name(), set(sys.modules)
@@ -103,13 +120,23 @@ class AuditedFunction:
         sys.modules[name] = module
         sys.path.insert(0, str(Path(place).parent.absolute()))
         try:
-            spec.loader.exec_module(module)
+            if self._is_script:
+                exec(_without_loops(Path(place)), vars(module))
+            else:
+                spec.loader.exec_module(module)
         except BaseException:
             del sys.modules[name]
             raise
         finally:
             sys.path.pop(0)
         return module
+
+
+def _without_loops(path: Path) -> CodeType:
+    """Return a script's code without what trains: loops, and expressions, at its top level."""
+    tree = ast.parse(path.read_text(), str(path))
+    tree.body = [node for node in tree.body if not isinstance(node, ast.For | ast.While | ast.With | ast.Expr)]
+    return compile(tree, str(path), "exec")
 
 
 def _users(name: str) -> bool:
@@ -136,8 +163,9 @@ def framework_of(f: Callable[..., Any]) -> str:
 
 
 def _frameworks(f: Callable[..., Any], depth: int) -> set[str]:
-    module: Any = sys.modules.get(getattr(f, "__module__", None) or "")
-    scope: Mapping[str, Any] = getattr(inspect.unwrap(f), "__globals__", None) or vars(module or object)
+    f = f.made_by if isinstance(f, LearnerCode) else f
+    module: Any = f if isinstance(f, ModuleType) else sys.modules.get(getattr(f, "__module__", None) or "")
+    scope: Mapping[str, Any] = getattr(f, "__globals__", None) or vars(module or object)
     modules = [value for value in scope.values() if isinstance(value, ModuleType)]
     if depth:
         origins = {getattr(value, "__module__", None) for value in scope.values()}

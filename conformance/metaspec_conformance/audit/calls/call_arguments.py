@@ -9,7 +9,7 @@ from metaspec.backend.arrays import asarray
 from metaspec.backend.protocol import Backend
 from metaspec.task import Task
 from metaspec_conformance.audit.calls.native_models import NativeModels
-from metaspec_conformance.audit.calls.signature import Signature
+from metaspec_conformance.audit.calls.signature import SETS, Signature
 from metaspec_conformance.audit.problem import REFERENCE
 
 
@@ -25,6 +25,7 @@ class ProblemInputs:
         criterion: `loss_fn`.
         make: Makes the model.
         order: From the names of the model's parameters to the objective's leaves: (leaf, transposed).
+        learned: The learned inputs by name, trees like `params`.
     """
 
     params: Any
@@ -35,6 +36,7 @@ class ProblemInputs:
     criterion: Any = None
     make: Callable[[], Any] | None = None
     order: Sequence[tuple[int, bool]] = field(default_factory=tuple)
+    learned: Mapping[str, Any] = field(default_factory=dict)
 
 
 def arguments(
@@ -57,14 +59,21 @@ def arguments(
     values: dict[str, Any] = {name: given.settings[name] for name in given.settings if name in names}
     tasks = [Task(*(native(part) for part in task)) for task in given.tasks]
     values["tasks"] = tasks
-    if "stacked" in names:
+    for name, tree in given.learned.items():
+        leaves = B.tree_flatten(tree)[0]
+        turned = [leaves[i].T if turn and name == "rates" else leaves[i] for i, turn in given.order]
+        values[name] = native(turned if given.order else tree)
+    if signature.stacks:
         rows = [B.tree_flatten(task)[0] for task in tasks]
         stacked = [B.xp.stack(list(column)) for column in zip(*rows, strict=True)]
         values["stacked"] = B.tree_unflatten(B.tree_flatten(tasks[0])[1], stacked)
+        values |= dict(zip(SETS, stacked, strict=False))
     values |= {"task": tasks[0], "support": tasks[0].support, "query": tasks[0].query}
     if "model" in names:
         assert given.make is not None
         values["model"] = given.make()
+        if signature.style == "learner":
+            values["learner"], values["model"] = values["model"]
         values["loss"] = given.model_loss
     if "params" in names or "model" not in names:
         values["params"], values["loss"] = native(given.params), given.loss

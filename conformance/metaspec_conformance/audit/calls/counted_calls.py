@@ -94,7 +94,7 @@ class Caller:
         """
         harness, first = self.harness, None
         tasks = (0,) if harness.signature.single else tuple(range(harness.count))
-        stacked = "stacked" in harness.signature.names
+        stacked = harness.signature.stacks
         sizes = (stacked,) if stacked or harness.signature.single or harness.data.is_own else (False, True)
         for labels in LABEL_FORMATS if harness.problem == "classification" else LABEL_FORMATS[:1]:
             harness.data.labels = labels
@@ -125,6 +125,33 @@ class Caller:
             self.fresh_module = True
             return "call-state"
         return "random" if anew or first.observed.drew else "call-state"
+
+    def differs(self, first: ObservedCall) -> bool:
+        """Return whether the first call, repeated now, gives another result than it did.
+
+        Raises:
+            FailedError: As a call.
+        """
+        if self.fresh_module:
+            return False
+        return spread([flat(first.observed), flat(self(first.inputs).observed)]) > EQUAL_CALLS[self.harness.dtype]
+
+    def switched_at(self, first: ObservedCall) -> tuple[int, ObservedCall] | None:
+        """Return the number of the call, from a fresh module on, that is the first to differ, and what it gave.
+
+        None where the module cannot be had afresh, or equal calls do not differ there.
+
+        Raises:
+            FailedError: As a call.
+        """
+        if self.harness.function.reload() is None:
+            return None
+        again = flat(self(first.inputs, fresh=True).observed)
+        for number in range(2, self.count + 1):
+            call = self(first.inputs)
+            if spread([again, flat(call.observed)]) > EQUAL_CALLS[self.harness.dtype]:
+                return number, call
+        return None
 
     def single_tasks(self, whole: ObservedCall) -> tuple[list[ObservedCall], str]:
         """Call the function on each task alone.

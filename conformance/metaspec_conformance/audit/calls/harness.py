@@ -1,7 +1,7 @@
 """Calls of the audited function on the problems of one kind, and the objectives that hypotheses are computed from."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,13 +13,16 @@ from metaspec.backend.selection import get_backend
 from metaspec_conformance.audit import problem as problems
 from metaspec_conformance.audit.calls.audited_function import AuditedFunction
 from metaspec_conformance.audit.calls.call_arguments import ProblemInputs
+from metaspec_conformance.audit.calls.learners import layout
 from metaspec_conformance.audit.calls.native_models import NativeModels
 from metaspec_conformance.audit.calls.observation import Observed
 from metaspec_conformance.audit.calls.observing import observe
 from metaspec_conformance.audit.calls.problem_data import CallInputs, ProblemData
 from metaspec_conformance.audit.calls.signature import Signature
 from metaspec_conformance.audit.hypotheses.objective import Objective, Vector
+from metaspec_conformance.audit.hypotheses.prediction import Predictor
 from metaspec_conformance.audit.problem import Problem
+from metaspec_conformance.audit.thresholds import FIT_SETTINGS
 from metaspec_conformance.judging import error_model
 from metaspec_conformance.oracles.extended_precision import EXACT, perturbation
 
@@ -93,10 +96,35 @@ class AuditHarness:
         """Return the objective in the widest format there is, with rounding errors drawn from `seed` unless None."""
         return self._objective(inputs, "longdouble", seed)
 
+    def predictor(self, inputs: CallInputs, objective: Objective | None = None) -> Predictor:
+        """Return what predicts a call's results: on the objective that is searched on, or on another one of it."""
+        objective = self.objective(inputs) if objective is None else objective
+        return Predictor(objective, self.phi(inputs, objective), self.data.learned(inputs, self.signature.names))
+
     def phi(self, inputs: CallInputs, objective: Objective) -> Vector:
         """Return the meta-parameters as a vector of the objective's format."""
         leaves = [np.reshape(leaf, -1) for leaf in objective.B.tree_flatten(self.data.params(inputs))[0]]
         return np.concatenate(leaves).astype(np.longdouble if objective.dtype == "longdouble" else np.float64)
+
+    @cached_property
+    def _learner_order(self) -> Sequence[tuple[int, bool]]:
+        assert self.models is not None
+        code = self._loaded
+        network = code.network_of(code.make(FIT_SETTINGS), self.models)
+        return layout(network, self.models, str(self.problem))
+
+    def _learner_maker(self, values: Sequence[Any], settings: Any) -> Callable[[], Any]:
+        """Return a function that makes a learner and its network with these parameters."""
+        models, code = self.models, self._loaded
+        assert models is not None
+
+        def made() -> Any:
+            learner = code.make({**FIT_SETTINGS, **settings})
+            network = code.network_of(learner, models)
+            models.assign(network, dict(zip(models.parameters(network), values, strict=True)))
+            return learner, network
+
+        return made
 
     def _objective(self, inputs: CallInputs, dtype: str, seed: int | None) -> Objective:
         rounding = perturbation(error_model.PERTURBATION, seed) if seed is not None else None
@@ -115,15 +143,25 @@ class AuditHarness:
         settings = {k: x for k, x in inputs.settings.items() if k in self.signature.names or k == "outer_lr"}
         tasks, data = self.data.tasks(inputs), self.data
         chosen = data.labelled([tasks[i] for i in inputs.tasks])
+        learned = data.learned_trees(inputs, self.signature.names)
         if isinstance(self.problem, Problem):
             loss = self.problem.loss
             if self.problem.model is None:
-                return ProblemInputs(data.params(inputs), chosen, settings, loss)
+                return ProblemInputs(data.params(inputs), chosen, settings, loss, learned=learned)
             make = data.model_maker(inputs)
-            return ProblemInputs(None, chosen, settings, loss, loss, make=make, order=data.model_order())
+            order = data.model_order()
+            return ProblemInputs(None, chosen, settings, loss, loss, make=make, order=order, learned=learned)
         params, loss = data.params(inputs), problems.loss(self.problem)
+        if self.signature.style == "learner":
+            assert self.models is not None
+            values = list(params.values()) if isinstance(self.problem, str) else params
+            order = self._learner_order
+            make = self._learner_maker([values[i].T if turned else values[i] for i, turned in order], settings)
+            return ProblemInputs(
+                params, chosen, settings, criterion=self.models.criterion(self.problem), make=make, order=order
+            )
         if self.models is None:
-            return ProblemInputs(params, chosen, settings, loss)
+            return ProblemInputs(params, chosen, settings, loss, learned=learned)
         models, dtype = self.models, self.dtype
         return ProblemInputs(
             params,
@@ -134,4 +172,5 @@ class AuditHarness:
             criterion=models.criterion(self.problem),
             make=lambda: models.network(params, dtype),
             order=data.model_order() if "model" in self.signature.names else (),
+            learned=learned,
         )

@@ -21,6 +21,18 @@ class NativeModels(Protocol):
 
     layout: Sequence[tuple[str, bool]]
 
+    def is_model(self, x: Any) -> bool:
+        """Whether an object is a model of the framework."""
+
+    def inside(self, x: Any) -> dict[str, Model]:
+        """Return the models with parameters that an object holds, by attribute."""
+
+    def predicted(self, model: Model, x: Array) -> Array:
+        """Return the model's outputs of NumPy inputs, in the format of its parameters."""
+
+    def backpropagate(self, returned: Any) -> bool:
+        """Backpropagate a scalar loss that a step returned; whether it was one."""
+
     def network(self, weights: Mapping[str, Array], dtype: str) -> Model:
         """The supplied network, tanh(x w1 + b1) w2 + b2."""
 

@@ -1,6 +1,7 @@
 """What one call of the audited function gave."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Leaves = tuple[Any, ...]
@@ -31,6 +32,7 @@ class Observed:
         dtypes: The formats of the result's leaves.
         missing: Leaves for which None came back.
         seconds: What the call took.
+        learned: The gradients of learned inputs by name, flat, where they were returned beside the result.
     """
 
     failure: Failure | None = None
@@ -44,3 +46,4 @@ class Observed:
     dtypes: tuple[str, ...] = ()
     missing: tuple[int, ...] = ()
     seconds: float = 0.0
+    learned: Mapping[str, Any] = field(default_factory=dict)

@@ -42,10 +42,12 @@ def observe(
         model = values.get("model")
         before = snapshot(values, model, models, B)
         settings, randomness = dict(B.guard.settings()), random_state(models)
-        reader = ResultReader(B, models, given.order, shapes, reading)
+        reader = ResultReader(B, models, given.order, shapes, reading, tuple(given.learned))
         start = time.perf_counter()
         try:
             returned, made = _called(f, signature, values)
+            if signature.style == "learner" and models is not None and models.gradients(model) is None:
+                returned = None if models.backpropagate(returned) else returned
         except (Exception, SystemExit) as error:
             return Observed(Failure("raises", describe_user_error(error)), seconds=time.perf_counter() - start)
         seconds = time.perf_counter() - start
@@ -65,7 +67,9 @@ def observe(
         )
 
 
-def _called(f: Callable[..., Any], signature: Signature, values: Mapping[str, Any]) -> tuple[Any, Any]:
+def _called(f: Any, signature: Signature, values: Mapping[str, Any]) -> tuple[Any, Any]:
+    if signature.style == "learner":
+        return f.called(values["learner"], values), None
     made = f(**{name: values[name] for name in signature.makes})
     if signature.style != "estimator":
         return made, None

@@ -1,8 +1,9 @@
 """The parameters, tasks and losses of an audit's problem, drawn by seed: a supplied problem's or a user's own."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -110,6 +111,40 @@ class ProblemData:
         leaves, structure = self.B.tree_flatten(params)
         moved = [(w + (0.1 * np.abs(w) + 0.03) * rng.normal(size=w.shape)).astype(w.dtype) for w in leaves]
         return self.B.tree_unflatten(structure, moved)
+
+    def learned(self, inputs: CallInputs, names: Collection[str]) -> dict[str, Any]:
+        """Return the learned inputs that a function names, as vectors: one number for each entry of the parameters.
+
+        "rates" differ from entry to entry, "step_rates" from step to step and leaf to leaf, "sigma" from leaf to leaf.
+        """
+        leaves = [np.asarray(leaf) for leaf in self.B.tree_flatten(self.params(inputs))[0]]
+        rng, settings = np.random.default_rng([inputs.seed, 20170731]), inputs.settings
+        steps, found = int(settings["steps"]), {}
+        if "rates" in names:
+            found["rates"] = [settings["lr"] * rng.uniform(0.5, 1.5, leaf.shape) for leaf in leaves]
+        if "step_rates" in names:
+            each = [settings["lr"] * rng.uniform(0.5, 1.5, steps) for _ in leaves]
+            found["step_rates"] = [np.multiply.outer(r, np.ones(x.shape)) for r, x in zip(each, leaves, strict=True)]
+        if "sigma" in names:
+            found["sigma"] = [np.full(leaf.shape, rng.uniform(0.4, 0.6)) for leaf in leaves]
+        return {
+            name: np.concatenate([r.reshape((steps, -1) if name == "step_rates" else -1) for r in rows], axis=-1)
+            for name, rows in found.items()
+        }
+
+    def learned_trees(self, inputs: CallInputs, names: Collection[str]) -> dict[str, Any]:
+        """Return the same as the function gets them: like the parameters, one number or row of steps for each leaf."""
+        leaves, structure = self.B.tree_flatten(self.params(inputs))
+        ends = np.cumsum([0, *(np.size(leaf) for leaf in leaves)])
+        found = {}
+        for name, value in self.learned(inputs, names).items():
+            parts = [value[..., a:b] for a, b in pairwise(ends)]
+            if name == "rates":
+                rows = [part.reshape(np.shape(leaf)) for part, leaf in zip(parts, leaves, strict=True)]
+            else:
+                rows = [part[..., 0] for part in parts]
+            found[name] = self.B.tree_unflatten(structure, rows)
+        return found
 
     def tasks(self, inputs: CallInputs) -> Sequence[Task]:
         """Return all tasks."""

@@ -1,7 +1,7 @@
 """Results as leaves in the objective's order, read from what a function returned or left on a model or estimator."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class ResultReader:
         order: From the model's parameters to the objective's leaves: (leaf, transposed); empty where they are the same.
         shapes: Of the objective's leaves.
         reading: "meta_gradient", "params" or "auto".
+        learned: The names of the learned inputs that went in.
     """
 
     B: Backend
@@ -39,6 +40,7 @@ class ResultReader:
     order: Sequence[tuple[int, bool]]
     shapes: Sequence[tuple[int, ...]]
     reading: str
+    learned: tuple[str, ...] = ()
 
     def read(self, returned: Any, made: Any, model: Any, before: Snapshot, after: Snapshot) -> Observed:
         """Read what a call gave, wherever it left it.
@@ -53,16 +55,34 @@ class ResultReader:
         Raises:
             WrongResultError: There is no result, or none that can be read.
         """
+        returned = getattr(returned, "delta", returned)
+        if self.learned and isinstance(returned, tuple) and len(returned) == 2:
+            found = self.read(returned[0], made, model, before, after)
+            return replace(found, learned=self._learned(returned[1]))
         if made is not None:
             return self._of_estimator(made)
         if model is not None and self.models is not None:
             return self._of_model(returned, model, before, after)
         if returned is not None:
-            return self._of_tree(getattr(returned, "delta", returned), self.reading)
+            return self._of_tree(returned, self.reading)
         if differ(before.get("params"), after.get("params")):
             params = tuple(after["params"])
             return Observed(None, params, params, "params", dtypes=_dtypes(params))
         raise WrongResultError("none", "it returned None, and changed nothing in place")
+
+    def _learned(self, x: Any) -> dict[str, Any]:
+        """Read the learned inputs' gradients: by name, or that of the only one."""
+        by_name = isinstance(x, dict) and set(x) & {*self.learned, "lr"}
+        trees = {self.learned[0] if name == "lr" else name: x[name] for name in x} if by_name else {self.learned[0]: x}
+        found = {}
+        for name, tree in trees.items():
+            leaves = [None if leaf is None else _plain(leaf, self.B) for leaf in _flat(tree, self.B)]
+            if len(leaves) != len(self.shapes) or any(leaf is None for leaf in leaves):
+                raise WrongResultError("wrong-tree", f"the gradient of {name} is not one array per parameter")
+            order = self.order if name == "rates" else [(i, False) for i, _ in self.order]
+            ordered = _in_order(leaves, order)
+            found[name] = np.concatenate([np.reshape(leaf, -1) for leaf in ordered])
+        return found
 
     def _of_estimator(self, made: Any) -> Observed:
         for name, kind in (("delta_", "meta_gradient"), ("params_", "params")):

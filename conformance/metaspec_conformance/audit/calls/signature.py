@@ -5,7 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-DATA = ("params", "model", "tasks", "stacked", "task", "support", "query", "loss", "loss_fn", "optimizer")
+SETS = ("x_spt", "y_spt", "x_qry", "y_qry")
+LEARNED = ("rates", "step_rates", "sigma")
+MANY = ("tasks", "stacked", *SETS)
+DATA = ("params", "model", *MANY, "task", "support", "query", "loss", "loss_fn", "optimizer", *LEARNED)
 SETTINGS = ("lr", "steps", "regularization", "cg_steps", "outer_lr")
 STYLES = ("auto", "function", "module", "keras", "estimator")
 
@@ -21,7 +24,7 @@ class Signature:
     Attributes:
         makes: The names of the arguments that are known, of the function or of the estimator's maker.
         fits: Those of the estimator's `fit`.
-        style: "function", "module" or "estimator".
+        style: "function", "module", "estimator" or "learner".
     """
 
     makes: tuple[str, ...]
@@ -36,15 +39,22 @@ class Signature:
     @property
     def single(self) -> bool:
         """Whether it is called for one task at a time."""
-        return not self.names & {"tasks", "stacked"}
+        return not self.names & set(MANY)
+
+    @property
+    def stacks(self) -> bool:
+        """Whether it takes all tasks in arrays with an axis of tasks, which have to be of one size."""
+        return bool(self.names & {"stacked", *SETS})
 
 
-def signature(f: Callable[..., Any], style: str) -> Signature:
+def signature(f: Any, style: str) -> Signature:
     """How to call it.
 
     Raises:
         SignatureError: An argument without a default that is not known, or neither tasks nor parameters are named.
     """
+    if hasattr(f, "signature"):
+        return f.signature()  # of a LearnerCode
     estimator = style == "estimator" or (style == "auto" and inspect.isclass(f) and hasattr(f, "fit"))
     makes: tuple[str, ...] = _named(f)
     fits: tuple[str, ...] = ()
@@ -54,9 +64,9 @@ def signature(f: Callable[..., Any], style: str) -> Signature:
     found = Signature(makes, fits, "estimator" if estimator else "module" if "model" in makes else "function")
     if not found.names & {"params", "model"}:
         raise SignatureError("it names neither `params` nor `model`, so it cannot be given the meta-parameters")
-    if not found.names & {"tasks", "stacked", "task", "support"}:
+    if not found.names & {*MANY, "task", "support"}:
         raise SignatureError(
-            "it names none of `tasks`, `stacked`, `task` and `support`, so it cannot be given any data"
+            "it names none of `tasks`, `stacked`, `x_spt`, `task` and `support`, so it cannot be given any data"
         )
     return found
 

@@ -1,6 +1,7 @@
 """The caller's end of an audit in another process: a call that hangs, or a process that dies, is a finding."""
 
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,9 @@ class AuditError:
     text: str
 
 
-def supervised(function: str, options: dict[str, Any], timeout: float, memory: float) -> AuditReport:
+def supervised(
+    function: str, options: dict[str, Any], timeout: float, memory: float, progress: Callable[[int], None]
+) -> AuditReport:
     """Audit a function in a contained process.
 
     Args:
@@ -32,6 +35,7 @@ def supervised(function: str, options: dict[str, Any], timeout: float, memory: f
         options: Of the audit.
         timeout: Seconds for one call.
         memory: GiB of data for the process.
+        progress: Told how many calls have begun, before and after each.
 
     Raises:
         InvalidArgumentError: A problem that cannot be sent there; or what the arguments are wrong in.
@@ -50,6 +54,7 @@ def supervised(function: str, options: dict[str, Any], timeout: float, memory: f
         while message in (CALLING, CALLED):
             calling = message == CALLING
             calls += calling
+            progress(calls)
             message = process.receive(timeout if calling else OWN_SECONDS)
     except ProcessEndedError as ended:
         if calling and ended.timeout:

@@ -1,8 +1,11 @@
 """What an audit says: the verdict, what was found, what deviates, and the evidence."""
 
+import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+WIDTH = 80  # columns
+NAME = 37  # of them a hypothesis in the table
 Verdict = Literal["identified", "consistent", "none", "failed"]
 
 
@@ -52,7 +55,7 @@ class AuditReport:
         alternatives: Other explanations, as simple and as good.
         digits: How many digits the explanation and the result have in common on problems that were not used to find it.
         calls: How often the code was called, and `seconds` how long it took in all.
-        snippet: A program that repeats the verdict.
+        snippet: A command or program that repeats the verdict.
     """
 
     verdict: Verdict
@@ -85,19 +88,30 @@ class AuditReport:
         """Everything as plain data."""
         return asdict(self) | {"codes": list(self.codes), "passed": self.passed}
 
+    @property
+    def mark(self) -> str:
+        """One sign for the verdict: passed, nothing that was claimed or asked failed, or failed."""
+        if self.passed:
+            return "✓"
+        return "✗" if self.claim is not None or self.verdict in ("none", "failed") else "!"
+
     def __str__(self) -> str:
-        lines = [self.sentence, ""]
+        lines = [_wrapped(self.sentence), ""]
         if self.evidence:
-            wide = max(len(row.hypothesis) for row in self.evidence)
-            lines.append(f"{'hypothesis':{wide}}  {'scale':>9}  {'cosine':>11}  {'residual':>8}  digits")
+            lines.append(f"{'hypothesis':{NAME}}  {'scale':>9}  {'cosine':>10}  {'residual':>8}  digits")
             for row in self.evidence:
-                figures = f"{row.scale:9.4g}  {row.cosine:11.8f}  {row.residual:8.1e}  {row.digits:6.1f}"
-                lines.append(f"{row.hypothesis:{wide}}  {figures}")
+                name, *rest = textwrap.wrap(row.hypothesis, NAME)
+                figures = f"{row.scale:9.4g}  {row.cosine:10.7f}  {row.residual:8.1e}  {row.digits:6.1f}"
+                lines += [f"{name:{NAME}}  {figures}", *("  " + more for more in rest)]
             lines.append("")
         for finding in self.findings:
-            lines.append(f"{finding.severity} {finding.code}: {finding.text}")
-            lines += [f"    usual cause: {finding.cause}"] if finding.cause else []
-        lines += [f"as simple and as good: {other}" for other in self.alternatives]
+            lines.append(_wrapped(f"{finding.severity} {finding.code}: {finding.text}"))
+            lines += [_wrapped(f"  usual cause: {finding.cause}")] if finding.cause else []
+        lines += [_wrapped(f"as simple and as good: {other}") for other in self.alternatives]
         if self.snippet:
-            lines += ["", "To see it again:", "", *("    " + line for line in self.snippet.splitlines())]
+            lines += ["", "To see it again:", "", *("  " + line for line in self.snippet.splitlines())]
         return "\n".join(lines).rstrip()
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)

@@ -4,6 +4,7 @@ import numpy as np
 
 from metaspec_conformance.audit.calls.problem_data import LABEL_FORMATS
 from metaspec_conformance.audit.findings.report_draft import ReportDraft
+from metaspec_conformance.audit.findings.wording import TITLES
 from metaspec_conformance.audit.thresholds import FIT_SETTINGS, SAME_NUMBER
 
 
@@ -14,6 +15,10 @@ def add_call_findings(draft: ReportDraft) -> None:
         draft.add("random", "two equal calls give different results, and so do calls that begin afresh")
     if state.repetition == "call-state":
         draft.add("call-state", "a second, equal call gives a different result")
+    if state.switch is not None:
+        number, algorithm = state.switch
+        what = f", to {TITLES[algorithm]}" if algorithm else ""
+        draft.add("annealing", f"the result of equal calls changes at call {number} in a fresh process{what}")
     for name in first.changed:
         if name == "tasks" or state.reading == "meta_gradient" or first.result is not first.moved:
             draft.add("input-changed", f"{name} are not what they were before the call")

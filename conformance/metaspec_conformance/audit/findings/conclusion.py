@@ -5,7 +5,8 @@ from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.calls.observation import Failure
 from metaspec_conformance.audit.findings.audit_report import AuditReport, Finding
 from metaspec_conformance.audit.findings.call_findings import add_call_findings, add_zero_leaves
-from metaspec_conformance.audit.findings.hypothesis_findings import add_hypothesis_findings
+from metaspec_conformance.audit.findings.hypothesis_findings import add_hypothesis_findings, algorithm_name
+from metaspec_conformance.audit.findings.learned_findings import add_learned_findings
 from metaspec_conformance.audit.findings.remainder_findings import (
     add_factor_findings,
     add_precision_findings,
@@ -14,7 +15,7 @@ from metaspec_conformance.audit.findings.remainder_findings import (
 from metaspec_conformance.audit.findings.report_draft import ReportDraft
 from metaspec_conformance.audit.findings.verdict_text import evidence_rows, phrase, sentence, unexplained, verdict
 from metaspec_conformance.audit.findings.wording import FAILED, TITLES
-from metaspec_conformance.audit.hypotheses.expectation import deviations, name_of
+from metaspec_conformance.audit.hypotheses.expectation import deviations
 
 
 def failure_report(reason: Failure, claims: Claims, calls: int) -> AuditReport:
@@ -34,14 +35,15 @@ def conclude(harness: AuditHarness, claims: Claims, state: AuditState, calls: in
         state: What the stages found.
         calls: How many calls there were.
     """
-    draft = ReportDraft(harness, claims, state, found={"result": state.reading})
+    draft = ReportDraft(harness, claims, state, found={"result": state.reading, "dtype": harness.dtype})
     add_call_findings(draft)
     h = state.explanation.generalised.hypothesis if state.explanation else None
-    algorithm = name_of(h) if h is not None else None
+    algorithm = algorithm_name(draft, h) if h is not None else None
     if h is not None:
         add_hypothesis_findings(draft, h)
         add_factor_findings(draft, h)
         add_precision_findings(draft)
+        add_learned_findings(draft)
     add_zero_leaves(draft)
     add_task_findings(draft)
     decided = verdict(draft, algorithm)

@@ -13,12 +13,13 @@ from metaspec_conformance.audit.findings.audit_verdicts import relative
 from metaspec_conformance.audit.hypotheses.combining import Combined, chained, weights
 from metaspec_conformance.audit.hypotheses.generalising import GeneralisedHypothesis, generalisations, monomial
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
-from metaspec_conformance.audit.hypotheses.objective import Objective, Vector
-from metaspec_conformance.audit.hypotheses.prediction import Predictor
-from metaspec_conformance.audit.search.fitting import Fit
+from metaspec_conformance.audit.hypotheses.objective import Vector
+from metaspec_conformance.audit.hypotheses.prediction import Predictor, finished
+from metaspec_conformance.audit.search.fitting import Fit, newton_move, numbers, with_numbers
 from metaspec_conformance.audit.search.number_formats import adjusted
 from metaspec_conformance.audit.thresholds import LOST_DIGITS, SAME_NUMBER
 
+FURTHER_ROUNDS = 12  # of Gauss and Newton's method, on the numbers of steps that the first problem did not have
 MONOMIALS = (
     "constant",
     *("1/regularization", "regularization", "1/lr", "lr", "1/steps", "steps", "1/lr*steps", "lr*steps"),
@@ -52,12 +53,10 @@ class ConfirmedHypothesis:
             self.scale * monomial(self.scale_rule, settings) / monomial(self.scale_rule, self.generalised.fit_settings)
         )
 
-    def predicted(self, inputs: CallInputs, objective: Objective, phi: Vector) -> Vector:
+    def predicted(self, inputs: CallInputs, predictor: Predictor) -> Vector:
         """Return what it predicts of a call, the factor included."""
         h = self.generalised.at(inputs.settings)
-        return self.factor(inputs.settings) * direction(
-            h, self.outer_sum, self.combined, inputs, objective, phi, self.scale
-        )
+        return self.factor(inputs.settings) * direction(h, self.outer_sum, self.combined, inputs, predictor, self.scale)
 
 
 def direction(
@@ -65,16 +64,27 @@ def direction(
     outer_sum: bool,
     combined: Combined | None,
     inputs: CallInputs,
-    objective: Objective,
-    phi: Vector,
+    predictor: Predictor,
     scale: float = 1.0,
 ) -> Vector:
     """Return what a hypothesis predicts of a call, up to the factor."""
+    return finished(h, _combined(h, outer_sum, combined, inputs, predictor, scale), predictor.phi)
+
+
+def _combined(
+    h: Hypothesis,
+    outer_sum: bool,
+    combined: Combined | None,
+    inputs: CallInputs,
+    predictor: Predictor,
+    scale: float,
+) -> Vector:
+    """Return the tasks' meta-updates combined, before an outer optimiser changes them."""
     if combined is not None and combined.carried is not None and len(inputs.tasks) > 1:
         weight = combined.weights[0] * len(inputs.tasks) if combined.rule == "mean" else combined.weights[0]
-        total = chained(h, objective, phi, inputs.tasks, combined.carried, scale)
+        total = chained(h, predictor, inputs.tasks, combined.carried, scale)
         return weight * total / (len(inputs.tasks) if combined.rule == "mean" else 1)
-    predictor = Predictor(objective, phi)
+    objective = predictor.objective
     parts = []
     for task in inputs.tasks:
         v = predictor.update(h, task)
@@ -114,6 +124,7 @@ def confirmed(
     for generalised in generalisations(fit.hypothesis, inputs.settings, harness.signature.names):
         scales, worst = [(inputs.settings, fit.scale)], 0.0
         for call in validation_calls:
+            generalised = _with_further_numbers(harness, generalised, fit, combined, call, reading, keep)
             scale, remains = _explained(harness, generalised, fit, combined, call, reading, keep)
             if residual < remains <= LOST_DIGITS:
                 generalised = _with_adjusted(harness, generalised, fit, combined, call, reading, keep, residual)
@@ -126,6 +137,8 @@ def confirmed(
         if not worst <= residual:
             continue
         rule = _scale_rule(scales, expected_factor, max(10 * residual, SAME_NUMBER))
+        if rule is None and fit.hypothesis.every == "weighted":
+            rule = "free"  # weights may have any sum, another for each number of steps
         if rule is not None:
             return ConfirmedHypothesis(generalised, fit.outer_sum, fit.scale, rule, combined, worst)
     return None
@@ -144,12 +157,12 @@ def _explained(
 
     Where both the prediction and the result vanish nothing is learned of the factor: (None, 0).
     """
-    objective, inputs = harness.objective(call.inputs), call.inputs
-    phi, delta = harness.phi(inputs, objective), call.delta(harness, reading)
+    inputs, predictor = call.inputs, harness.predictor(call.inputs)
+    delta = call.delta(harness, reading)
     assert delta is not None
     with np.errstate(all="ignore"):
         h = generalised.at(inputs.settings)
-        predicted = direction(h, fit.outer_sum, combined, inputs, objective, phi, fit.scale)
+        predicted = direction(h, fit.outer_sum, combined, inputs, predictor, fit.scale)
     length, vanishes = float(np.dot(predicted[keep], predicted[keep])), not np.any(delta[keep])
     if length == 0 and vanishes:
         return None, 0.0
@@ -157,6 +170,39 @@ def _explained(
         return None, np.inf
     scale = float(np.dot(predicted[keep], delta[keep]) / length)
     return scale, relative(delta, scale * predicted, keep)
+
+
+def _with_further_numbers(
+    harness: AuditHarness,
+    generalised: GeneralisedHypothesis,
+    fit: Fit,
+    combined: Combined | None,
+    call: ObservedCall,
+    reading: str,
+    keep: Any,
+) -> GeneralisedHypothesis:
+    """Return the hypothesis with the numbers of further steps, rates or weights, as one call shows them."""
+    fields, inputs = generalised.unknown(call.inputs.settings), call.inputs
+    if not fields:
+        return generalised
+    predictor, delta = harness.predictor(inputs), call.delta(harness, reading)
+    assert delta is not None
+
+    def predict(h: Hypothesis) -> Vector:
+        return direction(h, fit.outer_sum, combined, inputs, predictor, fit.scale)[keep]
+
+    for start in (1, -1):  # rates in the reverse order are almost as good, and a minimum of their own
+        h = generalised.at(inputs.settings)
+        h = with_numbers(h, fields, numbers(h, fields)[::start])
+        for _ in range(FURTHER_ROUNDS):
+            move = newton_move(h, fields, predict, delta[keep])
+            if move is None:
+                break
+            h = with_numbers(h, fields, np.array(numbers(h, fields)) + np.clip(move, -1, 1))
+        generalised = replace(generalised, adjusted=((inputs.settings, h), *generalised.adjusted))
+        if _explained(harness, generalised, fit, combined, call, reading, keep)[1] <= LOST_DIGITS:
+            break
+    return generalised
 
 
 def _with_adjusted(
@@ -170,12 +216,12 @@ def _with_adjusted(
     residual: float,
 ) -> GeneralisedHypothesis:
     """Return the hypothesis with its numbers as the code holds them at one call's settings, where these explain it."""
-    objective, inputs = harness.objective(call.inputs), call.inputs
-    phi, delta = harness.phi(inputs, objective), call.delta(harness, reading)
+    inputs, predictor = call.inputs, harness.predictor(call.inputs)
+    delta = call.delta(harness, reading)
     assert delta is not None
 
     def predict(h: Hypothesis) -> Vector:
-        return direction(h, fit.outer_sum, combined, inputs, objective, phi, fit.scale)[keep]
+        return direction(h, fit.outer_sum, combined, inputs, predictor, fit.scale)[keep]
 
     h = adjusted(generalised.at(inputs.settings), predict, delta[keep], residual)
     if h is None:

@@ -33,6 +33,8 @@ def add_factor_findings(draft: ReportDraft, h: Hypothesis) -> None:
         draft.add("operator", f"the operator is {a / factor:.4g} I + {b / factor:.4g} H/lambda")
         return
     draft.found["scale"] = scale / expected
+    if h.every == "weighted":
+        return  # the weights are told, whatever their sum
     if h.every and rule == "1/steps" and abs(factor * h.steps - 1) < draft.same_factor:
         return  # the mean over the steps
     if abs(factor - 1) > draft.same_factor or rule != right:
@@ -84,6 +86,8 @@ def add_precision_findings(draft: ReportDraft) -> None:
     format_ = None if None in formats or not (draft.state.narrow or widest == draft.harness.dtype) else widest
     draft.found["precision"] = narrow[0] if narrow else format_
     lost = None in formats or widest != draft.harness.dtype
+    if draft.holds_to_fitted_digits:
+        return
     if lost or narrow:
         digits = min(j.digits for j in judgements)
         what = f"the result is in {', '.join(narrow)}; " if narrow else ""

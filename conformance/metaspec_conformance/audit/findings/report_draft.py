@@ -9,8 +9,9 @@ from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.findings.audit_report import Finding
 from metaspec_conformance.audit.findings.wording import CAUSES
 from metaspec_conformance.audit.hypotheses.expectation import Expectation
+from metaspec_conformance.audit.hypotheses.family import Parts, parts_of
 from metaspec_conformance.audit.hypotheses.objective import Objective
-from metaspec_conformance.audit.thresholds import FIT_SETTINGS, SAME_NUMBER
+from metaspec_conformance.audit.thresholds import FIT_SETTINGS, FITTED_DIGITS, SAME_NUMBER
 
 
 @dataclass
@@ -42,9 +43,21 @@ class ReportDraft:
         return self.harness.objective(self.state.calls[0].inputs)
 
     @property
+    def parts(self) -> Parts:
+        """The network's head and body."""
+        return parts_of(self.objective.names)
+
+    @property
     def same_factor(self) -> float:
         """Relative difference below which factors are equal."""
         return max(SAME_NUMBER, 20 * self.state.fits[0].residual)
+
+    @property
+    def holds_to_fitted_digits(self) -> bool:
+        """Whether numbers were fitted one by one, which are no more exact, and all but their errors is explained."""
+        explanation = self.state.explanation
+        fitted = explanation is not None and explanation.generalised.hypothesis.freedom > 0
+        return fitted and all(judgement.digits >= FITTED_DIGITS for judgement in self.state.judgements)
 
     def add(self, code: str, text: str, note: bool = False) -> None:
         """Add a finding: a fault, or with `note` something that need not be one."""

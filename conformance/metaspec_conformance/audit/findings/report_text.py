@@ -1,5 +1,6 @@
-"""The program that repeats an audit's verdict."""
+"""The command or program that repeats an audit's verdict."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,9 +13,12 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 def snippet(function: str | Callable[..., Any], options: Mapping[str, Any]) -> str:
-    """Python that makes the same audit."""
+    """Return what makes the same audit: of a place the command, of a callable or with a problem's object Python."""
     given = {k: v for k, v in options.items() if v is not None and DEFAULTS.get(k) != v}
     problem = given.get("problem")
+    if isinstance(function, str) and (problem is None or isinstance(problem, str)):
+        words = [word for name, v in given.items() for word in (f"--{name.replace('_', '-')}", f"{v}")]
+        return shlex.join(["metaspec", "audit", function, *words])
     shown = ", ".join(
         f"{name}={'problem' if name == 'problem' and not isinstance(v, str) else repr(v)}" for name, v in given.items()
     )

@@ -1,6 +1,7 @@
 """The validation stage: candidates have to explain fresh problems with other settings, to the digits of the format."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ from metaspec_conformance.audit.calls.counted_calls import Caller, ObservedCall
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.calls.problem_data import CallInputs
 from metaspec_conformance.audit.findings.audit_verdicts import judged
-from metaspec_conformance.audit.findings.confirming import ConfirmedHypothesis, confirmed
+from metaspec_conformance.audit.findings.confirming import ConfirmedHypothesis, confirmed, direction
 from metaspec_conformance.audit.hypotheses.combining import Combined
 from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations, name_of
-from metaspec_conformance.audit.hypotheses.hypothesis import canonical
-from metaspec_conformance.audit.search.fitting import Fit
+from metaspec_conformance.audit.hypotheses.generalising import generalisations
+from metaspec_conformance.audit.hypotheses.hypothesis import ALGORITHMS, Hypothesis, canonical
+from metaspec_conformance.audit.hypotheses.prediction import Predictor
+from metaspec_conformance.audit.search.fitting import Fit, newton_move, with_numbers
 from metaspec_conformance.audit.search.search import Search
 from metaspec_conformance.audit.thresholds import CANDIDATES, NUDGE, SAME_NUMBER, VALIDATION_FACTOR, VALIDATION_SETTINGS
 
@@ -36,6 +39,10 @@ def validate(caller: Caller, state: AuditState, whole: ObservedCall, searched: S
     confirm = _confirmation(harness, state, searched[0].inputs, None if unexplained else state.combined)
     _choose(state, state.search, confirm)
     if state.explanation is None:
+        if state.fits:
+            keep = state.search.targets[0].keep
+            how = None if unexplained else state.combined
+            state.elsewhere = remains_elsewhere(harness, state.fits[0], how, searched[0].inputs, state, keep)
         return
     fresh = state.validation_calls[0]
     for call in (fresh,) if unexplained else (fresh, whole):
@@ -63,7 +70,7 @@ def _confirmation(
 def _choose(state: AuditState, search: Search, confirm: Callable[[Fit], ConfirmedHypothesis | None]) -> None:
     """Take the simplest candidate that is confirmed, and the others that are as simple."""
     codes = {fit.hypothesis: deviations(fit.hypothesis, search.expected) for fit in state.fits[:CANDIDATES]}
-    least: tuple[int, int] | None = None
+    least: tuple[int, ...] | None = None
     for fit in state.fits[:CANDIDATES]:
         rank = search.rank(fit)
         if least is not None and rank > least:
@@ -79,6 +86,55 @@ def _choose(state: AuditState, search: Search, confirm: Callable[[Fit], Confirme
             state.explanation = found  # the same deviations with numbers that fresh problems bear out
 
 
+def remains_elsewhere(
+    harness: AuditHarness, fit: Fit, how: Combined | None, inputs: CallInputs, state: AuditState, keep: Any
+) -> tuple[str, ...]:
+    """Return what a candidate leaves on each validation call, and with which inner rate it leaves least there."""
+    generalised, found = next(generalisations(fit.hypothesis, inputs.settings, harness.signature.names)), []
+    for call in state.validation_calls:
+        predictor, delta = harness.predictor(call.inputs), call.delta(harness, state.reading)
+        assert delta is not None
+
+        def predict(h: Hypothesis, call: ObservedCall = call, predictor: Predictor = predictor) -> Any:
+            return direction(h, fit.outer_sum, how, call.inputs, predictor, fit.scale)[keep]
+
+        def left(h: Hypothesis, seen: Any = delta[keep], predict: Any = predict) -> float:
+            v = predict(h)
+            scale = float(v @ seen) / max(float(v @ v), 1e-300)
+            return float(np.linalg.norm(seen - scale * v) / max(float(np.linalg.norm(seen)), 1e-300))
+
+        h = generalised.at(call.inputs.settings)
+        text = f"{left(h):.1e} at " + ", ".join(f"{k} {v:g}" for k, v in _named(harness, call).items())
+        fields = ("rate",) * (h.steps > 0)
+        move = newton_move(h, fields, predict, delta[keep]) if fields else None
+        if move is not None:
+            moved = with_numbers(h, fields, [h.rate + float(np.clip(move[0], -h.rate / 2, h.rate))])
+            text += f" ({left(moved):.1e} with the rate {moved.rate:.4g})" if left(moved) < left(h) else ""
+        found.append(text)
+    return tuple(found)
+
+
+def _named(harness: AuditHarness, call: ObservedCall) -> dict[str, float]:
+    return {name: x for name, x in call.inputs.settings.items() if name in harness.signature.names}
+
+
+def later_algorithm(harness: AuditHarness, state: AuditState, call: ObservedCall) -> str | None:
+    """Return the algorithm in its textbook form that explains one call, as far as it is one."""
+    if state.search is None or state.explanation is None:
+        return None
+    delta, explanation = call.delta(harness, state.reading), state.explanation
+    assert delta is not None
+    own, predictor = explanation.generalised.hypothesis, harness.predictor(call.inputs)
+    keep = state.search.targets[0].keep
+    for algorithm in ALGORITHMS:
+        h = replace(own, algorithm=algorithm)
+        v = direction(h, explanation.outer_sum, explanation.combined, call.inputs, predictor, explanation.scale)[keep]
+        scale = float(v @ delta[keep]) / float(v @ v)
+        if np.linalg.norm(delta[keep] - scale * v) <= state.search.screen * np.linalg.norm(delta[keep]):
+            return algorithm
+    return None
+
+
 def _judge(harness: AuditHarness, state: AuditState, explanation: ConfirmedHypothesis, call: ObservedCall) -> None:
     """Hold the explanation against one call by the error model."""
     delta = call.delta(harness, state.reading)
@@ -86,7 +142,7 @@ def _judge(harness: AuditHarness, state: AuditState, explanation: ConfirmedHypot
 
     def compute(seed: int | None) -> Any:
         objective = harness.exact_objective(call.inputs, seed)
-        predicted = explanation.predicted(call.inputs, objective, harness.phi(call.inputs, objective))
+        predicted = explanation.predicted(call.inputs, harness.predictor(call.inputs, objective))
         for leaf in state.ignored:
             predicted[objective.slices[leaf]] = 0
         return predicted
@@ -111,9 +167,9 @@ def _is_narrow(caller: Caller, state: AuditState, explanation: ConfirmedHypothes
     after, before = caller.nudged(call, NUDGE).delta(harness, reading), call.delta(harness, reading)
     assert after is not None
     assert before is not None
-    objective = harness.objective(call.inputs)
-    phi = harness.phi(call.inputs, objective)
-    here, there = (explanation.predicted(call.inputs, objective, phi * (1 + by)) for by in (0.0, NUDGE))
+    predictor = harness.predictor(call.inputs)
+    moved = replace(predictor, phi=predictor.phi * (1 + NUDGE), _paths={})
+    here, there = (explanation.predicted(call.inputs, each) for each in (predictor, moved))
     return float(np.linalg.norm(after - before - (there - here))) > 0.5 * float(np.linalg.norm(there - here))
 
 

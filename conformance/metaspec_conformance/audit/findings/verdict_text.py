@@ -27,6 +27,8 @@ def verdict(draft: ReportDraft, algorithm: str | None) -> Literal["identified", 
     ):
         return "consistent"
     narrow = state.narrow or any(name != draft.harness.dtype for name in state.calls[0].observed.dtypes)
+    if draft.holds_to_fitted_digits:
+        return "identified"
     if any(j.format is None or (j.format != draft.harness.dtype and not narrow) for j in state.judgements):
         return "consistent"
     return "identified"
@@ -38,7 +40,8 @@ def unexplained(draft: ReportDraft) -> str:
     if not state.fits:
         stopped = " (the search ended with its time)" if state.search is not None and state.search.stopped else ""
         return f"no hypothesis explains the result{stopped}"
-    return "what explains one problem does not explain fresh ones with other settings"
+    left = f"; it leaves {'; '.join(state.elsewhere)}" if state.elsewhere else ""
+    return f"what explains one problem does not explain fresh ones with other settings{left}"
 
 
 def sentence(draft: ReportDraft, found: str, algorithm: str | None, findings: Sequence[Finding]) -> str:

@@ -1,11 +1,14 @@
 """The findings in words: what each code means, and what in such code usually causes it."""
 
+from metaspec_conformance.audit.hypotheses.family import FAMILY
+
 TITLES = {
     "maml": "MAML",
     "fomaml": "FO-MAML",
     "reptile": "Reptile",
     "imaml": "iMAML",
     "gradient": "the plain query gradient, without any adaptation",
+    **{name: member.title for name, member in FAMILY.items()},
 }
 
 BRIEF = {
@@ -25,6 +28,14 @@ BRIEF = {
     "outer-data": "the outer gradient of other data",
     "outer-point": "the outer gradient at another point of the path",
     "multi-step-loss": "the outer loss summed over the inner steps",
+    "minibatches": "inner steps on minibatches",
+    "difference": "difference quotients in place of second derivatives",
+    "shrinkage": "a shrunk start of the inner loop",
+    "context": "a context that starts at zero",
+    "outer-decay": "weight decay in the outer step",
+    "outer-clipping": "a clipped result",
+    "learned-gradient": "wrong gradients of learned inputs",
+    "annealing": "a switch between calls",
     "proximal-missing": "no proximal term in the inner loop",
     "regularization": "another strength of regularization",
     "operator": "another operator than I + H/lambda",
@@ -63,7 +74,15 @@ CAUSES = {
     "inner-data": "Support and query are taken from the tuple in the wrong order, or the sets are joined.",
     "outer-data": "The loss that is differentiated last is the support set's.",
     "outer-point": "The query loss is computed before the last update is applied.",
-    "multi-step-loss": "The query loss is accumulated within the inner loop.",
+    "multi-step-loss": "The query loss is accumulated within the inner loop, as MAML++ does.",
+    "minibatches": "The inner loop goes through a loader, or slices the support set.",
+    "difference": "Second derivatives are approximated, as DARTS does.",
+    "shrinkage": "The parameters are scaled before they are adapted.",
+    "context": "The adapted leaves are context parameters, as CAVIA's.",
+    "outer-decay": "weight_decay of the outer optimiser, or a penalty in the outer loss.",
+    "outer-clipping": "Gradients are clipped before the outer step.",
+    "learned-gradient": "The rates are detached in the inner step, or their gradient is scaled.",
+    "annealing": "First order up to some iteration, second order after it, as MAML++ has it.",
     "proximal-missing": "The inner loop minimises the plain loss; lambda appears in the solve alone.",
     "regularization": "lambda and 1/lambda, or a default that is not passed on.",
     "operator": "The proximal term is counted twice or not at all in the operator, or a damping is added.",

@@ -1,15 +1,17 @@
 """How the tasks' meta-updates are combined: the mean, a sum, other weights, or one task's traces in the next."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
-from metaspec_conformance.audit.hypotheses.objective import Objective, Vector
+from metaspec_conformance.audit.hypotheses.objective import Vector
 from metaspec_conformance.audit.hypotheses.prediction import Path, Predictor
 from metaspec_conformance.audit.thresholds import SAME_NUMBER
+
+COMBINATIONS = ("mean", "sum", "first", "last", "by query size", "by support size")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def combined(
 
 def rule_of(w: Any, sizes: Sequence[tuple[int, int]], close: float = SAME_NUMBER) -> str:
     """The rule that gives these weights."""
-    for rule in ("mean", "sum", "first", "last", "by query size", "by support size"):
+    for rule in COMBINATIONS:
         if np.allclose(w, weights(rule, sizes), rtol=close, atol=close):
             return rule
     return "constant" if np.allclose(w, w[0], rtol=close) else "weights"
@@ -61,25 +63,24 @@ def weights(rule: str, sizes: Sequence[tuple[int, int]], constant: Sequence[floa
     return np.resize(np.array(constant, float), n)
 
 
-def chained(
-    h: Hypothesis, objective: Objective, phi: Vector, tasks: Sequence[int], carried: str, factor: float
-) -> Vector:
+def chained(h: Hypothesis, predictor: Predictor, tasks: Sequence[int], carried: str, factor: float) -> Vector:
     """The sum of the tasks' meta-updates where each begins with what the one before it left.
 
     Args:
         h: What each computes.
-        objective: The objective.
-        phi: The meta-parameters.
+        predictor: What one task gives.
         tasks: In their order.
         carried: "parameters": from the adapted parameters of the task before; "path": likewise, with Reptile's
             difference to phi; "updates": after an outer update of its own; "state": with the inner optimiser's state.
         factor: The factor on a task's meta-update, for "updates".
     """
-    start, state, total = phi, h.rule.begin(phi), np.zeros_like(phi)
+    phi = start = predictor.phi
+    state, total = h.rule.begin(phi), np.zeros_like(phi)
     for i, task in enumerate(tasks):
-        predictor = Predictor(objective, start)
-        path = predictor.walked(h, task, Path([start], [], [state], i * h.steps if carried == "state" else 0), start)
-        delta = predictor.result(h, task, path, phi if carried == "path" else start)
+        one = replace(predictor, phi=start, _paths={})
+        earlier = i * h.steps if carried == "state" else 0
+        path = one.walked(h, task, Path([one.started(h, start)], states=[state], earlier=earlier), start)
+        delta = one.result(h, task, path, phi if carried == "path" else start)
         total = total + delta
         if carried in ("parameters", "path"):
             start = path.points[h.steps]

@@ -20,6 +20,7 @@ class Expectation:
         cg_steps: Of iMAML's solver.
         factor: The factor on the meta-update: 1, or of updated parameters the outer rate.
         sums: Whether a sum over tasks is claimed, not the mean.
+        given: The learned inputs that the code is given.
     """
 
     algorithm: str | None = None
@@ -29,6 +30,12 @@ class Expectation:
     cg_steps: int | None = None
     factor: float | None = None
     sums: bool = False
+    given: frozenset[str] = frozenset()
+
+    @property
+    def gives_rates(self) -> bool:
+        """Whether the code is given a rate for each entry, or for each leaf and step."""
+        return bool(self.given & {"rates", "step_rates"})
 
 
 def name_of(h: Hypothesis) -> str:
@@ -46,7 +53,7 @@ def deviations(h: Hypothesis, expected: Expectation, entries: tuple[int, ...] = 
         found.append("steps")
     if h.inner_sum:
         found.append("inner-sum")
-    if expected.rate is not None and h.steps:
+    if expected.rate is not None and h.steps and h.rate_per != "given":
         allowed = [expected.rate * n for n in (1, *(entries if h.inner_sum else ()))]
         if all(abs(h.rate - rate) > SAME_NUMBER * abs(rate) for rate in allowed):
             found.append("inner-rate")
@@ -60,9 +67,16 @@ def deviations(h: Hypothesis, expected: Expectation, entries: tuple[int, ...] = 
     found += ["partial-second-order"] * (h.mask != "all")
     found += ["hessian-factor"] * (h.hessian_factor != 1)
     found += ["outer-point"] * (h.point != "end") + ["multi-step-loss"] * bool(h.every)
-    unlike = h.rule != PLAIN or h.decay != 0 or (h.proximal and h.algorithm != "imaml")
+    found += ["difference"] * bool(h.difference) + ["minibatches"] * bool(h.minibatch)
+    found += ["shrinkage"] * (h.shrink != 1) + ["context"] * h.from_zero
+    found += ["outer-decay"] * bool(h.outer_decay) + ["outer-clipping"] * bool(h.outer_clip)
+    if h.steps and h.rate_per != ("given" if expected.gives_rates else "") and "inner-rate" not in found:
+        found.append("inner-rate")
+    found += ["regularization"] * bool(h.strengths and h.algorithm != "imaml")
+    pulled = h.proximal and h.algorithm != "imaml" and "sigma" not in expected.given
+    unlike = h.rule != PLAIN or h.decay != 0 or pulled
     found += ["inner-optimizer"] * bool(unlike and h.steps)
-    found += ["leaf-frozen"] * bool(h.frozen)
+    found += ["leaf-frozen"] * bool(h.frozen and not h.from_zero)
     found += ["leaf-exchanged"] * bool(h.inner_swap or h.swaps or h.transposed)
     if h.algorithm == "imaml":
         found += _of_imaml(h, expected)
@@ -71,10 +85,16 @@ def deviations(h: Hypothesis, expected: Expectation, entries: tuple[int, ...] = 
 
 def _of_imaml(h: Hypothesis, expected: Expectation) -> list[str]:
     found = ["proximal-missing"] * (not h.proximal)
-    if expected.strength is not None and abs(h.strength - expected.strength) > SAME_NUMBER * expected.strength:
+    if (
+        expected.strength is not None
+        and "sigma" not in expected.given
+        and abs(h.strength - expected.strength) > SAME_NUMBER * expected.strength
+    ):
         found.append("regularization")
     found += ["operator"] * (h.operator != (1.0, 1.0)) + ["block-diagonal"] * (h.blocks != "full")
+    found += ["regularization"] * bool(h.strengths and "regularization" not in found)
     taken = h.solver_steps if h.solver == "conjugate gradients" else 0
-    unlike = expected.cg_steps is not None and taken != expected.cg_steps
-    found += ["solver"] * bool(h.solver == "neumann" or unlike)
+    claimed = 0 if expected.algorithm == "imaml" and expected.cg_steps is None else expected.cg_steps
+    unlike = claimed is not None and taken != claimed
+    found += ["solver"] * bool(h.solver not in ("exact", "conjugate gradients") or unlike)
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any
 
-from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, steps_kept
+from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, steps_kept, with_steps
 from metaspec_conformance.audit.thresholds import GENERALISATIONS
 
 CallSettings = Mapping[str, float]
@@ -33,7 +33,16 @@ class GeneralisedHypothesis:
             if known == settings:
                 return adjusted
         h = self.hypothesis
-        return replace(h, **{name: _number(h, name, rule, self.fit_settings, settings) for name, rule in self.rules})
+        now = {name: _number(h, name, rule, self.fit_settings, settings) for name, rule in self.rules}
+        return with_steps(replace(h, **{k: x for k, x in now.items() if k != "steps"}), now.get("steps", h.steps))
+
+    def unknown(self, settings: CallSettings) -> tuple[str, ...]:
+        """Return the numbers that a call with other settings has to show: those of further steps."""
+        h, now = self.hypothesis, self.at(settings)
+        known = len(h.rate_ratios) if h.rate_per == "step" else len(now.rate_ratios)
+        rates = tuple(f"rate_ratios[{i}]" for i in range(known, len(now.rate_ratios)))
+        changed = now.steps != h.steps
+        return rates + tuple(f"loss_weights[{i}]" for i in range(len(now.loss_weights) * changed))
 
     def rule(self, name: str) -> str:
         """The rule of a field; "constant" where it has none."""
@@ -54,6 +63,14 @@ def generalisations(
         options.append([("mask", name) for name in (alike or [h.mask])])
     if "lr" in named and h.steps:
         options.append([("rate", rule) for rule in ("lr", "constant", "lr^2", "lr*steps", "lr/steps")])
+    if h.solver_rate != 1:
+        options.append([("solver_rate", rule) for rule in ("constant", "regularization", "lr", "lr*regularization")])
+    if h.difference:
+        options.append([("difference", rule) for rule in ("constant", "1/lr")])
+    if h.outer_decay:
+        options.append([("outer_decay", rule) for rule in ("constant", "1/outer_lr")])
+    if h.outer_clip:
+        options.append([("outer_clip", rule) for rule in ("constant", "1/outer_lr")])
     if h.hessian_factor != 1:
         options.append([("hessian_factor", rule) for rule in ("constant", "lr", "1/lr")])
     if h.algorithm == "imaml" or h.proximal:
@@ -115,7 +132,7 @@ def _operator(operator: tuple[float, float], rule: str, fit_settings: float, now
 
 def monomial(rule: str, settings: CallSettings) -> float:
     """The value of a product of settings: "lr", "1/lr", "lr*steps", "lr^2" ..."""
-    if rule in ("constant", "1"):
+    if rule in ("constant", "1", "free"):
         return 1.0
     over, _, under = rule.partition("/")
     return _product(over, settings) / (_product(under, settings) if under else 1.0)

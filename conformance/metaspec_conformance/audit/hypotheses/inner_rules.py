@@ -1,100 +1,199 @@
-"""Inner update rules: theta <- theta - rate * u(gradient, state), and how a cotangent is pulled back through u.
+"""Inner update rules as hypotheses: the family's own members on one flat vector, and slips that are no member.
 
-Each works on flat vectors of any format. `advance` gives (u, state); `pull` gives the cotangents of the gradient and of
-the state before the step, from those of u and of the state after it.
+A rule is a name and its constants; what it computes, and its derivative, is its `update` (see `metaspec.inner`).
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cache
+from typing import Any
 
 import numpy as np
 
+from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import get_backend
+from metaspec.inner.adaptive import AdaGrad, Adam, RMSProp
+from metaspec.inner.base import InnerRule
+from metaspec.inner.gradient_descent import GradientDescent
+from metaspec.inner.momentum import Momentum
+from metaspec.inner.transforms import Transformed, clip_by_norm, clip_by_value
+from metaspec_conformance.audit.problem import REFERENCE
+
 Vector = Any
-State = tuple[Any, ...]
-Kind = Literal["gradient descent", "momentum", "nesterov", "adam", "normalised", "clipped", "clipped entries", "sign"]
+State = Any
 
 
 @dataclass(frozen=True)
-class Rule:
+class TriedRule:
     """A rule and its constants.
 
     Attributes:
-        kind: `momentum` (m <- c m + g, u = m), `nesterov` (u = g + c m), `adam`, `normalised` (g / ||g||), `clipped`
-            (to the norm c), `clipped entries` (to [-c, c]), `sign`.
-        constants: (c,); of `clipped` (c, e), the factor being c / (||g|| + e); of `adam` (beta1, beta2, epsilon, form),
-            form 0: epsilon added to the corrected root, 1: to the root as it is.
+        kind: A name of `RULES`.
+        constants: The values of the rule's inputs but the rate, in the order in which `RULES` has them.
     """
 
-    kind: Kind = "gradient descent"
+    kind: str = "gradient descent"
     constants: tuple[float, ...] = ()
 
-    def begin(self, like: Vector) -> State:
-        """The state before the first step."""
-        zeros = np.zeros_like(like)
-        return {"momentum": (zeros,), "nesterov": (zeros,), "adam": (zeros, zeros)}.get(self.kind, ())
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the constants are called."""
+        return RULES[self.kind][1]
 
-    def advance(self, t: int, g: Vector, state: State) -> tuple[Vector, State]:
-        """U and the state after step t (from 1)."""
-        c = self.constants
-        if self.kind in ("momentum", "nesterov"):
-            m = c[0] * state[0] + g
-            return (m if self.kind == "momentum" else g + c[0] * m), (m,)
-        if self.kind == "adam":
-            m, s = c[0] * state[0] + (1 - c[0]) * g, c[1] * state[1] + (1 - c[1]) * g * g
-            return self._adam(t, m, s)[0], (m, s)
-        if self.kind == "normalised":
-            return g / _norm(g), ()
-        if self.kind == "clipped":
-            return self._clip(g)[0] * g, ()
-        if self.kind == "clipped entries":
-            return np.clip(g, -c[0], c[0]), ()
-        return (np.sign(g), ()) if self.kind == "sign" else (g, ())
+    def begin(self, theta: Vector) -> State:
+        """Return the state before the first step."""
+        return self._member.init(_numpy(), theta)
 
-    def pull(self, t: int, g: Vector, before: State, du: Vector, after: State) -> tuple[Vector, State]:
-        """Cotangents of g and of the state `before`; `after` holds those of the state after the step."""
-        c = self.constants
-        if self.kind == "momentum":
-            dm = du + after[0]
-            return dm, (c[0] * dm,)
-        if self.kind == "nesterov":
-            dm = c[0] * du + after[0]
-            return du + dm, (c[0] * dm,)
-        if self.kind == "adam":
-            m, s = c[0] * before[0] + (1 - c[0]) * g, c[1] * before[1] + (1 - c[1]) * g * g
-            _, per_m, per_s = self._adam(t, m, s)
-            dm, ds = after[0] + du * per_m, after[1] + du * per_s
-            return (1 - c[0]) * dm + 2 * (1 - c[1]) * g * ds, (c[0] * dm, c[1] * ds)
-        if self.kind == "normalised":
-            n = _norm(g)
-            return (du - g * (np.sum(g * du) / n**2)) / n, ()
-        if self.kind == "clipped":
-            factor, slope = self._clip(g)
-            return factor * du + slope * g * np.sum(g * du), ()
-        if self.kind == "clipped entries":
-            return np.where(np.abs(g) < c[0], du, 0 * du), ()
-        return (0 * du, ()) if self.kind == "sign" else (du, ())
+    def advance(self, k: int, theta: Vector, state: State, g: Vector, rates: Vector) -> tuple[Vector, State]:
+        """Return the parameters and the state after step k = 0, 1, ..."""
+        if self.kind == "gradient descent":
+            return theta - rates * g, None
+        moved, after = self._member.update(_numpy(), theta, state, g, k, self._inputs(rates))
+        return moved, after
 
-    def _adam(self, t: int, m: Vector, s: Vector) -> tuple[Vector, Vector, Vector]:
-        """U with its derivatives by m and by s."""
-        beta1, beta2, epsilon, form = self.constants
-        one, two = 1 - beta1**t, 1 - beta2**t
-        root = np.sqrt(s / two) if form == 0 else np.sqrt(s)
-        scale = 1 / one if form == 0 else np.sqrt(two) / one
-        below = root + epsilon
-        safe = np.where(root > 0, root, np.ones_like(root))
-        inner = (1 / two if form == 0 else 1) / (2 * safe)
-        return scale * m / below, scale / below, np.where(root > 0, -scale * m / below**2 * inner, 0 * m)
+    def linearize(self, k: int, theta: Vector, state: State, g: Vector, rates: Vector) -> Callable[..., Any]:
+        """Return the pull-back of step k.
 
-    def _clip(self, g: Vector) -> tuple[Any, Any]:
-        """The factor on g, and s with d factor = s <g, dg>."""
-        size, (limit, extra) = _norm(g), self.constants
-        if size + extra <= limit:
-            return 1, 0
-        return limit / (size + extra), -limit / ((size + extra) ** 2 * size)
+        It takes the cotangents of the parameters and of the state after the step to those of the parameters, the state
+        and the gradient before it, and of the rates.
+        """
+        if self.kind == "gradient descent":
+            return lambda a, b: (a, None, -rates * a, -g * a)
+        inputs = tuple(g.dtype.type(c) for c in self.constants)
+        pull = _pull_back(self.kind, k)
+        return lambda a, b: pull(theta, state, g, rates, inputs, a, b)
+
+    @property
+    def _member(self) -> InnerRule:
+        return RULES[self.kind][0]
+
+    def _inputs(self, rates: Vector) -> Mapping[str, Any]:
+        return {"lr": rates, **dict(zip(self.names, self.constants, strict=True))}
 
 
-PLAIN = Rule()
+PLAIN = TriedRule()
 
 
-def _norm(g: Vector) -> Any:
-    return np.sqrt(np.sum(g * g))
+@cache
+def _numpy() -> Backend:
+    return get_backend(REFERENCE)
+
+
+@cache
+def _pull_back(kind: str, k: int) -> Callable[..., Any]:
+    """Return the pull-back of step k of a rule, compiled."""
+    B, (member, names) = _numpy(), RULES[kind]
+
+    def pulled(theta: Vector, state: State, g: Vector, rates: Vector, inputs: Any, a: Vector, b: State) -> Any:
+        def step(theta: Vector, state: State, g: Vector, rates: Vector) -> Any:
+            return member.update(B, theta, state, g, k, {"lr": rates, **dict(zip(names, inputs, strict=True))})
+
+        return B.vjp(step, theta, state, g, rates)[1]((a, b))
+
+    return B.compile(pulled)
+
+
+def _norm(B: Backend, g: Vector) -> Any:
+    return B.xp.sqrt(B.xp.sum(g * g))
+
+
+def _clipped_as_torch(B: Backend, theta: Vector, g: Vector, limit: Any) -> Vector:
+    """Return g min(1, c / (||g|| + 1e-6)), as `torch.nn.utils.clip_grad_norm_` has it."""
+    factor = limit / (_norm(B, g) + 1e-6)
+    return g * B.xp.where(factor < 1, factor, B.xp.ones_like(factor))
+
+
+@dataclass(frozen=True)
+class DampedMomentum:
+    """m <- c m + (1 - c) g, theta <- theta - lr m."""
+
+    steps = 1
+    inputs: Mapping[str, Any] = None  # type: ignore[assignment]
+
+    def init(self, B: Backend, theta: Vector) -> State:
+        """Return zero."""
+        return 0 * theta
+
+    def update(self, B: Backend, theta: Vector, state: State, gradient: Vector, k: Any, hyper: Any) -> Any:
+        """Return the parameters and the mean."""
+        m = hyper["momentum"] * state + (1 - hyper["momentum"]) * gradient
+        return theta - hyper["lr"] * m, m
+
+
+@dataclass(frozen=True)
+class UncorrectedRootAdam:
+    """Adam with epsilon added to the root before its correction, as TensorFlow and Keras have it."""
+
+    steps = 1
+    inputs: Mapping[str, Any] = None  # type: ignore[assignment]
+
+    def init(self, B: Backend, theta: Vector) -> State:
+        """Return both moments, zero."""
+        return 0 * theta, 0 * theta
+
+    def update(self, B: Backend, theta: Vector, state: State, gradient: Vector, k: Any, hyper: Any) -> Any:
+        """Return the parameters and the moments."""
+        b1, b2, eps = hyper["b1"], hyper["b2"], hyper["eps"]
+        m, s = b1 * state[0] + (1 - b1) * gradient, b2 * state[1] + (1 - b2) * (gradient * gradient)
+        positive = s > 0
+        root = B.xp.where(positive, B.xp.sqrt(B.xp.where(positive, s, B.xp.ones_like(s))), s)
+        scale = (1 - b2 ** (k + 1)) ** 0.5 / (1 - b1 ** (k + 1))
+        return theta - hyper["lr"] * scale * m / (root + eps), (m, s)
+
+
+_DESCENT = GradientDescent(1.0, 1)
+RULES: Mapping[str, tuple[InnerRule, tuple[str, ...]]] = {
+    "gradient descent": (_DESCENT, ()),
+    "momentum": (Momentum(1.0, 1), ("momentum",)),
+    "nesterov": (Momentum(1.0, 1, nesterov=True), ("momentum",)),
+    "damped momentum": (DampedMomentum(), ("momentum",)),
+    "adam": (Adam(1.0, 1), ("b1", "b2", "eps", "decay")),
+    "amsgrad": (Adam(1.0, 1, amsgrad=True), ("b1", "b2", "eps", "decay")),
+    "adam, epsilon before the correction": (UncorrectedRootAdam(), ("b1", "b2", "eps")),
+    "rmsprop": (RMSProp(1.0, 1), ("rho", "eps")),
+    "adagrad": (AdaGrad(1.0, 1), ("eps",)),
+    "normalised": (Transformed(_DESCENT, "floor", 0.0, lambda B, t, g, floor: g / (_norm(B, g) + floor)), ("floor",)),
+    "sign": (Transformed(_DESCENT, "size", 0.0, lambda B, t, g, size: size * B.xp.sign(g)), ("size",)),
+    "clipped": (clip_by_norm(_DESCENT, 1.0), ("max_norm",)),
+    "clipped as PyTorch does": (Transformed(_DESCENT, "max_norm", 1.0, _clipped_as_torch), ("max_norm",)),
+    "clipped entries": (clip_by_value(_DESCENT, 1.0), ("max_value",)),
+}
+"""By name: the rule, and its inputs but the rate."""
+
+NORM_CLIPS = ("clipped", "clipped as PyTorch does")
+TRIED = (
+    *(TriedRule("momentum", (c,)) for c in (0.9, 1.0, 0.5)),
+    TriedRule("nesterov", (0.9,)),
+    TriedRule("damped momentum", (0.9,)),
+    TriedRule("adam", (0.9, 0.999, 1e-8, 0.0)),
+    TriedRule("adam", (0.0, 0.999, 1e-8, 0.0)),
+    TriedRule("adam, epsilon before the correction", (0.9, 0.999, 1e-7)),
+    TriedRule("adam, epsilon before the correction", (0.0, 0.999, 1e-7)),
+    TriedRule("rmsprop", (0.99, 1e-8)),
+    TriedRule("rmsprop", (0.9, 1e-8)),
+    TriedRule("adagrad", (1e-10,)),
+    TriedRule("normalised", (0.0,)),
+    TriedRule("sign", (1.0,)),
+    *(TriedRule(kind, (c,)) for c in (1.0, 0.5, 0.1, 2.0, 5.0, 10.0) for kind in NORM_CLIPS),
+    *(TriedRule("clipped entries", (c,)) for c in (1.0, 0.5, 0.1)),
+)
+"""The rules with the constants that code usually has."""
+
+FREE = (
+    (TriedRule("momentum", (0.7,)), 1),
+    (TriedRule("nesterov", (0.7,)), 1),
+    (TriedRule("damped momentum", (0.7,)), 1),
+    (TriedRule("clipped", (1.0,)), 1),
+    (TriedRule("clipped as PyTorch does", (1.0,)), 1),
+    (TriedRule("clipped entries", (0.2,)), 1),
+    (TriedRule("rmsprop", (0.9, 1e-8)), 1),
+    (TriedRule("adam", (0.8, 0.99, 1e-8, 0.0)), 2),
+)
+"""Rules whose first constants are found, with their number."""
+
+
+def as_plain(tree: Any) -> Any:
+    """Return zeros like a state."""
+    if tree is None:
+        return None
+    return tuple(map(as_plain, tree)) if isinstance(tree, tuple) else np.zeros_like(tree)

@@ -14,6 +14,7 @@ from metaspec_conformance.audit.problem import REFERENCE
 from metaspec_conformance.oracles.extended_precision import EXACT, Rounding
 
 DENSE = 64  # parameters; beyond it products are computed one by one, and a matrix only where a system is solved
+TRUSTED = {"float64": 1e-4, "float32": 0.05}  # between a framework's product and a difference quotient of gradients
 
 Vector = Any
 Matrix = Any
@@ -80,14 +81,18 @@ class Objective:
 
     def hessian(self, task: int, part: str, theta: Vector) -> Matrix:
         """The Hessian there."""
+        if self.B.name != REFERENCE and not self.twice_differentiable:
+            columns = [self._difference(task, part, theta, v) for v in np.eye(self.size)]
+            return (np.stack(columns) + np.stack(columns, axis=1)) / 2
         return self._cached("H", self._hessian, task, part, theta)
 
     def product(self, task: int, part: str, theta: Vector, v: Vector) -> Vector:
         """The Hessian there times v."""
         if self.size <= DENSE:
             return self.hessian(task, part, theta) @ v
-        with computing(self.B, self._in(theta)):
-            return self._out(self._product(self._in(theta), self._batch(task, part), self._in(v)))
+        if self.B.name != REFERENCE and not self.twice_differentiable:
+            return self._difference(task, part, theta, v)
+        return self._framework_product(task, part, theta, v)
 
     def examples(self, task: int, part: str) -> int:
         """Return the number of examples, the length of axis 0; 1 for a batch of a single number."""
@@ -102,6 +107,15 @@ class Objective:
         return tuple(sorted({int(np.prod([int(n) for n in leaf.shape[1:]])) for leaf in leaves} - {1}))
 
     @cached_property
+    def divides(self) -> bool:
+        """Whether the loss takes some of a set's examples."""
+        try:
+            self.gradient(0, "support 0 1", self._start)
+        except Exception:  # as for `joins`
+            return False
+        return True
+
+    @cached_property
     def joins(self) -> bool:
         """Whether support and query can be joined along axis 0, and the loss takes what comes of it."""
         try:
@@ -109,6 +123,17 @@ class Objective:
         except Exception:  # a user's loss may raise anything on a batch that is none of its own
             return False
         return True
+
+    @cached_property
+    def twice_differentiable(self) -> bool:
+        """Whether the framework's second derivatives of the loss are those of its gradients, by a difference quotient.
+
+        Scripted code, say, may have second derivatives of zero. Where they are wrong, difference quotients are used.
+        """
+        v = np.random.default_rng(0).normal(size=self.size)
+        expected = self._difference(0, "support", self._start, v)
+        off = float(np.linalg.norm(self._framework_product(0, "support", self._start, v) - expected))
+        return off <= TRUSTED.get(self.dtype, TRUSTED["float32"]) * float(np.linalg.norm(expected)) + 1e-9
 
     def tree(self, v: Vector) -> Tree:
         """The vector's leaves as NumPy arrays, by name."""
@@ -127,6 +152,25 @@ class Objective:
         """The matrix where a framework's vmap may not know all of a user's loss; one product is traced, not each."""
         return self.B.xp.stack([self._product(v, batch, self._in(row)) for row in np.eye(self.size)])
 
+    def _framework_product(self, task: int, part: str, theta: Vector, v: Vector) -> Vector:
+        with computing(self.B, self._in(theta)):
+            return self._out(self._product(self._in(theta), self._batch(task, part), self._in(v)))
+
+    def _difference(self, task: int, part: str, theta: Vector, v: Vector) -> Vector:
+        """The Hessian times v by central differences of gradients, extrapolated twice: the error is of sixth order."""
+        size = float(np.linalg.norm(v))
+        if size == 0:
+            return 0 * v
+        width = (0.01 if self.dtype == "float64" else 0.1) / size
+
+        def quotient(step: float) -> Vector:
+            ahead, behind = (self.gradient(task, part, theta + s * step * v) for s in (1, -1))
+            return (ahead - behind) / (2 * step)
+
+        a, b, c = (quotient(width / 2**i) for i in range(3))
+        b, a = (4 * c - b) / 3, (4 * b - a) / 3
+        return (16 * b - a) / 15
+
     def _cached(self, kind: str, f: Any, task: int, part: str, theta: Vector) -> Any:
         key = (kind, task, part, theta.tobytes())
         if key not in self._known:
@@ -137,6 +181,10 @@ class Objective:
 
     def _batch(self, task: int, part: str) -> Tree:
         if (task, part) not in self._batches:
+            name, *bounds = part.split()
+            if bounds:
+                self._batches[task, part] = self._rows_of(task, name, *map(int, bounds))
+                return self._batches[task, part]
             support, query = self._tasks[task]
             batch = support if part == "support" else query
             if part == "both":
@@ -146,6 +194,15 @@ class Objective:
                 batch = self.B.tree_unflatten(self.B.tree_flatten(support)[1], joined)
             self._batches[task, part] = batch
         return self._batches[task, part]
+
+    def _rows_of(self, task: int, name: str, first: int, last: int) -> Tree:
+        """Some of a set's examples, counted around its end."""
+        batch = self._batch(task, name)
+        places = np.arange(first, last) % self.examples(task, name)
+        with computing(self.B, batch):
+            indices = self.B.asarray(places)
+            leaves, structure = self.B.tree_flatten(batch)
+            return self.B.tree_unflatten(structure, [self.B.xp.take(leaf, indices, axis=0) for leaf in leaves])
 
     def _in(self, v: Vector) -> Any:
         return self.B.asarray(v, dtype=self.dtype)

@@ -1,19 +1,19 @@
 """How well a hypothesis explains what was seen, and the numbers with which it does so best."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
-from metaspec_conformance.audit.hypotheses.inner_rules import Rule
+from metaspec_conformance.audit.hypotheses.inner_rules import TriedRule
 from metaspec_conformance.audit.hypotheses.objective import Vector
-from metaspec_conformance.audit.hypotheses.prediction import Predictor
+from metaspec_conformance.audit.hypotheses.prediction import Predictor, finished
 from metaspec_conformance.audit.thresholds import FIT_ALL_TARGETS
 
-FREE = ("rate", "strength", "hessian_factor", "decay", "constant", "curvature")
 WORST = float("inf")
+FEW_NUMBERS = 6  # which one target determines; more are fitted on all of them
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,15 @@ class SearchTarget:
 
     def predicted(self, h: Hypothesis) -> tuple[Vector, Vector]:
         """The mean over the tasks of their meta-updates, for outer losses that are a mean and a sum over examples."""
-        means = [self.predictor.update(h, task)[self.keep] for task in self.tasks]
+        parts = [self.predictor.update(h, task) for task in self.tasks]
+        mean = self._finished(h, parts)
         if h.algorithm == "reptile":
-            mean = sum(means[1:], means[0]) / len(means)
             return mean, mean
         counts = [self.predictor.objective.examples(task, h.outer_data) for task in self.tasks]
-        sums = [n * v for n, v in zip(counts, means, strict=True)]
-        return sum(means[1:], means[0]) / len(means), sum(sums[1:], sums[0]) / len(sums)
+        return mean, self._finished(h, [n * v for n, v in zip(counts, parts, strict=True)])
+
+    def _finished(self, h: Hypothesis, parts: Sequence[Vector]) -> Vector:
+        return finished(h, sum(parts[1:], parts[0]) / len(parts), self.predictor.phi)[self.keep]
 
 
 @dataclass(frozen=True)
@@ -100,21 +102,29 @@ def _evaluate(h: Hypothesis, targets: Sequence[SearchTarget]) -> Fit:
 
 
 def with_numbers(h: Hypothesis, fields: Sequence[str], numbers: Iterable[float]) -> Hypothesis:
-    """The hypothesis with other numbers in its free fields."""
+    """The hypothesis with other numbers in its free fields, "rate" or "rate_ratios[2]", say."""
+    changes: dict[str, Any] = {}
     for name, x in zip(fields, numbers, strict=True):
-        if name == "constant":
-            h = replace(h, rule=Rule(h.rule.kind, (float(x), *h.rule.constants[1:])))
-        elif name == "curvature":
-            h = replace(h, operator=(h.operator[0], float(x)))
-        else:
-            h = replace(h, **{name: float(x)})  # type: ignore[arg-type]
-    return h
+        field, _, place = name.partition("[")
+        if not place:
+            changes[field] = float(x)
+            continue
+        row = changes.setdefault(field, list(h.rule.constants if field == "constants" else getattr(h, field)))
+        row[int(place[:-1])] = float(x)
+    plain: dict[str, Any] = {field: tuple(x) if isinstance(x, list) else x for field, x in changes.items()}
+    if "constants" in plain:
+        plain["rule"] = TriedRule(h.rule.kind, plain.pop("constants"))
+    return replace(h, **plain)
 
 
 def numbers(h: Hypothesis, fields: Sequence[str]) -> list[float]:
     """The numbers in those fields."""
-    special = {"constant": (h.rule.constants or (0.0,))[0], "curvature": h.operator[1]}
-    return [float(special[name] if name in special else getattr(h, name)) for name in fields]
+    found = []
+    for name in fields:
+        field, _, place = name.partition("[")
+        value: Any = h.rule.constants if field == "constants" else getattr(h, field)
+        found.append(float(value[int(place[:-1])] if place else value))
+    return found
 
 
 def grid_search(
@@ -127,6 +137,9 @@ def grid_search(
 
 def fit_numbers(rough: Fit, fields: Sequence[str], targets: Sequence[SearchTarget]) -> Fit:
     """The numbers in the free fields that fit best, from those that a coarse brought."""
+    if len(fields) > FEW_NUMBERS:
+        first = gauss_newton(rough.hypothesis, fields, targets, 3)
+        return first if first.residual > FIT_ALL_TARGETS else gauss_newton(first.hypothesis, fields, targets, 6)
     one = gauss_newton(rough.hypothesis, fields, targets[:1], 12)
     return (
         gauss_newton(one.hypothesis, fields, targets, 8)
@@ -135,25 +148,35 @@ def fit_numbers(rough: Fit, fields: Sequence[str], targets: Sequence[SearchTarge
     )
 
 
+def newton_move(
+    h: Hypothesis, fields: Sequence[str], predict: Callable[[Hypothesis], Vector], seen: Vector
+) -> Vector | None:
+    """Gauss and Newton's move of the numbers in `fields`, the factor on the prediction projected out.
+
+    None where a prediction is not finite or does not depend on one of the numbers.
+    """
+    x = np.array(numbers(h, fields))
+    columns = [predict(h)]
+    for i in range(len(x)):
+        step = 1e-6 * (abs(x[i]) + 1e-12) * np.eye(len(x))[i]
+        ahead, behind = (predict(with_numbers(h, fields, x + s * step)) for s in (1, -1))
+        columns.append((ahead - behind) / (2 * step[i]))
+    J = np.stack(columns, axis=1)
+    sizes = np.linalg.norm(J, axis=0)
+    if not np.all(np.isfinite(J)) or not np.all(sizes):
+        return None
+    solution = np.linalg.lstsq(J / sizes, seen, rcond=None)[0] / sizes
+    return np.asarray(solution[1:] / solution[0]) if solution[0] else None
+
+
 def gauss_newton(h: Hypothesis, fields: Sequence[str], targets: Sequence[SearchTarget], rounds: int) -> Fit:
     """Gauss and Newton on the free numbers, the factor projected out."""
-    best = evaluate(h, targets)
+    best, seen = evaluate(h, targets), observed(targets)
     for _ in range(rounds):
-        h, x = best.hypothesis, np.array(numbers(best.hypothesis, fields))
-        columns = [predicted(h, best.outer_sum, targets)]
-        for i in range(len(x)):
-            step = 1e-6 * (abs(x[i]) + 1e-12)
-            ahead, behind = x.copy(), x.copy()
-            ahead[i], behind[i] = x[i] + step, x[i] - step
-            a, b = (predicted(with_numbers(h, fields, y), best.outer_sum, targets) for y in (ahead, behind))
-            columns.append((a - b) / (2 * step))
-        J = np.stack(columns, axis=1)
-        seen = observed(targets)
-        if not np.all(np.isfinite(J)):
+        outer_sum, x = best.outer_sum, np.array(numbers(best.hypothesis, fields))
+        move = newton_move(best.hypothesis, fields, lambda h, s=outer_sum: predicted(h, s, targets), seen)  # type: ignore[misc]
+        if move is None:
             break
-        sizes = np.linalg.norm(J, axis=0) + 1e-300
-        solution = np.linalg.lstsq(J / sizes, seen, rcond=None)[0] / sizes
-        move = solution[1:] / solution[0] if solution[0] else np.zeros_like(x)
         better = None
         for shorter in (1.0, 0.25, 0.05):
             y = x + shorter * np.clip(move, -0.7 * np.abs(x) - 1e-3, 2 * np.abs(x) + 1e-3)

@@ -11,7 +11,7 @@ import numpy as np
 
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
 from metaspec_conformance.audit.hypotheses.objective import Vector
-from metaspec_conformance.audit.search.fitting import numbers, with_numbers
+from metaspec_conformance.audit.search.fitting import newton_move, numbers, with_numbers
 from metaspec_conformance.audit.thresholds import SAME_NUMBER
 
 ROUNDS = 4  # of Gauss and Newton's method; it starts within 1e-6 of the solution
@@ -68,7 +68,7 @@ def _subsets(h: Hypothesis) -> Iterator[tuple[str, ...]]:
     """Yield the sets of numbers that a hypothesis has, single ones first."""
     fields = ["rate"] * (h.steps > 0)
     fields += ["strength"] * (h.proximal or h.algorithm == "imaml")
-    fields += ["constant"] * bool(h.rule.constants) + ["decay"] * (h.decay != 0)
+    fields += [f"constants[{i}]" for i, c in enumerate(h.rule.constants[:1]) if c] + ["decay"] * (h.decay != 0)
     for size in range(1, len(fields) + 1):
         yield from combinations(fields, size)
 
@@ -79,19 +79,10 @@ def _fitted(
     """Return the numbers that fit best near `start`, by Gauss and Newton's method, with the factor projected out."""
     x = start.copy()
     for _ in range(ROUNDS):
-        columns = [predict(with_numbers(h, fields, x))]
-        for i in range(len(x)):
-            step = 1e-6 * np.eye(len(x))[i] * x[i]
-            ahead, behind = (predict(with_numbers(h, fields, x + s * step)) for s in (1, -1))
-            columns.append((ahead - behind) / (2e-6 * x[i]))
-        J = np.stack(columns, axis=1)
-        if not np.all(np.isfinite(J)) or not np.all(np.any(J, axis=0)):
+        move = newton_move(with_numbers(h, fields, x), fields, predict, observed)
+        if move is None:
             return start
-        sizes = np.linalg.norm(J, axis=0)
-        solution = np.linalg.lstsq(J / sizes, observed, rcond=None)[0] / sizes
-        if solution[0] == 0:
-            return start
-        x = x + np.clip(solution[1:] / solution[0], -2 * SAME_NUMBER * np.abs(x), 2 * SAME_NUMBER * np.abs(x))
+        x = x + np.clip(move, -2 * SAME_NUMBER * np.abs(x), 2 * SAME_NUMBER * np.abs(x))
     return x
 
 

@@ -22,9 +22,7 @@ from metaspec_conformance.audit.thresholds import (
     ORIGIN_ROUNDINGS,
 )
 
-SINGLE_FITS = (
-    2  # the last level before pairs; what leaves so little that lost digits explain it is not taken for a pair
-)
+SINGLE_FITS = 2  # what leaves so little after this level that lost digits explain it is not taken for more
 NARROW_FORMATS = ("float32", "float16", "bfloat16")
 
 Searched = dict[str, tuple[Search, tuple[int, ...]]]
@@ -44,6 +42,10 @@ def search_readings(
             search.run(level)
             if any(search.cost(fit) == 0 for fit in search.candidates()):
                 break
+        exact = {
+            name: item for name, item in searches.items() if any(item[0].cost(f) == 0 for f in item[0].candidates())
+        }
+        searches = exact or searches
         if any(search.candidates() for search, _ in searches.values()) and level > 0:
             break
         near = min((fit for s, _ in searches.values() for fit in s.nearest(1)), key=lambda fit: fit.residual)

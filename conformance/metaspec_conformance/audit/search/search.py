@@ -8,15 +8,18 @@ from typing import Any
 
 from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations
 from metaspec_conformance.audit.hypotheses.hypothesis import ALGORITHMS, Hypothesis, canonical
-from metaspec_conformance.audit.hypotheses.moves import Move, moves
+from metaspec_conformance.audit.hypotheses.inner_rules import NORM_CLIPS, PLAIN
+from metaspec_conformance.audit.hypotheses.moves import Move, Structure, freed, moves, vectors
 from metaspec_conformance.audit.hypotheses.objective import Vector
 from metaspec_conformance.audit.search.fitting import (
+    FEW_NUMBERS,
     Fit,
     SearchTarget,
     evaluate,
     fit_numbers,
     gauss_newton,
     grid_search,
+    numbers,
     observed,
     predicted,
 )
@@ -27,10 +30,8 @@ STEPS = (*range(1, 11), 12, 15, 16, 20, 25, 32, 50)  # where nobody says how man
 RATES = tuple(1e-4 * 1.3**i for i in range(45))  # up to about 10
 STRENGTHS = (0.1, 0.5, 1.0, 2.0, 5.0, 20.0, 100.0)
 CG_STEPS = (1, 2, 3, 5, 10)
-LEVELS = 5
-
-Structure = tuple[Hypothesis, Sequence[str]]
-"""A hypothesis, and those of its fields that are free beside what nobody claimed."""
+CLIPS = (*NORM_CLIPS, "clipped entries")
+LEVELS = 6
 
 
 @dataclass
@@ -52,8 +53,15 @@ class Search:
     stopped: bool = False
 
     def run(self, number: int) -> None:
-        """Try one level: claims, single deviations, those with a free number, pairs, those with a free number."""
-        levels = (self._claims, self._singles, self._single_fits, self._pairs, self._pair_fits)
+        """Try one level: claims, deviations, those with free numbers, with many, pairs, pairs with free numbers."""
+        levels = (
+            self._claims,
+            self._singles,
+            self._single_fits,
+            self._vectors,
+            self._pairs,
+            self._pair_fits,
+        )
         after = 0
         for fit in levels[number]():
             self.tried[fit.hypothesis] = fit
@@ -92,7 +100,7 @@ class Search:
         objective = self.targets[0].predictor.objective
         return len(deviations(fit.hypothesis, self.expected, objective.entries(0))) + fit.outer_sum
 
-    def rank(self, fit: Fit) -> tuple[int, int]:
+    def rank(self, fit: Fit) -> tuple[int, int, int]:
         """Return the order of a hypothesis among those that fit: its cost, then its deviations from its own algorithm.
 
         Of equal costs, another algorithm in its textbook form therefore comes before an altered one.
@@ -101,7 +109,8 @@ class Search:
         """
         unclaimed = replace(self.expected, algorithm=None)
         objective = self.targets[0].predictor.objective
-        return self.cost(fit), len(deviations(fit.hypothesis, unclaimed, objective.entries(0)))
+        own = len(deviations(fit.hypothesis, unclaimed, objective.entries(0)))
+        return self.cost(fit), fit.hypothesis.freedom, own
 
     def bases(self) -> Iterator[Hypothesis]:
         """The algorithms with the settings that are claimed; a free number stands at 1 or at a guess."""
@@ -117,13 +126,16 @@ class Search:
                     h = canonical(algorithm, steps, e.rate or 0.1, e.strength or 1.0, cg_steps)
                     if h.inner_data == "both" and not self.targets[0].predictor.objective.joins:
                         h = replace(h, inner_data="support")
-                    yield h
+                    h = replace(h, rate_per="given") if e.gives_rates else h
+                    yield replace(h, proximal=True) if "sigma" in e.given else h
         if e.steps is not None and e.steps > 0:
             yield canonical("fomaml", 0, e.rate or 0.1, e.strength or 1.0)
 
     def _free(self, h: Hypothesis) -> list[str]:
-        free = ["rate"] if self.expected.rate is None and h.steps else []
-        return free + (["strength"] if self.expected.strength is None and h.algorithm == "imaml" else [])
+        known = self.expected.rate is not None or h.rate_per == "given" or h.rate_ratios[1:] or not h.steps
+        free = [] if known else ["rate"]
+        pulled = h.algorithm == "imaml" and "sigma" not in self.expected.given
+        return free + (["strength"] if self.expected.strength is None and pulled else [])
 
     def _evaluated(self, structures: Iterable[Structure], promising: int) -> Iterator[Fit]:
         """Each structure with its free numbers; where there are any, those of the most promising are fitted."""
@@ -133,8 +145,8 @@ class Search:
             if not free:
                 yield evaluate(h, self.targets, self.screen)
                 continue
-            coarse = grid_search(h, free, _starts(h, free), self.targets)
-            if coarse.residual < PROMISING:
+            coarse = grid_search(h, free, _starts(h, free, self.expected.rate is not None), self.targets)
+            if coarse.residual < PROMISING and len(free) <= FEW_NUMBERS:
                 coarse = gauss_newton(coarse.hypothesis, free, self.targets[:1], 2)
             rough.append((coarse.residual, len(rough), coarse, free))
             yield evaluate(coarse.hypothesis, self.targets) if coarse.residual <= self.screen else coarse
@@ -167,14 +179,20 @@ class Search:
             yield h, moves(h, self.expected, objective)
 
     def _singles(self) -> Iterator[Fit]:
-        if self.candidates() and self._free(next(self.bases())):
+        if self.candidates() and self.expected.rate is None and not self.expected.gives_rates:
             return
         for h, singles in self._deviating():
             yield from self._evaluated(((move(h), ()) for move in singles), 12)
 
     def _single_fits(self) -> Iterator[Fit]:
         for h, _ in self._deviating():
-            yield from self._evaluated(_freed(h), 6)
+            yield from self._evaluated(freed(h), 8)
+
+    def _vectors(self) -> Iterator[Fit]:
+        objective = self.targets[0].predictor.objective
+        for h, _ in self._deviating():
+            for structure, names in vectors(h, objective):
+                yield from self._evaluated([(structure, names)], 1)
 
     def _pairs(self) -> Iterator[Fit]:
         pairs: list[Any] = []
@@ -190,7 +208,7 @@ class Search:
         pairs: list[Any] = []
         for h, singles in self._deviating():
             for move in singles:
-                for g, names in _freed(move(h)):
+                for g, names in freed(move(h)):
                     if not any(_field(name) in move.changes for name in names):
                         pairs.append((self._residual(move(h)), len(pairs), g, names))
         ranked = sorted(pairs, key=lambda pair: pair[:2])
@@ -201,38 +219,33 @@ class Search:
 
 
 def _field(name: str) -> str:
-    return {"constant": "rule", "curvature": "operator"}.get(name, name)
+    field = name.partition("[")[0]
+    return {"constants": "rule"}.get(field, field)
 
 
-def _freed(h: Hypothesis) -> Iterator[tuple[Hypothesis, tuple[str, ...]]]:
-    """Structures with a number that nobody knows."""
-    if h.steps:
-        yield h, ("rate",)
-        yield replace(h, inner_sum=True), ("rate",)
-        yield replace(h, decay=0.01), ("decay",)
-        for kind, constants in (("momentum", (0.9,)), ("clipped", (1.0, 0.0)), ("clipped", (1.0, 1e-6))):
-            yield replace(h, rule=type(h.rule)(kind, constants)), ("constant",)  # type: ignore[arg-type]
-    if h.algorithm == "maml":
-        yield h, ("hessian_factor",)
-    if h.algorithm == "imaml":
-        yield h, ("strength",)
-        yield h, ("curvature",)
-
-
-def _starts(h: Hypothesis, free: Sequence[str]) -> Iterator[tuple[float, ...]]:
-    """The product of the grids of the free fields."""
+def _starts(h: Hypothesis, free: Sequence[str], known_rate: bool) -> Iterator[tuple[float, ...]]:
+    """The product of the grids of the free fields; the numbers of a tuple start alike."""
     grids: dict[str, Sequence[float]] = {
         "rate": RATES,
         "strength": STRENGTHS,
         "hessian_factor": (-2.0, -0.5, 0.1, 0.5, 1.5, 3.0, 10.0),
         "decay": (1e-3, 1e-1),
-        "constant": (0.1, 0.5, 0.9) if h.rule.kind == "momentum" else (0.05, 0.2, 0.5, 1.0, 2.0),
-        "curvature": (-0.5, 0.1, 0.5, 1.5, 4.0),
+        "operator": (-0.5, 0.1, 0.5, 1.5, 4.0),
+        "rate_ratios": (1.0,) if known_rate else tuple(x / h.rate for x in RATES[::4]),
+        "solver_rate": (0.05, 0.2, 0.5, 0.8),
+        "difference": (1e-1, 1e-2, 1e-3),
+        "outer_clip": (0.02, 0.1, 0.3, 1.0),
     }
-    points: list[tuple[float, ...]] = [()]
-    for name in free:
-        grid: Any = grids[name]
-        if name == "rate" and len(free) > 1:
+    if h.rate_per in ("geometric", "harmonic"):
+        grids["rate_ratios"] = (0.3, 0.5, 0.8, 0.95)
+    kinds = list(dict.fromkeys(name.partition("[")[0] for name in free))
+    points: list[dict[str, float]] = [{}]
+    for kind in kinds:
+        grid = grids.get(kind, ())
+        if kind == "constants" and len([name for name in free if name.startswith(kind)]) == 1:
+            grid = (0.1, 0.5, 0.9) if h.rule.kind not in CLIPS else (0.05, 0.2, 0.5, 1.0, 2.0)
+        if kind == "rate" and (len(kinds) > 1 or h.rule != PLAIN):
             grid = grid[::4]
-        points = [(*point, x) for point in points for x in grid]
-    return iter(points)
+        points = [{**point, kind: x} for point in points for x in grid] if grid else points
+    own = dict(zip(free, numbers(h, free), strict=True))
+    return (tuple(point.get(name.partition("[")[0], own[name]) for name in free) for point in points)

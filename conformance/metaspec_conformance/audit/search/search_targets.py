@@ -47,7 +47,7 @@ def search_targets(
         keep: Any = np.ones(objective.size, bool)
         for leaf in ignored:
             keep[objective.slices[leaf]] = False
-        predictor = predictors.setdefault(id(objective), Predictor(objective, harness.phi(call.inputs, objective)))
+        predictor = predictors.setdefault(id(objective), harness.predictor(call.inputs))
         delta = call.delta(harness, reading)
         assert delta is not None
         found.append(SearchTarget(predictor, call.inputs.tasks, delta, keep))

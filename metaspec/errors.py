@@ -74,6 +74,10 @@ class LossCheckError(LossError):
         self.check = check
 
 
+class RankError(MetaspecError, RuntimeError):
+    """A process of several has failed, ended, hangs or disagrees; the message names its rank and how to go on."""
+
+
 class MutationError(MetaspecError, RuntimeError):
     """The loss changed its parameters in place."""
 

@@ -19,10 +19,14 @@ def tree_map(B: Backend, f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree
     columns = [leaves]
     for other in rest:
         other_leaves, other_structure = B.tree_flatten(other)
-        if other_structure != structure:
-            raise InvalidArgumentError(f"trees of different structure: expected {structure}, got {other_structure}")
+        _check_structure(structure, other_structure)
         columns.append(other_leaves)
     return B.tree_unflatten(structure, [f(*column) for column in zip(*columns, strict=True)])
+
+
+def _check_structure(expected: Any, given: Any) -> None:
+    if given != expected:
+        raise InvalidArgumentError(f"trees of different structure: expected {expected}, got {given}")
 
 
 def add(B: Backend, x: Tree, y: Tree) -> Tree:
@@ -47,7 +51,11 @@ def divide(B: Backend, x: Tree, c: Any) -> Tree:
 
 def add_scaled(B: Backend, x: Tree, c: Any, y: Tree) -> Tree:
     """Return x + c y for a Python number or a scalar array c."""
-    return tree_map(B, lambda a, b: a + like(B, c, a) * b, x, y)
+    if B.is_array(c):
+        return tree_map(B, lambda a, b: a + like(B, c, a) * b, x, y)
+    (leaves, structure), (others, other_structure) = B.tree_flatten(x), B.tree_flatten(y)
+    _check_structure(structure, other_structure)
+    return B.tree_unflatten(structure, B.tuning.add_scaled(leaves, c, others))
 
 
 def is_tree_of_arrays(B: Backend, x: Any) -> bool:
@@ -90,8 +98,7 @@ def max_abs(B: Backend, x: Tree) -> Array:
 
 def all_finite(B: Backend, *trees: Tree) -> Array:
     """Return whether no leaf of any tree has a NaN or an infinity, as a boolean scalar array."""
-    xp = B.xp
-    return reduce(xp.logical_and, [xp.all(xp.isfinite(leaf)) for tree in trees for leaf in B.tree_flatten(tree)[0]])
+    return B.tuning.all_finite([leaf for tree in trees for leaf in B.tree_flatten(tree)[0]])
 
 
 def mean0(B: Backend, x: Tree) -> Tree:
@@ -126,3 +133,12 @@ def ravel(B: Backend, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
         return tree_map(B, part, tree)
 
     return xp.concat([xp.reshape(leaf, (size,)) for leaf, size in zip(leaves, sizes, strict=True)]), unravel
+
+
+def row(B: Backend, x: Array, k: Any) -> Array:
+    """Return x[k] along axis 0, the last row for k beyond it; k is a number or, under a trace, an integer array."""
+    last = x.shape[0] - 1
+    if isinstance(k, int):
+        return x[min(k, last), ...]
+    k = B.xp.minimum(k, B.xp.full_like(k, last))
+    return B.xp.take(x, B.xp.reshape(k, (1,)), axis=0)[0, ...]

@@ -11,7 +11,9 @@ registration = Registration(
     containers=("equinox", "flax"),
     install="pip install 'metaspec[jax]'",
     dtypes=("bfloat16", "float16", "float32", "float64"),
-    capabilities=dict.fromkeys(("jvp", "linearize_grad", "vmap", "scan", "checkpoint", "compile"), NATIVE),
+    capabilities=dict.fromkeys(
+        ("jvp", "linearize_grad", "vmap", "scan", "checkpoint", "compile", "all_reduce"), NATIVE
+    ),
     models={
         "equinox": "metaspec_jax.models.equinox:from_module",
         "flax.linen": "metaspec_jax.models.linen:from_module",

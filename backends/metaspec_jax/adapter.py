@@ -11,11 +11,12 @@ import numpy
 
 from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
+from metaspec.backend.reducing import reduced
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
-from metaspec_jax import _private, sharding
+from metaspec_jax import _private, processes, sharding
 
 BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
 JOINED_BYTES = 32 << 10  # likewise
@@ -97,6 +98,9 @@ class JaxBackend(Backend):
 
     def versions(self) -> Mapping[str, str]:
         return {"jax": jax.__version__, "jaxlib": metadata.version("jaxlib")}
+
+    def devices(self) -> Sequence[str]:
+        return [str(device) for device in jax.devices()]
 
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
         wanted = dtype or str(getattr(x, "dtype", ""))
@@ -189,6 +193,17 @@ class JaxBackend(Backend):
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return self.tuning.compile_with(f, native=False, donate=())
+
+    def process(self) -> tuple[int, int]:
+        return processes.process()
+
+    def all_reduce(self, tree: Tree, op: str = "sum") -> Tree:
+        if jax.sharding.get_abstract_mesh().manual_axes:
+            return processes.over_axes(tree, op)
+        return reduced(self, tree, op, processes.sum_vector)
+
+    def joined(self, timeout: float) -> AbstractContextManager[None]:
+        return processes.joined(timeout)
 
 
 def _pulled(pullback: Callable[[Tree], tuple[Tree, ...]], v: Tree) -> Tree:

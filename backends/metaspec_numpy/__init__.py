@@ -10,5 +10,5 @@ registration = Registration(
     arrays=("numpy", "metaspec_numpy"),
     install="pip install numpy",
     dtypes=("float32", "float64", "longdouble"),
-    capabilities=dict.fromkeys(("jvp", "vmap", "scan", "compile"), NATIVE),
+    capabilities=dict.fromkeys(("jvp", "vmap", "scan", "compile", "all_reduce"), NATIVE),
 )

@@ -11,11 +11,12 @@ import numpy
 
 from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
+from metaspec.backend.reducing import reduced
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec.errors import DtypeNotHonouredError, InvalidTypeError, UnsupportedError
 from metaspec.task import Array, Tree
-from metaspec_numpy import tracer
+from metaspec_numpy import processes, tracer
 from metaspec_numpy.random_state import no_random_draws
 from metaspec_numpy.tracer.aliasing import as_input
 
@@ -193,6 +194,15 @@ class NumpyBackend(Backend):
                 return result
 
         return compiled
+
+    def process(self) -> tuple[int, int]:
+        return processes.process()
+
+    def all_reduce(self, tree: Tree, op: str = "sum") -> Tree:
+        return reduced(self, tree, op, processes.sum_vector)
+
+    def joined(self, timeout: float) -> AbstractContextManager[None]:
+        return processes.joined(timeout)
 
 
 def _warn(message: str) -> None:

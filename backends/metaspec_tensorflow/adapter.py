@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
+from metaspec.backend.reducing import reduced
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
-from metaspec.errors import DtypeNotHonouredError
+from metaspec.errors import DtypeNotHonouredError, UnsupportedError
 from metaspec.task import Array, Tree
-from metaspec_tensorflow import _private, compiling, namespace
+from metaspec_tensorflow import _private, compiling, namespace, processes
 
 BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
 JOINED_BYTES = 32 << 10  # likewise
@@ -86,6 +87,9 @@ class TensorFlowBackend(Backend):
 
     def versions(self) -> Mapping[str, str]:
         return {"tensorflow": tf.__version__}
+
+    def devices(self) -> Sequence[str]:
+        return [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
 
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
         wanted = dtype or str(getattr(x, "dtype", ""))
@@ -197,6 +201,15 @@ class TensorFlowBackend(Backend):
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return TraceCache(self, f, compiling.compiled, _private.kind)
 
+    def process(self) -> tuple[int, int]:
+        return processes.process()
+
+    def all_reduce(self, tree: Tree, op: str = "sum") -> Tree:
+        return reduced(self, tree, op, processes.sum_vector)
+
+    def joined(self, timeout: float) -> AbstractContextManager[None]:
+        return processes.joined(timeout)
+
     def _fresh(self, tree: Tree) -> tuple[list[Array], Any]:
         leaves, structure = self.tree_flatten(tree)
         return [tf.identity(leaf) for leaf in leaves], structure
@@ -208,9 +221,19 @@ def _with_row(rows: Array, k: Array, row: Array) -> Array:
 
 
 def _pull(tape: tf.GradientTape, outputs: Any, leaves: list[Array], cotangents: list[Array] | None) -> list[Array]:
-    shares = tape.gradient(
-        outputs, leaves, output_gradients=cotangents, unconnected_gradients=tf.UnconnectedGradients.ZERO
-    )
+    try:
+        shares = tape.gradient(
+            outputs, leaves, output_gradients=cotangents, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+    except LookupError as error:
+        name = str(error).rpartition(": ")[2]
+        function = name.removesuffix("Grad")
+        order = "second derivative" if function != name else "derivative"
+        raise UnsupportedError(
+            f"TensorFlow has no {order} of {function} (no gradient of the operation {name}). Write {function} out in "
+            "other functions of TensorFlow's (softsign as x / (1 + tf.abs(x)))"
+            + (", or use FOMAML or Reptile, which need first derivatives alone" if function != name else "")
+        ) from error
     return [tf.convert_to_tensor(share) for share in shares]  # gathers give sparse IndexedSlices
 
 

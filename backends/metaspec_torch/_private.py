@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 from torch._C import _functorch
+from torch._functorch.vmap import lazy_load_decompositions
 from torch._guards import TracingContext, tracing
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import BackwardCFunction, once_differentiable
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn.modules.batchnorm import _NormBase as TracksStatistics
 from torch.nn.modules.dropout import _DropoutNd as DropsUnits
@@ -25,21 +26,40 @@ __all__ = [
     "TracksStatistics",
     "differentiated_by_functorch",
     "differentiates_once",
+    "each_scaled",
+    "each_sum",
     "get_proxy_mode",
     "has_cpp_compiler",
     "is_wrapped",
     "is_zero_tensor",
+    "mapped_over",
     "native_code",
     "set_in_script",
     "tracing",
     "under_functorch",
     "version_counter",
+    "version_counters",
 ]
+
+
+_MARKED = once_differentiable(len).__code__
 
 
 def is_wrapped(x: torch.Tensor) -> bool:
     """Whether a transform of `torch.func` has put its own tensor around the values."""
     return bool(_functorch.is_functorch_wrapped_tensor(x))
+
+
+def mapped_over(f: Callable[..., list[Any]], columns: Sequence[torch.Tensor]) -> list[Any]:
+    """`torch.vmap` of f over axis 0 of each column; what f returns and is no tensor stays as it is."""
+    lazy_load_decompositions()
+    count = len(columns[0])
+    level = _functorch._vmap_increment_nesting(count, "error")
+    try:
+        found = f(*(_functorch._add_batch_dim(column, 0, level) for column in columns))
+        return [_functorch._remove_batch_dim(x, level, count, 0) if isinstance(x, torch.Tensor) else x for x in found]
+    finally:
+        _functorch._vmap_decrement_nesting()
 
 
 def under_functorch() -> bool:
@@ -55,9 +75,9 @@ def differentiated_by_functorch() -> bool:
 
 def differentiates_once(node: Any) -> bool:
     """Whether a node of autograd's graph is an `autograd.Function` whose backward is marked `once_differentiable`."""
-    backward = getattr(getattr(node, "_forward_cls", None), "backward", None)
-    marked: Any = once_differentiable(len)
-    return hasattr(backward, "__wrapped__") and getattr(backward, "__code__", None) is marked.__code__
+    if not isinstance(node, BackwardCFunction):
+        return False
+    return getattr(getattr(node._forward_cls, "backward", None), "__code__", None) is _MARKED
 
 
 def is_zero_tensor(x: torch.Tensor) -> bool:
@@ -68,6 +88,26 @@ def is_zero_tensor(x: torch.Tensor) -> bool:
 def version_counter(x: torch.Tensor) -> int | None:
     """How often the tensor's memory was written to; None of a tensor of inference mode, which does not count it."""
     return None if x.is_inference() else int(x._version)
+
+
+def version_counters(leaves: Sequence[Any]) -> list[int | None]:
+    """The version counters of the tensors among the leaves."""
+    try:
+        return [x._version for x in leaves]
+    except (AttributeError, RuntimeError):  # a leaf is no tensor, or one of inference mode
+        return [version_counter(x) for x in leaves if isinstance(x, torch.Tensor)]
+
+
+def each_sum(x: Sequence[torch.Tensor], y: Sequence[torch.Tensor], c: float) -> Sequence[torch.Tensor]:
+    """x + c y of each pair of tensors, in one call."""
+    sums: Sequence[torch.Tensor] = torch._foreach_add(x, y, alpha=c)
+    return sums
+
+
+def each_scaled(x: Sequence[torch.Tensor], c: float) -> Sequence[torch.Tensor]:
+    """c x of each tensor, in one call."""
+    products: Sequence[torch.Tensor] = torch._foreach_mul(x, c)
+    return products
 
 
 def set_in_script(module: torch.jit.ScriptModule, name: str, x: torch.Tensor) -> None:

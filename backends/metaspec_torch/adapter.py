@@ -8,19 +8,28 @@ import torch
 
 from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
+from metaspec.backend.reducing import reduced
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map
-from metaspec_torch import namespace
-from metaspec_torch._private import get_proxy_mode, is_wrapped, under_functorch, version_counter
+from metaspec_torch import namespace, processes
+from metaspec_torch._private import each_scaled, each_sum, get_proxy_mode, is_wrapped, under_functorch, version_counters
 from metaspec_torch.compiling import compiled_natively, replayed
 from metaspec_torch.derivatives import linearize_grad, nested, vjp
 from metaspec_torch.known_pullbacks import with_pullback
 from metaspec_torch.settings import attention_by_its_formula
 from metaspec_torch.task_losses import TaskLosses
-from metaspec_torch.task_stack import TaskStack, stacked_over, task_count, tasks_at_once
+from metaspec_torch.task_stack import (
+    TaskStack,
+    as_stacks,
+    entry_sum,
+    stacked_over,
+    stacks_of,
+    task_count,
+    tasks_at_once,
+)
 
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
 
@@ -47,6 +56,18 @@ class TorchTuning(Tuning):
             return B.tree_unflatten(out, [stacked_over(count, leaf) for leaf in found])
 
         return mapped
+
+    def add_scaled(self, x: Sequence[Array], c: float, y: Sequence[Array]) -> Sequence[Array]:
+        if recording_or_transforming():
+            return super().add_scaled(x, c, y)
+        return as_stacks(each_sum(stacks_of(x), stacks_of(y), c))
+
+    def all_finite(self, leaves: Sequence[Array]) -> Array:
+        stacked = stacks_of(leaves)
+        zeros = [x * 0 for x in stacked] if recording_or_transforming() else each_scaled(stacked, 0)
+        sums = [entry_sum(x, 0 if task_count() is None else 1) for x in zeros]  # NaN where an entry is not finite
+        finite: Array = as_stacks([torch.stack(sums).sum(0) == 0])[0]
+        return finite
 
     def task_loss(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
         return self._losses.on_stacks(loss, known_by)
@@ -105,9 +126,8 @@ class TorchGuard(Guard):
         with super().compute_context(wide), attention_by_its_formula():
             yield
 
-    def version_counter(self, tree: Tree) -> Any:
-        leaves = self.backend.tree_flatten(tree)[0]
-        return [version_counter(x) for x in leaves if isinstance(x, torch.Tensor)]
+    def version_counter(self, leaves: Sequence[Any]) -> Any:
+        return version_counters(leaves)
 
 
 class TorchBackend(Backend):
@@ -123,6 +143,9 @@ class TorchBackend(Backend):
 
     def versions(self) -> Mapping[str, str]:
         return {"torch": torch.__version__}
+
+    def devices(self) -> Sequence[str]:
+        return ["cpu", *(torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count()))]
 
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Array:
         wanted = None if dtype is None else getattr(torch, dtype, None)
@@ -183,6 +206,20 @@ class TorchBackend(Backend):
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return TraceCache(self, f, replayed, _layout, _ambient)
+
+    def process(self) -> tuple[int, int]:
+        return processes.process()
+
+    def all_reduce(self, tree: Tree, op: str = "sum") -> Tree:
+        return reduced(self, tree, op, processes.sum_vector)
+
+    def joined(self, timeout: float) -> AbstractContextManager[None]:
+        return processes.joined(timeout)
+
+
+def recording_or_transforming() -> bool:
+    """Whether operations are recorded by `make_fx` or transformed by `torch.func`, which know no lists of tensors."""
+    return get_proxy_mode() is not None or under_functorch()
 
 
 def _ambient() -> Any:

@@ -16,7 +16,7 @@ import torch
 from metaspec.backend.protocol import Backend
 from metaspec.task import Tree
 from metaspec_torch._private import differentiated_by_functorch, is_zero_tensor, under_functorch
-from metaspec_torch.task_stack import TaskStack, stacked_over, task_count
+from metaspec_torch.task_stack import TaskStack, as_stacks, stacks_of
 from metaspec_torch.torch_refusals import explained, refuse_once_differentiable
 
 _NESTED: ContextVar[bool] = ContextVar("metaspec_torch_nested", default=False)
@@ -38,29 +38,26 @@ def vjp(B: Backend, f: Callable[..., Any], primals: tuple[Tree, ...], has_aux: b
     While many tasks are computed at once, every primal is taken as one that differs from task to task.
     """
     leaves, structure = B.tree_flatten(primals)
-    count = task_count()
     out: list[Any] = []  # structure of the value, then leaves and structure of the aux
 
     def flat(*stacked: torch.Tensor) -> tuple[Tensors, Tensors]:
-        returned = f(*B.tree_unflatten(structure, [x if count is None else TaskStack(x) for x in stacked]))
+        returned = f(*B.tree_unflatten(structure, as_stacks(stacked)))
         value, aux = returned if has_aux else (returned, None)
         value_leaves, value_structure = B.tree_flatten(value)
         out[:] = value_structure, *B.tree_flatten(aux)
         tensors = (_stacked(leaf) for leaf in out[1] if B.is_array(leaf))
-        return tuple(stacked_over(count, x) for x in value_leaves), tuple(tensors)
+        return tuple(stacks_of(value_leaves)), tuple(tensors)
 
     def tree(structure: Any, stacked: Sequence[torch.Tensor]) -> Tree:
-        return B.tree_unflatten(structure, [x if count is None else TaskStack(x) for x in stacked])
+        return B.tree_unflatten(structure, as_stacks(stacked))
 
-    inputs = [stacked_over(count, leaf) for leaf in leaves]
+    inputs = stacks_of(leaves)
     with explained():
         value, pull, tensors = (_by_functorch if under_functorch() else _by_autograd)(flat, inputs, once)
 
     def pullback(cotangent: Tree) -> tuple[Tree, ...]:
         with explained():
-            shares: tuple[Tree, ...] = tree(
-                structure, pull([stacked_over(count, x) for x in B.tree_flatten(cotangent)[0]])
-            )
+            shares: tuple[Tree, ...] = tree(structure, pull(stacks_of(B.tree_flatten(cotangent)[0])))
         return shares
 
     value_structure, aux_leaves, aux_structure = out
@@ -72,20 +69,19 @@ def vjp(B: Backend, f: Callable[..., Any], primals: tuple[Tree, ...], has_aux: b
 def linearize_grad(B: Backend, f: Callable[..., Any], x: Tree, args: tuple[Any, ...]) -> tuple[Tree, Pull]:
     """The gradient of f at x and v -> v H, which share one graph."""
     leaves, structure = B.tree_flatten(x)
-    count = task_count()
 
     def tree(stacked: Sequence[torch.Tensor]) -> Tree:
-        return B.tree_unflatten(structure, [x if count is None else TaskStack(x) for x in stacked])
+        return B.tree_unflatten(structure, as_stacks(stacked))
 
-    leaves = [stacked_over(count, leaf) for leaf in leaves]
+    leaves = stacks_of(leaves)
     around = _recorded(leaves)
     with explained(), torch.inference_mode(False), torch.enable_grad(), _nesting():
         inputs = [_input(leaf) for leaf in leaves]
-        value = stacked_over(count, f(tree(inputs), *args))
+        (value,) = stacks_of([f(tree(inputs), *args)])
         gradient = _pulled([value], inputs, [torch.ones_like(value)], again=True, keep=True)
 
     def product(v: Tree) -> Tree:
-        cotangent = [stacked_over(count, leaf) for leaf in B.tree_flatten(v)[0]]
+        cotangent = stacks_of(B.tree_flatten(v)[0])
         with explained():
             return tree(_pulled(gradient, inputs, cotangent, again=_recorded((*leaves, *cotangent)), keep=True))
 

@@ -6,7 +6,7 @@ tensors, so autograd records it as if it had been written for stacks by hand. A 
 through `torch.vmap`, one function at a time.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 
 from metaspec.backend.protocol import NAMESPACE
 from metaspec.task import Tree
+from metaspec_torch._private import mapped_over
 
 _COUNT: ContextVar[int | None] = ContextVar("metaspec_torch_task_count", default=None)
 FUNCTIONS = (
@@ -164,17 +165,16 @@ def task_by_task(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, TaskStack)]
     out: list[Any] = []
 
-    def of_rows(*rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def of_rows(*rows: torch.Tensor) -> list[Any]:
         mine = list(leaves)
         for place, row in zip(places, rows, strict=True):
             mine[place] = row
         given, named = optree.tree_unflatten(structure, mine)
-        out[:] = _flat(f(*given, **named))
-        return (rows[0], *(leaf for leaf in out[0] if isinstance(leaf, torch.Tensor)))  # vmap must return something
+        found, *out[:] = _flat(f(*given, **named))
+        return found
 
-    results = iter(torch.vmap(of_rows)(*(leaves[place].stacked for place in places))[1:])
-    found = [TaskStack(next(results)) if isinstance(leaf, torch.Tensor) else leaf for leaf in out[0]]
-    return optree.tree_unflatten(out[1], found)
+    found = mapped_over(of_rows, [leaves[place].stacked for place in places])
+    return optree.tree_unflatten(out[0], [TaskStack(x) if isinstance(x, torch.Tensor) else x for x in found])
 
 
 def in_a_loop(f: Callable[..., Any], *args: Any) -> Any:
@@ -196,6 +196,22 @@ def in_a_loop(f: Callable[..., Any], *args: Any) -> Any:
 def _flat(tree: Tree) -> tuple[list[Any], Any]:
     leaves, structure = optree.tree_flatten(tree, namespace=NAMESPACE)
     return leaves, structure
+
+
+def stacks_of(leaves: Sequence[Any]) -> list[torch.Tensor]:
+    """The stacked tensors of leaves; outside of `tasks_at_once` the leaves themselves."""
+    count = _COUNT.get()
+    return [stacked_over(count, x) for x in leaves]
+
+
+def as_stacks(tensors: Sequence[torch.Tensor]) -> Sequence[Any]:
+    """Stacks of these tensors; outside of `tasks_at_once` the tensors themselves."""
+    return tensors if _COUNT.get() is None else [TaskStack(x) for x in tensors]
+
+
+def entry_sum(x: torch.Tensor, first: int) -> torch.Tensor:
+    """The sum over the axes from `first` on."""
+    return x.sum(tuple(range(first, x.ndim))) if x.ndim > first else x
 
 
 def stacked_over(count: int | None, x: Any) -> torch.Tensor:

@@ -138,11 +138,12 @@ QUICK: tuple[BenchmarkCase, ...] = (
     _case("k64", SINUSOID, 4, 64),
     *(_case("series", SINUSOID, 4, steps, x_axis="steps") for steps in (4, 16)),
 )
+BRIEF = ("W1", "imaml")  # the sinusoid network: all backends together take less than three minutes
 WORKLOADS = tuple(dict.fromkeys(case.workload for case in FULL))
 
 
 def selected(workloads: Sequence[str], *, quick: bool) -> tuple[BenchmarkCase, ...]:
-    """The cases of these workloads, of all but the series where none is named.
+    """The cases of these workloads; where none is named, of all, or of the small ones where it has to be quick.
 
     Raises:
         InvalidArgumentError: An unknown name.
@@ -150,5 +151,5 @@ def selected(workloads: Sequence[str], *, quick: bool) -> tuple[BenchmarkCase, .
     wrong = [name for name in workloads if name not in WORKLOADS]
     if wrong:
         raise InvalidArgumentError(f"--workload: {', '.join(wrong)} is none of {', '.join(WORKLOADS)}")
-    wanted = workloads or [name for name in WORKLOADS if name != "series" or not quick]
+    wanted = workloads or (BRIEF if quick else WORKLOADS)
     return tuple(case for case in (QUICK if quick else FULL) if case.workload in wanted)

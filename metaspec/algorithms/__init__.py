@@ -1,11 +1,19 @@
 """The meta-learning algorithms, one file each, its formula at the top."""
 
-from metaspec.algorithms.cavia import CAVIA
 from metaspec.algorithms.fomaml import FOMAML
 from metaspec.algorithms.imaml import IMAML
 from metaspec.algorithms.maml import MAML
 from metaspec.algorithms.minibatches import Minibatches
-from metaspec.algorithms.named import ANIL, BOIL, MAMLPlusPlus, MetaSGD, SigmaIMAML, SigmaMAML, multi_step_weights
+from metaspec.algorithms.named import (
+    ANIL,
+    BOIL,
+    CAVIA,
+    MAMLPlusPlus,
+    MetaSGD,
+    SigmaIMAML,
+    SigmaMAML,
+    multi_step_weights,
+)
 from metaspec.algorithms.reptile import Reptile
 from metaspec.algorithms.sigma_reptile import SigmaReptile
 

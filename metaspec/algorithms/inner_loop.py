@@ -11,6 +11,9 @@ through u, which acts entry by entry, by the backend's `vjp`, and what comes out
     cotangent of theta_k: p + H w,   of s_k: q,   of psi: += (d^2 l / d psi d theta) w,   of eta: += e
 
 Plain gradient descent on all leaves has p = a and w = -lr a, and is pulled back without `vjp`.
+
+Where theta_0 = s(phi; support) and not phi itself (CAVIA's context, a head made of prototypes), the cotangent of
+theta_0 is pulled back through s last.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +27,15 @@ from metaspec.algorithms.minibatches import Minibatches
 from metaspec.algorithms.partition import Partition
 from metaspec.backend.loops import repeat
 from metaspec.backend.protocol import Backend, is_floating
+from metaspec.errors import InvalidArgumentError
 from metaspec.inner.base import Hyper, InnerRule, check_trees, given_at
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.inner.learned import Learned
 from metaspec.task import Loss, Tree
 from metaspec.trees import add, zeros_like
+
+Start = Callable[[Tree, Tree], Tree]
+"""(phi, support) -> theta_0, trees of one structure."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +47,22 @@ class InnerLoop:
         rule: The inner rule.
         loss: (params, batch) -> (value, aux).
         batch: k -> the examples of step k.
-        params: phi, all leaves.
+        phi: The meta-parameters, all leaves.
+        params: theta_0, all leaves: s(phi), or phi itself.
         learned: The learned inputs' arrays by name.
         partition: Which leaves move.
-        from_zero: Start the moving leaves at zero in place of phi (CAVIA's context).
+        start_of: s, or None.
     """
 
     B: Backend
     rule: InnerRule
     loss: Loss
     batch: Callable[[Any], Tree]
+    phi: Tree
     params: Tree
     learned: Mapping[str, Tree]
     partition: Partition
-    from_zero: bool = False
+    start_of: Callable[[Tree], Tree] | None = None
 
     def start(self) -> Tree:
         """Return x_0."""
@@ -126,11 +135,12 @@ class InnerLoop:
     def meta_update(self, v: Tree) -> tuple[Tree, dict[str, Tree]]:
         """Return the gradients in phi and in the learned inputs, from the cotangent of x_0."""
         moving, _, sums = v
-        if self.from_zero:
-            moving = zeros_like(self.B, moving)
         if "start" in sums["inputs"]:
             moving = add(self.B, moving, sums["inputs"]["start"])
-        return self.partition.join(moving, sums["staying"]), sums["inputs"]["learned"]
+        v = self.partition.join(moving, sums["staying"])
+        if self.start_of is not None:
+            (v,) = self.B.vjp(self.start_of, self.phi)[1](v)
+        return v, sums["inputs"]["learned"]
 
     @cached_property
     def _parts(self) -> tuple[Tree, list[Any]]:
@@ -140,9 +150,9 @@ class InnerLoop:
     def _staying(self) -> list[Any]:
         return self._parts[1]
 
-    @cached_property
+    @property
     def _theta0(self) -> Tree:
-        return zeros_like(self.B, self._parts[0]) if self.from_zero else self._parts[0]
+        return self._parts[0]
 
     @property
     def _plain(self) -> bool:
@@ -193,7 +203,7 @@ def inner_loop(
     algorithm: str,
     adapt: str | Sequence[str] | None = None,
     minibatches: Minibatches | None = None,
-    from_zero: bool = False,
+    start: Start | None = None,
 ) -> InnerLoop:
     """Return the inner loop of a rule on one batch.
 
@@ -206,11 +216,22 @@ def inner_loop(
         algorithm: The algorithm's name, for errors.
         adapt: Patterns of the names of the leaves that move; None for all.
         minibatches: What of the batch each step sees; None for all of it.
-        from_zero: Start the moving leaves at zero.
+        start: s, of (phi, batch); None starts at phi.
+
+    Raises:
+        InvalidArgumentError: `start` returns another structure than that of the parameters.
     """
     params, learned = meta_parts(learned_inputs(rule), meta, algorithm)
     check_trees(B, rule, params)
+    phi, start_of = params, None if start is None else lambda phi: start(phi, batch)
+    if start_of is not None:
+        params = start_of(phi)
+        expected, got = (B.tree_flatten(tree)[1] for tree in (phi, params))
+        if got != expected:
+            raise InvalidArgumentError(
+                f"{algorithm}: start must return a tree with the structure of params, {expected}; it returned {got}"
+            )
     part = (lambda k: batch) if minibatches is None else lambda k: minibatches.at(B, batch, k)
     return InnerLoop(
-        B, rule, loss, part, params, learned, Partition.of(B, params, adapt, f"{algorithm}: adapt"), from_zero
+        B, rule, loss, part, phi, params, learned, Partition.of(B, params, adapt, f"{algorithm}: adapt"), start_of
     )

@@ -7,8 +7,8 @@ H_k is the Hessian of l_support at theta_k. Read from the right, the product is 
 
     v = grad l_query(theta_K);  for k = K-1 .. 0:  v = v - lr * H_k v;  delta = v
 
-Another inner rule changes a link of the chain (see `inner_loop`), weights on the path add to v where they stand, and
-truncation ends the chain early.
+Another inner rule changes a link of the chain (see `inner_loop`), weights on the path add to v where they stand,
+truncation ends the chain early, and a start theta_0 = s(phi; support) is its first link.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,15 @@ from typing import Any
 
 from metaspec.algorithms.adjoint import CHECKPOINTS, Checkpoint, Step, checkpointed_vjp
 from metaspec.algorithms.base import query_gradient, result
-from metaspec.algorithms.inner_loop import InnerLoop, inner_loop
+from metaspec.algorithms.inner_loop import InnerLoop, Start, inner_loop
 from metaspec.algorithms.meta import initial_meta, learned_inputs, with_learned
 from metaspec.algorithms.minibatches import Minibatches
 from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import check_choice, checked_integer, checked_number
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.inner.base import InnerRule, check_inner
-from metaspec.inner.learned import row
 from metaspec.task import Array, Loss, MetaGradient, Task, Tree
-from metaspec.trees import add, scale
+from metaspec.trees import add, row, scale
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class MAML:
             sum_k w_k l_query(theta_k), the multi-step loss of MAML++.
         backprop_steps: None, or j: the chain ends after j steps, and delta is the gradient in theta_{K-j}.
         minibatches: None for the whole support set at each step, else `Minibatches(size)`.
+        start: None, or s, a pure function of the parameters and the support set: theta_0 = s(phi; support), a tree like
+            `params`, and delta is the derivative through s too (Proto-MAML's head, CAVIA's context).
 
     Raises:
         InvalidArgumentError: `query_weights` is not K numbers; `backprop_steps` is not in 0 ... K.
@@ -68,10 +69,13 @@ class MAML:
     query_weights: Sequence[float] | None = None
     backprop_steps: int | None = None
     minibatches: Minibatches | None = None
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         check_inner(self.inner, "MAML")
         check_choice(self.checkpoint, "MAML: checkpoint", CHECKPOINTS)
+        if self.start is not None and not callable(self.start):
+            raise InvalidTypeError(f"MAML: start must be a function (params, support) -> params, got {self.start!r}")
         if self.query_weights is not None:
             object.__setattr__(self, "query_weights", _checked_weights(self.query_weights, self.inner.steps))
         if self.backprop_steps is not None:
@@ -96,7 +100,7 @@ class MAML:
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
         """Return delta as the module's formula has it; only gradients and Hessian-vector products are used."""
         loop = self._loop(B, loss, params, task.support)
-        judge = _Judge(B, loop, loss, task, self.query_weights)
+        judge = _Judge(B, loop, loss, task, self.query_weights, self.minibatches)
         steps = self.inner.steps if self.backprop_steps is None else self.backprop_steps
         start = loop.run(self.inner.steps - steps)
         (v, query_loss), (theta, aux) = checkpointed_vjp(B, judge.step, start, steps, judge.endpoint, self.checkpoint)
@@ -104,7 +108,15 @@ class MAML:
 
     def _loop(self, B: Backend, loss: Loss, meta: Tree, batch: Tree) -> InnerLoop:
         return inner_loop(
-            B, self.inner, loss, meta, batch, algorithm="MAML", adapt=self.adapt, minibatches=self.minibatches
+            B,
+            self.inner,
+            loss,
+            meta,
+            batch,
+            algorithm="MAML",
+            adapt=self.adapt,
+            minibatches=self.minibatches,
+            start=self.start,
         )
 
 
@@ -117,11 +129,12 @@ class _Judge:
     loss: Loss
     task: Task
     weights: Sequence[float] | None
+    minibatches: Minibatches | None
 
     def endpoint(self, x: Tree) -> tuple[tuple[Tree, Array], tuple[Tree, Any]]:
         """Return the cotangent of x_K and the objective so far; theta_K and the loss's aux."""
         theta = self.loop.adapted(x)
-        value, aux, gradient = query_gradient(self.B, self.loss, theta, self.task)
+        value, aux, gradient = query_gradient(self.B, self.loss, theta, self._task(x))
         if self.weights is not None:
             value, gradient = self.weights[-1] * value, scale(self.B, self.weights[-1], gradient)
         return (self.loop.cotangent(x, gradient), value), (theta, aux)
@@ -144,9 +157,14 @@ class _Judge:
         weight = self._weight(x[2], value)
         if isinstance(weight, float) and weight == 0.0:
             return cotangent, value
-        (at, _, gradient) = query_gradient(self.B, self.loss, self.loop.adapted(x), self.task)
+        (at, _, gradient) = query_gradient(self.B, self.loss, self.loop.adapted(x), self._task(x))
         here = self.loop.cotangent(x, scale(self.B, weight, gradient))
         return add(self.B, cotangent, here), value + weight * at
+
+    def _task(self, x: Tree) -> Task:
+        """The task, its query set with the number of the step that led to x where the loss asks for it."""
+        given = self.minibatches
+        return self.task if given is None else self.task._replace(query=given.numbered(self.task.query, x[2] - 1))
 
     def _weight(self, k: Any, value: Array) -> Any:
         """w_k, zero at k = 0; a scalar array in the value's dtype where k is one."""

@@ -1,11 +1,15 @@
 """Members of the family by the names of their papers: each is a choice of arguments of MAML or IMAML."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from metaspec.algorithms.adjoint import Checkpoint
 from metaspec.algorithms.imaml import IMAML
 from metaspec.algorithms.maml import MAML
+from metaspec.backend.arrays import plain_leaves
+from metaspec.backend.patterns import matching
+from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError
 from metaspec.inner.base import InnerRule
@@ -14,6 +18,7 @@ from metaspec.inner.learned import Learned
 from metaspec.inner.proximal import Proximal, Sigma
 from metaspec.solvers.base import Solver
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
+from metaspec.task import Tree
 
 
 def ANIL(inner: InnerRule, head: str | Sequence[str], checkpoint: Checkpoint = "none") -> MAML:
@@ -55,6 +60,47 @@ def BOIL(inner: InnerRule, head: str | Sequence[str], checkpoint: Checkpoint = "
     if not patterns or not all(isinstance(p, str) and not p.startswith("!") for p in patterns):
         raise InvalidArgumentError(f"BOIL: head must be a pattern without '!', or several, got {head!r}")
     return MAML(inner, checkpoint, adapt=[f"!{p}" for p in patterns])
+
+
+def CAVIA(inner: InnerRule, context: str | Sequence[str], checkpoint: Checkpoint = "none") -> MAML:
+    """Return MAML whose inner loop moves a context that each task starts at zero.
+
+    c_0 = 0, c_{k+1} = c_k - lr grad_c l_support(c_k, psi); delta = d l_query(c_K(psi), psi) / d psi, and zero for c.
+
+    Source: Zintgraf, Shiarlis, Kurin, Hofmann, Whiteson 2019, "Fast Context Adaptation via Meta-Learning".
+
+    Args:
+        inner: The inner rule of the context.
+        context: Patterns of the names of the context's leaves, "context" or "context/**".
+        checkpoint: As for `MAML`.
+
+    Example:
+        >>> import numpy as np, metaspec as ms
+        >>> loss = lambda p, batch: ((p["w"] * batch["x"] + p["context"] - batch["y"]) ** 2).mean()
+        >>> task = ms.Task(*({"x": np.ones(3), "y": np.full(3, y)} for y in (2.0, 3.0)))
+        >>> algo = ms.CAVIA(ms.GradientDescent(lr=0.1, steps=2), context="context")
+        >>> r = ms.meta_gradient(algo, loss, {"w": np.array(1.0), "context": np.array(5.0)}, task)
+        >>> float(r.delta["context"]), float(np.round(r.adapted["context"], 6))
+        (0.0, 0.36)
+    """
+    return MAML(inner, checkpoint, adapt=context, start=FromZero(context))
+
+
+@dataclass(frozen=True)
+class FromZero:
+    """The start (phi, support) -> phi with zeros in the leaves that match; the support set is not looked at.
+
+    Attributes:
+        leaves: Patterns of names.
+    """
+
+    leaves: str | Sequence[str]
+
+    def __call__(self, params: Tree, support: Tree) -> Tree:
+        B = resolve(None, plain_leaves(params))
+        entries, structure = B.tree_flatten(params)
+        zeroed = matching(B, params, self.leaves, "CAVIA: context")
+        return B.tree_unflatten(structure, [B.xp.zeros_like(x) if i in zeroed else x for i, x in enumerate(entries)])
 
 
 def MetaSGD(lr: float, steps: int = 1, checkpoint: Checkpoint = "none", positive: bool = False) -> MAML:

@@ -21,7 +21,8 @@ from metaspec.checks.inputs import (
     check_task,
 )
 from metaspec.losses.lifting import lift_loss
-from metaspec.task import MetaGradient, Task, Tree
+from metaspec.ranks.sums import over_all_ranks
+from metaspec.task import Loss, MetaGradient, Task, Tree
 from metaspec.trees import mean0, scale, tree_map
 
 UserLoss = Callable[[Tree, Tree], Any]
@@ -94,6 +95,7 @@ def batch_meta_gradient(
     *,
     has_aux: bool = False,
     chunk_size: int | None = None,
+    distributed: bool = False,
     backend: str | Backend | None = None,
 ) -> MetaGradient:
     """Mean over a meta-batch of the tasks' meta-updates, (1 / n) sum_t delta_t.
@@ -109,6 +111,9 @@ def batch_meta_gradient(
         has_aux: As in `meta_gradient`; the aux of a batch is stacked.
         chunk_size: How many tasks of one size are computed at once: 1, one after the other; n, in chunks of n (the last
             may be smaller). None: by the rule of docs/performance.md, from the number of parameters and of tasks.
+        distributed: `tasks` are this process's share, of any size, and the means are over the tasks of all processes
+            that the backend's engine has joined (docs/scale.md), (1 / n) sum_r sum_t delta_t. Every process calls it,
+            outside of `compile`. What is per task is of this process's own.
         backend: As in `meta_gradient`.
 
     Returns:
@@ -117,6 +122,7 @@ def batch_meta_gradient(
 
     Raises:
         InvalidArgumentError: Zero tasks, leaves of a stacked batch that disagree in axis 0, a `chunk_size` below 1.
+        RankError: With `distributed`, another process has failed; the message names it.
         MetaspecError: As `meta_gradient`.
 
     Example:
@@ -137,33 +143,51 @@ def batch_meta_gradient(
     B, params = _enter(backend, params)
     lifted = lift_loss(B, loss, has_aux)
     chunk = None if chunk_size is None else checked_integer(chunk_size, "batch_meta_gradient: chunk_size", least=1)
+    params = B.guard.per_device(params, tasks)
+
+    def own() -> tuple[MetaGradient, int, Callable[[Tree], Tree]]:
+        r, count, pull_back = _over_own_tasks(B, algo, loss, lifted, params, tasks, has_aux, chunk)
+        return B.guard.detach(r), count, pull_back
+
+    with computing(B, params):
+        r, _, pull_back = over_all_ranks(B, params, own) if distributed else own()
+    return _attached(B, r, given, pull_back)
+
+
+def _over_own_tasks(
+    B: Backend,
+    algo: Algorithm,
+    loss: UserLoss,
+    lifted: Loss,
+    params: Tree,
+    tasks: Task | Sequence[Task],
+    has_aux: bool,
+    chunk: int | None,
+) -> tuple[MetaGradient, int, Callable[[Tree], Tree]]:
+    """Return the mean over these tasks, their number, and the pull-back through `adapted`."""
 
     def per_task(task: Task) -> MetaGradient:
         return _with_arrays(B, algo.meta_gradient(B, lifted, params, task))
 
-    params = B.guard.per_device(params, tasks)
-    with computing(B, params):
-        if isinstance(tasks, Task):
-            check_task(B, tasks)
-            count = check_stacked(B, tasks)
-            stacked = B.guard.private_copy(tasks)
-        else:
-            sequence = [B.guard.private_copy(task) for task in check_sequence(tasks)]
-            for task in sequence:
-                check_task(B, task)
-            if not of_one_size(B, sequence):
-                rows = _one_by_one(B, algo, loss, has_aux, params, sequence)
-                auxes = [row.aux for row in rows]
-                r = _mean(B, B.tree_stack([row._replace(aux=None) for row in rows]))
-                r = r._replace(aux=auxes if has_aux else None)
-                pull_back = partial(adapted_vjp_in_turn, B, algo, lifted, params, sequence)
-                return _attached(B, B.guard.detach(r), given, pull_back)
-            stacked, count = B.tree_stack(sequence), len(sequence)
-        chunk = chunk or chosen_chunk(B, params, count)
-        r = over_tasks(B, per_task, params, stacked, count, chunk)
-        check_finite(B, algo, lifted, params, stacked, r)
-    pull_back = partial(adapted_vjp_over_tasks, B, algo, lifted, params, stacked, count, chunk)
-    return _attached(B, B.guard.detach(r), given, pull_back)
+    if isinstance(tasks, Task):
+        check_task(B, tasks)
+        count = check_stacked(B, tasks)
+        stacked = B.guard.private_copy(tasks)
+    else:
+        sequence = [B.guard.private_copy(task) for task in check_sequence(tasks)]
+        for task in sequence:
+            check_task(B, task)
+        if not of_one_size(B, sequence):
+            rows = _one_by_one(B, algo, loss, has_aux, params, sequence)
+            auxes = [row.aux for row in rows]
+            r = _mean(B, B.tree_stack([row._replace(aux=None) for row in rows]))
+            r = r._replace(aux=auxes if has_aux else None)
+            return r, len(sequence), partial(adapted_vjp_in_turn, B, algo, lifted, params, sequence)
+        stacked, count = B.tree_stack(sequence), len(sequence)
+    chunk = chunk or chosen_chunk(B, params, count)
+    r = over_tasks(B, per_task, params, stacked, count, chunk)
+    check_finite(B, algo, lifted, params, stacked, r)
+    return r, count, partial(adapted_vjp_over_tasks, B, algo, lifted, params, stacked, count, chunk)
 
 
 def adapt(

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-MEMBERS = ("grad", "jvp", "hvp", "linearize_grad", "linear_solve", "vmap", "scan", "checkpoint", "compile")
+MEMBERS = (
+    *("grad", "jvp", "hvp", "linearize_grad", "linear_solve"),
+    *("vmap", "scan", "checkpoint", "compile", "all_reduce"),
+)
 """The derived and optional members of the protocol."""
 
 

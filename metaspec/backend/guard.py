@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ class Guard:
         leaves, structure = self.backend.tree_flatten(tree)
         return self.backend.tree_unflatten(structure, leaves)
 
-    def version_counter(self, tree: Tree) -> Any:
+    def version_counter(self, leaves: Sequence[Any]) -> Any:
         """Return a value that changes when a leaf is written to in place; None where arrays cannot be."""
         return None
 

@@ -6,7 +6,7 @@ where the framework's own is measurably better. Optional members have a fallback
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -31,7 +31,8 @@ class Backend(ABC):
     An adapter's subclass supplies `name` and nine members: `xp`, `versions`, `asarray`, `to_numpy`, `precision`,
     `is_concrete`, `value_and_grad`, `vjp`, `stop_gradient`. It gets trees (`tree_flatten` and so on), the derived
     members `grad`, `jvp`, `hvp`, `linearize_grad` and `linear_solve`, and right but slow fallbacks of `vmap`, `scan`,
-    `checkpoint` and `compile`. Speed settings are in `tuning`, protection of the user's arrays in `guard`.
+    `checkpoint` and `compile`; `all_reduce`, with `process` and `joined`, knows one process. Speed settings are in
+    `tuning`, protection of the user's arrays in `guard`.
 
     Example:
         >>> import numpy as np
@@ -222,6 +223,28 @@ class Backend(ABC):
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         """Compile f for repeated calls with equal shapes. Fallback: f."""
         return f
+
+    def all_reduce(self, tree: Tree, op: str = "sum") -> Tree:
+        """Reduce each entry over all processes by "sum", "max" or "min"; every process calls it with trees alike.
+
+        All processes get the same bits. Fallback: one process, the tree as it is.
+        """
+        return tree
+
+    def process(self) -> tuple[int, int]:
+        """Return the index of this process and the number of processes that the engine has joined. Fallback: (0, 1)."""
+        return 0, 1
+
+    def joined(self, timeout: float) -> AbstractContextManager[None]:
+        """Return a context in which the processes that the engine's launcher has started are joined.
+
+        Outside of a launcher it does nothing, as the fallback. `timeout`: seconds to wait for the others.
+        """
+        return nullcontext()
+
+    def devices(self) -> Sequence[str]:
+        """Return the names of the devices that the framework can compute on; the fallback is the processor."""
+        return ("cpu",)
 
     # --- for adapters -------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from metaspec.task import Array, Tree
@@ -65,6 +66,15 @@ class Tuning:
                 "solve" is "state" with a body that calls a linearisation made outside of the loop.
         """
         return None
+
+    def add_scaled(self, x: Sequence[Array], c: float, y: Sequence[Array]) -> Sequence[Array]:
+        """Return x + c y, leaf by leaf."""
+        return [a + c * b for a, b in zip(x, y, strict=True)]
+
+    def all_finite(self, leaves: Sequence[Array]) -> Array:
+        """Return whether no leaf has a NaN or an infinity, as a boolean scalar array."""
+        xp = self.backend.xp
+        return reduce(xp.logical_and, [xp.all(xp.isfinite(leaf)) for leaf in leaves])
 
     def from_numpy_many(self, arrays: Sequence[Any]) -> list[Array]:
         """Convert NumPy arrays together; called where the same shapes come again at every step."""

@@ -29,7 +29,6 @@ def build() -> typer.Typer:
         name="metaspec",
         help="An executable specification of gradient-based meta-learning.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )

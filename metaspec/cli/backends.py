@@ -31,22 +31,27 @@ def backends(
     console = Console()
     console.print(_table(statuses))
     for status in statuses:
+        for member, capability in status.capabilities.items():
+            if capability.level == "unsupported":
+                _say(console, f"{status.name} has no {member}: {capability.reason}")
         if not status.installed:
-            console.print(f"{status.name}: {status.install}", markup=False, highlight=False, soft_wrap=True)
+            _say(console, f"{status.name}: {status.install}")
     if json_file is not None:
         json_file.write_text(json.dumps([_plain(status) for status in statuses], indent=2) + "\n")
 
 
 def _table(statuses: tuple[BackendStatus, ...]) -> Table:
     table = Table(caption="What is not listed as native is derived from the required members, written once.")
-    for heading in ("backend", "installed", "versions", "dtypes", "native", "unsupported"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("backend", "installed", "dtypes", "native"):
+        table.add_column(heading)
     for status in statuses:
         versions = ", ".join(f"{name} {version}" for name, version in status.versions.items())
-        unsupported = "; ".join(f"{m}: {c.reason}" for m, c in status.capabilities.items() if c.level == "unsupported")
-        installed = "yes" if status.installed else "no"
-        table.add_row(status.name, installed, versions, ", ".join(status.dtypes), _native(status), unsupported)
+        table.add_row(status.name, versions if status.installed else "no", ", ".join(status.dtypes), _native(status))
     return table
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _native(status: BackendStatus) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from metaspec.atomic_files import atomic_writer
 from metaspec.backend.selection import get_backend
+from metaspec.cli.joined_ranks import joined_ranks
 from metaspec.cli.output_files import check_writable
 from metaspec.cli.warnings_shown import exit_status, warnings_in_one_line
 from metaspec.errors import InvalidArgumentError, nearest
@@ -17,6 +18,7 @@ from metaspec.experiments.experiment_run import evaluate_experiment
 from metaspec.experiments.report_table import report_table
 from metaspec.experiments.run_folder import RunFolder, versions
 from metaspec.experiments.setup import experiment_of, initial_parameters
+from metaspec.ranks import TIMEOUT
 from metaspec.training import load_checkpoint
 from metaspec.training.checkpoints import newest_first
 from metaspec.training.metrics import strict
@@ -63,8 +65,10 @@ def evaluate(
     done = load_checkpoint(saved.checkpoints, initial_parameters(settled, problem), backend=B)
     params = done.best_params if which == "best" else done.params
     steps = [settled.test_inner_steps] if inner_steps is None else inner_steps
-    with warnings_in_one_line():
+    with joined_ranks(B, TIMEOUT) as ranks, warnings_in_one_line():
         reports = {k: evaluate_experiment(settled, B, problem, params, k) for k in steps}
+    if not ranks.first:
+        return
     console = Console()
     console.print(report_table({f"{k} inner steps": report for k, report in reports.items()}))
     if json_file is not None:

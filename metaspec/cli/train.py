@@ -13,15 +13,17 @@ import typer
 from rich.console import Console
 
 from metaspec.backend.selection import chosen_backend, get_backend
+from metaspec.cli.joined_ranks import joined_ranks
 from metaspec.cli.warnings_shown import exit_status, warnings_in_one_line
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
-from metaspec.experiments.config import FIELDS, KINDS, effective, read_toml
+from metaspec.experiments.config import FIELDS, KINDS, Config, effective, read_toml
 from metaspec.experiments.display import Display
 from metaspec.experiments.experiment_run import UNTRAINED, save_unfinished, train_experiment
 from metaspec.experiments.illustration import illustrate
 from metaspec.experiments.report_table import report_table
 from metaspec.experiments.run_folder import METRICS, PICTURES, RunFolder
 from metaspec.experiments.setup import adapting_algorithm, experiment_of
+from metaspec.ranks import TIMEOUT, RankGroup
 from metaspec.training import CheckpointError, DivergedError, JsonLines, TensorBoard
 from metaspec.training.metrics import check_tensorboard
 
@@ -49,10 +51,12 @@ def train(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Look at the loss first, and tell of divergence.")
     ] = True,
+    rank_timeout: Annotated[
+        float, typer.Option(help="Of several processes: seconds until one that others wait for is said to hang.", min=1)
+    ] = TIMEOUT,
     **settings: Any,
 ) -> None:
     """Meta-train and judge."""
-    console = Console()
     given = (read_toml(config) if config else {}) | {k: v for k, v in settings.items() if v is not None}
     if resume and out is None:
         raise InvalidArgumentError("--resume: say with --out which folder's run is to go on")
@@ -66,8 +70,24 @@ def train(
     else:
         _check_same(saved, given)
     settled = effective(given) if saved is None else saved.config
-    B, problem = get_backend(settled.backend), experiment_of(settled)
-    run = RunFolder.create(out, settled, B) if saved is None else saved
+    with joined_ranks(get_backend(settled.backend), rank_timeout) as ranks:
+        _train_and_judge(ranks, settled, saved, out, tensorboard, check, Console(quiet=not ranks.first))
+
+
+def _train_and_judge(
+    ranks: RankGroup,
+    settled: Config,
+    saved: RunFolder | None,
+    out: Path | None,
+    tensorboard: bool,
+    check: bool,
+    console: Console,
+) -> None:
+    B, problem = ranks.B, experiment_of(settled)
+    if not ranks.first:
+        run = RunFolder(out or Path("runs"), settled, writes=False)
+    else:
+        run = RunFolder.create(out, settled, B) if saved is None else saved
     callbacks: list[Any] = [JsonLines(run.folder / METRICS), Display(settled.steps, console)]
     if tensorboard:
         callbacks.append(TensorBoard(run.folder / "tensorboard"))
@@ -76,7 +96,7 @@ def train(
         with warnings_in_one_line():
             reports, done = train_experiment(run, B, problem, callbacks, lambda text: _say(console, text), check=check)
     except KeyboardInterrupt:
-        steps = save_unfinished(run, B, problem)
+        steps = save_unfinished(run, B, problem) if ranks.first else 0
         _say(
             console,
             f"interrupted after {steps} of {settled.steps} steps; what was trained so far is in {run.folder}, and goes "
@@ -84,6 +104,8 @@ def train(
         )
         raise typer.Exit(INTERRUPTED) from None
     except DivergedError as error:
+        if not ranks.first:
+            raise typer.Exit(DIVERGED) from None
         print(f"error: {error}", file=sys.stderr)
         steps = save_unfinished(run, B, problem, diverged=str(error))
         _say(
@@ -101,6 +123,8 @@ def train(
         ) from error
     console.print(report_table(reports))
     _say(console, f"saved in {run.folder}")
+    if not ranks.first:
+        return
     if status := exit_status({name: report for name, report in reports.items() if name != UNTRAINED}):
         raise typer.Exit(status)
     try:

@@ -5,6 +5,7 @@ from metaspec.data.download import download_omniglot
 from metaspec.data.errors import DataCorruptError, DataNotFoundError, DownloadError
 from metaspec.data.fewshot import FewShot
 from metaspec.data.folder import load_image_folder
+from metaspec.data.foreign_datasets import from_dataset
 from metaspec.data.images import LabelledImages, split_classes
 from metaspec.data.mixture import FunctionMixture
 from metaspec.data.mnist1d import load_mnist1d, mnist1d_tasks
@@ -30,6 +31,7 @@ __all__ = [
     "affine_classes",
     "digits_tasks",
     "download_omniglot",
+    "from_dataset",
     "load_digits",
     "load_image_folder",
     "load_mnist1d",

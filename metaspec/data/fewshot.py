@@ -34,10 +34,11 @@ AHEAD = 256
 class FewShot:
     """A task source: each task is one episode.
 
-    Leaves of a task: support x [ways * shots, H, W(, C)] in [0, 1] for uint8 pictures, y [ways * shots]; query likewise
-    with `queries`; of a batch: a leading axis over tasks. Examples run through the classes in turn, y = 0, 1, ..,
-    ways - 1, 0, 1, ..: any `ways` consecutive examples from a multiple of `ways` hold each class once, so that
-    mini-batches are balanced.
+    Leaves of a task: support x [ways * shots, *picture] in [0, 1] for uint8 pictures, y [ways * shots]; query likewise
+    with `queries`; of a batch: a leading axis over tasks. A picture is as the data has it, [H, W] or [H, W, C], unless
+    `channels` says where its axis of channels goes, which grey pictures get too. Examples run through the
+    classes in turn, y = 0, 1, .., ways - 1, 0, 1, ..: any `ways` consecutive examples from a multiple of `ways` hold
+    each class once, so that mini-batches are balanced.
 
     Args:
         data: the pictures, of meta-train or of meta-test classes.
@@ -48,6 +49,8 @@ class FewShot:
         stream: "train", "validation" or "test": disjoint streams of random numbers under one seed.
         dtype: of x, "float32" or "float64".
         label_dtype: of y, "int32" or "int64".
+        channels: "first", [C, H, W], as `torch.nn.Conv2d` takes pictures; "last", [H, W, C], as Flax, Keras and
+            `metaspec.nn` do; None: as the data has them.
         rotations: degrees, counterclockwise, out of 0, 90, 180, 270; each makes a new class of every class. Other than
             (0,) for the stream "train" alone.
 
@@ -62,6 +65,8 @@ class FewShot:
         >>> source = data.FewShot(data.LabelledImages(pictures, np.arange(60) % 3), ways=2, shots=1, queries=3)
         >>> source.task(0).query["y"].tolist()
         [0, 1, 0, 1, 0, 1]
+        >>> data.FewShot(source.data, ways=2, channels="first", queries=3).task(0).query["x"].shape
+        (6, 1, 4, 4)
     """
 
     data: LabelledImages
@@ -73,6 +78,7 @@ class FewShot:
     dtype: str = "float32"
     label_dtype: str = "int32"
     rotations: tuple[int, ...] = (0,)
+    channels: str | None = None
     _drawn: tuple[int, int, Any] = field(init=False, repr=False, default=(0, 0, None))  # the first, the end, members
     _asked: int = field(init=False, repr=False, default=0)  # the end of what was asked for last
 
@@ -85,6 +91,7 @@ class FewShot:
         check_choice("stream", self.stream, STREAMS)
         check_float_dtype("dtype", self.dtype)
         check_label_dtype("label_dtype", self.label_dtype)
+        _check_channels(self.channels, self.data)
         object.__setattr__(self, "rotations", _check_rotations(self.rotations, self.stream, self.data))
         _check_supply(self.data, self.ways, self.shots + self.queries, len(self.rotations))
 
@@ -142,6 +149,10 @@ class FewShot:
     def _part(self, pictures: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
         tasks, each = pictures.shape[:2]
         x = as_floating(pictures, self.dtype).reshape(tasks, each * self.ways, *pictures.shape[3:])
+        if self.channels is not None and x.ndim == 4:  # grey
+            x = x[..., None]
+        if self.channels == "first":
+            x = np.moveaxis(x, -1, 2)
         return {"x": x, "y": np.tile(np.arange(self.ways, dtype=self.label_dtype), (tasks, each))}
 
     @cached_property
@@ -172,6 +183,17 @@ def _check_rotations(rotations: Sequence[int], stream: str, data: LabelledImages
         shape = " x ".join(map(str, data.images.shape[1:]))
         raise InvalidArgumentError(f"rotations: expected (0,) for examples of {shape}, which are no square pictures")
     return angles
+
+
+def _check_channels(channels: str | None, data: LabelledImages) -> None:
+    if channels is None:
+        return
+    check_choice("channels", channels, ("first", "last"))
+    if data.images.ndim not in (3, 4):
+        raise InvalidArgumentError(
+            f"channels: expected None for examples of shape {list(data.images.shape[1:])}, which are no pictures "
+            f"[H, W] or [H, W, C], got {channels!r}"
+        )
 
 
 def _check_supply(data: LabelledImages, ways: int, each: int, rotations: int) -> None:

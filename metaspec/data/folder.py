@@ -39,6 +39,7 @@ def load_image_folder(
 
     Returns:
         uint8 images [N, height, width] or [N, height, width, 3]; the names are the classes' paths beneath `folder`.
+        `FewShot(..., channels="first")` hands them out as PyTorch's convolutions take them, [C, H, W].
 
     Raises:
         DataNotFoundError: no such folder, or no picture in it.

@@ -27,10 +27,11 @@ RUN, METRICS, PICTURES = "run.json", "metrics.jsonl", "pictures"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder that holds one run."""
+    """A folder that holds one run; where several processes make it, one `writes`."""
 
     folder: Path
     config: Config = field(repr=False)
+    writes: bool = field(default=True, repr=False)
 
     @staticmethod
     def create(folder: Path | None, config: Config, B: Backend) -> "RunFolder":
@@ -77,6 +78,8 @@ class RunFolder:
         self, B: Backend, params: Any | None, steps: int, reports: Mapping[str, EvaluationReport], **more: Any
     ) -> None:
         """Write the parameters, if there are any, and the results into run.json."""
+        if not self.writes:
+            return
         if params is not None:
             with atomic_writer(self.folder / "params.safetensors") as stream:
                 stream.write(packed(named_leaves(B, params)))

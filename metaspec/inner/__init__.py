@@ -4,6 +4,7 @@ from metaspec.inner.adaptive import Adadelta, AdaGrad, Adam, RMSProp
 from metaspec.inner.from_library import FromTransformation
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.inner.learned import Learned, Meta
+from metaspec.inner.meta_curvature import MetaCurvature
 from metaspec.inner.momentum import Momentum
 from metaspec.inner.proximal import Proximal, Sigma
 from metaspec.inner.transforms import clip_by_norm, clip_by_value, decay_weights
@@ -16,6 +17,7 @@ __all__ = [
     "GradientDescent",
     "Learned",
     "Meta",
+    "MetaCurvature",
     "Momentum",
     "Proximal",
     "RMSProp",

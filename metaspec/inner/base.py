@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from metaspec.backend.protocol import Backend, is_floating
 from metaspec.checks.arguments import check_members, checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.inner.learned import Learned, row
+from metaspec.inner.learned import Learned
 from metaspec.task import Array, Tree
-from metaspec.trees import like, tree_map
+from metaspec.trees import like, row, tree_map
 
 Hyper = Mapping[str, Any]
 """A rule's inputs at one step, by name: each a number, a scalar array, or a tree that broadcasts against theta."""

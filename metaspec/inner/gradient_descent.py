@@ -8,7 +8,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import checked_integer
 from metaspec.inner.base import Hyper, checked_input, coefficients
 from metaspec.task import Tree
-from metaspec.trees import subtract, tree_map
+from metaspec.trees import add_scaled, subtract, tree_map
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class GradientDescent:
 
     def update(self, B: Backend, theta: Tree, state: Tree, gradient: Tree, k: Any, hyper: Hyper) -> tuple[Tree, Tree]:
         """Return theta - lr * gradient."""
-        return subtract(B, theta, _scaled(B, hyper["lr"], gradient)), None
+        return _descended(B, theta, hyper["lr"], gradient), None
 
     def pull_back(self, B: Backend, v: Tree, hvp: Callable[[Tree], Tree], hyper: Hyper) -> Tree:
         """Return v - H (lr * v), in place of the derivative of `update`: of one rate for all v - lr * H v.
@@ -58,8 +58,14 @@ class GradientDescent:
         """
         lr = hyper["lr"]
         if isinstance(lr, float) or (B.is_array(lr) and lr.ndim == 0):
-            return subtract(B, v, _scaled(B, lr, hvp(v)))
+            return _descended(B, v, lr, hvp(v))
         return subtract(B, v, hvp(_scaled(B, lr, v)))
+
+
+def _descended(B: Backend, x: Tree, lr: Any, direction: Tree) -> Tree:
+    if isinstance(lr, float):
+        return add_scaled(B, x, -lr, direction)
+    return subtract(B, x, _scaled(B, lr, direction))
 
 
 def _scaled(B: Backend, lr: Any, x: Tree) -> Tree:

@@ -1,6 +1,6 @@
 """Inputs of an inner rule that are learned together with the parameters (Meta-SGD, MAML++, shrinkage)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import expm1, log
 from typing import Any, Literal, NamedTuple
@@ -10,7 +10,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.task import Array, Tree
-from metaspec.trees import tree_map
+from metaspec.trees import row, tree_map
 
 PER = ("all", "leaf", "entry")
 
@@ -49,7 +49,8 @@ class Learned:
     Attributes:
         value: Where it starts.
         per: "all": one number. "leaf": one for each leaf of `params`. "entry": one for each entry (Meta-SGD). A
-            dictionary {name: pattern}: one for each group of leaves; together the patterns match each leaf once.
+            dictionary {name: pattern}: one for each group of leaves; together the patterns match each leaf once. A
+            function (B, leaf) -> array: `value` times that array for each leaf, of any shape that the rule reads.
         per_step: One for each of the K inner steps: every array has a leading axis of K. An adaptation of more steps
             goes on with the last one's.
         positive: Learn x = log(exp(value) - 1) and use log(1 + exp(x)), which is positive whatever x is.
@@ -65,7 +66,7 @@ class Learned:
     """
 
     value: float
-    per: Literal["all", "leaf", "entry"] | Mapping[str, str] = "all"
+    per: Literal["all", "leaf", "entry"] | Mapping[str, str] | Callable[[Backend, Array], Array] = "all"
     per_step: bool = False
     positive: bool = False
 
@@ -73,9 +74,9 @@ class Learned:
         expected = "a finite number > 0, as positive=True asks" if self.positive else "a finite number"
         value = checked_number(self.value, "Learned: value", expected, lambda x: x > 0 or not self.positive)
         object.__setattr__(self, "value", value)
-        if not isinstance(self.per, Mapping) and self.per not in PER:
+        if not isinstance(self.per, Mapping) and not callable(self.per) and self.per not in PER:
             raise InvalidArgumentError(
-                f"Learned: per must be one of {', '.join(PER)} or a dictionary, got {self.per!r}"
+                f"Learned: per must be one of {', '.join(PER)}, a dictionary or a function, got {self.per!r}"
             )
         for name in ("per_step", "positive"):
             if not isinstance(getattr(self, name), bool):
@@ -88,7 +89,9 @@ class Learned:
         start = (log(expm1(self.value)) if self.value < 30 else self.value) if self.positive else self.value
 
         def full(like: Array) -> Array:
-            one = B.xp.zeros_like(like) + start
+            return each_step(B.xp.zeros_like(like) + start)
+
+        def each_step(one: Array) -> Array:
             return B.xp.stack([one] * steps, axis=0) if self.per_step and steps else one
 
         def scalar(like: Array) -> Array:
@@ -99,6 +102,8 @@ class Learned:
             return {name: scalar(leaves[0]) for name in self.per}
         if self.per == "all":
             return scalar(leaves[0])
+        if callable(per := self.per):
+            return tree_map(B, lambda leaf: each_step(start * per(B, leaf)), params)
         return tree_map(B, scalar if self.per == "leaf" else full, params)
 
     def resolve(self, B: Backend, raw: Tree, params: Tree, k: Any) -> Any:
@@ -125,12 +130,3 @@ class Learned:
                     f"Learned: each leaf must match one pattern of per; {leaf!r} matches {found or 'none'}"
                 )
         return [found[0] for found in groups]
-
-
-def row(B: Backend, x: Array, k: Any) -> Array:
-    """Return x[k] along axis 0, the last row for k beyond it; k is a number or, under a trace, an integer array."""
-    last = x.shape[0] - 1
-    if isinstance(k, int):
-        return x[min(k, last), ...]
-    k = B.xp.minimum(k, B.xp.full_like(k, last))
-    return B.xp.take(x, B.xp.reshape(k, (1,)), axis=0)[0, ...]

@@ -21,6 +21,7 @@ from metaspec.nn.layers import batch_norm, dense
 from metaspec.nn.losses import accuracy, log_softmax, mean_squared_error, softmax_cross_entropy
 from metaspec.nn.mlp import MLP, sinusoid_mlp
 from metaspec.nn.pooling import avg_pool2d, max_pool2d
+from metaspec.nn.prototypes import prototype_head
 
 __all__ = [
     "MLP",
@@ -35,6 +36,7 @@ __all__ = [
     "max_pool2d",
     "mean_squared_error",
     "omniglot_convnet",
+    "prototype_head",
     "relu",
     "sigmoid",
     "silu",

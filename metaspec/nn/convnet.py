@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import checked_number
 from metaspec.errors import InvalidArgumentError
 from metaspec.nn._backend import backend_of
@@ -15,7 +16,9 @@ from metaspec.nn.layers import batch_norm, dense
 from metaspec.nn.losses import accuracy, softmax_cross_entropy
 from metaspec.nn.mlp import check_sizes
 from metaspec.nn.pooling import max_pool2d
+from metaspec.nn.prototypes import prototype_head
 from metaspec.task import Array, Tree
+from metaspec.trees import row
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class ConvNet:
             1/c^2 times that of c = 1. Algorithms that need a loss of small curvature (iMAML: regularization > the
             Hessian's negative part, inner rate < 2 / its positive part) want c > 1.
         readout_std: Of the read-out's weights as they start; the smaller, the smaller the curvature.
+        norm_steps: None, or K: scales and shifts have a row for each inner step, [K, F], and batch normalisation takes
+            that of the step whose number k the batch holds as "step" (`ms.Minibatches(None, number="step")`), the last
+            one without a number. They are MAML++'s; its inner loop leaves them where they are.
 
     Raises:
         InvalidArgumentError, InvalidTypeError: A size that is no positive integer, a gain or a deviation that is no
@@ -56,6 +62,7 @@ class ConvNet:
     blocks: int = 4
     kernel_gain: float = 1.0
     readout_std: float = 1.0
+    norm_steps: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("kernel_gain", "readout_std"):
@@ -63,6 +70,8 @@ class ConvNet:
             object.__setattr__(self, name, number)
         for name in ("ways", "filters", "channels", "blocks"):
             check_sizes(f"ConvNet: {name}", (getattr(self, name),))
+        if self.norm_steps is not None:
+            check_sizes("ConvNet: norm_steps", (self.norm_steps,))
 
     def init(self, seed: int, dtype: str = "float32") -> dict[str, Any]:
         """Return NumPy parameters; each leaf is a function of (seed, its name, its shape) alone.
@@ -75,25 +84,41 @@ class ConvNet:
         params: dict[str, Any] = {}
         for i in range(self.blocks):
             kernel = glorot_uniform(seed, f"kernel{i}", (3, 3, F if i else self.channels, F))
-            params |= {f"kernel{i}": self.kernel_gain * kernel, f"scale{i}": np.ones(F), f"shift{i}": np.zeros(F)}
+            norm = (F,) if self.norm_steps is None else (self.norm_steps, F)
+            params |= {f"kernel{i}": self.kernel_gain * kernel, f"scale{i}": np.ones(norm), f"shift{i}": np.zeros(norm)}
         params |= {"w": normal(seed, "w", (F, self.ways), self.readout_std), "b": np.zeros(self.ways)}
         return {name: leaf.astype(dtype) for name, leaf in params.items()}
 
-    def apply(self, params: Tree, x: Array) -> Array:
-        """Return logits [N, ways] for pictures x [N, H, W] (of one channel) or [N, H, W, C].
+    def apply(self, params: Tree, x: Array, step: Any = None) -> Array:
+        """Return logits [N, ways] for pictures x [N, H, W] or [N, H, W, C]; `step` is that of `norm_steps`."""
+        return dense(self.features(params, x, step), params["w"], params["b"])
+
+    def features(self, params: Tree, x: Array, step: Any = None) -> Array:
+        """Return what the read-out sees, [N, F], for pictures as in `apply`.
 
         Raises:
             InvalidArgumentError: Shapes that do not fit, pictures too small to be halved so often.
         """
-        xp = backend_of(x).xp
+        B = backend_of(x)
+        xp = B.xp
         self._check_pictures(tuple(x.shape))
         if len(x.shape) == 3:
             x = xp.expand_dims(x, axis=-1)
         for i in range(self.blocks):
             x = conv2d(x, params[f"kernel{i}"], stride=1 if self.pool else 2)
-            x = relu(batch_norm(x, params[f"scale{i}"], params[f"shift{i}"]))
+            x = relu(batch_norm(x, *(self._of_step(B, params[f"{name}{i}"], step) for name in ("scale", "shift"))))
             x = max_pool2d(x) if self.pool else x
-        return dense(xp.mean(x, axis=(1, 2)), params["w"], params["b"])
+        return xp.mean(x, axis=(1, 2))
+
+    def from_prototypes(self, params: Tree, support: Tree) -> Tree:
+        """Return the parameters with the read-out of `prototype_head`: `start` of `MAML`, which makes it Proto-MAML."""
+        w, b = prototype_head(self.features(params, support["x"], 0), support["y"], self.ways)
+        return {**params, "w": w, "b": b}
+
+    def _of_step(self, B: Backend, vector: Array, step: Any) -> Array:
+        if self.norm_steps is None:
+            return vector
+        return row(B, vector, self.norm_steps - 1 if step is None else step)
 
     def _check_pictures(self, shape: tuple[int, ...]) -> None:
         expected = f"ConvNet: expected pictures [N, H, W, {self.channels}], got shape {shape}"
@@ -115,11 +140,11 @@ class ConvNet:
 
     def loss(self, params: Tree, batch: Tree) -> Array:
         """Return the mean softmax cross-entropy on {"x": pictures, "y": integer labels [N]}."""
-        return softmax_cross_entropy(self.apply(params, batch["x"]), batch["y"])
+        return softmax_cross_entropy(self.apply(params, batch["x"], batch.get("step")), batch["y"])
 
     def accuracy(self, params: Tree, batch: Tree) -> Array:
         """Return the share of pictures classified right; batch as for `loss`."""
-        return accuracy(self.apply(params, batch["x"]), batch["y"])
+        return accuracy(self.apply(params, batch["x"], batch.get("step")), batch["y"])
 
 
 def omniglot_convnet(

@@ -9,6 +9,7 @@ from metaspec.training.outer_optimizers import SGD, Adam, AdamW
 from metaspec.training.run import Best, Judged, Run, StepRecord
 from metaspec.training.schedules import Constant, Cosine, Linear, Piecewise, WarmUp
 from metaspec.training.steps import Progress, training_steps
+from metaspec.training.trackers import MLflow, WandB
 
 __all__ = [
     "SGD",
@@ -26,11 +27,13 @@ __all__ = [
     "JsonLines",
     "Judged",
     "Linear",
+    "MLflow",
     "Piecewise",
     "Progress",
     "Run",
     "StepRecord",
     "TensorBoard",
+    "WandB",
     "WarmUp",
     "error_after",
     "load_checkpoint",

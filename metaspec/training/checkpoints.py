@@ -193,7 +193,8 @@ def load_checkpoint(
     Args:
         path: A checkpoint, or a folder of checkpoints, whose newest that is whole is taken.
         params: Parameters of the same model, for their structure, shapes and dtypes.
-        optimizer: The outer optimiser of the run, to go on with; without it `optimizer_state` is None.
+        optimizer: The outer optimiser of the run, to go on with; without it `optimizer_state` is None, and
+            `meta_train(resume=)` warns that the optimiser starts afresh.
         backend: Name or instance; by default as `get_backend` chooses, else the framework of `params`.
 
     Returns:

@@ -34,14 +34,15 @@ def described(x: Any) -> Any:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def differences(saved: Any, now: Any, name: str = "") -> list[str]:
-    """Return the differences of two descriptions, one line each."""
+def differences(saved: Any, now: Any, name: str = "", words: tuple[str, str] = ("was", "and is")) -> list[str]:
+    """Return the differences of two descriptions, one line each; `words` stand before the one and the other."""
+    was, is_ = words
     if isinstance(saved, dict) and isinstance(now, dict):
         if saved.get("kind") != now.get("kind"):  # their fields have nothing to do with each other
-            return [f"{name} was {saved.get('kind')!s:.200} and is {now.get('kind')}"]
+            return [f"{name} {was} {saved.get('kind')!s:.200} {is_} {now.get('kind')}"]
         return [
             line
             for key in sorted(saved.keys() | now.keys())
-            for line in differences(saved.get(key), now.get(key), f"{name}.{key}" if name else key)
+            for line in differences(saved.get(key), now.get(key), f"{name}.{key}" if name else key, words)
         ]
-    return [] if saved == now else [f"{name} was {saved!r:.200} and is {now!r:.200}"]
+    return [] if saved == now else [f"{name} {was} {saved!r:.200} {is_} {now!r:.200}"]

@@ -17,6 +17,7 @@ from metaspec.checks.caller_warnings import warn_caller
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.inner.learned import parameters_of
+from metaspec.ranks import Distributed, RankGroup, ranks_for
 from metaspec.task import Task, Tree
 
 NORMAL_95 = 1.959963984540054
@@ -214,6 +215,7 @@ def meta_test(
     tasks: int = 100,
     tasks_per_batch: int = 25,
     metric: Callable[[Tree, Tree], Any] | None = None,
+    distributed: Distributed = "auto",
     backend: str | Backend | None = None,
 ) -> EvaluationReport:
     """Adapt to each of `tasks` tasks of a source (its first ones) and evaluate on their query sets.
@@ -226,6 +228,7 @@ def meta_test(
         tasks: Number of tasks; rounded up to whole batches.
         tasks_per_batch: Tasks per compiled call.
         metric: (params, batch) -> scalar, e.g. the accuracy; averaged like the loss.
+        distributed: As in `meta_train`: the processes share the batches, and all get the same report.
         backend: As in `meta_train`.
 
     Returns:
@@ -247,15 +250,20 @@ def meta_test(
     check_source(task_source, "meta_test: task_source")
     _check_metric(metric, "meta_test: metric")
     size = checked_integer(tasks_per_batch, "meta_test: tasks_per_batch", least=1)
-    return evaluator(B, algo, loss, metric)(
-        params, task_source, checked_integer(tasks, "meta_test: tasks", least=1), size
-    )
+    count = checked_integer(tasks, "meta_test: tasks", least=1)
+    with ranks_for(B, distributed, "meta_test") as ranks:
+        return evaluator(B, algo, loss, metric, ranks)(params, task_source, count, size)
 
 
 def evaluator(
-    B: Backend, algo: Algorithm, loss: Callable[[Tree, Tree], Any], metric: Callable[[Tree, Tree], Any] | None
+    B: Backend,
+    algo: Algorithm,
+    loss: Callable[[Tree, Tree], Any],
+    metric: Callable[[Tree, Tree], Any] | None,
+    ranks: RankGroup | None = None,
 ) -> Callable[[Tree, TaskSource, int, int], EvaluationReport]:
     """Return `meta_test` as a function of (params, source, tasks, tasks per batch), compiled once for many calls."""
+    ranks = ranks or RankGroup(B)
     measures = [B.tuning.task_loss(measure, measure) for measure in (loss, metric) if measure is not None]
 
     def judge(params: Tree, batch: Task) -> Tree:
@@ -271,12 +279,12 @@ def evaluator(
         batches = ceil(tasks / size)
         with computing(B, params):
             params = asarray(params, backend=B)
-            rows = [judged(params, asarray(source.batch(i, size), backend=B)) for i in range(batches)]
-            columns = [
-                _estimate([B.to_numpy(row[m][when]) for row in rows]) for m in range(len(measures)) for when in (0, 1)
-            ]
-        report = EvaluationReport(batches * size, *columns)
-        if not report.finite:
+            values = numpy.zeros((2 * len(measures), batches, size))
+            for i in range(ranks.index, batches, ranks.count):
+                rows = judged(params, asarray(source.batch(i, size), backend=B))
+                values[:, i] = [B.to_numpy(row) for before_and_after in rows for row in before_and_after]
+            report = EvaluationReport(batches * size, *map(_estimate, ranks.union(values)))
+        if not report.finite and ranks.first:
             warn_caller(f"meta_test: {report.diagnosis}")
         return report
 
@@ -297,7 +305,7 @@ def _check_metric(metric: Any, argument: str) -> None:
         raise InvalidTypeError(f"{argument} must be a function (params, batch) -> scalar or None, got {metric!r}")
 
 
-def _estimate(values: list[Any]) -> Estimate:
-    sample = numpy.concatenate(values).astype("float64")
+def _estimate(values: Any) -> Estimate:
+    sample = values.reshape(-1)
     spread = float(sample.std(ddof=1)) if len(sample) > 1 else float("nan")
     return Estimate(float(sample.mean()), NORMAL_95 * spread / len(sample) ** 0.5)

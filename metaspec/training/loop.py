@@ -5,10 +5,13 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 from metaspec.algorithms.base import Algorithm
+from metaspec.backend.arrays import plain_leaves
 from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
 from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidTypeError, NonFiniteError
+from metaspec.ranks import TIMEOUT, Distributed, ranks_for
 from metaspec.task import Tree
 from metaspec.training.callbacks import check_callbacks, listening, tell
 from metaspec.training.checkpoints import Checkpoints
@@ -20,7 +23,7 @@ from metaspec.training.training_state import TrainingState
 
 
 def meta_train(
-    algo: Algorithm,
+    algo: Algorithm | Callable[[int], Algorithm],
     loss: Callable[[Tree, Tree], Any],
     params: Tree,
     task_source: TaskSource,
@@ -35,6 +38,8 @@ def meta_train(
     callbacks: Sequence[Callable[[Progress], Any]] = (),
     prefetch: int = 1,
     check: bool = True,
+    distributed: Distributed = "auto",
+    rank_timeout: float = TIMEOUT,
     backend: str | Backend | None = None,
 ) -> Run:
     """Meta-train: sample tasks, adapt to each, move the meta-parameters along the mean meta-update.
@@ -45,7 +50,9 @@ def meta_train(
     the same bits as if it had not been (on the same backend and machine).
 
     Args:
-        algo: The algorithm.
+        algo: The algorithm; or a function of the number of the outer step that gives it, for what changes on the way
+            (derivative order, weights of the losses). A change compiles the step anew, so give equal algorithms where
+            nothing changes; all learn the same inputs. Evaluations judge that of step 0 unless they name one.
         loss: As in `meta_gradient`.
         params: The first meta-parameters; NumPy arrays are converted to the chosen backend.
         task_source: Gives `batch(step, size)`: a stacked Task of NumPy arrays.
@@ -62,6 +69,10 @@ def meta_train(
         prefetch: How many batches a thread makes ahead; 0 makes them in turn. The bits are the same.
         check: Look at the loss on the first task before the first step (`metaspec.check_loss`), and warn where the
             query loss grows by orders of magnitude, with the cause.
+        distributed: "auto": where the backend's engine has joined several processes, each takes its share of the tasks
+            of each step, and all end with the same bits (docs/scale.md). Rank 0 alone writes checkpoints, calls
+            callbacks and warns. True: it is an error where the engine has joined none. False: each trains for itself.
+        rank_timeout: Seconds that the others wait for a process before it is said to hang.
         backend: Name or instance; by default as `get_backend` chooses, else the framework of `params`.
 
     Returns:
@@ -73,6 +84,8 @@ def meta_train(
             `run` is the training up to the last good step, which is also the newest checkpoint.
         CheckpointError: The checkpoints are damaged, or of another model.
         InvalidArgumentError: The checkpoints are of another set-up; the message says what differs.
+        RankError: Another process has failed, ended, hangs, or differs in version, set-up or data; the message names
+            it.
         MetaspecError: As `batch_meta_gradient`.
 
     Example:
@@ -87,22 +100,25 @@ def meta_train(
     steps = checked_integer(steps, "meta_train: steps", least=0)
     _check_types(resume=(resume, Run), evaluation=(evaluation, Evaluation), checkpoints=(checkpoints, Checkpoints))
     check_callbacks(callbacks)
-    plan = TrainingPlan.checked(
-        algo,
-        loss,
-        params,
-        task_source,
-        optimizer,
-        tasks_per_step,
-        clip_norm=clip_norm,
-        prefetch=prefetch,
-        check=check,
-        backend=backend,
-    )
-    with ExitStack() as stack:
-        if checkpoints is not None:
+    B = resolve(backend, plain_leaves(params))
+    with ranks_for(B, distributed, "meta_train", rank_timeout) as ranks, ExitStack() as stack:
+        plan = TrainingPlan.checked(
+            algo,
+            loss,
+            params,
+            task_source,
+            optimizer,
+            tasks_per_step,
+            clip_norm=clip_norm,
+            prefetch=prefetch,
+            check=check,
+            backend=B,
+            ranks=ranks,
+        )
+        callbacks = callbacks if ranks.first else ()
+        if checkpoints is not None and ranks.first:
             stack.enter_context(checkpoints.held())
-        state = TrainingState.begin(plan, params, resume, checkpoints, evaluation)
+        state = TrainingState.begin(plan, params, resume, checkpoints, evaluation, steps)
         stream = stack.enter_context(closing(plan.steps(*state.latest)))
         stack.enter_context(listening(callbacks, state.run))
         try:
@@ -112,12 +128,18 @@ def meta_train(
                 if judged is not None:
                     tell(callbacks, "evaluated", judged)
                 state.save_if_due()
-                if stop or state.taken >= steps or state.out_of_patience():
+                if state.taken >= steps or state.out_of_patience():
                     break
-                progress = next(stream)
+                if stop:
+                    plan.stop(state.latest[0])
+                    break
+                progress = next(stream, None)
+                if progress is None:  # rank 0 has stopped
+                    break
                 state.advance(progress)
                 answers = [callback(progress) for callback in callbacks]
                 stop = any(answer is True for answer in answers)
+            state.check_ranks()
         except NonFiniteError as error:
             raise DivergedError(f"{error}. {state.resume_hint()}", state.run()) from error
         finally:

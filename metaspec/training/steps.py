@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from math import isfinite
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from metaspec.algorithms.base import Algorithm
+from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.api import batch_meta_gradient
 from metaspec.backend.arrays import WIDE, asarray, computing, plain_leaves, uploaded
 from metaspec.backend.protocol import Backend
@@ -17,6 +18,7 @@ from metaspec.backend.selection import backend_context, resolve
 from metaspec.checks.arguments import checked_integer, checked_number
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import NonFiniteError
+from metaspec.ranks import RankGroup, StoppedError, sum_over_ranks
 from metaspec.task import Task, Tree
 from metaspec.training.describe import described
 from metaspec.training.framework_optimizers import optimizer_for
@@ -24,7 +26,11 @@ from metaspec.training.loss_watch import LossWatch, NoWatch
 from metaspec.training.outer_optimizers import POSITIVE, Adam, Optimizer, clip_by_global_norm
 from metaspec.training.prefetch import upcoming
 from metaspec.training.run import StepRecord
-from metaspec.trees import all_finite
+from metaspec.training.shares import share
+from metaspec.trees import all_finite, divide, scale
+
+UPDATE_ALONE = "the meta-update is finite, the outer optimiser's step is not; try a smaller rate, or clip_norm"
+COMPILED_ALONE = "NaN or infinity arose in the compiled step alone; the same step taken without compilation is finite"
 
 
 class Progress(NamedTuple):
@@ -53,7 +59,7 @@ class Progress(NamedTuple):
 
 
 def training_steps(
-    algo: Algorithm,
+    algo: Algorithm | Callable[[int], Algorithm],
     loss: Callable[[Tree, Tree], Any],
     params: Tree,
     task_source: TaskSource,
@@ -122,7 +128,7 @@ class TrainingPlan:
 
     Attributes:
         B: The backend.
-        algo: The algorithm.
+        algo: The algorithm, or a function step -> algorithm.
         loss: As in `meta_gradient`.
         task_source: Gives the tasks of each step.
         optimizer: The outer optimiser.
@@ -130,10 +136,11 @@ class TrainingPlan:
         clip_norm: The norm to which a longer meta-update is shortened, or None.
         prefetch: How many batches a thread makes ahead.
         check: Look at the loss before the first step.
+        ranks: The processes that share the tasks of each step.
     """
 
     B: Backend
-    algo: Algorithm
+    algo: Algorithm | Callable[[int], Algorithm]
     loss: Callable[[Tree, Tree], Any]
     task_source: TaskSource
     optimizer: Optimizer
@@ -141,10 +148,11 @@ class TrainingPlan:
     clip_norm: float | None
     prefetch: int
     check: bool
+    ranks: RankGroup
 
     @staticmethod
     def checked(
-        algo: Algorithm,
+        algo: Algorithm | Callable[[int], Algorithm],
         loss: Callable[[Tree, Tree], Any],
         params: Tree,
         task_source: TaskSource,
@@ -155,20 +163,23 @@ class TrainingPlan:
         prefetch: int,
         check: bool,
         backend: str | Backend | None,
+        ranks: RankGroup | None = None,
     ) -> "TrainingPlan":
         """Return the plan of these arguments of `meta_train`; MetaspecError where one of them is wrong."""
         check_source(task_source, "meta_train: task_source")
         B = resolve(backend, plain_leaves(params))
+        ranks = ranks or RankGroup(B)
         return TrainingPlan(
             B,
             algo,
             loss,
             task_source,
             optimizer_for(B, Adam() if optimizer is None else optimizer),
-            checked_integer(tasks_per_step, "meta_train: tasks_per_step", least=1),
+            checked_integer(tasks_per_step, "meta_train: tasks_per_step", least=ranks.count),
             None if clip_norm is None else checked_number(clip_norm, "meta_train: clip_norm", *POSITIVE),
             checked_integer(prefetch, "meta_train: prefetch", least=0),
             check,
+            ranks,
         )
 
     def described(self) -> Any:
@@ -184,38 +195,57 @@ class TrainingPlan:
             }
         )
 
+    def algorithm_at(self, step: int) -> Algorithm:
+        """Return the algorithm of an outer step."""
+        given: Any = self.algo
+        algo: Algorithm = given if hasattr(given, "adapt_to") or not callable(given) else given(step)
+        check_algorithm(algo)
+        return algo
+
     def steps(self, params: Tree, state: Tree | None, first: int) -> Generator[Progress, None, None]:
         """Yield the Progress after each outer step, from number `first` on and without end."""
         B, outer = self.B, self.optimizer
-        take = self._compiled()
+        algo = self.algorithm_at(first)
+        take = self._compiled(algo)
         with computing(B, params):
             params = asarray(params, backend=B)
             state = outer.init(B, params) if state is None else asarray(state, backend=B)
         names = {B.dtype_name(leaf) for leaf in B.tree_flatten(params)[0]}
         wide = next((name for name in WIDE if name in names), None)  # found once: `computing` looks at every leaf
         format = np.float64 if wide else np.float32
-        watch = LossWatch(B, self.algo, self.loss) if self.check else NoWatch()
-        with upcoming(self.task_source, first, self.tasks_per_step, self.prefetch) as batches:
+        watch = LossWatch(B, algo, self.loss) if self.check and self.ranks.first else NoWatch()
+        source, size = share(self.task_source, first, self.tasks_per_step, self.ranks)
+        with upcoming(source, first, size, self.prefetch) as batches:
             for step in count(first):
                 start = time.perf_counter()
+                following = self.algorithm_at(step)
+                if not _equal(following, algo):
+                    algo, take = following, self._compiled(following)
                 batch = next(batches)
                 with backend_context(B), B.guard.compute_context(wide):
                     tasks, rate = uploaded(B, (batch, format(outer.rate(step))))
                     watch.before(params, tasks)
-                    moved, state_after, query_loss, finite = take(params, state, rate, tasks)
+                    try:
+                        moved, state_after, query_loss, finite = take(params, state, rate, tasks)
+                    except StoppedError:
+                        return
+                    except NonFiniteError as error:
+                        raise NonFiniteError(f"outer step {step}: {error}") from None
                     value = float(B.to_numpy(query_loss))
                     if not (bool(B.to_numpy(finite)) and isfinite(value)):
-                        self._explain(params, state, tasks, rate, step)
+                        self._explain(algo, params, state, tasks, rate, step)
                     watch.after(params, tasks, step, value)
                 params, state = moved, state_after
                 yield Progress(StepRecord(step, value, time.perf_counter() - start), params, state)
 
-    def _compiled(self) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
+    def _compiled(self, algo: Algorithm) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
         """Return (params, state, rate, tasks) -> (params, state, query loss, whether all is finite)."""
+        if self.ranks.count > 1:
+            return self._compiled_over_ranks(algo)
         B, outer, limit = self.B, self.optimizer, self.clip_norm
 
         def direction(params: Tree, tasks: Task) -> tuple[Tree, Any, Any]:
-            r = batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)
+            r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
             delta = r.delta if limit is None else clip_by_global_norm(B, r.delta, limit)
             return delta, r.query_loss, B.xp.all(r.diagnostics.finite)
 
@@ -227,19 +257,65 @@ class TrainingPlan:
         step_direction = direction if outer.traceable else B.compile(direction)
         return B.compile(one_step) if outer.traceable else one_step
 
-    def _explain(self, params: Tree, state: Tree, tasks: Task, rate: Any, step: int) -> NoReturn:
+    def _compiled_over_ranks(self, algo: Algorithm) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
+        """Return the same, of this rank's tasks, with a reduction between what is compiled."""
+        B, outer, limit = self.B, self.optimizer, self.clip_norm
+
+        def sums(params: Tree, tasks: Task) -> tuple[Tree, Any, Any]:
+            r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
+            count = len(B.tree_flatten(tasks)[0][0])
+            return scale(B, count, r.delta), count * r.query_loss, B.xp.all(r.diagnostics.finite)
+
+        def update(params: Tree, state: Tree, rate: Any, total: Tree, tasks: Any) -> tuple[Tree, Tree, Any]:
+            delta = divide(B, total, tasks)
+            if limit is not None:
+                delta = clip_by_global_norm(B, delta, limit)
+            params, state = outer.update(B, params, state, delta, rate)
+            return params, state, all_finite(B, params)
+
+        own_sums, updated = B.compile(sums), B.compile(update) if outer.traceable else update
+
+        def one_step(params: Tree, state: Tree, rate: Any, tasks: Task) -> tuple[Tree, Tree, Any, Any]:
+            def own() -> tuple[Tree, Any, int]:
+                delta, query_loss, finite = own_sums(params, tasks)
+                if not (bool(B.to_numpy(finite)) and isfinite(float(B.to_numpy(query_loss)))):
+                    batch_meta_gradient(algo, self.loss, params, tasks, backend=B)  # says where it arose
+                    raise NonFiniteError(COMPILED_ALONE)
+                return delta, query_loss, len(B.tree_flatten(tasks)[0][0])
+
+            total, query_loss, count = sum_over_ranks(self.ranks, params, own)
+            moved, state, finite = updated(params, state, rate, total, B.asarray(count, dtype=B.dtype_name(query_loss)))
+            if not bool(B.to_numpy(finite)):
+                raise NonFiniteError(UPDATE_ALONE)
+            return moved, state, query_loss / count, finite
+
+        return one_step
+
+    def stop(self, params: Tree) -> None:
+        """End the training in all ranks, which are in their next step's reduction, or on the way to it."""
+
+        def own() -> NoReturn:
+            raise StoppedError("a callback of rank 0 returned True")
+
+        if self.ranks.count > 1:
+            with suppress(StoppedError), computing(self.B, params):
+                sum_over_ranks(self.ranks, params, own)
+
+    def _explain(self, algo: Algorithm, params: Tree, state: Tree, tasks: Task, rate: Any, step: int) -> NoReturn:
         """Take the step again where values can be looked at; the error then says where NaN or infinity arose."""
         B = self.B
         try:
-            r = batch_meta_gradient(self.algo, self.loss, params, tasks, backend=B)
+            r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
         except NonFiniteError as error:
             raise NonFiniteError(f"outer step {step}: {error}") from None
         if not bool(B.to_numpy(all_finite(B, self.optimizer.update(B, params, state, r.delta, rate)[0]))):
-            raise NonFiniteError(
-                f"outer step {step}: the meta-update is finite, the outer optimiser's step is not; try a smaller rate, "
-                "or clip_norm"
-            )
-        raise NonFiniteError(
-            f"outer step {step}: NaN or infinity arose in the compiled step alone; the same step taken without "
-            "compilation is finite"
-        )
+            raise NonFiniteError(f"outer step {step}: {UPDATE_ALONE}")
+        raise NonFiniteError(f"outer step {step}: {COMPILED_ALONE}")
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two algorithms are one; those that hold arrays only where they are the same object."""
+    try:
+        return a is b or bool(a == b)
+    except (TypeError, ValueError, RuntimeError):
+        return False

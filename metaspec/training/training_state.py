@@ -6,12 +6,15 @@ from typing import Any
 
 from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
+from metaspec.checks.caller_warnings import warn_caller
 from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidArgumentError
+from metaspec.ranks import RankGroup
 from metaspec.task import Tree
 from metaspec.training import checkpoint
+from metaspec.training.agreement import agree, agree_on_parameters, checkpoint_of_first, with_versions
 from metaspec.training.checkpoints import Checkpoints
-from metaspec.training.describe import differences
+from metaspec.training.describe import described, differences
 from metaspec.training.evaluation import Evaluation, EvaluationReport, evaluator
 from metaspec.training.outer_optimizers import Optimizer
 from metaspec.training.run import Best, Judged, Run, StepRecord
@@ -24,6 +27,7 @@ class TrainingState:
 
     Attributes:
         B: The backend.
+        ranks: The processes that train together; the first of them saves.
         setup: The description of the training that its checkpoints hold.
         checkpoints: Where and how often to save; None never does.
         evaluation: What to judge on, and when; None never does.
@@ -35,6 +39,7 @@ class TrainingState:
     """
 
     B: Backend
+    ranks: RankGroup
     setup: Any
     checkpoints: Checkpoints | None
     evaluation: Evaluation | None
@@ -51,14 +56,19 @@ class TrainingState:
         resume: Run | None,
         checkpoints: Checkpoints | None,
         evaluation: Evaluation | None,
+        steps: int,
     ) -> "TrainingState":
         """Return the state before the first step of this process: the checkpoint's, that of `resume`, or a fresh one.
 
         Raises:
             InvalidArgumentError: Both `resume` and a checkpoint are there, or the checkpoint is of another set-up.
+            RankError: The ranks do not agree in what they are to do.
         """
-        B, outer, setup = plan.B, plan.optimizer, plan.described()
-        stored = None if checkpoints is None else checkpoints.newest()
+        B, outer, setup, ranks = plan.B, plan.optimizer, plan.described(), plan.ranks
+        whole = {**setup, "steps": steps, "evaluation": described(evaluation)}
+        agree(ranks, "versions or settings", lambda: with_versions(B, whole))
+        stored = None if checkpoints is None or not ranks.first else checkpoints.newest()
+        stored = stored if checkpoints is None else checkpoint_of_first(ranks, stored)
         if stored is not None:
             if resume is not None:
                 raise InvalidArgumentError(
@@ -78,14 +88,18 @@ class TrainingState:
             with computing(B, params):
                 params = asarray(params, backend=B)
                 resume = Run(params, outer.init(B, params))
+        first, size = resume.steps, plan.tasks_per_step
+        agree(ranks, "tasks", lambda: {f"step {first}": described(plan.task_source.batch(first, size)._asdict())})
+        agree_on_parameters(ranks, resume.params, first)
         return TrainingState(
             B,
+            ranks,
             setup,
             checkpoints,
             evaluation,
             test=None
             if evaluation is None
-            else evaluator(B, evaluation.algo or plan.algo, plan.loss, evaluation.metric),
+            else evaluator(B, evaluation.algo or plan.algorithm_at(0), plan.loss, evaluation.metric, ranks),
             latest=(resume.params, resume.optimizer_state, resume.steps),
             history=list(resume.history),
             judged=(resume.evaluations, resume.best),
@@ -128,11 +142,17 @@ class TrainingState:
     def save_if_due(self) -> None:
         """Write a checkpoint where the interval between two has passed."""
         if self.checkpoints is not None and self.taken % self.checkpoints.every == 0:
+            self.check_ranks()
             self.save()
 
+    def check_ranks(self) -> None:
+        """Raise RankError unless all ranks have equal parameters."""
+        with computing(self.B, self.latest[0]):
+            agree_on_parameters(self.ranks, self.latest[0], self.taken)
+
     def save(self) -> None:
-        """Write a checkpoint, unless the newest has the steps taken so far."""
-        if self.checkpoints is not None and self.saved < self.taken:
+        """Write a checkpoint, unless the newest has the steps taken so far; rank 0 does."""
+        if self.checkpoints is not None and self.saved < self.taken and self.ranks.first:
             self.checkpoints.save(self.B, self.run(), self.setup)
             self.saved = self.taken
 
@@ -146,10 +166,15 @@ class TrainingState:
 
 def _check_state(B: Backend, outer: Optimizer, resume: Run) -> None:
     """The optimiser's state of `resume`, if it has one, has the leaves that the optimiser's own has."""
-    if resume.optimizer_state is None:
-        return
     with computing(B, resume.params):
         like = sorted(B.tree_paths(outer.init(B, asarray(resume.params, backend=B))))
+        if resume.optimizer_state is None:
+            if like and resume.steps:
+                warn_caller(
+                    f"meta_train: resume: it has no optimizer_state, so the optimizer starts afresh ({_few(like)}); "
+                    "load_checkpoint(path, params, optimizer) brings the state with it"
+                )
+            return
         given = sorted(B.tree_paths(asarray(resume.optimizer_state, backend=B)))
     if like != given:
         raise InvalidArgumentError(

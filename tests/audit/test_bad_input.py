@@ -7,7 +7,7 @@ import pytest
 
 import metaspec as ms
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec_conformance.audit import Problem
+from metaspec_conformance.audit import Problem, audit_running
 from tests.audit.code import bad, styles
 
 CODE = Path(__file__).parent / "code"
@@ -62,7 +62,8 @@ def test_a_meta_gradient_of_zeros_is_said_to_be_that() -> None:
 @pytest.mark.parametrize(
     ("name", "code"), [("changes_inputs", "input-changed"), ("counts", "call-state"), ("noise", "random")]
 )
-def test_bad_manners_are_findings(name: str, code: str) -> None:
+def test_bad_manners_are_findings(monkeypatch: pytest.MonkeyPatch, name: str, code: str) -> None:
+    monkeypatch.setattr(audit_running, "SEARCH_SECONDS", 1.0)  # noise has no explanation that more could find
     assert code in ms.audit(getattr(bad, name)).codes
 
 
@@ -143,6 +144,8 @@ def test_a_module_that_can_be_run_once_only_is_not_run_again(tmp_path: Path) -> 
     (tmp_path / "once.py").write_text(
         "import random\n"
         "from pathlib import Path\n"
+        "from metaspec_conformance.audit import audit_running\n"
+        "audit_running.SEARCH_SECONDS = 1.0\n"  # there is no explanation that more could find
         f"if Path({str(marker)!r}).exists():\n    raise RuntimeError('a second time')\n"
         f"Path({str(marker)!r}).touch()\n"
         "def step(params, tasks):\n    return {name: random.random() * leaf for name, leaf in params.items()}\n"

@@ -4,7 +4,9 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 
+from metaspec_conformance.golden.difference_oracle import learned_arrays
 from metaspec_conformance.golden.vector_records import Array, map_values
+from tests.conformance.golden_tangents import by_tangents
 
 
 def is_correct(printed, exact, digits=30):
@@ -25,6 +27,10 @@ def compute(inputs, derivatives, number):
     """Named leaves of the result, from derivatives(params, batch) -> (value, gradient, Hessian) on flat lists."""
     results = [_one(inputs, task, derivatives, number) for task in inputs.tasks]
     found = {"query_loss": [sum(r[2] for r in results) / len(results)]}
+    if inputs.algorithm.rule is not None:
+        first = sum(len(leaf.values) for leaf in inputs.params.values())
+        for which, arrays in learned_arrays(inputs.algorithm.rule, results[0][0][first:]).items():
+            found |= {f"learned/{which}/{name}": list(leaf.values) for name, leaf in arrays.items()}
     sizes = [(name, len(inputs.params[name].values)) for name in sorted(inputs.params)]
     starts = [0, *(sum(n for _, n in sizes[: i + 1]) for i in range(len(sizes)))]
     for (name, _), (a, b) in zip(sizes, pairwise(starts), strict=True):
@@ -51,6 +57,8 @@ def _one(inputs, task, derivatives, number):
             k: Array((a.shape[0] + query[k].shape[0], *a.shape[1:]), a.values + query[k].values)
             for k, a in support.items()
         }
+    if algorithm.rule is not None:
+        return by_tangents(algorithm, params, phi, data, query, derivatives)
     rates = _rates(algorithm.lr, inputs.params, number)
     strength = number(algorithm.regularization or "0")
     theta, Hessians = phi, []

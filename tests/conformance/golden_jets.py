@@ -46,11 +46,22 @@ class Jet:
         return -self + other
 
     def __truediv__(self, other):
+        if isinstance(other, Jet):
+            v = other.value
+            return self * other.through(1 / v, -1 / v**2, 2 / v**3)
         return self * (1 / (0 * self.value + other))
 
+    def __rtruediv__(self, other):
+        v = self.value
+        return other * self.through(1 / v, -1 / v**2, 2 / v**3)
+
     def __pow__(self, n):
-        assert n == 2
-        return self * self
+        return self if n == 1 else self * self ** (n - 1)
+
+    def sqrt(self, m):
+        """The root; zero of zero, with a derivative of zero (Adadelta's first step has a constant under its root)."""
+        root = m.sqrt(self.value)
+        return self.through(root, 1 / (2 * root), -1 / (4 * root**3))
 
 
 class JetContext:

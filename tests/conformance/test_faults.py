@@ -43,22 +43,31 @@ def test_sound_adapter_is_not_accused(dtype):
     assert [(o.scenario, o.message) for o in outcomes if not o.passed] == []
 
 
-@pytest.mark.parametrize("name", faults.WRONG)
-def test_fault_is_caught_by_a_wide_margin_or_does_not_apply(name):
-    """No scenario is undecided: a fault is 100 float32 tolerances away from the truth, or it changes nothing."""
+def catching(name):
+    """The scenarios that catch a fault, each by a wide margin.
+
+    No scenario is undecided: a fault is 100 float32 tolerances away from the truth, or it changes nothing.
+    """
     caught = [o for o in on_scenarios(faults.WRONG[name], "float64") if not o.passed]
     assert caught, f"{name} passes"
     assert [o.message for o in caught if o.worst is None] == [], "it is to be caught by its numbers"
     assert [(o.scenario, o.worst.leaf, in_tolerances(o)) for o in caught if NEAR < in_tolerances(o) < FAR] == []
+    return {o.scenario for o in caught}
 
 
-def test_every_scenario_catches_a_fault():
+def test_every_scenario_catches_a_fault_by_a_wide_margin():
     """A scenario that no fault shows in would be decoration."""
     blind = {scenario.id for scenario in scenarios()}
     for name in sorted(faults.WRONG, key=lambda name: -len(MATRIX[name].topics)):
         if blind:
-            blind -= {o.scenario for o in on_scenarios(faults.WRONG[name], "float64") if not o.passed}
+            blind -= catching(name)
     assert blind == set()
+
+
+@pytest.mark.soak  # all faults on all scenarios, a second each; that each is caught is in test_laws
+@pytest.mark.parametrize("name", faults.WRONG)
+def test_fault_is_caught_by_a_wide_margin_or_does_not_apply(name):
+    catching(name)
 
 
 @pytest.mark.parametrize(

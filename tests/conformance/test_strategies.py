@@ -77,6 +77,23 @@ def test_scenarios_are_plain_data_and_numpy_agrees(scenario, dtype):
     _agrees("numpy", again, dtype)
 
 
+@settings(FIXED, max_examples=12)
+@given(strategies.scenarios(algorithms=strategies.FAMILY))
+def test_numpy_agrees_on_members_of_the_family(scenario):
+    _agrees("numpy", scenario, "float64")
+
+
+def test_a_member_s_moments_that_are_constants_are_seen(monkeypatch):
+    choose = at_random(11, 2)
+    scenario = draw_structure(choose, algorithms=("Adam",), forms=("task",)).scenario(choose, "drawn")
+    truth, original = reference(scenario), ms.Adam.update
+    monkeypatch.setattr(
+        ms.Adam, "update", lambda self, B, theta, state, *rest: original(self, B, theta, B.stop_gradient(state), *rest)
+    )
+    found = perform(ms.get_backend("numpy"), scenario, "float64")
+    assert "delta" in judge("numpy", scenario, "float64", truth, found).message
+
+
 @pytest.mark.skipif("torch" not in {s.name for s in ms.list_backends() if s.installed}, reason="needs torch")
 @FIXED
 @given(strategies.scenarios(["composition", "network", "rosenbrock", "least-squares"]), strategies.dtypes())

@@ -36,7 +36,7 @@ def twin(x: Any) -> Any:
 
 def snapshot(x: Any) -> Any:
     """The value that `x` has now, for a tape: a twin of a box, a copy of an array that may be written to."""
-    if isinstance(x, numpy.ndarray):
+    if not isinstance(x, Box) and isinstance(x, numpy.ndarray):
         spread = 0 in x.strides and isinstance(x.base, numpy.ndarray) and x.base.flags.writeable  # by broadcast_to
         return x.copy() if x.flags.writeable or spread else x
     return twin(x)

@@ -6,14 +6,14 @@ from typing import Any
 from metaspec.errors import InvalidArgumentError
 from metaspec_numpy.tracer.aliasing import protected
 from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Shape, Trace
-from metaspec_numpy.tracer.outputs import as_arrays, map_outputs
+from metaspec_numpy.tracer.outputs import as_arrays, map_outputs, run
 from metaspec_numpy.tracer.rules.structure import broadcast_to
 
 
 class BatchBox(Box):
     """An array whose leading axis is the batch, which it does not show."""
 
-    @property
+    @Box.shape.getter
     def shape(self) -> Shape:
         shape: Shape = self.value.shape[1:]
         return shape
@@ -55,7 +55,7 @@ def vmap(f: Callable[..., Any]) -> Callable[..., Any]:
         size = sizes.pop()
         assert size is not None
         trace = BatchTrace(arrays, size)
-        out = f(*[protected(trace.box(trace, x)) for x in arrays])
+        out = run(trace, f, [protected(trace.box(trace, x)) for x in arrays])
 
         def unbox(y: Any) -> Any:
             if isinstance(y, BatchBox) and y.owner is trace:

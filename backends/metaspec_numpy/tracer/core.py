@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy
 
+from metaspec.errors import InvalidTypeError, LossError, UnsupportedError
 from metaspec_numpy.tracer.links import Link
 
 Array = Any
 Params = dict[str, Any]
 Shape = tuple[int, ...]
 NUMPY = (numpy.ndarray, numpy.generic)
+PLAIN_ARRAYS = (numpy.ndarray, numpy.memmap, numpy.recarray)
 
 _levels = itertools.count(1)
 
@@ -28,11 +30,12 @@ _levels = itertools.count(1)
 class Trace(ABC):
     """One running transformation; levels only ever grow, so that a box that outlives its trace is never mistaken."""
 
-    __slots__ = ("box", "level")
+    __slots__ = ("box", "level", "over")
 
     def __init__(self, box: type["Box"], inputs: Sequence[Any]) -> None:
         self.box: type[Any] = box_type(box, inputs)
         self.level = next(_levels)
+        self.over = False  # once it is, whoever still holds one of its boxes has taken it out of the traced function
 
     @abstractmethod
     def process(self, primitive: "Primitive", args: tuple[Any, ...], params: Params) -> Any:
@@ -55,9 +58,21 @@ class Box:
         self.value = value
 
     @property
+    def __class__(self) -> type:  # a loss that asks isinstance(x, np.ndarray) takes the way that it takes untraced
+        return numpy.ndarray
+
+    @__class__.setter
+    def __class__(self, value: type) -> None:
+        vars(object)["__class__"].__set__(self, value)
+
+    @property
     def shape(self) -> Shape:
         shape: Shape = self.value.shape
         return shape
+
+    @shape.setter
+    def shape(self, value: Any) -> None:
+        raise UnsupportedError("setting the shape of a traced array: bind a new one, x = x.reshape(shape)")
 
     @property
     def ndim(self) -> int:
@@ -115,7 +130,15 @@ class Primitive:
                     arg.link.settle(arg)
                 if top is None or arg.owner.level > top.level:
                     top = arg.owner
+            elif type(arg) not in PLAIN_ARRAYS and isinstance(arg, numpy.ndarray):
+                raise InvalidTypeError(
+                    f"{self.name} of a traced array and a {type(arg).__module__}.{type(arg).__name__}, which has "
+                    "arithmetic of its own: a matrix multiplies by *, a masked array skips entries. Write "
+                    "np.asarray(it), with @ for the product and np.where(mask, ...) for the mask"
+                )
         if top is not None:
+            if top.over:
+                raise left_over()
             out = top.process(self, args, params)
             if self.undo is not None and isinstance(out, Box):
                 x = args[0]
@@ -143,7 +166,7 @@ def box_type(box: Any, values: Sequence[Any]) -> Any:
     """The class of boxes to use among arrays like `values`, so that operators between the two reach the box."""
     for value in values:
         raw = raw_value(value)
-        if not isinstance(raw, NUMPY) and hasattr(raw, "__array_namespace__"):
+        if not is_numpy(raw) and hasattr(raw, "__array_namespace__"):
             kind: Any = type(raw)
             return _preferred(box, kind)
     return box
@@ -152,7 +175,7 @@ def box_type(box: Any, values: Sequence[Any]) -> Any:
 def raw_namespace(args: Sequence[Any]) -> Any:
     """The namespace of the first array among `args`; NumPy where there are Python scalars only."""
     for arg in args:
-        if isinstance(arg, NUMPY):
+        if is_numpy(arg):
             return numpy
         if hasattr(arg, "__array_namespace__"):
             return arg.__array_namespace__()
@@ -176,6 +199,24 @@ def shape_of(x: Any) -> Shape:
     return x.shape if hasattr(x, "shape") else ()
 
 
+def left_over() -> LossError:
+    """The error for an array that outlived the transformation which it was traced for."""
+    return LossError(
+        "loss: it uses an array that was traced in an earlier call, for a derivative, a batch or a recording that is "
+        "over: it keeps arrays in a cache, a list, an attribute or a global. Compute it anew in each call, or pass it "
+        "in through params or batch; functools.lru_cache is for what does not depend on them"
+    )
+
+
+class NoRuleError(UnsupportedError, AttributeError):
+    """A traced array, or the namespace of traced arrays, has no such attribute; `hasattr` is False."""
+
+
+def is_numpy(x: Any) -> bool:
+    """Whether `x` is an array or scalar of NumPy's; boxes, which pass for arrays with `isinstance`, are not."""
+    return issubclass(type(x), NUMPY)
+
+
 def is_concrete(x: Any) -> bool:
     """False for a box of any kind: its value is not there for Python control flow."""
     return not isinstance(x, Box)
@@ -184,6 +225,6 @@ def is_concrete(x: Any) -> bool:
 def is_float(x: Any) -> bool:
     """Whether `x` is an array or box of a real floating-point dtype, the only kind that carries derivatives."""
     raw = raw_value(x)
-    if isinstance(raw, NUMPY):
+    if is_numpy(raw):
         return bool(raw.dtype.kind == "f")
     return hasattr(raw, "dtype") and bool(raw_namespace([raw]).isdtype(raw.dtype, "real floating"))

@@ -7,7 +7,7 @@ from metaspec.errors import InvalidArgumentError
 from metaspec_numpy.tracer.aliasing import protected
 from metaspec_numpy.tracer.complex_values import refuse_complex
 from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Trace, is_float
-from metaspec_numpy.tracer.outputs import as_array, as_arrays, is_zero, map_outputs, zeros_like
+from metaspec_numpy.tracer.outputs import as_array, as_arrays, is_zero, map_outputs, run, zeros_like
 
 
 class ForwardBox(Box):
@@ -60,7 +60,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Array], tangents: Sequence[Arra
         x if is_zero(t) or not is_float(x) else protected(trace.box(trace, x, as_array(t)))
         for x, t in zip(arrays, tangents, strict=True)
     ]
-    out = f(*boxes)
+    out = run(trace, f, boxes)
 
     def mine(y: Any) -> bool:
         return isinstance(y, ForwardBox) and y.owner is trace

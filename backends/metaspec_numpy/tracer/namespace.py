@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from metaspec_numpy.tracer.aliasing import fresh
-from metaspec_numpy.tracer.core import Array, Box, Primitive, namespace_of, raw_namespace, raw_value
+from metaspec_numpy.tracer.core import Array, Box, NoRuleError, Primitive, namespace_of, raw_namespace, raw_value
 from metaspec_numpy.tracer.functions import (
     contractions,
     shaping,
@@ -61,7 +61,7 @@ class Namespace(SimpleNamespace):
     """A namespace that names what it lacks."""
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
+        raise NoRuleError(
             f"{self.__dict__['__name__']} has no {name!r}: there is no rule for it. Compose it of the functions that "
             "are there, or take it from the raw namespace for arrays that are not differentiated, batched or recorded."
         )

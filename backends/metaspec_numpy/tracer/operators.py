@@ -5,9 +5,9 @@ from typing import Any, NoReturn, cast
 
 import numpy
 
-from metaspec.errors import InvalidTypeError
+from metaspec.errors import InvalidTypeError, UnsupportedError
 from metaspec_numpy.tracer.aliasing import fresh, twin, zero_dim
-from metaspec_numpy.tracer.core import Array, Box
+from metaspec_numpy.tracer.core import Array, Box, NoRuleError
 from metaspec_numpy.tracer.functions import contractions
 from metaspec_numpy.tracer.functions.indexing_functions import getitem
 from metaspec_numpy.tracer.functions.writing import assign, setitem
@@ -99,10 +99,18 @@ def divide_with_remainder(x: Any, y: Any) -> tuple[Any, Any]:
     return rules.floor_divide(x, y), rules.remainder(x, y)
 
 
+def formatted(x: Box, spec: str) -> str:
+    return format(repr(x), "" if spec.endswith(("f", "e", "g", "%", "d", "n")) else spec)
+
+
+def unpickled(x: Box, protocol: Any) -> NoReturn:
+    raise UnsupportedError("a traced array cannot be pickled, or copied by pickling: copy.copy(x) and x.copy() copy it")
+
+
 def lacking(x: Box, name: str) -> NoReturn:
     if name in _ARRAY_ATTRIBUTES:
-        raise AttributeError(f"a traced array has no {name!r} (numpy.ndarray.{name}): {instead_of(name)}")
-    raise AttributeError(f"a traced array (of the NumPy backend) has no attribute {name!r}")
+        raise NoRuleError(f"a traced array has no {name!r} (numpy.ndarray.{name}): {instead_of(name)}")
+    raise NoRuleError(f"a traced array (of the NumPy backend) has no attribute {name!r}")
 
 
 _ARRAY_ATTRIBUTES = frozenset(dir(numpy.ndarray))
@@ -162,6 +170,7 @@ SPECIAL: dict[str, Any] = {
     "__deepcopy__": lambda x, memo: duplicate(x),
     "__divmod__": divide_with_remainder,
     "__rdivmod__": lambda x, y: divide_with_remainder(y, x),
+    "__format__": formatted,
     "__float__": no_value("float()"),
     "__getattr__": lacking,
     "__index__": no_value("index()"),
@@ -171,6 +180,7 @@ SPECIAL: dict[str, Any] = {
     "__iter__": iterate,
     "__len__": length,
     "__repr__": lambda x: f"<traced array, shape {x.shape}, dtype {x.dtype}>",
+    "__reduce_ex__": unpickled,
     "__round__": lambda x, decimals=0: selection.round_to(x, decimals or 0),
     "__setitem__": setitem,
     "item": no_value("item()"),
@@ -180,7 +190,7 @@ SPECIAL: dict[str, Any] = {
     "mT": property(matrix_transpose),
     "nbytes": property(lambda x: x.size * x.dtype.itemsize),
     "itemsize": property(lambda x: x.dtype.itemsize),
-    "real": property(lambda x: x),
+    "real": property(lambda x: x, assign),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 
 from metaspec_numpy.tracer.aliasing import as_input, settled
-from metaspec_numpy.tracer.core import Array, Box, namespace_of
+from metaspec_numpy.tracer.core import Array, Box, Trace, is_numpy, left_over, namespace_of
 
 
 def as_array(x: Any) -> Array:
@@ -24,7 +24,24 @@ def as_arrays(xs: Iterable[Any]) -> list[Array]:
 def as_result(x: Any) -> Array:
     """An array that its receiver may write to, as far as NumPy has it so: no broadcast view."""
     x = as_array(x)
-    return x.copy() if isinstance(x, numpy.ndarray) and not x.flags.writeable else x
+    return x.copy() if is_numpy(x) and not x.flags.writeable else x
+
+
+def run(trace: Trace, f: Callable[..., Any], boxes: Iterable[Any]) -> Any:
+    """Return f of the boxes, with what was written to its results; from then on the trace's boxes are refused.
+
+    Raises:
+        LossError: A result is a box of a trace that is over.
+    """
+    try:
+        out = f(*boxes)
+        several = isinstance(out, tuple | list)
+        results = tuple(settled(as_array(y)) for y in (out if several else [out]))
+    finally:
+        trace.over = True
+    if any(isinstance(y, Box) and y.owner.over and y.owner is not trace for y in results):
+        raise left_over()
+    return results if several else results[0]
 
 
 def map_outputs(f: Callable[[Array], Array], out: Any) -> Any:
@@ -41,4 +58,4 @@ def zeros_like(x: Array) -> Array:
 
 def is_zero(x: Any) -> bool:
     """Whether `x`, a tangent or cotangent, is known to be zero throughout, so that no work need be done for it."""
-    return x is None or (isinstance(x, numpy.ndarray) and not x.any())
+    return x is None or (is_numpy(x) and not x.any())

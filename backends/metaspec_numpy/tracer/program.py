@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 
 from metaspec.errors import InvalidArgumentError
-from metaspec_numpy.tracer.core import Array, Box, Shape
+from metaspec_numpy.tracer.core import Array, Box, Shape, is_numpy
 from metaspec_numpy.tracer.lowering import Line, Value, lower
 from metaspec_numpy.tracer.outputs import as_array, as_result
 
@@ -213,7 +213,7 @@ class _Writer:
 
 
 def _copy(x: Any) -> Array:
-    return numpy.array(x) if isinstance(x, numpy.ndarray | numpy.generic) else as_array(x)
+    return numpy.array(x) if is_numpy(x) else as_array(x)
 
 
 def _literal(operand: Any) -> str:

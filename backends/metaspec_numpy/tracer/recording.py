@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy
 
 from metaspec_numpy.tracer import simplify
-from metaspec_numpy.tracer.aliasing import protected, settled, twin
-from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Shape, Trace, raw_namespace, raw_value
-from metaspec_numpy.tracer.outputs import as_array, as_arrays
+from metaspec_numpy.tracer.aliasing import protected, twin
+from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Shape, Trace, is_numpy, raw_namespace, raw_value
+from metaspec_numpy.tracer.outputs import as_arrays, run
 from metaspec_numpy.tracer.program import Program
 
 SMALL = 4096  # bytes up to which constants are compared by content
@@ -100,7 +100,7 @@ class RecordTrace(Trace):
 
     def _constant(self, x: Array) -> int:
         """The number of a constant; equal small arrays share one, and writable ones are copied."""
-        raw = isinstance(x, numpy.ndarray | numpy.generic)
+        raw = is_numpy(x)
         small = raw and x.nbytes <= SMALL and x.dtype.char != "g"
         key = (x.dtype, x.shape, x.tobytes()) if small else id(x)
         if not small and raw and key in self.numbers and not _same_bits(x, self.constants[self.numbers[key]]):
@@ -151,11 +151,11 @@ def record(f: Callable[..., Any], args: tuple[Array, ...]) -> Program:
     boxes = [protected(trace.new(x)) for x in examples]
     token = _active.set(trace)
     try:
-        out = f(*boxes)
+        out = run(trace, f, boxes)
     finally:
         _active.reset(token)
-    single = not isinstance(out, tuple | list)
-    outputs = [trace.operand(settled(as_array(y))) for y in ([out] if single else out)]
+    single = not isinstance(out, tuple)
+    outputs = [trace.operand(y) for y in ([out] if single else out)]
     raw = raw_namespace([raw_value(x) for x in [*examples, *trace.constants]])
     return Program(
         raw,

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from metaspec.errors import InvalidArgumentError
-from metaspec_numpy.tracer.aliasing import protected, settled, snapshot
+from metaspec_numpy.tracer.aliasing import protected, snapshot
 from metaspec_numpy.tracer.complex_values import refuse_complex
 from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Trace, is_float
-from metaspec_numpy.tracer.outputs import as_array, as_arrays, as_result, is_zero, map_outputs, zeros_like
+from metaspec_numpy.tracer.outputs import as_array, as_arrays, as_result, is_zero, map_outputs, run, zeros_like
 from metaspec_numpy.tracer.rules.elementwise_rules import add
 
 _indices = itertools.count()
@@ -78,9 +78,9 @@ def vjp(f: Callable[..., Any], *primals: Array) -> tuple[Any, Callable[[Any], tu
     trace = ReverseTrace(ReverseBox, arrays)
     inputs = [Node() for _ in arrays]
     boxes = [protected(trace.box(trace, x, node)) if is_float(x) else x for x, node in zip(arrays, inputs, strict=True)]
-    out = f(*boxes)
-    single = not isinstance(out, tuple | list)
-    outputs = [settled(y) for y in ([out] if single else out)]
+    out = run(trace, f, boxes)
+    single = not isinstance(out, tuple)
+    outputs = [out] if single else out
     nodes = [y.node if isinstance(y, ReverseBox) and y.owner is trace else None for y in outputs]
     tape = _reachable([node for node in nodes if node is not None])
 

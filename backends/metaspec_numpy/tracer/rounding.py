@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from metaspec_numpy.tracer.aliasing import protected
-from metaspec_numpy.tracer.core import NUMPY, Array, Box, Params, Primitive, Shape, Trace, is_float
-from metaspec_numpy.tracer.outputs import as_array, as_arrays, map_outputs
+from metaspec_numpy.tracer.core import Array, Box, Params, Primitive, Shape, Trace, is_float, is_numpy
+from metaspec_numpy.tracer.outputs import as_array, as_arrays, map_outputs, run
 from metaspec_numpy.tracer.rules.elementwise_rules import multiply
 from metaspec_numpy.tracer.rules.structure import astype
 
@@ -40,7 +40,7 @@ class RoundTrace(Trace):
             factors = as_array(self.factors(tuple(out.shape)))
             out = (
                 out * factors.astype(out.dtype, copy=False)
-                if isinstance(out, NUMPY)
+                if is_numpy(out)
                 else multiply(out, astype(factors, out.dtype))
             )
         return self.box(self, out)
@@ -57,7 +57,7 @@ def perturbed(f: Callable[..., Any], factors: Factors) -> Callable[..., Any]:
     def wrapped(*args: Array) -> Any:
         arrays = as_arrays(args)
         trace = RoundTrace(arrays, factors)
-        out = f(*[protected(trace.box(trace, x)) for x in arrays])
+        out = run(trace, f, [protected(trace.box(trace, x)) for x in arrays])
         return map_outputs(lambda y: y.value if trace.owns(y) else y, out)
 
     return wrapped

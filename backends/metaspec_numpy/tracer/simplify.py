@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy
 
-from metaspec_numpy.tracer.core import Box, Params, Primitive, is_float, shape_of
+from metaspec_numpy.tracer.core import Box, Params, Primitive, is_float, is_numpy, shape_of
 from metaspec_numpy.tracer.functions.shaping import broadcast_shapes
 from metaspec_numpy.tracer.rules import elementwise_rules as elementwise
 from metaspec_numpy.tracer.rules import structure
@@ -51,7 +51,7 @@ def _slimmer(trace: Any, x: Any) -> Any:
     maker, sources, _ = trace.origin(x)
     if maker is structure.broadcast_to:
         return sources[0]
-    if isinstance(x, numpy.ndarray) and x.ndim and x.size and x.dtype.kind == "f":
+    if is_numpy(x) and x.ndim and x.size and x.dtype.kind == "f":
         first = x[(0,) * x.ndim]
         if numpy.all(x == first) and numpy.all(numpy.signbit(x) == numpy.signbit(first)):
             return numpy.asarray(first)

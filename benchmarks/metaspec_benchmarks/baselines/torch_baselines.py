@@ -1,5 +1,7 @@
 """PyTorch's meta-learning libraries, each as its own documentation shows it."""
 
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -54,13 +56,27 @@ def _higher(case: BenchmarkCase) -> Built | None:
     return Built(run, lambda found: m.arrays(found[0]))
 
 
-def _torchopt(case: BenchmarkCase) -> Built | None:
+def torchopt_members(case: BenchmarkCase) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """MAML with torchopt's differentiable optimisers, where it is installed."""
+    if find_spec("torchopt") is None:
+        return
+    for name, kind, more in (
+        ("torchopt descent", "MetaSGD", {"lr": case.lr}),
+        ("torchopt Momentum", "MetaSGD", {"lr": case.lr, "momentum": 0.9}),
+        ("torchopt Adam", "MetaAdam", {"lr": case.lr / 10}),
+    ):
+        built = _torchopt(case, kind, **more)
+        if built is not None:
+            yield name, built.run
+
+
+def _torchopt(case: BenchmarkCase, kind: str = "MetaSGD", **options: float) -> Built | None:
     if not _applies(case, implicit=False):
         return None
     import torchopt
 
     m = model(case)
-    optimizer = torchopt.MetaSGD(m.module, lr=case.lr)
+    optimizer = getattr(torchopt, kind)(m.module, **(options or {"lr": case.lr}))
 
     def run() -> Any:
         losses = []

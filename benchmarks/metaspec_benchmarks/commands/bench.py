@@ -27,7 +27,9 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="Few cases, few repetitions, no slow compilers.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The sinusoid network alone, few repetitions, no slow compilers.")
+    ] = False,
     workload: Annotated[
         list[str] | None,
         typer.Option(help="W1, W2, W3, imaml, large, k64 or series; may be repeated, or joined by commas."),
@@ -37,7 +39,7 @@ def bench(
         typer.Option(help="A backend; likewise. Default: all that are installed."),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="For each form, about; 0: once. Default: 4, or 1 with --quick.", min=0.0)
+        float | None, typer.Option(help="For each form, about; 0: once. Default: 4, or 0.3 with --quick.", min=0.0)
     ] = None,
     json_file: Annotated[
         Path | None,
@@ -63,7 +65,7 @@ def bench(
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    each = seconds if seconds is not None else 1.0 if quick else 4.0
+    each = seconds if seconds is not None else 0.3 if quick else 4.0
 
     def keep(results: Any) -> None:
         if json_file is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from metaspec.errors import LibraryMissingError
 from metaspec_conformance.generators.snippets import snippet
+from metaspec_conformance.generators.structures import ALGORITHMS, FAMILY
 from metaspec_conformance.judging.evidence import evidence
 from metaspec_conformance.judging.verdicts import Outcome, judge
 from metaspec_conformance.scenarios.reference import Reference
@@ -63,6 +64,8 @@ def _explore(count: int, seed: int, check: Callable[[Scenario], None], shrink: b
         import hypothesis
 
         from metaspec_conformance.strategies import scenarios
+
+        drawing = scenarios(algorithms=(*ALGORITHMS, *FAMILY))
     except ImportError as error:
         raise LibraryMissingError(
             "examples: drawing scenarios needs hypothesis, which is not installed; run: pip install 'metaspec[verify]'"
@@ -85,7 +88,7 @@ def _explore(count: int, seed: int, check: Callable[[Scenario], None], shrink: b
     with TemporaryDirectory() as folder:
         hypothesis.configuration.set_hypothesis_home_dir(folder)  # else its caches lie where the command runs
         try:
-            hypothesis.seed(seed)(settings(hypothesis.given(scenarios())(run)))()
+            hypothesis.seed(seed)(settings(hypothesis.given(drawing)(run)))()
         finally:
             hypothesis.configuration.set_hypothesis_home_dir(None)
 

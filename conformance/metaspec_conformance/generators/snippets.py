@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from metaspec.inner.learned import Meta
 from metaspec.task import Task
 from metaspec_conformance.judging.numpy_trees import is_floating
 from metaspec_conformance.scenarios.portable_losses import LOSSES
@@ -95,13 +96,15 @@ def _indented(tasks: tuple[Task, ...]) -> str:
 
 def _algorithm(algorithm: Any) -> str:
     """An algorithm's repr with its rates converted and its names those of the package."""
-    inner = algorithm.inner
-    rates = repr(inner.lr) if isinstance(inner.lr, float) else f"convert({_literal(inner.lr)})"
-    arguments = [f"ms.GradientDescent({rates}, {inner.steps})"]
+    arguments = []
     for field in fields(algorithm):
         value = getattr(algorithm, field.name)
-        if field.name != "inner":
-            arguments.append(f"{field.name}={'ms.' if is_dataclass(value) else ''}{value!r}")
+        if is_dataclass(value):
+            arguments.append(f"{field.name}={_algorithm(value)}")
+        elif field.name == "lr" and not isinstance(value, float):
+            arguments.append(f"lr=convert({_literal(value)})")
+        else:
+            arguments.append(f"{field.name}={value!r}")
     return f"ms.{type(algorithm).__name__}({', '.join(arguments)})"
 
 
@@ -113,6 +116,8 @@ def _literal(tree: Any) -> str:
         return "{" + ", ".join(f"{key!r}: {_literal(child)}" for key, child in tree.items()) + "}"
     if isinstance(tree, list):
         return "[" + ", ".join(_literal(child) for child in tree) + "]"
+    if isinstance(tree, Meta):
+        return f"ms.Meta({_literal(tree.params)}, {_literal(tree.learned)})"
     if isinstance(tree, tuple):
         return "(" + "".join(_literal(child) + ", " for child in tree) + ")"
     return _array(np.asarray(tree))

@@ -9,7 +9,12 @@ import numpy as np
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
 from metaspec.algorithms.adjoint import Checkpoint
 from metaspec.algorithms.base import Algorithm
+from metaspec.backend.patterns import leaf_names
+from metaspec.backend.selection import get_backend
+from metaspec.inner.adaptive import Adam
 from metaspec.inner.gradient_descent import GradientDescent
+from metaspec.inner.learned import Learned
+from metaspec.inner.momentum import Momentum
 from metaspec.solvers.base import Solver
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
 from metaspec.solvers.dense_solve import DenseSolve
@@ -22,6 +27,8 @@ from metaspec_conformance.scenarios.portable_losses import loss_of
 from metaspec_conformance.scenarios.scenario import Form, Scenario
 
 ALGORITHMS = ("MAML", "FOMAML", "Reptile", "IMAML")
+FAMILY = ("Momentum", "Nesterov", "Adam", "MetaSGD", "RatesPerStep", "ANIL", "MultiStep", "Truncated", "AdamANIL")
+"""Members of the family: MAML with other arguments; see `member`."""
 STEPS = (1, 0, 2, 3, 5, 8)
 CHECKPOINTS: tuple[Checkpoint, ...] = ("none", "none", "recompute", "sqrt")
 RATES = ("one", "one", "leaf", "entry")
@@ -54,7 +61,7 @@ class Structure:
 
     Attributes:
         problem: Loss, tree and data.
-        algorithm: One of `ALGORITHMS`.
+        algorithm: One of `ALGORITHMS` or `FAMILY`.
         steps: K.
         solver: IMAML's.
         form: As a scenario has it.
@@ -87,10 +94,22 @@ class Structure:
         shares = spread(params, self.rates, seed)
         found = bounded(explore, params, batches, self.steps, fraction, self.proximal, shares)
         lr = rates_of(found.lr, params, self.rates, seed)
-        made = algorithm(self.algorithm, GradientDescent(lr, self.steps), found.strength, self.solver, self.checkpoint)
+        made: Any
+        if self.algorithm in FAMILY:
+            made = member(
+                self.algorithm, found.lr, self.steps, leaf_names(get_backend("numpy"), params), self.checkpoint
+            )
+            params = made.init(params, backend="numpy")
+        else:
+            inner = GradientDescent(lr, self.steps)
+            made = algorithm(self.algorithm, inner, found.strength, self.solver, self.checkpoint)
         clauses = (*self._clauses(), *(("MS-BACKEND-6",) if compiled else ()))
         scenario_id = f"{name}/{self.problem.name}/{self.algorithm.lower()}"
-        oracle: Any = "quadratic" if loss in ("least_squares", "quadratic", "linear") else "extended"
+        oracle: Any = (
+            "quadratic"
+            if self.algorithm not in FAMILY and loss in ("least_squares", "quadratic", "linear")
+            else "extended"
+        )
         return Scenario(scenario_id, loss, params, tasks, made, oracle, clauses, self.form, compiled)
 
     def _clauses(self) -> tuple[str, ...]:
@@ -102,7 +121,11 @@ class Structure:
             "MS-SOLVE-3": self.solver.damping > 0,
             "MS-SOLVE-4": isinstance(self.solver, DenseSolve),
         }
-        return (CLAUSES[self.algorithm], *FORMS[self.form], *(clause for clause, does in applies.items() if does))
+        return (
+            CLAUSES.get(self.algorithm, "MS-MAML-1"),
+            *FORMS[self.form],
+            *(clause for clause, does in applies.items() if does),
+        )
 
     def _task(self, seed: int, support: int, query: int) -> Task:
         task = self.problem.task(seed, support, query or 1)
@@ -140,6 +163,25 @@ def algorithm(name: str, inner: GradientDescent, strength: float, solver: Solver
     return FOMAML(inner) if name == "FOMAML" else Reptile(inner)
 
 
+def member(name: str, lr: float, steps: int, leaves: Sequence[str], checkpoint: Checkpoint) -> MAML:
+    """The member of that name, its rates such that a step is no longer than a step of descent with `lr` may be."""
+    adam = Adam(Learned(lr / 2, per="leaf", per_step=True), steps, b1=0.5, b2=0.75, eps=1.0)
+    first = list(leaves[: (len(leaves) + 1) // 2])
+    plain = GradientDescent(lr, steps)
+    made = {
+        "Momentum": lambda: MAML(Momentum(lr / 4, steps, Learned(0.5)), checkpoint),
+        "Nesterov": lambda: MAML(Momentum(lr / 4, steps, 0.5, nesterov=True), checkpoint),
+        "Adam": lambda: MAML(Adam(Learned(lr / 2), steps, b1=0.5, b2=0.75, eps=1.0), checkpoint),
+        "MetaSGD": lambda: MAML(GradientDescent(Learned(lr, per="entry"), steps), checkpoint),
+        "RatesPerStep": lambda: MAML(GradientDescent(Learned(lr, per="leaf", per_step=True), steps), checkpoint),
+        "ANIL": lambda: MAML(plain, checkpoint, adapt=first),
+        "MultiStep": lambda: MAML(plain, checkpoint, query_weights=[2.0 ** (k - steps) for k in range(steps)]),
+        "Truncated": lambda: MAML(plain, checkpoint, backprop_steps=steps // 2),
+        "AdamANIL": lambda: MAML(adam, checkpoint, adapt=first),
+    }
+    return made[name]()
+
+
 def draw_structure(
     choose: Choose,
     families: Sequence[str] | None = None,
@@ -148,7 +190,7 @@ def draw_structure(
 ) -> Structure:
     """A structure; `families`, `algorithms` and `forms` are those to draw from."""
     name = choose(tuple(algorithms))
-    steps = choose(STEPS)
+    steps = choose(STEPS) if name in ALGORITHMS else choose((1, 2, 3, 5))
     problem = draw_problem(choose, families)
     form: Form = choose(tuple(form for form in OFTEN if form in forms))
     count = choose((2, 1, 3)) if form in ("stacked", "sequence") else 1
@@ -156,10 +198,10 @@ def draw_structure(
     sizes = (one, *(_size(choose) if form == "sequence" else one for _ in range(count - 1)))
     if name == "Reptile" and (not problem.joins or choose((False,) * 7 + (True,))):
         sizes = tuple((support, 0) for support, _ in sizes)
-    rates = choose(RATES)
+    rates = choose(RATES) if name in ALGORITHMS else "one"
     solver = choose((*SOLVERS, BY_TOLERANCE) if count == 1 else SOLVERS) if name == "IMAML" else SOLVERS[0]
     proximal = choose((1.0, 2.0, 0.25) if problem.convex else (1.5, 3.0)) if name == "IMAML" else 0.0
-    checkpoint = choose(CHECKPOINTS) if name == "MAML" else "none"
+    checkpoint = choose(CHECKPOINTS) if name == "MAML" or name in FAMILY else "none"
     return Structure(problem, name, steps, solver, form, sizes, rates, proximal, checkpoint)
 
 

@@ -4,6 +4,7 @@ A gradient of a loss is its central differences, theta_K gradient descent on tho
   MAML: central differences of the whole function phi -> l(theta_K(phi); Q), the inner loop with its own in it
   FO-MAML: central differences of l(.; Q) at theta_K        Reptile: phi - theta_K, the loop on S and Q joined
   iMAML: H by second differences of l(.; S) at theta_K, then ((1 + damping) I + H/lambda) delta = grad l(theta_K; Q)
+A member of the family is the same with another step (`family_loop`); what it learns is varied with phi.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from metaspec_conformance.golden import differences
+from metaspec_conformance.golden.family_loop import FamilyLoop, part
 from metaspec_conformance.golden.perturbing import Rounding, exact
 from metaspec_conformance.golden.vector_losses import LOSSES
 from metaspec_conformance.golden.vector_records import (
@@ -20,6 +22,7 @@ from metaspec_conformance.golden.vector_records import (
     Arrays,
     Inputs,
     Outputs,
+    VectorRule,
     VectorSolver,
     VectorTask,
     map_values,
@@ -69,7 +72,17 @@ def compute(
         _shaped(delta, inputs.params),
         tuple(_shaped(theta, inputs.params) for theta in adapted),
         Array((), (m.fsum(losses) / len(results),)),
+        learned_arrays(inputs.algorithm.rule, delta[sum(len(leaf.values) for leaf in inputs.params.values()) :]),
     )
+
+
+def learned_arrays(rule: VectorRule | None, flat: Sequence[Number]) -> dict[str, Arrays]:
+    """What is learned, from its numbers in a row: inputs in the order of `learned`, in each by sorted name."""
+    found, start = {}, 0
+    for which in rule.learned if rule else ():
+        found[which] = _shaped(flat[start:], rule.inputs[which])  # type: ignore[union-attr]
+        start += sum(len(leaf.values) for leaf in found[which].values())
+    return found
 
 
 class _OneTask:
@@ -84,12 +97,18 @@ class _OneTask:
         self.inner_batch = _joined(self.support, self.query) if joined else self.support
         self.phi = _flat(self._numbers(inputs.params))
         self.rates = self._rates()
+        rule = self.algorithm.rule
+        self.given = {} if rule is None else {name: self._numbers(arrays) for name, arrays in rule.inputs.items()}
+        if rule is not None and "lr" not in self.given:
+            self.given["lr"] = self._full_rates()
+        self.learned = [x for which in (rule.learned if rule else ()) for x in _flat(self.given[which])]
 
     def result(self) -> tuple[Numbers, Numbers, Number]:
         """Delta, theta_K and the query loss."""
         rounding = self.new_rounding()
         theta = self._inner(self.phi, rounding)
-        query_loss = self._function(self.query, rounding)(theta)
+        weights = self.algorithm.rule and self.algorithm.rule.query_weights
+        query_loss = self._objective(self.phi, self.learned, rounding) if weights else self._judged(theta, rounding)
         (query_loss,) = rounding(1)([query_loss])
         return self._delta(theta, rounding), theta, query_loss
 
@@ -106,12 +125,51 @@ class _OneTask:
         raise UnfitVectorError(f"unknown algorithm {self.algorithm.name!r}")
 
     def _maml(self, rounding: Rounding) -> Numbers:
-        def whole(phi: Numbers) -> Number:
-            rounding = self.new_rounding()
-            theta = self._inner(phi, rounding)
-            return self._function(self.query, rounding)(theta)
+        n = len(self.phi)
 
-        return rounding(len(self.phi))(differences.gradient(whole, self.phi, self.h))
+        def whole(variables: Numbers) -> Number:
+            return self._objective(variables[:n], variables[n:], self.new_rounding())
+
+        variables = [*self.phi, *self.learned]
+        return rounding(len(variables))(differences.gradient(whole, variables, self.h))
+
+    def _objective(self, phi: Numbers, learned: Numbers, rounding: Rounding) -> Number:
+        rule = self.algorithm.rule
+        if rule is None:
+            return self._judged(self._inner(phi, rounding), rounding)
+        path = self._path(phi, learned, rounding)
+        if rule.query_weights is None:
+            return self._judged(path[-1], rounding)
+        weighted = zip(rule.query_weights, path[1:], strict=True)
+        return self.m.fsum(self.m.mpf(w) * self._judged(theta, rounding) for w, theta in weighted)
+
+    def _judged(self, theta: Numbers, rounding: Rounding) -> Number:
+        return self._function(self.query, rounding)(theta)
+
+    def _path(self, phi: Numbers, learned: Numbers, rounding: Rounding) -> list[Numbers]:
+        """theta_0 ... theta_K of a member of the family; truncated, phi and `learned` count from theta_{K-j} on."""
+        rule = self.algorithm.rule
+        assert rule is not None
+        steps, truncated = self.algorithm.steps, rule.backprop_steps is not None
+        since = steps - rule.backprop_steps if rule.backprop_steps is not None else 0
+        varied = {**self.given, **learned_arrays(rule, learned)}
+
+        def slope(theta: Numbers, k: int) -> Numbers:
+            return self._gradient(theta, part(self.inner_batch, rule.minibatch, k), rounding)
+
+        theta, state = FamilyLoop(self.algorithm, self.params, varied, self.m.sqrt).start(
+            self.phi if truncated else phi
+        )
+        origin, path = theta, [theta]
+        for k in range(steps):
+            if truncated and k == since:
+                theta = [x + (a - b) for x, a, b in zip(theta, phi, self.phi, strict=True)]
+            inputs = varied if k >= since else self.given
+            loop = FamilyLoop(self.algorithm, self.params, inputs, self.m.sqrt)
+            theta, state = loop.step(theta, state, slope, origin, k)
+            theta = rounding(len(phi))(theta)
+            path.append(theta)
+        return path
 
     def _imaml(self, theta: Numbers, rounding: Rounding) -> Numbers:
         solver, n = self.algorithm.solver, len(theta)
@@ -123,6 +181,8 @@ class _OneTask:
         return _solve(self.m, A, self._gradient(theta, self.query, rounding), solver, rounding)
 
     def _inner(self, phi: Numbers, rounding: Rounding) -> Numbers:
+        if self.algorithm.rule is not None:
+            return self._path(phi, self.learned, rounding)[-1]
         theta = phi
         strength = self.m.mpf(self.algorithm.regularization or 0)
         for _ in range(self.algorithm.steps):
@@ -148,14 +208,14 @@ class _OneTask:
         }
 
     def _rates(self) -> Numbers:
-        if isinstance(self.algorithm.lr, str):
-            return [self.m.mpf(self.algorithm.lr)] * len(self.phi)
-        rates = self._numbers(self.algorithm.lr)
-        full = {}
+        return _flat(self._full_rates())
+
+    def _full_rates(self) -> Arrays:
+        lr, full = self.algorithm.lr, {}
         for name, leaf in self.params.items():
-            values = rates[name].values
-            full[name] = Array(leaf.shape, values * len(leaf.values) if rates[name].shape == () else values)
-        return _flat(full)
+            values = (self.m.mpf(lr),) if isinstance(lr, str) else self._numbers(lr)[name].values
+            full[name] = Array(leaf.shape, values * len(leaf.values) if len(values) == 1 else values)
+        return full
 
 
 def _solve(m: Any, A: list[Numbers], b: Numbers, solver: VectorSolver, rounding: Rounding) -> Numbers:

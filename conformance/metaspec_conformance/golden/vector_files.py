@@ -12,12 +12,13 @@ from metaspec_conformance.golden.vector_records import (
     Outputs,
     Vector,
     VectorAlgorithm,
+    VectorRule,
     VectorSolver,
     VectorTask,
 )
 
 SCHEMA = "metaspec golden vectors"
-VERSION = 1
+VERSION = 2
 ABOUT = "docs/golden-vectors.md of metaspec has the schema, the losses as formulas, and how the 30 digits are known"
 PLACE = Path(__file__).parent / "vectors"
 WIDTH = 120
@@ -71,6 +72,9 @@ def _node(vector: Vector) -> Json:
 def _algorithm_node(algorithm: VectorAlgorithm) -> Json:
     lr = algorithm.lr if isinstance(algorithm.lr, str) else _arrays_node(algorithm.lr)
     node = {"name": algorithm.name, "steps": algorithm.steps, "lr": lr}
+    if algorithm.rule is not None:
+        rule = {name: value for name, value in vars(algorithm.rule).items() if value not in (None, (), {})}
+        node["rule"] = {**rule, "inputs": {name: _arrays_node(given) for name, given in algorithm.rule.inputs.items()}}
     if algorithm.solver is None:
         return node
     solver = {"name": algorithm.solver.name, "steps": algorithm.solver.steps, "damping": algorithm.solver.damping}
@@ -87,11 +91,13 @@ def _array_node(array: Array) -> Json:
 
 
 def _outputs_node(outputs: Outputs) -> Json:
-    return {
+    node = {
         "delta": _arrays_node(outputs.delta),
         "adapted": [_arrays_node(arrays) for arrays in outputs.adapted],
         "query_loss": outputs.query_loss.values[0],
     }
+    learned = {name: _arrays_node(arrays) for name, arrays in outputs.learned.items()}
+    return {**node, "learned": learned} if learned else node
 
 
 def _vector(loss: str, node: Json) -> Vector:
@@ -106,6 +112,7 @@ def _vector(loss: str, node: Json) -> Vector:
             lr if isinstance(lr, str) else _arrays(lr),
             algorithm.get("regularization"),
             None if solver is None else VectorSolver(**solver),
+            _rule(algorithm.get("rule")),
         ),
         _arrays(node["params"]),
         tuple(
@@ -118,7 +125,15 @@ def _vector(loss: str, node: Json) -> Vector:
 
 def _outputs(node: Json) -> Outputs:
     adapted = tuple(_arrays(arrays) for arrays in node["adapted"])
-    return Outputs(_arrays(node["delta"]), adapted, Array((), (node["query_loss"],)))
+    learned = {name: _arrays(arrays) for name, arrays in node.get("learned", {}).items()}
+    return Outputs(_arrays(node["delta"]), adapted, Array((), (node["query_loss"],)), learned)
+
+
+def _rule(node: Json) -> VectorRule | None:
+    if node is None:
+        return None
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in node.items()}
+    return VectorRule(**{**given, "inputs": {name: _arrays(arrays) for name, arrays in node["inputs"].items()}})
 
 
 def _arrays(node: Mapping[str, Json]) -> Arrays:

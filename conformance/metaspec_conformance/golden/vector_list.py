@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from metaspec_conformance.golden import vector_data
+from metaspec_conformance.golden.family_list import family
 from metaspec_conformance.golden.vector_data import COUPLED, parameters
 from metaspec_conformance.golden.vector_drawing import constant
 from metaspec_conformance.golden.vector_records import Array, Arrays, Inputs, VectorAlgorithm, VectorSolver, VectorTask
@@ -13,7 +14,7 @@ CG2, CG3, DENSE = VectorSolver("cg", 2), VectorSolver("cg", 3), VectorSolver("de
 def catalogue() -> tuple[Inputs, ...]:
     """All of them, in a fixed order; ids are unique and begin with the loss."""
     topics = (_quadratic, _rates, _solvers, _rosenbrock, _networks, _network_variants, _softplus, _classifiers)
-    return tuple(inputs for topic in topics for inputs in topic())
+    return (*(inputs for topic in topics for inputs in topic()), *family())
 
 
 def _four(

@@ -18,8 +18,9 @@ import numpy as np
 from metaspec.backend.selection import backend_context
 from metaspec.task import Task, Tree
 from metaspec_conformance.judging.numpy_trees import cast, leaves, tree_map, unravel
-from metaspec_conformance.oracles import dense_oracle
+from metaspec_conformance.oracles import dense_oracle, unrolled_member
 from metaspec_conformance.oracles.krylov_oracle import conjugate_gradients
+from metaspec_conformance.oracles.unrolled_member import is_member
 from metaspec_conformance.scenarios.portable_losses import loss_of
 from metaspec_conformance.scenarios.scenario import Scenario
 
@@ -78,7 +79,13 @@ def arguments(scenario: Scenario, task: Task) -> tuple[Tree, Task, Any, Any]:
     """What a function made by `unrolled` takes, in extended precision."""
     algo: Any = scenario.algorithm
     found: tuple[Tree, Task, Any, Any] = cast(
-        (scenario.params, task, algo.inner.lr, getattr(algo, "regularization", 1.0)), np.longdouble
+        (
+            scenario.params,
+            task,
+            0.0 if is_member(algo) else algo.inner.lr,
+            getattr(algo, "regularization", 1.0),
+        ),
+        np.longdouble,
     )
     return found
 
@@ -108,6 +115,24 @@ def unrolled(B: Any, scenario: Scenario, rounding: Rounding) -> Callable[[Tree, 
             theta = rounding(_step(theta, lr, g))
         return theta
 
+    def of_member(meta: Tree, task: Task, lr: Any, strength: Any) -> dict[str, Any]:
+        def path(meta: Tree) -> list[Tree]:
+            return unrolled_member.path(B, algo, meta, lambda theta: gradient(theta, task.support), rounding)
+
+        if scenario.form == "adapt":
+            return {"adapted": path(meta)[-1]}
+
+        def objective(meta: Tree) -> Any:
+            visited = path(meta)
+            if algo.query_weights is None:
+                return B.xp.asarray(value(visited[-1], task.query))
+            weighted = zip(algo.query_weights, visited[1:], strict=True)
+            return B.xp.asarray(sum(w * value(theta, task.query) for w, theta in weighted))
+
+        reached, pull = B.vjp(objective, meta)
+        delta = rounding(pull(B.xp.ones_like(reached))[0])
+        return {"adapted": path(meta)[-1], "query_loss": rounding(reached), "delta": delta}
+
     def result(phi: Tree, task: Task, lr: Any, strength: Any) -> dict[str, Any]:
         query = task.support if task.query is None else task.query
         data = task.support
@@ -129,7 +154,7 @@ def unrolled(B: Any, scenario: Scenario, rounding: Rounding) -> Callable[[Tree, 
         matrix = matrix + (1 + algo.solver.damping) * np.eye(matrix.shape[0])
         return found | {"matrix": matrix, "rhs": _ravel(B.xp, rhs)}
 
-    return result
+    return of_member if is_member(algo) else result
 
 
 def solution(solver: Any, system: dict[str, Any], like: Tree, rounding: Rounding) -> Tree:

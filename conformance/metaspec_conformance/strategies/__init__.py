@@ -39,6 +39,7 @@ from metaspec_conformance.scenarios.portable_losses import Loss, loss_of
 from metaspec_conformance.scenarios.scenario import Scenario
 
 __all__ = [
+    "FAMILY",
     "algorithms",
     "compositions",
     "dtypes",
@@ -52,6 +53,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+FAMILY = _structures.FAMILY
+"""Names of members of the family, for `scenarios(algorithms=...)`."""
+
 
 def scenarios(
     families: Sequence[str] | None = None,
@@ -63,14 +67,14 @@ def scenarios(
     Args:
         families: Names of `FAMILIES` to draw problems from: least-squares, quadratic, linear, classifier, network,
             composition, rosenbrock, convolution. None: all.
-        algorithms: Of MAML, FOMAML, Reptile, IMAML.
+        algorithms: Of MAML, FOMAML, Reptile, IMAML; of `FAMILY`, members of the family, where they are named.
         forms: Of "task", "stacked" and "sequence" (meta-batches), "adapt".
 
     Raises:
         InvalidArgumentError: A name that is not known.
     """
     _check("families", families or (), tuple(FAMILIES))
-    _check("algorithms", algorithms, _structures.ALGORITHMS)
+    _check("algorithms", algorithms, (*_structures.ALGORITHMS, *FAMILY))
     _check("forms", forms, tuple(_structures.FORMS))
 
     def make(choose: Choose) -> Scenario:

@@ -12,6 +12,7 @@ import numpy as np
 import metaspec as ms
 from metaspec.backend.protocol import Backend
 from metaspec.backend.registry import registrations
+from metaspec.inner.learned import Learned
 from metaspec_conformance.judging.evidence import Check
 from metaspec_conformance.judging.numpy_trees import leaves, tree_map
 from metaspec_conformance.laws.framework.law_check import LawCheck, claims
@@ -81,7 +82,7 @@ def function(B: Backend, scenario: Scenario, convert: Callable[[Any], Any]) -> C
     """The public function that a scenario is about, its loss and algorithm given; `convert` makes arrays of rates."""
     loss = loss_of(scenario.loss)
     algo: Any = scenario.algorithm
-    if not isinstance(algo.inner.lr, float):
+    if not isinstance(algo.inner.lr, float | Learned):
         algo = replace(algo, inner=replace(algo.inner, lr=convert(algo.inner.lr)))
     if scenario.form == "adapt":
         return lambda params, task: ms.adapt(algo, loss, params, task.support, backend=B)

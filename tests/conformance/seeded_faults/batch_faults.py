@@ -5,6 +5,7 @@ from typing import Any
 
 import metaspec as ms
 from metaspec.api import meta_gradients as api
+from metaspec.ranks import sums
 from metaspec.trees import scale, tree_map
 from tests.conformance.seeded_faults.fault import Patch, fault, rebind
 
@@ -175,3 +176,9 @@ def chunks_weigh_alike(patch: Patch) -> None:
         return r._replace(delta=mean)
 
     around(patch, alike)
+
+
+@fault(meta_batch)
+def ranks_weigh_alike(patch: Patch) -> None:
+    """The sum of the processes' means, whatever the size of their shares."""
+    patch(sums, "scale", lambda B, count, tree: tree)

@@ -3,9 +3,11 @@
 from typing import Any
 
 import metaspec as ms
+from metaspec import trees
 from metaspec.algorithms import inner_loop, maml, meta, minibatches, partition, sigma_reptile
 from metaspec.backend import patterns
-from metaspec.inner import adaptive, base, learned, proximal, transforms
+from metaspec.inner import adaptive, base, meta_curvature, proximal, transforms
+from metaspec.training import steps
 from metaspec.trees import tree_map, zeros_like
 from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
 
@@ -146,7 +148,7 @@ def first_step_misses_from_the_rates_gradient(patch: Patch) -> None:
 @fault(family)
 def rates_of_the_first_step(patch: Patch) -> None:
     """Rates for each step: the first step's is used at all."""
-    rebind(patch, learned.row, lambda B, x, k: x[0, ...])
+    rebind(patch, trees.row, lambda B, x, k: x[0, ...])
 
 
 @fault(family)
@@ -234,7 +236,7 @@ def cross_term_dropped(patch: Patch) -> None:
 def context_meta_learned(patch: Patch) -> None:
     """CAVIA's context starts where it was left, and is meta-learned."""
     original = inner_loop.inner_loop
-    rebind(patch, original, lambda *args, from_zero=False, **named: original(*args, **named))
+    rebind(patch, original, lambda *args, start=None, **named: original(*args, **named))
 
 
 @fault(family)
@@ -335,3 +337,46 @@ def strengths_gradient_with_the_wrong_sign(patch: Patch) -> None:
 def displacement_not_scaled(patch: Patch) -> None:
     """sigma-Reptile's delta is phi - theta, without 1 / sigma^2."""
     patch(sigma_reptile, "strength", lambda B, hyper, tree: tree_map(B, lambda leaf: 1.0, tree))
+
+
+@fault(family)
+def curvature_transposed(patch: Patch) -> None:
+    """MetaCurvature multiplies by the transposed matrices."""
+
+    def make(original: Any) -> Any:
+        def update(self: Any, B: Any, theta: Any, state: Any, gradient: Any, k: Any, hyper: Any) -> Any:
+            def turned(name: str) -> Any:
+                return tree_map(B, lambda m: B.xp.permute_dims(m, (1, 0)), hyper[name])
+
+            hyper = {**hyper, **{name: turned(name) for name in meta_curvature.FACTORS}}
+            return original(self, B, theta, state, gradient, k, hyper)
+
+        return update
+
+    method(patch, ms.MetaCurvature, "update", make)
+
+
+@fault(family)
+def start_detached(patch: Patch) -> None:
+    """What a start makes of the parameters is a constant to the chain rule, but for what it leaves as it is."""
+    original = inner_loop.inner_loop
+
+    def started(B: Any, *args: Any, start: Any = None, **named: Any) -> Any:
+        if start is None:
+            return original(B, *args, start=None, **named)
+        straight = lambda p, s: tree_map(B, lambda x, y: x + B.stop_gradient(y - x), p, start(p, s))  # noqa: E731
+        return original(B, *args, start=straight, **named)
+
+    rebind(patch, original, started)
+
+
+@fault(family)
+def steps_all_numbered_zero(patch: Patch) -> None:
+    """Every step finds the number 0 in its batch."""
+    method(patch, minibatches.Minibatches, "numbered", lambda f: lambda self, batch, k: f(self, batch, 0))
+
+
+@fault(family)
+def schedule_asked_once(patch: Patch) -> None:
+    """A schedule of algorithms is that of its first step for ever."""
+    method(patch, steps.TrainingPlan, "algorithm_at", lambda f: lambda self, step: f(self, 0))

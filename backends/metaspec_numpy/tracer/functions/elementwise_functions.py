@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import numpy
-
 from metaspec_numpy.tracer.aliasing import twin
-from metaspec_numpy.tracer.core import Array, Box
+from metaspec_numpy.tracer.core import Array, Box, is_numpy
 from metaspec_numpy.tracer.rules import elementwise_rules as rules
 from metaspec_numpy.tracer.rules.elementwise_rules import maximum, minimum
 
@@ -13,7 +11,7 @@ from metaspec_numpy.tracer.rules.elementwise_rules import maximum, minimum
 def stop_gradient(x: Array, /) -> Array:
     """`x` as a constant of every derivative; a copy of a box's value, as whoever gets it may write to it."""
     out = rules.stop_gradient(x)
-    return out.copy() if isinstance(x, Box) and isinstance(out, numpy.ndarray) else twin(out)
+    return out.copy() if isinstance(x, Box) and is_numpy(out) else twin(out)
 
 
 def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:

@@ -21,6 +21,7 @@ from metaspec_numpy.tracer.functions.shaping import (
 )
 from metaspec_numpy.tracer.rules import linalg_rules as rules
 from metaspec_numpy.tracer.rules import structure
+from metaspec_numpy.tracer.rules import svd as svd_rules
 from metaspec_numpy.tracer.rules.elementwise_rules import absolute, power, square, where
 from metaspec_numpy.tracer.rules.structure import astype, matrix_transpose, normalize_axes, normalize_axis
 
@@ -188,6 +189,41 @@ def cross(a: Array, b: Array, /, *, axis: int = -1) -> Array:
     return moveaxis(stack(rows), 0, normalize_axis(axis, rows[0].ndim + 1))
 
 
+class SVDResult(tuple[Array, Array, Array]):
+    """What `svd` returns: U, S and Vh, by position or by name."""
+
+    _fields = ("U", "S", "Vh")
+
+    def __new__(cls, u: Array, s: Array, vh: Array) -> "SVDResult":
+        return super().__new__(cls, (u, s, vh))
+
+    U = property(lambda self: self[0])
+    S = property(lambda self: self[1])
+    Vh = property(lambda self: self[2])
+
+
+def svdvals(x: Array, /) -> Array:
+    """The singular values, the largest first."""
+    return svd_rules.svdvals_p(x)
+
+
+def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
+    """The signs of singular vectors are LAPACK's; derivatives need distinct singular values."""
+    rows, columns = x.shape[-2:]
+    if full_matrices and rows != columns:
+        raise UnsupportedError(
+            f"svd: full_matrices=True of matrices {rows} x {columns} has columns that the matrix does not determine, "
+            "and so no derivative; give full_matrices=False"
+        )
+    return SVDResult(*svd_rules.unpack_svd(svd_rules.svd_p(x), rows))
+
+
+def pinv(x: Array, /, *, rtol: float | None = None) -> Array:
+    """The pseudo-inverse; singular values up to rtol times the largest count as zero."""
+    roundoff = float(namespace_of(x).finfo(x.dtype).eps)
+    return svd_rules.pinv_p(x, rcond=max(x.shape[-2:]) * roundoff if rtol is None else float(rtol))
+
+
 FUNCTIONS = (
     cholesky,
     cross,
@@ -201,9 +237,12 @@ FUNCTIONS = (
     matrix_power,
     matrix_transpose,
     outer,
+    pinv,
     qr,
     slogdet,
     solve,
+    svd,
+    svdvals,
     tensordot,
     trace,
     vecdot,

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy
 
-from metaspec.errors import InvalidArgumentError, UnsupportedError
+from metaspec.errors import InvalidArgumentError
 from metaspec_numpy.tracer.core import Array
 from metaspec_numpy.tracer.functions import contractions, shaping
 from metaspec_numpy.tracer.functions import linalg_functions as linalg
 from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.functions.linalg_functions import EighResult, QRResult, SlogdetResult
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
-from metaspec_numpy.tracer.rules import svd as svd_rules
 from metaspec_numpy.tracer.rules.elementwise_rules import absolute, greater
 from metaspec_numpy.tracer.rules.structure import astype, normalize_axis
 
@@ -86,20 +85,7 @@ def matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Array:
 
 @rule(NP.svdvals)
 def svdvals(x: Any) -> Array:
-    return svd_rules.svdvals_p(_matrix("svdvals", array(x)))
-
-
-class SVDResult(tuple[Array, Array, Array]):
-    """What `svd` returns: U, S and Vh, by position or by name."""
-
-    _fields = ("U", "S", "Vh")
-
-    def __new__(cls, u: Array, s: Array, vh: Array) -> "SVDResult":
-        return super().__new__(cls, (u, s, vh))
-
-    U = property(lambda self: self[0])
-    S = property(lambda self: self[1])
-    Vh = property(lambda self: self[2])
+    return linalg.svdvals(_matrix("svdvals", array(x)))
 
 
 @rule(NP.svd)
@@ -108,19 +94,13 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     a = _matrix("svd", array(a))
     if not compute_uv:
         return svdvals(a)
-    rows, columns = a.shape[-2:]
-    if full_matrices and rows != columns:
-        raise UnsupportedError(
-            f"svd: full_matrices=True of matrices {rows} x {columns} has columns that the matrix does not determine, "
-            "and so no derivative; give full_matrices=False"
-        )
-    return SVDResult(*svd_rules.unpack_svd(svd_rules.svd_p(a), rows))
+    return linalg.svd(a, full_matrices=full_matrices)
 
 
 @rule(NP.pinv)
 def pinv(a: Any, rcond: Any = None, rtol: Any = None) -> Array:
     cut = rtol if rcond is None else rcond
-    return svd_rules.pinv_p(_matrix("pinv", array(a)), rcond=1e-15 if cut is None else float(cut))
+    return linalg.pinv(_matrix("pinv", array(a)), rtol=1e-15 if cut is None else float(cut))
 
 
 @rule(NP.lstsq)

@@ -6,6 +6,10 @@ from metaspec_conformance.compare.comparison_messages import Variant
 from metaspec_conformance.compare.comparison_verdicts import Cells, LeafComparison
 from metaspec_conformance.compare.context import ComparisonContext
 
+ONE_OVER_N, FLOAT32_DIGITS = "one over n", "float32's digits"
+CONSISTENT = (ONE_OVER_N, FLOAT32_DIGITS)
+"""Kinds whose test cannot take the cause away: what was seen is consistent with it."""
+
 
 @dataclass(frozen=True)
 class ExplanationCase:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 import metaspec as ms
 from metaspec_conformance.laws.family.written_out import Move, backpropagated, each, loop
 from metaspec_conformance.laws.framework.claims import Claim, Equal, Same, raises
@@ -271,6 +273,37 @@ def state_is_each_tasks_own(at: LawContext) -> Iterator[Claim]:
     first = at.adapt(algo, support=at.tasks[0].support)
     at.adapt(algo, support=at.tasks[1].support)
     yield Same("again", at.adapt(algo, support=at.tasks[0].support), first)
+
+
+@law(
+    "rule/meta-curvature",
+    "θ ← θ − α O I g: the gradient times a learned matrix along each axis; ∂/∂O, ∂/∂I too",
+    "MS-RULE-8",
+    on=ON,
+    applies=algorithm("MAML"),
+    dtypes=ONE_FORMAT,
+)
+def meta_curvature(at: LawContext) -> Iterator[Claim]:
+    xp, K = at.B.xp, at.algorithm.inner.steps
+
+    def curved(g: Any, output: Any, inputs: Any) -> Any:
+        rows = inputs @ g if inputs.shape[0] else g[None, :]
+        return xp.reshape(xp.sum(rows[:, None, :] * output[None, :, :], axis=2), g.shape)
+
+    def objective(phi: Tree, learned: Learned) -> Any:
+        def move(theta: Tree, state: Tree, g: Tree, k: int) -> tuple[Tree, Tree]:
+            g = each(at, curved, g, learned["output"], learned["input"])
+            return each(at, lambda x, g: x - 0.1 * g, theta, g), None
+
+        return at.loss(loop(at, move, phi)[-1], at.task.query)
+
+    algo = ms.MAML(ms.MetaCurvature(ms.GradientDescent(0.1, K)))
+
+    def tilted(x: Any) -> Any:
+        n = x.shape[0]
+        return x + at.array(np.array([[0.25 * (i - 2 * j) / n for j in range(n)] for i in range(n)])) if n else x
+
+    yield from backpropagated(at, algo, objective, moved=tilted)
 
 
 @law(

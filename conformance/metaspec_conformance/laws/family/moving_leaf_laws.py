@@ -105,6 +105,27 @@ def cavia(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
+    "moving/start",
+    "θ_0 = s(φ; S): Δ = ∇_φ l(θ_K(s(φ; S)); Q), through s",
+    "MS-MOVE-3",
+    on=ON,
+    applies=nowhere,
+    dtypes=ONE_FORMAT,
+)
+def start(at: LawContext) -> Iterator[Claim]:
+    def started(phi: Tree, support: Tree) -> Tree:
+        head, scale = HEAD.get(phi), at.loss(phi, support)
+        return HEAD.put(phi, each(at, lambda x: x * (1 + x) + scale, head))
+
+    algo = ms.MAML(ms.GradientDescent(0.1, at.algorithm.inner.steps), adapt=HEAD.pattern, start=started)
+    yield from backpropagated(
+        at,
+        algo,
+        lambda phi, learned: at.loss(_adapted(at, HEAD, started(phi, at.task.support), 0.1), at.task.query),
+    )
+
+
+@law(
     "moving/unmatched",
     "a pattern that matches no leaf is an error that lists the leaves",
     "MS-MOVE-2",

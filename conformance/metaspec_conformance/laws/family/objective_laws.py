@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 import metaspec as ms
+from metaspec.trees import row
 from metaspec_conformance.laws.family.written_out import backpropagated, each, loop
 from metaspec_conformance.laws.framework.claims import Claim, Equal
 from metaspec_conformance.laws.framework.law import ONE_FORMAT, law
@@ -106,3 +109,37 @@ def minibatches(at: LawContext) -> Iterator[Claim]:
 
     algo = ms.MAML(ms.GradientDescent(0.1, K), minibatches=ms.Minibatches(size))
     yield from backpropagated(at, algo, objective)
+
+
+@law(
+    "objective/numbered-steps",
+    "the loss of step k finds k in its batch, the query loss at θ_k finds k − 1",
+    "MS-INNER-3",
+    on=ON,
+    applies=nowhere,
+    dtypes=ONE_FORMAT,
+)
+def numbered_steps(at: LawContext) -> Iterator[Claim]:
+    K = at.algorithm.inner.steps
+    weights = [2.0 ** -(K - k) for k in range(1, K + 1)]
+    params = {"net": at.params, "scales": at.array(1.0 + 0.25 * np.arange(K))}
+
+    def scaled(p: Tree, batch: Tree) -> Array:
+        return row(at.B, p["scales"], batch["k"]) * at.loss(p["net"], batch["examples"])
+
+    def numbered(batch: Tree, k: int) -> Tree:
+        return {"examples": batch, "k": k}
+
+    def objective(phi: Tree, learned: object) -> Array:
+        path = loop(
+            at,
+            lambda theta, _, g, k: (each(at, lambda x, g: x - 0.1 * g, theta, g), None),
+            phi,
+            lambda theta, k: at.B.grad(scaled)(theta, numbered(at.task.support, k)),
+        )
+        judged = [scaled(theta, numbered(at.task.query, k)) for k, theta in enumerate(path[1:])]
+        return sum(w * value for w, value in zip(weights, judged, strict=True))
+
+    algo = ms.MAML(ms.GradientDescent(0.1, K), query_weights=weights, minibatches=ms.Minibatches(None, number="k"))
+    wrapped = ms.Task({"examples": at.task.support}, {"examples": at.task.query})
+    yield from backpropagated(at, algo, objective, params, scaled, task=wrapped)

@@ -23,13 +23,31 @@ def loop(at: LawContext, move: Move, phi: Tree, gradient: Callable[[Tree, int], 
 
 
 def backpropagated(
-    at: LawContext, algorithm: Any, objective: Callable[[Tree, dict[str, Tree]], Array]
+    at: LawContext,
+    algorithm: Any,
+    objective: Callable[[Tree, dict[str, Tree]], Array],
+    params: Tree = None,
+    loss: Callable[[Tree, Tree], Array] | None = None,
+    moved: Callable[[Array], Array] = lambda x: x,
+    task: Any = None,
 ) -> Iterator[Claim]:
-    """Yield that the algorithm's delta is the gradient of the objective in the parameters and in what is learned."""
-    meta = algorithm.init(at.params, backend=at.B)
+    """Yield that the algorithm's delta is the gradient of the objective in the parameters and in what is learned.
+
+    Args:
+        at: The context.
+        algorithm: The algorithm.
+        objective: (params, learned) -> the query loss.
+        params: In place of the scenario's.
+        loss: In place of the scenario's.
+        moved: Learned inputs are judged at what it makes of their first values.
+        task: In place of the scenario's.
+    """
+    meta = algorithm.init(at.params if params is None else params, backend=at.B)
+    if isinstance(meta, Meta):
+        meta = Meta(meta.params, tree_map(at.B, moved, meta.learned))
     phi, learned = (meta.params, meta.learned) if isinstance(meta, Meta) else (meta, {})
     value, (in_phi, in_learned) = at.B.value_and_grad(lambda both: objective(*both))((phi, learned))
-    r = at.meta_gradient(algorithm, params=meta)
+    r = at.meta_gradient(algorithm, loss, meta, task)
     yield Equal("delta", r.delta.params if learned else r.delta, in_phi)
     if learned:
         yield Equal("learned", r.delta.learned, in_learned)

@@ -132,6 +132,10 @@ USES = {
         lambda at, compile: [compile(partial(add_scaled, at.B, at.params, 1 / 3))(_direction(at)) for _ in range(2)],
         lambda at: [add_scaled(at.B, at.params, 1 / 3, _direction(at))] * 2,
     ),
+    "all_reduce": Use(
+        lambda at, all_reduce: [all_reduce(at.params, op) for op in ("sum", "max", "min")],
+        lambda at: [at.params] * 3,  # of the one process that a law runs in
+    ),
 }
 """One use of each member; how each behaves inside of an algorithm is asked by the scenarios and the other laws."""
 

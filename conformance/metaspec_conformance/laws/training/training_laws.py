@@ -80,8 +80,9 @@ class Quadratics:
 def _trained(at: LawContext, steps: int, source: Quadratics | None = None, **options: Any) -> Run:
     tasks = Quadratics(at.dtype) if source is None else source
     options = {"check": False} | options  # the perturbed arithmetic of evidence looks like random numbers
+    algorithm = options.pop("algorithm", ALGORITHM)
     return meta_train(
-        ALGORITHM, at.loss, at.params, tasks, steps=steps, tasks_per_step=PER_STEP, backend=at.B, **options
+        algorithm, at.loss, at.params, tasks, steps=steps, tasks_per_step=PER_STEP, backend=at.B, **options
     )
 
 
@@ -127,6 +128,18 @@ def outer_step(at: LawContext) -> Iterator[Claim]:
     yield Holds("query losses", same, f"the history has {[r.query_loss for r in run.history]}, expected {losses}")
     numbered = [record.step for record in run.history] == [0, 1] and run.steps == 2
     yield Holds("steps are numbered from 0", numbered)
+
+
+@training("training/scheduled", "outer step k is that of the algorithm which a function gives for k", "MS-TRAIN-5")
+def scheduled(at: LawContext) -> Iterator[Claim]:
+    source = Quadratics(at.dtype)
+    asked = partial(_trained, algorithm=lambda step: FOMAML(GradientDescent(0.5, 1 + step)))
+    run = asked(at, 2, source, optimizer=SGD(0.25))
+    phi = cast(at.scenario.params, np.longdouble)
+    for step in range(2):
+        found = [_closed(at, phi, source.task(PER_STEP * step + i), steps=1 + step) for i in range(PER_STEP)]
+        phi = {"w": phi["w"] - sum(one["delta"]["w"] for one in found) / PER_STEP / 4}
+    yield Equal("params", run.params, phi)
 
 
 def _rules(deltas: list[Any], phi: Any) -> dict[str, tuple[Any, Any]]:

@@ -72,6 +72,10 @@ class TorchTuning(Tuning):
     def task_loss(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
         return self._losses.on_stacks(loss, known_by)
 
+    def spread(self, params: Tree, tasks: Tree) -> Tree:
+        device = self.backend.tree_flatten(params)[0][0].device
+        return tasks if device.type == "cpu" else tree_map(self.backend, lambda leaf: leaf.to(device), tasks)
+
     def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
         if not native:
             return self.backend.compile(f)

@@ -203,6 +203,7 @@ def unused_leaf(names: Sequence[str]) -> LossFinding:
         f"the loss does not depend on {_listed(names)}",
         "Its gradient is zero for every algorithm, and it stays as it is",
         "Leave it out, if it was meant to have no use",
+        dict.fromkeys(names, 0.0),
     )
 
 

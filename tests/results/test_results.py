@@ -101,6 +101,7 @@ def test_steps_to_an_accuracy_follow_a_power_law():
     assert trained_runs.steps_to(curve, 90.0) == (pytest.approx(400.0), False)
     assert trained_runs.steps_to(curve, 93.0) == (pytest.approx((200 / 7) ** 2), False)
     assert trained_runs.steps_to(curve, 98.0) == (pytest.approx(1e4), True)
+    assert trained_runs.steps_to(curve, 99.0) is None  # after 40,000 steps, 25 times as many as were taken
     assert trained_runs.steps_to(curve[:2], 98.0) is None
     assert trained_runs.steps_to([[n, 50.0, 1.0] for n in (1, 2, 3, 4, 5, 6)], 98.0) is None
 

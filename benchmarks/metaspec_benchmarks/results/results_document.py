@@ -47,7 +47,8 @@ rate that falls to 0 in 12,000 steps for 60,000 at one rate, an inner rate of 0.
 0.4 (5-way) and 0.1 (20-way) are 2.0 on the mean. All are transductive as the papers' are: batch normalisation takes
 the query set's own statistics. Reptile: Adam (b1 = 0) on minibatches of ten, ten examples a class, 50 steps at
 meta-test. "Error halves in" and "to the paper's" continue the second half of the curve as a power of the steps; with a
-rate that has fallen to 0 the curve is flatter at its end than a longer run's would be at that step.
+rate that has fallen to 0 the curve is flatter at its end than a longer run's would be at that step. A dash: more than
+twenty times the steps taken, too far to tell, as with Reptile after a twenty-fifth of its authors' 100,000 steps.
 
 {omniglot}
 

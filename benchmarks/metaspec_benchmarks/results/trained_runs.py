@@ -27,6 +27,7 @@ from metaspec_benchmarks.results.store import ResultRow, Store, machine
 
 QUERIES = 5  # of each class at meta-test: batch normalisation sees the query set, so its size is part of the figure
 TASKS_PER_BATCH = 25
+FARTHEST = 20  # times the steps taken, beyond which a curve tells nothing
 NAMES = {
     "maml": "MAML",
     "fomaml": "FO-MAML",
@@ -149,8 +150,8 @@ def steps_to(curve: Sequence[Sequence[float]], accuracy: float) -> tuple[float, 
     that of a line through the logarithms of the curve's second half.
 
     Returns:
-        (steps, False) within the curve, (steps, True) beyond it; None where the error does not fall, or the curve has
-        fewer than three points to tell.
+        (steps, False) within the curve, (steps, True) beyond it; None where that would be more than FARTHEST times as
+        many steps as were taken, or the curve has fewer than three points to tell.
     """
     points = np.array([[steps, max(100.0 - mean, 1e-3)] for steps, mean, _ in curve])
     wanted = 100.0 - accuracy
@@ -164,4 +165,6 @@ def steps_to(curve: Sequence[Sequence[float]], accuracy: float) -> tuple[float, 
     if len(half) < 3 or wanted <= 0:
         return None
     slope, intercept = np.polyfit(half[:, 0], half[:, 1], 1)
-    return (float(np.exp((np.log(wanted) - intercept) / slope)), True) if slope < -0.05 else None
+    steps = (np.log(wanted) - intercept) / slope
+    far = np.log(FARTHEST) + half[-1, 0]
+    return (float(np.exp(steps)), True) if slope < 0 and steps <= far else None

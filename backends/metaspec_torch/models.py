@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import wraps
 from typing import Any
 
@@ -23,6 +23,7 @@ from metaspec_torch._private import (
     version_counter,
 )
 from metaspec_torch.module_state import parameters_replaced, state_tensors
+from metaspec_torch.seeded_draws import SeededDraws
 
 Loss = Callable[[torch.nn.Module, Tree], Array]
 RECOMPUTED = (
@@ -31,10 +32,10 @@ RECOMPUTED = (
     'memory of the inner path is saved by MAML(inner, checkpoint="sqrt"). A loss of plain functions '
     "(params, batch) -> scalar, without from_model, may use it"
 )
-EVALUATE = "Call eval() on the layers that draw"
+EVALUATE = 'Call eval() on the layers that draw, pass seed="seed" and have an integer of that name in each batch'
 
 
-def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str) -> Model:
+def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str, seed: str | None = None) -> Model:
     """See `metaspec.from_model`. The loss is handed the module itself, on fresh copies of its buffers.
 
     What a module is asked for is how it behaves, not what its layers are: buffers are compared before and after, the
@@ -46,7 +47,7 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
     if not names:
         raise InvalidArgumentError("from_model: the module has no parameter that requires a gradient")
     params = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-    _check_layers(model, running_statistics)
+    _check_layers(model, running_statistics, seed is None)
     tried = False
 
     @wraps(loss)
@@ -77,12 +78,13 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
         before = {name: version_counter(x) for name, x in fresh.items()}
         with ExitStack() as stack:
             stack.enter_context(parameters_replaced(model, params, {id(kept[name]): x for name, x in fresh.items()}))
-            stack.enter_context(without_chance())
+            stack.enter_context(without_chance(None if seed is None else SeededDraws(_seed(batch, seed))))
             if "torch._dynamo" in sys.modules:  # what torch.compile makes has no second derivative
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(torch.autograd.graph.disable_saved_tensors_hooks(RECOMPUTED))
             value = _refusing(RECOMPUTED, loss, model, batch)
-        altered = [name for name, x in fresh.items() if version_counter(x) != before[name]]
+            now = state_tensors(model) if fresh else {}  # a forward pass may put another tensor in a buffer's place
+        altered = [name for name, x in fresh.items() if now.get(name) is not x or version_counter(x) != before[name]]
         if altered and running_statistics != LEAVE:
             raise _altered(model, altered)
         return value
@@ -118,20 +120,27 @@ def _copy(x: Array, param: Array) -> Array:
     return x.detach().clone()
 
 
+def _seed(batch: Tree, name: str) -> Any:
+    try:
+        return batch[name]
+    except (TypeError, KeyError, IndexError) as error:
+        raise InvalidArgumentError(
+            f"from_model: seed={name!r} names an entry of the batch, an integer of each support and query set, and "
+            "the batch has none"
+        ) from error
+
+
 @contextmanager
-def without_chance() -> Iterator[None]:
-    """Within it, nothing random is drawn.
+def without_chance(draws: SeededDraws | None = None) -> Iterator[None]:
+    """Within it, nothing is drawn from a generator; operations that draw do it by the seed's, where they are given.
 
     Raises:
         MutationError: Something was; the generator's state is as before.
     """
-    recorder = get_proxy_mode() and _RandomOperations()
+    recorder = _RandomOperations() if draws is None and get_proxy_mode() is not None else None
     before = torch.get_rng_state()
     try:
-        if recorder:
-            with recorder:
-                yield
-        else:
+        with draws or recorder or nullcontext():
             yield
     finally:
         drawn = not torch.equal(torch.get_rng_state(), before)
@@ -176,7 +185,7 @@ def _check_module(model: Any) -> None:
         )
 
 
-def _check_layers(model: torch.nn.Module, running_statistics: str) -> None:
+def _check_layers(model: torch.nn.Module, running_statistics: str, without_seed: bool) -> None:
     """What can be told before there is a batch."""
     active = [(name, layer) for name, layer in model.named_modules() if layer.training]
     tracking = [
@@ -187,7 +196,7 @@ def _check_layers(model: torch.nn.Module, running_statistics: str) -> None:
     if tracking and running_statistics != LEAVE:
         raise _altered(model, tracking)
     drawing = [name for name, layer in active if isinstance(layer, DropsUnits) and layer.p > 0]
-    if drawing:
+    if drawing and without_seed:
         raise random_numbers(", ".join(drawing), EVALUATE)
 
 

@@ -87,9 +87,10 @@ def _check_backward(value: TaskStack, given: Tree) -> None:
 
 
 def _first_task(tree: Tree) -> Tree:
-    return optree.tree_map(
-        lambda x: x.stacked.detach()[0] if isinstance(x, TaskStack) else x, tree, namespace=NAMESPACE
-    )
+    def first(x: Any) -> Any:
+        return x.stacked[0].detach().requires_grad_(x.requires_grad) if isinstance(x, TaskStack) else x
+
+    return optree.tree_map(first, tree, namespace=NAMESPACE)
 
 
 def _contains(node: Any, name: str) -> bool:

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from metaspec.atomic_files import atomic_writer
 from metaspec.backend.selection import get_backend
-from metaspec.cli.joining import joined_ranks
 from metaspec.cli.output_files import check_writable
+from metaspec.cli.rank_commands import joined_ranks
 from metaspec.cli.warnings_shown import exit_status, warnings_in_one_line
 from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.experiments.experiment_run import evaluate_experiment

@@ -6,6 +6,7 @@ Each framework's adapter knows its own kinds of model; none is imported here.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 from metaspec.backend.registry import registrations, under
@@ -44,6 +45,7 @@ def from_model(
     *,
     variables: Tree = None,
     running_statistics: str = REFUSE,
+    seed: str | None = None,
 ) -> Model:
     """A loss of a model as a function of the model's parameters.
 
@@ -56,7 +58,7 @@ def from_model(
     | keras.Model, on TensorFlow, JAX or PyTorch | a list, like `trainable_variables` | the model itself, altered |
 
     What is no parameter (buffers, frozen parameters, integers) is a constant of the loss. Dropout and the like are
-    refused: what is random comes in through the batch.
+    refused, as what is random comes in through the batch, unless a seed in the batch says what they draw.
 
     Args:
         model: The model.
@@ -66,6 +68,9 @@ def from_model(
         running_statistics: What becomes of running statistics (batch normalisation's) that the loss would alter, which
             would leak from task to task: "refuse" raises an error; "leave" normalises by each batch's own statistics,
             as the meta-learning papers do, and leaves the running ones as they were.
+        seed: The name of an integer scalar in each batch, support and query sets each with their own, of which all that
+            the model draws is a function: every evaluation on a batch draws the same. For torch.nn.Module; losses of
+            JAX's models have a key in the batch, and pass it on.
 
     Returns:
         Model.
@@ -90,7 +95,14 @@ def from_model(
         for prefix, maker in registration.models.items():
             if under(prefix, type(model)):
                 module, _, attribute = maker.partition(":")
-                made: Model = getattr(import_module(module), attribute)(model, loss, variables, running_statistics)
+                make = getattr(import_module(module), attribute)
+                seeded = {} if seed is None else {"seed": seed}
+                if seeded and "seed" not in signature(make).parameters:
+                    raise InvalidTypeError(
+                        f"from_model: seed= is for modules of torch.nn, whose layers draw by themselves; a "
+                        f"{type(model).__name__} takes what it draws from keys or masks in the batch"
+                    )
+                made: Model = make(model, loss, variables, running_statistics, **seeded)
                 return made
     prefixes = [prefix for registration in registrations().values() for prefix in registration.models]
     known = ", ".join(dict.fromkeys(prefix.partition(".src.")[0] for prefix in prefixes))

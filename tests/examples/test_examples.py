@@ -13,6 +13,7 @@ import metaspec as ms
 FOLDER = Path(__file__).parents[2] / "examples"
 NATIVE = {
     "torch_module": "torch",
+    "resnet12": "torch",
     "flax_linen": "flax",
     "flax_nnx": "flax",
     "equinox_module": "equinox",

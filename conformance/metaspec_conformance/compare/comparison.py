@@ -6,7 +6,7 @@ from typing import Any
 
 import metaspec
 from metaspec_conformance.compare.comparison_verdicts import Cells, LeafComparison, agree, parting
-from metaspec_conformance.compare.explaining.case import Explanation, Tried
+from metaspec_conformance.compare.explaining.case import CONSISTENT, Explanation, Tried
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class SideReport:
         text = ", and ".join(explanation.sentence for explanation in self.explanations)
         if self.explained:
             return f"explained by: {text}"
-        if self.explanations[-1].kind == "one over n":
+        if self.explanations[-1].kind in CONSISTENT:
             return f"consistent with: {text}"
         return f"in part explained by: {text}; the rest is not explained"
 

@@ -227,3 +227,19 @@ def imaginary_parts_dropped(patch: Patch) -> None:
     """The derivative of a loss with complex numbers in it is cast to a real one."""
     for kind in (reverse, forward):
         patch(kind, "refuse_complex", lambda primitive, out: None)
+
+
+@fault(purity)
+def one_seed_for_all_tasks(patch: Patch) -> None:
+    """Integers that a batch has one of for each task are taken from the first."""
+    from metaspec.api import meta_gradients
+
+    original = meta_gradients.over_tasks
+
+    def over_tasks(B: Any, f: Any, params: Any, tasks: Any, *rest: Any) -> Any:
+        def shared(x: Any) -> Any:
+            return B.xp.broadcast_to(x[:1], x.shape) if x.ndim == 1 and "int" in B.dtype_name(x) else x
+
+        return original(B, f, params, tree_map(B, shared, tasks), *rest)
+
+    patch(meta_gradients, "over_tasks", over_tasks)

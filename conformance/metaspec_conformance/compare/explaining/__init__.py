@@ -22,6 +22,7 @@ HYPOTHESES = (
     shapes.axes,
     shapes.normalisation,
     shapes.examples,
+    precision.narrow_digits,
 )
 __all__ = ["HYPOTHESES", "describe", "explain"]
 CAUSES = 4  # so many may come together

@@ -10,6 +10,10 @@ from metaspec_conformance.compare.stages import GRADIENT, LOSS
 UNTIL: dict[str, Until] = {LOSS: "loss", GRADIENT: "gradient"}
 """Up to where a computation has to go to reach a stage."""
 
+ONE_OVER_N, FLOAT32_DIGITS = "one over n", "float32's digits"
+CONSISTENT = (ONE_OVER_N, FLOAT32_DIGITS)
+"""Kinds whose test cannot take the cause away: what was seen is consistent with it."""
+
 
 @dataclass(frozen=True)
 class ExplanationCase:

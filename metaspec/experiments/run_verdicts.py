@@ -44,7 +44,8 @@ def comparable(runs: Named) -> dict[tuple[Any, ...], Named]:
 
 def _result(run: RunRecord) -> EvaluationReport | None:
     """What the run came to: its last evaluation of parameters on held-out tasks."""
-    return next(reversed(run.results.values()), None)
+    judged = list(run.results.values())
+    return judged[-1] if judged else None
 
 
 def _estimate(report: EvaluationReport, metric: bool) -> Estimate:

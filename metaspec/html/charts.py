@@ -146,19 +146,20 @@ def _pieces(s: Series, across: Scale, up: Scale) -> list[list[tuple[float, float
 
 def _axes(across: Scale, up: Scale, x: str | Sequence[str], y: str) -> list[Html]:
     bottom, parts = HEIGHT - BOTTOM, []
-    named = not isinstance(x, str)
-    places = list(enumerate(x)) if named else list(zip(across.ticks, across.labels(), strict=True))
-    for tick, label in places:
+    label = x if isinstance(x, str) else ""
+    named = not label
+    places: list[tuple[float, str]] = list(zip(across.ticks, across.labels(), strict=True) if label else enumerate(x))
+    for tick, name in places:
         at = across(tick)
         turned = {"transform": f"rotate(-40 {at} {bottom + 14})", "text_anchor": "end"} if named else {}
         parts.append(h("line", x1=at, x2=at, y1=TOP, y2=bottom, class_="grid"))
-        parts.append(h("text", label, x=at, y=bottom + (14 if named else 16), **{"text_anchor": "middle", **turned}))
-    for tick, label in zip(up.ticks, up.labels(), strict=True):
+        parts.append(h("text", name, x=at, y=bottom + (14 if named else 16), **{"text_anchor": "middle", **turned}))
+    for tick, name in zip(up.ticks, up.labels(), strict=True):
         parts.append(h("line", x1=LEFT, x2=WIDTH - RIGHT, y1=up(tick), y2=up(tick), class_="grid"))
-        parts.append(h("text", label, x=LEFT - 6, y=up(tick) + 4, text_anchor="end"))
+        parts.append(h("text", name, x=LEFT - 6, y=up(tick) + 4, text_anchor="end"))
     middle = (TOP + bottom) / 2
-    if not named:
-        parts.append(h("text", x, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, text_anchor="middle", class_="label"))
+    if label:
+        parts.append(h("text", label, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, text_anchor="middle", class_="label"))
     turned = {"transform": f"rotate(-90 14 {middle})", "text_anchor": "middle", "class_": "label"}
     return [*parts, h("text", y, x=14, y=middle, **turned)]
 

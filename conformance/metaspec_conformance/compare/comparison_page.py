@@ -132,7 +132,7 @@ def _tested(side: SideReport) -> list[Html]:
     ]
     remarks = [paragraph(f"{remark}.") for remark in side.remarks]
     heading = f"{side.name}: an explanation is right if, its cause taken away, everything agrees"
-    return [table(["", "explanation", "test", "then"], rows, caption=heading), *found, *remarks]
+    return [table(["helped", "explanation", "test", "then"], rows, caption=heading), *found, *remarks]
 
 
 def _worst(found: Comparison) -> Html:

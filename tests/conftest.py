@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -11,6 +12,15 @@ import metaspec as ms
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 LOAD_ORDER = ("torch", "jax", "tensorflow", "numpy")  # TensorFlow before PyTorch can abort the process
 INSTALLED = [name for name in LOAD_ORDER for status in ms.list_backends() if status.name == name and status.installed]
+
+COMPILED = ("jax", "tensorflow")
+"""Backends that take seconds for each new program.
+
+What is written once, over the protocol, runs on the others with all values of a parameter, and on these with some; with
+all of them in long runs. `metaspec verify`, which .ci/run calls, holds all backends to all laws in both formats.
+"""
+SECOND = {"dtype": "float32", "joined": False}
+"""Values of parameters that are long runs on backends in COMPILED."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,11 +54,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if params.get("backend") in COMPILED and any(params.get(name) == value for name, value in SECOND.items()):
+            item.add_marker("soak")
     if "soak" not in config.getoption("markexpr"):
         for item in items:
             if item.get_closest_marker("soak"):
                 item.add_marker(pytest.mark.skip(reason="a long run: -m soak"))
+
+
+def fewer_compiled(values: Iterable[Any], few: Iterable[Any], backends: Iterable[str] = tuple(INSTALLED)) -> list[Any]:
+    """Parameters (backend, value): each backend with each value; in COMPILED, those not in `few` are long runs."""
+    long, kept = pytest.mark.soak, list(few)
+    return [
+        pytest.param(name, value, marks=[long] if name in COMPILED and value not in kept else [])
+        for value in values
+        for name in backends
+    ]
 
 
 @pytest.fixture(params=INSTALLED)

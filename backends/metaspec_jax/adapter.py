@@ -50,6 +50,9 @@ class JaxTuning(Tuning):
             return super().from_numpy_many(arrays)  # which says what is wrong
         return _copies(list(arrays))
 
+    def spread(self, params: Tree, tasks: Tree) -> Tree:
+        return sharding.spread(params, tasks)
+
     def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
         jitted = jax.jit(f, donate_argnums=tuple(donate))
         kinds: set[type] = set()  # of concrete ones: asking is_array of each leaf would take longer than the call

@@ -12,9 +12,10 @@ import numpy
 
 from metaspec.backend.reducing import check_op
 from metaspec.task import Array, Tree
+from metaspec_jax import _private
 
 CLUSTERS = ("JAX_COORDINATOR_ADDRESS", "SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri")
-WITHIN = {"sum": jax.lax.psum, "max": jax.lax.pmax, "min": jax.lax.pmin}
+WITHIN: dict[str, Any] = {"sum": jax.lax.psum, "max": jax.lax.pmax, "min": jax.lax.pmin}
 
 
 def process() -> tuple[int, int]:
@@ -32,7 +33,7 @@ def over_axes(tree: Tree, op: str) -> Tree:
 
 
 def _varying(x: Array, axes: tuple[str, ...]) -> Array:
-    missing = tuple(axis for axis in axes if axis not in jax.typeof(x).vma)
+    missing = tuple(axis for axis in axes if axis not in _private.varying(x))
     return jax.lax.pcast(x, missing, to="varying") if missing else x
 
 
@@ -58,7 +59,7 @@ def joined(timeout: float) -> Iterator[None]:
     if jax.distributed.is_initialized():
         yield
         return
-    seconds = {"initialization_timeout": int(timeout), "shutdown_timeout_seconds": int(timeout)}
+    seconds: dict[str, Any] = {"initialization_timeout": int(timeout), "shutdown_timeout_seconds": int(timeout)}
     if any(name in os.environ for name in CLUSTERS):
         jax.distributed.initialize(**seconds)
     elif "PMI_SIZE" in os.environ:

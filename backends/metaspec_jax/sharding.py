@@ -3,11 +3,12 @@
 Within `shard_map` JAX knows over which axes of the mesh a value varies. The derivative with respect to a parameter that
 is the same on all devices is then the sum over devices, which multiplies a mean loss by their number. A meta-gradient
 is of the tasks that a device has, so parameters are first cast to vary as the tasks do (`jax.lax.pcast`): delta is that
-of the device's tasks, and the caller takes the mean, by `jax.lax.pmean(delta, axis)`.
+of the device's tasks, and the caller takes the mean, by `jax.lax.pmean(delta, axis)` or distributed=True.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from math import prod
 from typing import Any
 
 import jax
@@ -28,6 +29,25 @@ def per_device(params: Tree, data: Tree) -> Tree:
         return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
 
     return jax.tree.map(cast, params)
+
+
+def spread(params: Tree, tasks: Tree) -> Tree:
+    """Return the tasks spread over the axes of the parameters' mesh over which no parameter is.
+
+    Parameters that are whole on every device of a mesh share the tasks out; parameters that are spread over all of its
+    axes have all tasks on all devices, and so have tasks whose number the devices do not divide.
+    """
+    placed = [leaf.sharding for leaf in jax.tree.leaves(params) if isinstance(leaf.sharding, jax.NamedSharding)]
+    if not placed or placed[0].mesh.size == 1:
+        return tasks
+    mesh = placed[0].mesh
+    taken = {
+        axis for of_leaf in placed for part in of_leaf.spec for axis in (part if isinstance(part, tuple) else [part])
+    }
+    free = tuple(axis for axis in mesh.axis_names if axis not in taken)
+    devices, count = prod(mesh.shape[axis] for axis in free), jax.tree.leaves(tasks)[0].shape[0]
+    spec = jax.sharding.PartitionSpec(free) if free and count % devices == 0 else jax.sharding.PartitionSpec()
+    return jax.device_put(tasks, jax.NamedSharding(mesh, spec))
 
 
 def checked_value_and_grad(f: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:

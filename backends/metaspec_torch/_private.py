@@ -26,6 +26,8 @@ __all__ = [
     "TracksStatistics",
     "differentiated_by_functorch",
     "differentiates_once",
+    "each_scaled",
+    "each_sum",
     "get_proxy_mode",
     "has_cpp_compiler",
     "is_wrapped",
@@ -94,6 +96,18 @@ def version_counters(leaves: Sequence[Any]) -> list[int | None]:
         return [x._version for x in leaves]
     except (AttributeError, RuntimeError):  # a leaf is no tensor, or one of inference mode
         return [version_counter(x) for x in leaves if isinstance(x, torch.Tensor)]
+
+
+def each_sum(x: Sequence[torch.Tensor], y: Sequence[torch.Tensor], c: float) -> Sequence[torch.Tensor]:
+    """x + c y of each pair of tensors, in one call."""
+    sums: Sequence[torch.Tensor] = torch._foreach_add(x, y, alpha=c)
+    return sums
+
+
+def each_scaled(x: Sequence[torch.Tensor], c: float) -> Sequence[torch.Tensor]:
+    """c x of each tensor, in one call."""
+    products: Sequence[torch.Tensor] = torch._foreach_mul(x, c)
+    return products
 
 
 def set_in_script(module: torch.jit.ScriptModule, name: str, x: torch.Tensor) -> None:

@@ -15,7 +15,7 @@ from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map
 from metaspec_torch import namespace, processes
-from metaspec_torch._private import get_proxy_mode, is_wrapped, under_functorch, version_counters
+from metaspec_torch._private import each_scaled, each_sum, get_proxy_mode, is_wrapped, under_functorch, version_counters
 from metaspec_torch.compiling import compiled_natively, replayed
 from metaspec_torch.derivatives import linearize_grad, nested, vjp
 from metaspec_torch.known_pullbacks import with_pullback
@@ -60,17 +60,21 @@ class TorchTuning(Tuning):
     def add_scaled(self, x: Sequence[Array], c: float, y: Sequence[Array]) -> Sequence[Array]:
         if recording_or_transforming():
             return super().add_scaled(x, c, y)
-        return as_stacks(torch._foreach_add(stacks_of(x), stacks_of(y), alpha=c))
+        return as_stacks(each_sum(stacks_of(x), stacks_of(y), c))
 
     def all_finite(self, leaves: Sequence[Array]) -> Array:
         stacked = stacks_of(leaves)
-        zeros = [x * 0 for x in stacked] if recording_or_transforming() else torch._foreach_mul(stacked, 0)
+        zeros = [x * 0 for x in stacked] if recording_or_transforming() else each_scaled(stacked, 0)
         sums = [entry_sum(x, 0 if task_count() is None else 1) for x in zeros]  # NaN where an entry is not finite
         finite: Array = as_stacks([torch.stack(sums).sum(0) == 0])[0]
         return finite
 
     def task_loss(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
         return self._losses.on_stacks(loss, known_by)
+
+    def spread(self, params: Tree, tasks: Tree) -> Tree:
+        device = self.backend.tree_flatten(params)[0][0].device
+        return tasks if device.type == "cpu" else tree_map(self.backend, lambda leaf: leaf.to(device), tasks)
 
     def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
         if not native:

@@ -1,6 +1,8 @@
 """Which forms run in which process. A process imports one framework beside NumPy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from metaspec_benchmarks import ours
 from metaspec_benchmarks.timed_forms import TimedForm
@@ -49,6 +51,39 @@ def waiting(backend: str) -> ours.Wait:
 
         return tensorflow_native.finished
     return lambda found: found
+
+
+def accelerator(backend: str) -> tuple[Any, Callable[[], AbstractContextManager[Any]]]:
+    """The framework's first accelerator, or its CPU, and a context in which it multiplies float32 in TF32."""
+    if backend == "torch":
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu", _torch_tf32
+    if backend == "jax":
+        import jax
+
+        return jax.devices()[0], lambda: jax.default_matmul_precision("tensorfloat32")
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return found[0].name, nullcontext  # TensorFlow has TF32 unless it is told otherwise
+    return None, nullcontext
+
+
+@contextmanager
+def _torch_tf32() -> Iterator[None]:
+    import torch
+
+    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [flag.allow_tf32 for flag in flags]
+    for flag in flags:
+        flag.allow_tf32 = True
+    try:
+        yield
+    finally:
+        for flag, value in zip(flags, before, strict=True):
+            flag.allow_tf32 = value
 
 
 def forms(backend: str) -> list[TimedForm]:

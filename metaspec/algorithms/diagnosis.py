@@ -47,8 +47,15 @@ def _outer_origin(B: Backend, algo: Algorithm, loss: Loss, params: Tree, task: T
     theta = algo.adapt_to(B, loss, params, algo.inner_batch(B, task))
     (value, _), gradient = B.value_and_grad(loss, has_aux=True)(theta, batch)
     if not bool(B.to_numpy(all_finite(B, value))):
+        at_end = f"the inner loop stayed finite, the query loss at its end is {float(B.to_numpy(value))}"
+        start = loss(params, batch)[0] if theta is not params else value
+        if bool(B.to_numpy(all_finite(B, start))):
+            return (
+                f"{at_end}, and {float(B.to_numpy(start)):.3g} at its start: it has left the range where the loss can "
+                "be computed (exp of a large number overflows). Lower the inner learning rate"
+            )
         return (
-            f"the inner loop stayed finite, the query loss at its end is {float(B.to_numpy(value))}: look at the "
+            f"{at_end}: look at the "
             "query set (no valid label, a mean over nothing) and at logarithms, roots and divisions of zero in the loss"
         )
     if leaf := _bad_leaf(B, gradient):

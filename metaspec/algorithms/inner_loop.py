@@ -29,6 +29,7 @@ from metaspec.backend.loops import repeat
 from metaspec.backend.protocol import Backend, is_floating
 from metaspec.errors import InvalidArgumentError
 from metaspec.inner.base import Hyper, InnerRule, check_trees, given_at
+from metaspec.inner.from_library import FromTransformation
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.inner.learned import Learned
 from metaspec.task import Loss, Tree
@@ -109,6 +110,8 @@ class InnerLoop:
             return theta, self._divide(state)[0]
 
         (next_theta, next_floating), pull = B.vjp(update, theta, floating, gradient, self._differentiable)
+        if isinstance(self.rule, FromTransformation) and isinstance(k, int) and k == 0:
+            self.rule.check_derivative(B, gradient, pull((next_theta, zeros_like(B, next_floating)))[2])
         if any(leaf is not None for leaf in others[0]):  # integers, a count of steps say, have no derivative
             others = self._divide(
                 self.rule.update(B, theta, state, gradient, k, self._hyper(self._differentiable, k))[1]
@@ -223,6 +226,8 @@ def inner_loop(
     """
     params, learned = meta_parts(learned_inputs(rule), meta, algorithm)
     check_trees(B, rule, params)
+    for name, given in learned_inputs(rule).items():
+        given.check(B, learned[name], params, f"params.learned[{name!r}]")
     phi, start_of = params, None if start is None else lambda phi: start(phi, batch)
     if start_of is not None:
         params = start_of(phi)

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-import numpy
-
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError
 from metaspec.task import Array, Tree
@@ -14,7 +12,7 @@ OPS = ("sum", "max", "min")
 
 
 def reduced(B: Backend, tree: Tree, op: str, sum_vector: Callable[[Array], Array]) -> Tree:
-    """Reduce a tree by the engine's sum of vectors, called once for each dtype of the leaves.
+    """Reduce a tree by the engine's sum of vectors, called once for each dtype and device of the leaves.
 
     "max" and "min" sum a table with a row for each process, zero but for its own: they are for small trees.
 
@@ -40,15 +38,15 @@ def reduced(B: Backend, tree: Tree, op: str, sum_vector: Callable[[Array], Array
         return tree
     xp = B.xp
     results: dict[int, Array] = {}
-    for dtype in dict.fromkeys(map(B.dtype_name, leaves)):
-        places = [i for i, leaf in enumerate(leaves) if B.dtype_name(leaf) == dtype]
+    kinds = [(B.dtype_name(leaf), str(getattr(leaf, "device", ""))) for leaf in leaves]
+    for kind in dict.fromkeys(kinds):
+        places = [i for i, own in enumerate(kinds) if own == kind]
         vector = xp.concat([xp.reshape(leaves[i], (-1,)) for i in places])
         if op == "sum":
             vector = sum_vector(vector)
         else:
-            mine = B.asarray(numpy.arange(count) == index)[:, None]
-            table = xp.where(mine, vector[None, :], xp.zeros_like(vector[None, :]))
-            rows = xp.reshape(sum_vector(xp.reshape(table, (-1,))), table.shape)
+            table = xp.stack([vector if rank == index else xp.zeros_like(vector) for rank in range(count)])
+            rows = xp.reshape(sum_vector(xp.reshape(table, (-1,))), tuple(table.shape))
             vector = getattr(xp, op)(rows, axis=0)
         start = 0
         for i in places:

@@ -80,6 +80,10 @@ class Tuning:
         """Convert NumPy arrays together; called where the same shapes come again at every step."""
         return [self.backend.asarray(x) for x in arrays]
 
+    def spread(self, params: Tree, tasks: Tree) -> Tree:
+        """Return stacked tasks placed on the devices that the parameters are on; called at every step of a training."""
+        return tasks
+
     def traceable_loss(self, loss: Callable[..., Any]) -> Callable[..., Any]:
         """Return a user's loss in the form that the compiler at work can trace: itself, unless source is converted."""
         return loss

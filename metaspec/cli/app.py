@@ -16,10 +16,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import metaspec
+from metaspec.cli.output_files import INTERRUPTED
 from metaspec.errors import MetaspecError
 
 USAGE = 2  # exit status for what the user can mend: names, options, what is not installed
-INTERRUPTED = 130
 PACKAGES = ("metaspec.cli", "metaspec_conformance.commands", "metaspec_benchmarks.commands")
 
 

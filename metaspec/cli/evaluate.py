@@ -10,8 +10,8 @@ from rich.console import Console
 
 from metaspec.atomic_files import atomic_writer
 from metaspec.backend.selection import get_backend
-from metaspec.cli.joining import joined_ranks
 from metaspec.cli.output_files import check_writable
+from metaspec.cli.rank_commands import joined_ranks
 from metaspec.cli.warnings_shown import exit_status, warnings_in_one_line
 from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.experiments.experiment_run import evaluate_experiment
@@ -70,7 +70,8 @@ def evaluate(
     if not ranks.first:
         return
     console = Console()
-    console.print(report_table({f"{k} inner steps": report for k, report in reports.items()}))
+    named = {f"{k} inner step{'' if k == 1 else 's'}": report for k, report in reports.items()}
+    console.print(report_table(named))
     if json_file is not None:
         figures = {
             "run": str(run),
@@ -82,5 +83,5 @@ def evaluate(
         }
         with atomic_writer(json_file) as stream:
             stream.write((json.dumps(strict(figures), indent=2) + "\n").encode())
-    if status := exit_status({f"{k} inner steps": report for k, report in reports.items()}):
+    if status := exit_status(named):
         raise typer.Exit(status)

@@ -1,8 +1,10 @@
-"""Whether the files that a command is to write can be written: better known before the work than after it."""
+"""How a command ends: files that it is to write, looked at before the work, and an interrupted one's exit status."""
 
 from pathlib import Path
 
 from metaspec.errors import InvalidArgumentError
+
+INTERRUPTED = 130  # exit status of a command that was ended before its end, and kept what it had
 
 
 def check_writable(files: dict[str, Path | None]) -> None:

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from metaspec.backend.selection import chosen_backend, get_backend
-from metaspec.cli.joining import joined_ranks
+from metaspec.cli.rank_commands import joined_ranks
 from metaspec.cli.warnings_shown import exit_status, warnings_in_one_line
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
 from metaspec.experiments.config import FIELDS, KINDS, Config, effective, read_toml

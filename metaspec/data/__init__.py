@@ -1,11 +1,11 @@
 """Sources of tasks: NumPy alone, the same to the bit under every backend, each task a pure function of its index."""
 
-from metaspec.data.datasets import from_dataset
 from metaspec.data.digits import digits_tasks, load_digits
 from metaspec.data.download import download_omniglot
 from metaspec.data.errors import DataCorruptError, DataNotFoundError, DownloadError
 from metaspec.data.fewshot import FewShot
 from metaspec.data.folder import load_image_folder
+from metaspec.data.foreign_datasets import from_dataset
 from metaspec.data.images import LabelledImages, split_classes
 from metaspec.data.mixture import FunctionMixture
 from metaspec.data.mnist1d import load_mnist1d, mnist1d_tasks

@@ -1,12 +1,13 @@
-r"""Tasks from one table of numbers: predict one of its columns from the others, from a few rows.
+r"""Tasks from one table of numbers: predict one of its columns from some of the others, given a few rows.
 
-    task (c, R):  x = row with column c replaced by 0,  y = row[c],   rows R at random
+    task (c, m, s, R):  x = m * row,  y = s row[c],   m_c = 0,  other m_j = 0 or 1,  s = -1 or 1,  rows R at random
 
-Columns have mean 0 and variance 1 over the rows of meta-training, so that 0 is the mean, and 1 the mean squared error
-of predicting it. Meta-test has other columns as targets and other rows. Which column is asked for stands in no input.
+Were the other columns all to be seen, a network would know the task from the one that is missing, and learn the answers
+of meta-training by heart in place of learning to adapt; with m and s drawn for each task only the support set tells.
 
-Source: tasks made of a table's own columns: Nam et al., "STUNT: few-shot tabular learning with self-generated tasks
-from unlabeled tables", ICLR 2023, there for classification.
+Sources: tasks made of a table's own columns: Nam et al., "STUNT: few-shot tabular learning with self-generated tasks
+from unlabeled tables", ICLR 2023, there for classification; tasks that must not be told apart by their inputs: Yin et
+al., "Meta-learning without memorization", ICLR 2020.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from metaspec.data.source import batch_indices, only, task_indices
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
 from metaspec.task import Task
 
+SEEN = 0.5  # the probability that a column that is not asked for is seen
 TEST_SHARE = 3  # every third column is a target of meta-test, every third row one of its rows
 
 
@@ -90,14 +92,14 @@ class TableColumns:
         return self._stack(batch_indices(step, size))
 
     def _stack(self, indices: range) -> Task:
-        u = uniforms(self.seed, self.stream, indices, 1 + self.shots + self.queries)
-        columns = np.array(self.targets)[(u[:, 0] * len(self.targets)).astype(np.int64)]
-        rows = partial_shuffle(u[:, 1:], np.full(len(indices), len(self.table)))
-        x = self.table[rows]
-        own = columns[:, None, None]
-        y = np.take_along_axis(x, own, axis=2)
-        x = np.where(np.arange(x.shape[2]) == own, 0.0, x).astype(self.dtype)
-        y = y.astype(self.dtype)
+        width = self.table.shape[1]
+        u = uniforms(self.seed, self.stream, indices, 2 + width + self.shots + self.queries)
+        columns = np.array(self.targets)[(u[:, 0] * len(self.targets)).astype(np.int64)][:, None, None]
+        signs = np.where(u[:, 1] < 0.5, -1.0, 1.0)[:, None, None]
+        seen = (u[:, None, 2 : 2 + width] < SEEN) & (np.arange(width) != columns)
+        rows = self.table[partial_shuffle(u[:, 2 + width :], np.full(len(indices), len(self.table)))]
+        y = (signs * np.take_along_axis(rows, columns, axis=2)).astype(self.dtype)
+        x = np.where(seen, rows, 0.0).astype(self.dtype)
         parts = slice(None, self.shots), slice(self.shots, None)
         return Task(*({"x": x[:, part], "y": y[:, part]} for part in parts))
 
@@ -107,7 +109,8 @@ def tumour_tasks(
 ) -> tuple[TableColumns, TableColumns]:
     """Returns the sources of meta-training and meta-test tasks of scikit-learn's breast-cancer table.
 
-    569 cell nuclei with 30 measurements: ten quantities, of each the mean, the standard error and the worst. Targets of
+    569 cell nuclei with 30 measurements: ten quantities, of each the mean, the standard error and the worst. Columns
+    have mean 0 and variance 1 over the rows of meta-training, so that 1 is the error of predicting the mean. Targets of
     meta-test are three or four of each ten (every third column), on rows that meta-training does not see.
 
     Args:

@@ -50,7 +50,7 @@ class Config:
     dtype: str = _setting("Number format", "float32", among=("float32", "float64"))
     paper: str | None = _setting("omniglot: settings as in the paper on this algorithm", among=tuple(PAPERS))
     steps: int = _setting(
-        "Outer steps in all; 15000 for regression (of imaml 5000), 500 for classification, 12000 on all of Omniglot",
+        "Outer steps in all; 15000 for functions (of imaml 5000), 500 for pictures, 12000 for all of Omniglot",
         least=0,
     )
     tasks_per_step: int = _setting("Meta-batch size; 25 for regression, else 4, of reptile 5", least=1)
@@ -74,7 +74,7 @@ class Config:
     inner_lr: float = _setting("Inner learning rate", domain=NOT_NEGATIVE)
     inner_steps: int = _setting("Inner steps", least=0)
     test_inner_steps: int = _setting(
-        "Inner steps in evaluations; as many as in training, of reptile 50, of digits and mnist1d 20", least=0
+        "Inner steps in evaluations; as many as in training, of reptile 50, digits, mnist1d 20, table 10", least=0
     )
     rule: str | None = _setting("The inner rule; adam is without a mean (b1 = 0)", "descent", among=INNER_RULES)
     inner_batch: int | None = _setting("Examples of each inner step in training; all of them", least=1)

@@ -7,7 +7,12 @@ from metaspec.backend.protocol import Backend
 from metaspec.experiments.config import Config
 from metaspec.experiments.problems import Experiment
 from metaspec.experiments.run_folder import RunFolder
-from metaspec.experiments.setup import adapting_algorithm, algorithm_of, initial_parameters, optimizer_of
+from metaspec.experiments.setup import (
+    adapting_algorithm,
+    initial_parameters,
+    optimizer_of,
+    trained_algorithm,
+)
 from metaspec.training import (
     Checkpoints,
     Evaluation,
@@ -72,7 +77,7 @@ def train_experiment(
             algo=adapting_algorithm(settled),
         )
     done = meta_train(
-        algorithm_of(settled),
+        trained_algorithm(settled),
         problem.network.loss,
         params,
         problem.train,

@@ -1,12 +1,14 @@
 """A page that compares runs: settings, versions, curves with intervals, figures on held-out tasks, pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from metaspec.errors import InvalidArgumentError
 from metaspec.experiments.illustration import CURVES
 from metaspec.experiments.run_record import RunRecord, read
+from metaspec.experiments.run_verdicts import SAME, Named, comparable, shown, state_of, verdicts
 from metaspec.html import (
     Html,
     Section,
@@ -22,8 +24,6 @@ from metaspec.html import (
 )
 from metaspec.plots.learning import Curve, accuracy_of, losses_of
 from metaspec.training.evaluation import Estimate, EvaluationReport
-
-Named = dict[str, RunRecord]
 
 
 def of_runs(folders: Sequence[Path]) -> Html:
@@ -48,7 +48,9 @@ def of_runs(folders: Sequence[Path]) -> Html:
     pictures = _pictures(runs)
     sections += [Section("Pictures", pictures)] if pictures else []
     about = "Figures are means over tasks; ± and the bands are 95 % intervals."
-    return page(title, sections, lead=[paragraph(about)], footer=", ".join(str(folder) for folder in folders))
+    return page(
+        title, sections, lead=[*verdicts(runs), paragraph(about)], footer=", ".join(str(folder) for folder in folders)
+    )
 
 
 def _names(places: Sequence[Path]) -> list[str]:
@@ -62,10 +64,10 @@ def _figures(runs: Named) -> list[Html]:
     rows = [
         row
         for name, run in runs.items()
-        for row in (_rows(name, run, metric) or [[name, run.config.algorithm, run.config.backend, _state(run)]])
+        for row in (_rows(name, run, metric) or [[name, *([None] if metric else []), None, state_of(run)]])
     ]
-    headings = ["run", "algorithm", "backend", "parameters", "tasks", "loss before", "loss after"]
-    headings += ["accuracy % before", "accuracy % after"] if metric else []
+    headings = ["run", *(["accuracy % after"] if metric else []), "loss after", "parameters"]
+    headings += [*(["accuracy % before"] if metric else []), "loss before", "tasks", "algorithm", "backend"]
     width = len(headings)
     caption = "On the query sets of held-out tasks, before and after adaptation to the support set"
     return [table(headings, [row + [None] * (width - len(row)) for row in rows], caption=caption)]
@@ -75,20 +77,17 @@ def _rows(name: str, run: RunRecord, metric: bool) -> list[list[str | int | None
     return [
         [
             name,
+            *([_percent(report.metric_after)] if metric else []),
+            shown(report.loss_after),
+            which,
+            *([_percent(report.metric_before)] if metric else []),
+            shown(report.loss_before),
+            report.tasks,
             run.config.algorithm,
             run.config.backend,
-            which,
-            report.tasks,
-            _shown(report.loss_before),
-            _shown(report.loss_after),
-            *((_percent(report.metric_before), _percent(report.metric_after)) if metric else ()),
         ]
         for which, report in run.results.items()
     ]
-
-
-def _state(run: RunRecord) -> str:
-    return f"{'diverged' if run.note else 'unfinished'} after {len(run.history)} of {run.config.steps} steps"
 
 
 def _metrics(run: RunRecord) -> list[EvaluationReport]:
@@ -97,27 +96,42 @@ def _metrics(run: RunRecord) -> list[EvaluationReport]:
 
 
 def _percent(estimate: Estimate | None) -> str | None:
-    return None if estimate is None else _shown(estimate.percent())
-
-
-def _shown(estimate: Estimate) -> str:
-    return str(estimate).replace(" ", "\N{NO-BREAK SPACE}")
+    return None if estimate is None else shown(estimate.percent())
 
 
 def _learning(runs: Named) -> list[Html]:
+    looks = {name: number for number, name in enumerate(runs)}
+    groups = comparable(runs)
+    parts = [part for group in groups.values() for part in _charts(group, looks, _told_apart(groups, group))]
+    if not parts:
+        return [paragraph("No run has taken a step.")]
+    seen = any(run.config.algorithm == "reptile" for run in runs.values())
+    note = "Reptile adapts to support and query set together, so that its loss in training is one of data that it saw."
+    return [*parts, *([paragraph(note, note=True)] if seen else [])]
+
+
+def _told_apart(groups: Mapping[tuple[Any, ...], Named], group: Named) -> str:
+    """What the runs of a group have in common and others have not; nothing where there is one group."""
+    if len(groups) == 1:
+        return ""
+    config = next(iter(group.values())).config
+    differ = [k for k, values in zip(SAME, zip(*groups, strict=True), strict=True) if len(set(values)) > 1]
+    return ", ".join(f"{name} {getattr(config, name)}" for name in differ)
+
+
+def _charts(runs: Named, looks: Mapping[str, int], heading: str) -> list[Html]:
     losses = [losses_of(name, [run.history]) for name, run in runs.items() if run.history]
-    charts = [_chart(losses, "Query loss in training, after adaptation", "query loss", log=True)] if losses else []
+    title = "Query loss in training, after adaptation"
+    charts = [_chart(losses, looks, title, "query loss", log=True)] if losses else []
     for title, y, curve in (
         ("Loss on validation tasks, after adaptation", "query loss", _validation_loss),
         ("Accuracy on validation tasks, after adaptation", "accuracy, %", _validation_accuracy),
     ):
         lines = [line for name, run in runs.items() if (line := curve(name, run)) is not None]
-        charts += [_chart(lines, title, y)] if lines else []
+        charts += [_chart(lines, looks, title, y)] if lines else []
     if not charts:
-        return [paragraph("No run has taken a step.")]
-    seen = any(run.config.algorithm == "reptile" for run in runs.values())
-    note = "Reptile adapts to support and query set together, so that its loss in training is one of data that it saw."
-    return [side_by_side(*charts), *([paragraph(note, note=True)] if seen else [])]
+        return []
+    return [*([h("h3", heading)] if heading else []), side_by_side(*charts)]
 
 
 def _validation_loss(name: str, run: RunRecord) -> Curve | None:
@@ -131,18 +145,18 @@ def _validation_accuracy(name: str, run: RunRecord) -> Curve | None:
     return accuracy_of(name, judged) if judged else None
 
 
-def _chart(lines: Sequence[Curve], title: str, y: str, *, log: bool = False) -> Html:
+def _chart(lines: Sequence[Curve], looks: Mapping[str, int], title: str, y: str, *, log: bool = False) -> Html:
     positive = log and all(mean > 0 for line in lines for mean in line.mean if isfinite(mean))
-    series = [_series(line, positive) for line in lines]
+    series = [_series(line, positive, looks[line.label]) for line in lines]
     return line_chart(series, title=title, x="outer step", y=y, log_y=positive)
 
 
-def _series(line: Curve, log: bool) -> Series:
+def _series(line: Curve, log: bool, look: int) -> Series:
     def band(sign: int) -> list[float]:
         ends = (m + sign * w if isfinite(w) else m for m, w in zip(line.mean, line.half_width, strict=True))
         return [max(end, m / 10) if log else end for end, m in zip(ends, line.mean, strict=True)]
 
-    return Series(line.label, line.x, line.mean, band(-1), band(1))
+    return Series(line.label, line.x, line.mean, band(-1), band(1), look)
 
 
 def _settings(runs: Named) -> list[Html]:

@@ -2,9 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from metaspec.algorithms import ANIL, BOIL, FOMAML, IMAML, MAML, MAMLPlusPlus, MetaSGD, Minibatches, Reptile, SigmaMAML
+from metaspec.algorithms import (
+    ANIL,
+    BOIL,
+    FOMAML,
+    IMAML,
+    MAML,
+    MAMLPlusPlus,
+    MetaSGD,
+    Minibatches,
+    Reptile,
+    SigmaMAML,
+    multi_step_weights,
+)
 from metaspec.algorithms.base import Algorithm
 from metaspec.experiments.config import Config
 from metaspec.experiments.presets import HEADS
@@ -15,6 +28,9 @@ from metaspec.inner.base import InnerRule
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
 from metaspec.training.outer_optimizers import SGD, Adam, AdamW, Optimizer
 from metaspec.training.schedules import Cosine, Linear, Schedule, WarmUp
+
+ANNEALING = 5
+"""Stages in which MAML++'s weights fall; each compiles the outer step anew."""
 
 
 def experiment_of(settings: Config) -> Experiment:
@@ -62,6 +78,19 @@ def adapting_algorithm(settings: Config, inner_steps: int | None = None) -> Algo
     """The algorithm as it adapts in evaluations: on the whole support set, in `test_inner_steps` steps unless given."""
     steps = settings.test_inner_steps if inner_steps is None else inner_steps
     return algorithm_of(replace(settings, inner_batch=None), steps)
+
+
+def trained_algorithm(settings: Config) -> Algorithm | Callable[[int], Algorithm]:
+    """Return what `meta_train` is given: MAML++ with its weights annealed over the first half, else the algorithm."""
+    if settings.algorithm != "mamlpp":
+        return algorithm_of(settings)
+    return partial(annealed, algorithm_of(settings), max(1, settings.steps // (2 * ANNEALING)))
+
+
+def annealed(algo: Any, epoch: int, step: int) -> Algorithm:
+    """Return the algorithm with the weights of an outer step's epoch, of so many steps each."""
+    weighted: Algorithm = replace(algo, query_weights=multi_step_weights(step // epoch, algo.inner.steps, ANNEALING))
+    return weighted
 
 
 def initial_parameters(settings: Config, problem: Experiment) -> Any:

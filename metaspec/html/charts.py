@@ -1,6 +1,6 @@
 """Charts as inline SVG, their colours those of the page's scheme; lines differ in dashes and marks too."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from metaspec.html.markup import Html, h
@@ -10,13 +10,14 @@ from metaspec.html.tables import figure
 WIDTH, HEIGHT = 540, 310
 LEFT, RIGHT, TOP, BOTTOM = 76, 26, 10, 44
 DASHES = (None, "7 3", "2 3", "9 3 2 3", "12 4", "5 2 1 2 1 2")
+NAMES = 56  # height of slanting names of places
 KINDS = 8  # colours in style.css
 MARKED = 40  # points beyond which a line has no marks
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line; `low` and `high`, where given, are the band around it.
+    """A line; `low` and `high`, where given, are the band around it, `look` the number of its colour and dashes.
 
     Raises:
         ValueError: The lengths differ.
@@ -27,6 +28,7 @@ class Series:
     y: Sequence[float]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+    look: int | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(part) for part in (self.x, self.y, self.low, self.high) if part is not None}
@@ -35,7 +37,13 @@ class Series:
 
 
 def line_chart(
-    series: Sequence[Series], *, title: str, x: str, y: str, log_x: bool = False, log_y: bool = False
+    series: Sequence[Series],
+    *,
+    title: str,
+    x: str | Sequence[str],
+    y: str,
+    log_x: bool = False,
+    log_y: bool = False,
 ) -> Html:
     """Lines over one pair of axes, with a legend.
 
@@ -44,7 +52,7 @@ def line_chart(
     Args:
         series: The lines.
         title: What the chart says.
-        x: Label of the horizontal axis, with its unit.
+        x: Label of the horizontal axis, with its unit; or the names of the places 0, 1, ... on it.
         y: Label of the vertical axis, with its unit.
         log_x: Whether the horizontal axis is logarithmic.
         log_y: Whether the vertical axis is logarithmic.
@@ -52,8 +60,11 @@ def line_chart(
     across = scale([v for s in series for v in s.x], LEFT, WIDTH - RIGHT, log_x)
     heights = [v for s in series for part in (s.y, s.low or (), s.high or ()) for v in part]
     up = scale(heights, HEIGHT - BOTTOM, TOP, log_y)
-    drawn = [part for i, s in enumerate(series) for part in _line(i, s, across, up)]
-    return _figure(title, [*_axes(across, up, x, y), *drawn], [s.name for s in series])
+    looks = [i if s.look is None else s.look for i, s in enumerate(series)]
+    drawn = [part for i, s in zip(looks, series, strict=True) for part in _line(i, s, across, up)]
+    names = dict(zip([s.name for s in series], looks, strict=True))
+    deeper = 0 if isinstance(x, str) else NAMES
+    return _figure(title, [*_axes(across, up, x, y), *drawn], names, deeper)
 
 
 def histogram(
@@ -92,7 +103,7 @@ def histogram(
         place = across(mark[0])
         drawn.append(h("line", x1=place, x2=place, y1=TOP, y2=HEIGHT - BOTTOM, class_="threshold"))
         drawn.append(h("text", mark[1], x=place - 4, y=TOP + 12, text_anchor="end"))
-    return _figure(title, [*_axes(across, up, x, "share"), *drawn], list(shares))
+    return _figure(title, [*_axes(across, up, x, "share"), *drawn], {name: i for i, name in enumerate(shares)})
 
 
 def _shares(figures: Sequence[float], edges: Sequence[float]) -> list[float]:
@@ -133,24 +144,30 @@ def _pieces(s: Series, across: Scale, up: Scale) -> list[list[tuple[float, float
     return [piece for piece in pieces if piece]
 
 
-def _axes(across: Scale, up: Scale, x: str, y: str) -> list[Html]:
+def _axes(across: Scale, up: Scale, x: str | Sequence[str], y: str) -> list[Html]:
     bottom, parts = HEIGHT - BOTTOM, []
-    for tick, label in zip(across.ticks, across.labels(), strict=True):
-        parts.append(h("line", x1=across(tick), x2=across(tick), y1=TOP, y2=bottom, class_="grid"))
-        parts.append(h("text", label, x=across(tick), y=bottom + 16, text_anchor="middle"))
+    named = not isinstance(x, str)
+    places = list(enumerate(x)) if named else list(zip(across.ticks, across.labels(), strict=True))
+    for tick, label in places:
+        at = across(tick)
+        turned = {"transform": f"rotate(-40 {at} {bottom + 14})", "text_anchor": "end"} if named else {}
+        parts.append(h("line", x1=at, x2=at, y1=TOP, y2=bottom, class_="grid"))
+        parts.append(h("text", label, x=at, y=bottom + (14 if named else 16), **{"text_anchor": "middle", **turned}))
     for tick, label in zip(up.ticks, up.labels(), strict=True):
         parts.append(h("line", x1=LEFT, x2=WIDTH - RIGHT, y1=up(tick), y2=up(tick), class_="grid"))
         parts.append(h("text", label, x=LEFT - 6, y=up(tick) + 4, text_anchor="end"))
     middle = (TOP + bottom) / 2
-    parts.append(h("text", x, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, text_anchor="middle", class_="label"))
+    if not named:
+        parts.append(h("text", x, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, text_anchor="middle", class_="label"))
     turned = {"transform": f"rotate(-90 14 {middle})", "text_anchor": "middle", "class_": "label"}
     return [*parts, h("text", y, x=14, y=middle, **turned)]
 
 
-def _figure(title: str, drawn: list[Html], names: list[str]) -> Html:
-    svg = h("svg", *drawn, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=title, class_="chart")
-    keys = [h("span", _key(i), name) for i, name in enumerate(names)]
-    said = h("figcaption", h("strong", title), h("p", *keys, class_="legend") if len(names) > 1 else None)
+def _figure(title: str, drawn: list[Html], names: Mapping[str, int], deeper: int = 0) -> Html:
+    """Names with their looks make the legend; `deeper`: room below for names of places."""
+    svg = h("svg", *drawn, viewBox=f"0 0 {WIDTH} {HEIGHT + deeper}", role="img", aria_label=title, class_="chart")
+    keys = [h("span", _key(i), name) for name, i in names.items()]
+    said = h("figcaption", h("strong", title), h("p", *keys, class_="legend") if any(names) else None)
     return h("figure", said, svg)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import check_members, checked_integer
+from metaspec.errors import InvalidArgumentError
 from metaspec.inner.base import Hyper
 from metaspec.task import Tree
-from metaspec.trees import add
+from metaspec.trees import add, norm
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class FromTransformation:
     Raises:
         InvalidTypeError: `transformation` has no such methods; an instance of `torch.optim` works in place, and cannot
             be differentiated through.
+        InvalidArgumentError: At a call outside of `compile`, an update that is a constant to the framework's
+            derivatives.
 
     Example:
         >>> import metaspec as ms, optax
@@ -53,3 +56,19 @@ class FromTransformation:
         options = {"inplace": False} if "inplace" in signature(update).parameters else {}
         updates, state = update(gradient, state, params=theta, **options)
         return add(B, theta, updates), state
+
+    def check_derivative(self, B: Backend, gradient: Tree, slope: Tree) -> None:
+        """Raise where the update's derivative in the gradient is zero to the last bit, and the gradient is not.
+
+        Raises:
+            InvalidArgumentError: So it is; values under a trace are not looked at.
+        """
+        moved, derived = (norm(B, tree) for tree in (gradient, slope))
+        if not (B.is_concrete(moved) and B.is_concrete(derived)):
+            return
+        if float(B.to_numpy(moved)) > 0 and float(B.to_numpy(derived)) == 0:
+            raise InvalidArgumentError(
+                f"FromTransformation: the update of {self.transformation!r:.80} has no derivative in the gradient: it "
+                "is detached (no_grad, .data, stop_gradient) or a sign. MAML through it would be of first order; "
+                "use FOMAML, or an optimiser that can be differentiated"
+            )

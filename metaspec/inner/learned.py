@@ -13,6 +13,7 @@ from metaspec.task import Array, Tree
 from metaspec.trees import row, tree_map
 
 PER = ("all", "leaf", "entry")
+MAKE_IT = "algo.init(params) makes it"
 
 
 class Meta(NamedTuple):
@@ -105,6 +106,24 @@ class Learned:
         if callable(per := self.per):
             return tree_map(B, lambda leaf: each_step(start * per(B, leaf)), params)
         return tree_map(B, scalar if self.per == "leaf" else full, params)
+
+    def check(self, B: Backend, raw: Tree, params: Tree, what: str) -> None:
+        """Raise InvalidArgumentError where arrays that a user gave are not those of these parameters.
+
+        The number of rows of `per_step` is free: an adaptation may have another number of steps.
+        """
+        expected = self.init(B, params, 1)
+        found, wanted = B.tree_flatten(raw), B.tree_flatten(expected)
+        if found[1] != wanted[1]:
+            raise InvalidArgumentError(f"{what} must have the structure {wanted[1]}, it has {found[1]}; {MAKE_IT}")
+        for path, array, like in zip(B.tree_paths(expected), found[0], wanted[0], strict=True):
+            shape, like_shape = tuple(getattr(array, "shape", ())), tuple(like.shape)
+            if shape[self.per_step :] != like_shape[self.per_step :] or len(shape) != len(like_shape):
+                rows = ", after an axis of K rows," if self.per_step else ""
+                raise InvalidArgumentError(
+                    f"{what}{path.removeprefix('root')} must{rows} be of shape {like_shape[self.per_step :]}, got "
+                    f"shape {shape}; {MAKE_IT}"
+                )
 
     def resolve(self, B: Backend, raw: Tree, params: Tree, k: Any) -> Any:
         """Return what the rule uses at step k: a scalar array, or a tree like `params` that broadcasts against it."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import check_choice
+from metaspec.errors import InvalidArgumentError
 from metaspec.inner.base import Hyper, InnerRule, check_inner
 from metaspec.inner.learned import Learned
 from metaspec.task import Array, Tree
@@ -55,6 +56,8 @@ class MetaCurvature:
     def __post_init__(self) -> None:
         check_inner(self.rule, "MetaCurvature")
         check_choice(self.channels, "MetaCurvature: channels", ("last", "first"))
+        if not set(FACTORS).isdisjoint(self.rule.inputs):
+            raise InvalidArgumentError("MetaCurvature: the rule has such matrices already; apply it once")
 
     @property
     def steps(self) -> int:

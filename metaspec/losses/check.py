@@ -113,9 +113,13 @@ def _findings(at: Evaluator, loss: Callable[..., Any], compiled: bool) -> Iterat
         yield _failed(at, loss, error)
         return
     before = state.reachable_arrays(at.B, loss)  # after the first call: what is made at that time is no change
-    again = at.value(x)
+    try:
+        again = at.value(x)
+    except Exception as error:
+        yield finding_messages.fails_again(error)
+        return
     if differs := _differs(at, first.value, again):
-        yield finding_messages.random(first.value, again, differs)
+        yield _two_values(at, x, first.value, again, differs)
     elif not (np.isfinite(first.value) and finite(first.gradient)):
         yield _not_finite(at, x, first)
     else:
@@ -179,6 +183,14 @@ def _differs(at: Evaluator, first: float, again: float) -> float:
         return 0.0 if str(first) == str(again) else float("inf")
     relative = abs(first - again) / (max(abs(first), abs(again)) or 1.0)
     return relative if relative > REPEATS * at.roundoff else 0.0
+
+
+def _two_values(at: Evaluator, x: Vector, differentiated: float, alone: float, relative: float) -> LossFinding:
+    """Say whether the loss draws, or is another function where it is differentiated: then each value comes again."""
+    for value, again in ((alone, at.value(x)), (differentiated, at.sample(x).value)):
+        if _differs(at, value, again):
+            return finding_messages.random(differentiated, alone, relative)
+    return finding_messages.another_function(differentiated, alone)
 
 
 def _failed(at: Evaluator, loss: Callable[..., Any], error: Exception) -> LossFinding:

@@ -28,6 +28,17 @@ def raises(error: Exception) -> LossFinding:
     )
 
 
+def fails_again(error: Exception) -> LossFinding:
+    """The loss runs in its first call, and not in its second."""
+    return LossFinding(
+        "state",
+        "error",
+        f"the loss runs once; called again on the same arguments it raises {_short(error)}",
+        f"{PURE}: what the first call leaves behind breaks the next",
+        "Keep no arrays from call to call (a cache, a list, an attribute, a global); compute them anew",
+    )
+
+
 def broken_contract(error: Exception) -> LossFinding:
     """The loss does not return a floating scalar of the backend."""
     return LossFinding(
@@ -115,6 +126,18 @@ def random(first: float, again: float, relative: float) -> LossFinding:
     )
 
 
+def another_function(differentiated: float, alone: float) -> LossFinding:
+    """The loss has one value where it is differentiated, and another where it is not."""
+    return LossFinding(
+        "another-function",
+        "error",
+        f"the loss is {differentiated:.9g} while its gradient is computed and {alone:.9g} by itself, each time again",
+        "Every algorithm follows the gradient of another function than the loss",
+        "Look for questions about the type of an argument, for an `except` that hides what a framework refuses within "
+        "a derivative, and for modes that depend on it",
+    )
+
+
 def generators_moved(names: Sequence[str], seen: bool) -> LossFinding:
     """A process-wide generator of random numbers is in another state."""
     return LossFinding(
@@ -180,6 +203,7 @@ def unused_leaf(names: Sequence[str]) -> LossFinding:
         f"the loss does not depend on {_listed(names)}",
         "Its gradient is zero for every algorithm, and it stays as it is",
         "Leave it out, if it was meant to have no use",
+        dict.fromkeys(names, 0.0),
     )
 
 

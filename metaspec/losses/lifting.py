@@ -12,6 +12,14 @@ MUTATED = (
     "p[...] = 1 or p.add_(1)): both belong to the caller"
 )
 
+INSTEAD = {
+    "T": "xp.permute_dims(x, axes)",
+    "mT": "xp.matrix_transpose(x)",
+    "size": "math.prod(x.shape)",
+    "ndim": "len(x.shape)",
+    "__array_namespace__": "metaspec.array_namespace(x)",
+}
+
 
 def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
     """The user's loss as (params, batch) -> (value, aux), its result and its manners checked at every call."""
@@ -34,6 +42,11 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
                 raise
             raise MutationError(MUTATED) from error
         except Exception as error:
+            if isinstance(error, AttributeError) and (instead := _everywhere(B, error)):
+                raise LossError(
+                    f"loss: an array of backend {B.name!r} has no attribute {error.name!r}. With xp = "
+                    f"metaspec.array_namespace(params), {instead} works on every backend"
+                ) from error
             if isinstance(error, MetaspecError) or not (formats := _mixed_formats(B, params, batch)):
                 raise
             first = next(iter(str(error).strip().splitlines()), "")
@@ -48,6 +61,14 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
         return value, aux
 
     return B.tuning.task_loss(lifted, loss)
+
+
+def _everywhere(B: Backend, error: AttributeError) -> str:
+    """Return what every backend has for an attribute that an array lacks; nothing where it is another object's."""
+    if isinstance(error, MetaspecError) or not B.is_array(getattr(error, "obj", None)):
+        return ""
+    name = error.name or ""
+    return INSTEAD.get(name) or (f"xp.{name}(x, ...)" if hasattr(B.xp, name) else "")
 
 
 def _mixed_formats(B: Backend, params: Tree, batch: Tree) -> str:

@@ -47,19 +47,21 @@ class RankGroup:
         Raises:
             RankError: A rank has failed; the message names it.
         """
-        if self.watch is None:
+        if self.count == 1:
             return self.B.all_reduce(tree, op)
-        if self.watch.failure:
+        if self.watch is not None and self.watch.failure:
             raise RankError(self.watch.failure)
-        with self.watch.waiting():
+        with nullcontext() if self.watch is None else self.watch.waiting():
             try:
                 result = self.B.all_reduce(tree, op)
                 self.B.to_numpy(min(self.B.tree_flatten(result)[0], key=lambda leaf: len(leaf.shape)))
             except MetaspecError:
                 raise
             except Exception as error:
-                known = self.watch.fault(GRACE)
-                raise RankError(known or f"rank {self.index} of {self.count}: its engine failed: {error}") from error
+                known = "" if self.watch is None else self.watch.fault(GRACE)
+                ranks = ", ".join(str(rank) for rank in range(min(self.count, 9)) if rank != self.index)
+                unknown = f"rank {self.index} of {self.count} has lost another ({ranks}): {error}. {GO_ON}"
+                raise RankError(known or unknown) from error
         return result
 
     def table(self, row: Any) -> Any:

@@ -62,9 +62,11 @@ def sum_over_ranks(
 
 
 def _fare(failure: Exception | None) -> int:
-    if failure is None:
-        return FINE
-    return {NonFiniteError: NOT_FINITE, StoppedError: STOPPED}.get(type(failure), FAILED)
+    if isinstance(failure, NonFiniteError):
+        return NOT_FINITE
+    if isinstance(failure, StoppedError):
+        return STOPPED
+    return FINE if failure is None else FAILED
 
 
 def over_all_ranks(B: Backend, params: Tree, own: Callable[[], tuple[Any, int, Any]]) -> tuple[Any, int, Any]:

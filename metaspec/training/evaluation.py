@@ -281,7 +281,7 @@ def evaluator(
             params = asarray(params, backend=B)
             values = numpy.zeros((2 * len(measures), batches, size))
             for i in range(ranks.index, batches, ranks.count):
-                rows = judged(params, asarray(source.batch(i, size), backend=B))
+                rows = judged(params, B.tuning.spread(params, asarray(source.batch(i, size), backend=B)))
                 values[:, i] = [B.to_numpy(row) for before_and_after in rows for row in before_and_after]
             report = EvaluationReport(batches * size, *map(_estimate, ranks.union(values)))
         if not report.finite and ranks.first:

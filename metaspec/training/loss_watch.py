@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from metaspec.algorithms.base import Algorithm, is_empty
+from metaspec.backend.patterns import matching
 from metaspec.backend.protocol import Backend
 from metaspec.checks.caller_warnings import warn_caller
 from metaspec.errors import LossCheckError
@@ -62,7 +63,24 @@ class LossWatch(NoWatch):
 
             self.looked = True
             batch = self.algo.inner_batch(self.B, self._first(tasks))
-            report_loss(check_loss(self.loss, parameters_of(params), batch, compiled=False, backend=self.B), self.algo)
+            found = check_loss(self.loss, parameters_of(params), batch, compiled=False, backend=self.B)
+            self._check_moving(found, parameters_of(params))
+            report_loss(found, self.algo)
+
+    def _check_moving(self, found: LossCheck, params: Tree) -> None:
+        """Raise where the inner loop moves only leaves that the loss does not use (CAVIA's context, say)."""
+        patterns = getattr(self.algo, "adapt", None)
+        if patterns is None:
+            return
+        paths = self.B.tree_paths(params)
+        moving = {"params" + paths[i].removeprefix("root") for i in matching(self.B, params, patterns, "adapt")}
+        for finding in found.findings:
+            if finding.kind == "unused-leaf" and moving <= set(finding.numbers):
+                raise LossCheckError(
+                    f"meta_train: {finding.seen}, and these are all that the inner loop moves (adapt={patterns!r}): "
+                    "nothing is adapted; use them in the loss, or name others",
+                    found,
+                )
 
     def after(self, params: Tree, tasks: Task, step: int, query_loss: float) -> None:
         """Warn where the query loss of this step tells of divergence; `params` are those that the step started from."""

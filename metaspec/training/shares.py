@@ -1,10 +1,12 @@
 """A rank's share of the tasks of a step: by their numbers, so that no process hands data to another."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 import optree
 
+from metaspec.backend.arrays import plain_leaves
 from metaspec.backend.protocol import NAMESPACE
 from metaspec.data.source import TaskSource
 from metaspec.ranks import RankGroup
@@ -23,8 +25,8 @@ def share(source: TaskSource, first: int, size: int, ranks: RankGroup) -> tuple[
     part = _Share(source, size, start, stop, ranks, whole=True)
     if size % ranks.count == 0:
         direct = _Share(source, size, start, stop, ranks, whole=False)
-        leaves = (optree.tree_leaves(s.batch(first, stop - start), namespace=NAMESPACE) for s in (part, direct))  # type: ignore[arg-type]
-        if all(numpy.array_equal(x, y, equal_nan=False) for x, y in zip(*leaves, strict=True)):
+        pairs = zip(*(plain_leaves(s.batch(first, stop - start)) for s in (part, direct)), strict=True)
+        if all(numpy.array_equal(x, y) for x, y in pairs):
             part = direct
     return part, stop - start
 
@@ -46,5 +48,5 @@ class _Share:
         if not self.whole:
             return self.source.batch(step * self.ranks.count + self.ranks.index, size)
         tasks = self.source.batch(step, self.size)
-        part: Task = optree.tree_map(lambda leaf: leaf[self.start : self.stop], tasks, namespace=NAMESPACE)  # type: ignore[arg-type]
+        part: Any = optree.tree_map(lambda leaf: leaf[self.start : self.stop], tasks, namespace=NAMESPACE)  # type: ignore[arg-type]
         return part

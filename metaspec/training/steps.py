@@ -224,6 +224,7 @@ class TrainingPlan:
                 batch = next(batches)
                 with backend_context(B), B.guard.compute_context(wide):
                     tasks, rate = uploaded(B, (batch, format(outer.rate(step))))
+                    tasks = B.tuning.spread(params, tasks)
                     watch.before(params, tasks)
                     try:
                         moved, state_after, query_loss, finite = take(params, state, rate, tasks)

@@ -4,6 +4,8 @@ import pytest
 
 import metaspec as ms
 
+LONG = pytest.mark.soak  # compiles for twenty seconds
+
 
 @pytest.mark.parametrize(
     ("name", "framework", "claim", "algorithm", "codes"),
@@ -12,7 +14,9 @@ import metaspec as ms
         ("by_higher_first_order", "torch", "maml", "fomaml", ("algorithm", "task-sum")),
         ("by_torchopt", "torch", "maml", "maml", ()),
         ("by_jaxopt_unrolled", "jax", "maml", "maml", ()),
-        ("by_jaxopt_implicit", "jax", "imaml", "imaml", ()),
+        pytest.param(
+            "by_jaxopt_implicit", "jax", "imaml", "imaml", (), marks=pytest.mark.soak
+        ),  # compiles for 20 seconds
     ],
 )
 def test_what_users_of_a_package_compute(

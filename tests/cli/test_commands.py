@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 
@@ -111,7 +113,51 @@ def test_backends_lists_what_exists(tmp_path):
         assert entry["capabilities"]["compile"]["level"] in ("native", "derived", "unsupported")
 
 
-@pytest.mark.parametrize("command", ["backends", "verify"])
+def test_backends_breaks_no_word_at_80_columns():
+    printed = metaspec("backends", COLUMNS="80").stdout
+    assert max(map(len, printed.splitlines()[:-1])) <= 80
+    levels = [status.capabilities for status in list_backends()]
+    native = {member for members in levels for member, c in members.items() if c.level == "native"}
+    for word in {"installed", "longdouble", *native}:
+        assert re.search(rf"\b{word}\b", printed), word
+
+
+def test_doctor_computes_on_numpy_and_says_what_is_wrong(tmp_path):
+    (tmp_path / "torch").mkdir()  # installed, and does not import
+    (tmp_path / "torch" / "__init__.py").write_text("raise RuntimeError('a broken wheel')")
+    for name in ("jax", "tensorflow"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('a broken wheel')")
+    done = metaspec("doctor", "--json", str(tmp_path / "doctor.json"), PYTHONPATH=str(tmp_path), COLUMNS="80")
+    found = json.loads((tmp_path / "doctor.json").read_text())
+    numpy = found["backends"].pop("numpy")
+    assert (numpy["problem"], numpy["devices"]) == ("", ["cpu"])
+    assert numpy["error"] < 1e-6
+    assert all("a broken wheel" in check["problem"] for check in found["backends"].values())
+    assert done.returncode == (1 if found["backends"] else 0), done.stdout
+    assert "matplotlib [plots]" in found["optional"]
+
+
+def test_an_interrupted_verify_keeps_what_it_has(tmp_path):
+    code = "from metaspec.cli import main; main()"
+    file = tmp_path / "report.json"
+    command = [sys.executable, "-u", "-c", code, "verify", "numpy", "--dtype", "float64", "--json", str(file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "80"})
+    try:
+        said = process.stdout.readline()  # progress, where there is no terminal
+        assert said.startswith("numpy: "), said
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=120)[0]
+    finally:
+        process.kill()
+    assert process.returncode == 130, rest
+    assert "interrupted: 0 failed" in rest
+    report = json.loads(file.read_text())
+    assert report["interrupted"]
+    assert not report["passed"]
+    assert len(report["outcomes"]) > 0
+
+
+@pytest.mark.parametrize("command", ["backends", "doctor", "verify"])
 def test_help_has_an_example(command):
     done = metaspec(command, "--help")
     assert done.returncode == 0

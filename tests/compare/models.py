@@ -118,6 +118,20 @@ def narrow(theta: Any, batch: Any) -> Any:
     return xp.mean((x @ last["w"] + last["b"] - batch["y"]) ** 2)
 
 
+def _leaky(slope: float) -> Any:
+    def loss(theta: Any, batch: Any) -> Any:
+        xp, x = ms.array_namespace(theta), batch["x"]
+        for layer in theta["layers"][:-1]:
+            x = x @ layer["w"] + layer["b"]
+            x = xp.where(x > 0, x, slope * x)
+        last = theta["layers"][-1]
+        return xp.mean((x @ last["w"] + last["b"] - batch["y"]) ** 2)
+
+    return loss
+
+
+leaky, leaky_in_float32 = _leaky(0.2), _leaky(float(np.float32(0.2)))
+
 _noise = np.random.default_rng()
 
 

@@ -132,6 +132,12 @@ def test_what_falls_as_one_over_n_is_consistent_with_it_and_no_more():
     assert "consistent with" in side.sentence
 
 
+def test_a_constant_that_is_kept_in_float32_is_named_as_that():
+    side = pair("leaky", "leaky_in_float32").sides[1]
+    assert [(e.kind, e.confirmed) for e in side.explanations] == [("float32's digits", False)]
+    assert "consistent with: a function with float32's digits in float64, in two" in side.sentence
+
+
 def test_what_nothing_explains_is_said_to_be_unexplained():
     side = pair("base", "other_activation").sides[1]
     assert side.explanations == ()

@@ -18,17 +18,24 @@ needs_mnist1d = pytest.mark.skipif(not importlib.util.find_spec("mnist1d"), reas
 def test_a_task_hides_its_column_and_asks_for_it():
     table = np.arange(1.0, 61.0).reshape(12, 5)
     source = TableColumns(table, targets=(1, 4), shots=3, queries=4, seed=2)
-    asked = set()
-    for index in range(20):
+    asked, signs, hidden_sets = set(), set(), set()
+    for index in range(40):
         task = source.task(index)
         x = np.concatenate([task.support["x"], task.query["x"]])
-        y = np.concatenate([task.support["y"], task.query["y"]])
-        (column,) = np.flatnonzero((x == 0).all(axis=0))
-        asked.add(int(column))
-        rows = np.where(np.arange(5) == column, y, x)
-        places = [table.tolist().index(row) for row in rows.tolist()]
-        assert len(set(places)) == 7
-    assert asked == {1, 4}
+        y = np.concatenate([task.support["y"], task.query["y"]])[:, 0]
+        hidden = np.flatnonzero((x == 0).all(axis=0)).tolist()
+        seen = [c for c in range(5) if c not in hidden]
+        hidden_sets.add(tuple(hidden))
+        if not seen:
+            continue
+        rows = [int(np.flatnonzero(table[:, seen[0]] == value)[0]) for value in x[:, seen[0]]]
+        assert len(set(rows)) == 7
+        np.testing.assert_array_equal(x[:, seen], table[rows][:, seen])
+        ((column, sign),) = [(c, s) for c in hidden for s in (-1, 1) if (y == s * table[rows, c]).all()]
+        asked.add(column)
+        signs.add(sign)
+    assert (asked, signs) == ({1, 4}, {-1, 1})
+    assert len(hidden_sets) > 15
     stacked = source.batch(2, 3)
     assert_same_bits(source.task(8), type(stacked)(*({k: v[2] for k, v in part.items()} for part in stacked)))
 

@@ -75,7 +75,7 @@ def test_a_run_in_which_all_agrees():
     assert not [cell for cell in cells.found if cell[0] == "bad"]
     assert ("", "maximum(x, 0)") in cells.found
     assert ("", "linearize_grad") in cells.found
-    shown = {kind for kind, text in cells.found if re.fullmatch(r"[\d.]+ · [\d.e-]+", text)}
+    shown = {kind for kind, text in cells.found if re.fullmatch(r"[\d.]+ digits, error [\d.e-]+", text)}
     assert shown <= {"best", "good"}
     assert shown
 

@@ -93,3 +93,21 @@ def test_an_audit_of_a_framework_that_is_not_installed_is_a_usage_error(monkeypa
     with pytest.raises(errors.BackendNotInstalledError, match="pip install"):
         audit(lambda params: params, framework="torch")
     assert issubclass(errors.BackendNotInstalledError, errors.MetaspecError), "the command then exits with 2"
+
+
+@pytest.mark.parametrize(
+    ("backend", "f", "instead"),
+    [
+        ("tensorflow", lambda x: x.T, r"xp\.permute_dims\(x, axes\)"),
+        ("tensorflow", lambda x: x.size, r"math\.prod\(x\.shape\)"),
+        ("tensorflow", lambda x: x.sum(), r"xp\.sum\(x, \.\.\.\)"),
+        ("torch", lambda x: x.permute_dims((1, 0)), r"xp\.permute_dims\(x, \.\.\.\)"),
+        ("jax", lambda x: x.tanh(), r"xp\.tanh\(x, \.\.\.\)"),
+    ],
+)
+def test_what_every_backend_has_is_named_where_an_array_lacks_an_attribute(backend: str, f: Any, instead: str) -> None:
+    if backend not in BACKENDS:
+        pytest.skip(f"{backend} is not installed")
+    params = ms.asarray({"x": np.ones((2, 2), "float32")}, backend=backend)
+    with pytest.raises(errors.LossError, match=f"backend '{backend}' has no attribute.*{instead} works on every"):
+        ms.meta_gradient(MAML, lambda p, b: f(p["x"]), params, ms.Task(params, params), backend=backend)

@@ -87,7 +87,8 @@ def test_a_training_that_grows_is_told_once_with_its_cause() -> None:
 
 
 def test_an_outer_rate_that_is_too_large_is_told_from_the_inner_loop() -> None:
-    messages = told(NET.loss, steps=40, optimizer=ms.training.SGD(3.0), clip_norm=100.0)
+    quadratic = lambda p, b: np.mean((p["w"] - b["y"]) ** 2)  # noqa: E731  # the outer step is stable below about 1.04
+    messages = told(quadratic, params={"w": np.array(1.0)}, steps=40, optimizer=ms.training.SGD(1.3))
     assert len(messages) == 1
     assert "at first: the training diverges" in messages[0]
 

@@ -84,3 +84,10 @@ def test_attributes_that_are_set() -> None:
     assert not hasattr(ms.array_namespace({"v": V}), "no_such_function")
     with pytest.raises(UnsupportedError, match="'flat'"):
         result(lambda p, b: np.sum(p["v"].flat[:2]))
+
+
+def test_a_list_of_traced_arrays_is_to_be_stacked() -> None:
+    with pytest.raises(MetaspecError, match=r"np\.mean\(np\.stack\(\[a, b\]\)\)"):
+        result(lambda p, b: np.mean([x**2 for x in p["v"]]))
+    stacked = result(lambda p, b: np.mean(np.stack([x**2 for x in p["v"]])))
+    assert np.allclose(stacked.delta["v"], V / 2, rtol=1e-15)

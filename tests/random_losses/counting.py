@@ -45,13 +45,15 @@ def main() -> int:
     parser.add_argument("--backend", action="append", choices=LANGUAGES, help="this one alone (may be given again)")
     chosen = parser.parse_args()
     counts: Counter[tuple[str, str, str]] = Counter()
-    for seed in range(chosen.first, chosen.first + chosen.losses):
-        for backend, form, outcome, words in outcomes(seed, chosen.backend or LANGUAGES):
-            counts[backend, form, outcome] += 1
-            if outcome != AGREES:
-                print(f"{seed}, {backend}, {form}: {outcome}: {words}\n{sources(seed)[backend]}", flush=True)
-    for (backend, form, outcome), count in sorted(counts.items()):
-        print(f"{backend}, {form}: {count} {outcome}")
+    try:
+        for seed in range(chosen.first, chosen.first + chosen.losses):
+            for backend, form, outcome, words in outcomes(seed, chosen.backend or LANGUAGES):
+                counts[backend, form, outcome] += 1
+                if outcome != AGREES:
+                    print(f"{seed}, {backend}, {form}: {outcome}: {words}\n{sources(seed)[backend]}", flush=True)
+    finally:  # what was counted before an interrupt, too
+        for (backend, form, outcome), count in sorted(counts.items()):
+            print(f"{backend}, {form}: {count} {outcome}", flush=True)
     return int(any(outcome == WRONG for *_, outcome in counts))
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 import metaspec as ms
 from metaspec.backend.arrays import asarray
-from tests.random_losses.user_statements import HEADS, LANGUAGES, STATEMENTS, blocks
+from tests.random_losses.user_heads import HEADS
+from tests.random_losses.user_statements import LANGUAGES, STATEMENTS, blocks
 
 N, D, H = 4, 3, 5
 LINES, ENDS = blocks(STATEMENTS), blocks(HEADS)

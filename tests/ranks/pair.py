@@ -6,6 +6,7 @@ NumPy's adapter with another sum: it raises EOFError where the other end is clos
 
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -140,11 +141,11 @@ CASES = {
 ENDLESS = ("paused", "hanging")
 
 
-def rank(index, link, case, folder):
+def rank(index, link, case, folder, checkpoints):
     warnings.simplefilter("ignore")
     start = time.monotonic()
     try:
-        run = CASES[case](Pair(index, link), folder / "checkpoints")
+        run = CASES[case](Pair(index, link), checkpoints)
         said = {"steps": run.steps, "params": _listed(run)}
         said["goals"] = [judged.goal for judged in run.evaluations]
     except Exception as error:
@@ -154,7 +155,7 @@ def rank(index, link, case, folder):
     (folder / f"rank{index}.json").write_text(json.dumps(said | {"seconds": time.monotonic() - start}))
 
 
-def started(case, folder):
+def started(case, folder, checkpoints=None):
     """Fork both ranks of a case."""
     folder.mkdir(parents=True)
     links = socket.socketpair()
@@ -166,7 +167,7 @@ def started(case, folder):
             with (folder / f"stderr{index}").open("w") as stream:
                 os.dup2(stream.fileno(), 2)
                 try:
-                    rank(index, links[index], case, folder)
+                    rank(index, links[index], case, folder, checkpoints or folder / "checkpoints")
                 finally:
                     os._exit(0)
         pids.append(pid)
@@ -200,6 +201,23 @@ def resumed(folder):
     return {"start": start, "steps": run.steps, "params": _listed(run)}
 
 
+def killed_again_and_again(folder, kills, seed):
+    """Kill a rank, drawn, at a time, drawn, `kills` times; let the training end, and return its bits and the kills."""
+    drawn, ended_by = random.Random(seed), []
+    for round in range(kills):
+        at = folder / f"round{round}"
+        pids = started("whole", at, folder / "checkpoints")
+        time.sleep(drawn.uniform(0.0, 2.0))
+        rank = drawn.randrange(2)
+        os.kill(pids[rank], signal.SIGKILL)
+        statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        other = at / f"rank{1 - rank}.json"
+        said = json.loads(other.read_text()) if other.exists() else {"message": (at / f"stderr{1 - rank}").read_text()}
+        ended_by.append([rank, statuses, said.get("message", "")])
+    pids = started("whole", folder / "last", folder / "checkpoints")
+    return ended("whole", folder / "last", pids)["ranks"], ended_by
+
+
 def main(folder):
     waiting = {case: started(case, folder / case) for case in ENDLESS}
     found = {case: ended(case, folder / case, started(case, folder / case)) for case in CASES if case not in ENDLESS}
@@ -212,4 +230,7 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if len(sys.argv) == 2:
+        main(Path(sys.argv[1]))
+    else:  # FOLDER KILLS SEED
+        print(json.dumps(killed_again_and_again(Path(sys.argv[1]), *map(int, sys.argv[2:]))))

@@ -18,6 +18,8 @@ CANARIES = {
     "differentiates_once": lambda: (
         [_private.differentiates_once(_marked(once)) for once in (True, False)] == [True, False]
     ),
+    "each_sum": lambda: torch.equal(_private.each_sum([x], [x], 2.0)[0], 3 * x),
+    "each_scaled": lambda: torch.equal(_private.each_scaled([x], 2.0)[0], 2 * x),
     "is_zero_tensor": lambda: _private.is_zero_tensor(torch._efficientzerotensor(2)) and not _private.is_zero_tensor(x),
     "version_counter": lambda: _private.version_counter(torch.ones(2).add_(1)) == 1,
     "version_counters": lambda: _private.version_counters([torch.ones(2).add_(1), 3]) == [1],

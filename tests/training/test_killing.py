@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from tests.conftest import fewer_compiled
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked, which this system cannot do")
-KILLS = {"numpy": 20}  # in every run; others, which compile in each child, fewer; `-m soak` does what the numbers say
-FEW = 1
+KILLS = {"numpy": 20}  # in every run; others, which import or compile in each child, fewer, or in long runs alone
 MANY = {"numpy": 300}
 
 
@@ -19,8 +20,9 @@ def killed(backend, kills, seed, folder):
     assert f"{kills} kills" in done.stdout
 
 
-def test_killed_and_gone_on_with(backend, tmp_path):
-    killed(backend, KILLS.get(backend, FEW), 1, tmp_path)
+@pytest.mark.parametrize(("backend", "kills"), fewer_compiled([1], []))
+def test_killed_and_gone_on_with(backend, kills, tmp_path):
+    killed(backend, KILLS.get(backend, kills), 1, tmp_path)
 
 
 @pytest.mark.soak

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from metaspec.errors import InvalidTypeError
 from metaspec_numpy.tracer.core import Box
 from metaspec_numpy.tracer.numpy_api.refusals import instead_of
+from metaspec_numpy.tracer.numpy_api.rule import RULES
 
 ASSEMBLY = (
     "put arrays together with np.stack([a, b]), np.concatenate or np.where (xp.stack, xp.concat, xp.where); an "
@@ -73,6 +74,8 @@ def _asked(frame: FrameType | None) -> tuple[str, str]:
         return expression, "index with np.take(array, ids, axis=0) in place of array[ids] (xp.take)"
     if name in REMEDIES:
         return expression, REMEDIES[name]
+    if called in {f.__name__ for f in RULES}:  # it takes traced arrays, and was given a list of them
+        return expression, f"put the list together first: np.{called}(np.stack([a, b]))"
     return expression, instead_of(name) if called and name not in ("bool", "range", "complex") else GENERAL
 
 

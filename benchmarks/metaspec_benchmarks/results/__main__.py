@@ -83,10 +83,11 @@ def add_runs(
     folders: Annotated[list[Path], typer.Argument(help="Of runs of `metaspec train`.", show_default=False)],
     out: Out = DOCS,
     test_tasks: Annotated[int, typer.Option(help="Held-out tasks.", min=2)] = 1000,
+    curve_tasks: Annotated[int, typer.Option(help="Held-out tasks at each checkpoint.", min=2)] = 200,
 ) -> None:
     """Judge runs of `metaspec train` that are there already, finished or not, and add their rows."""
     for folder in folders:
-        trained_runs.add(Store(out / "results" / RUN_ROWS), told(out), folder, test_tasks)
+        trained_runs.add(Store(out / "results" / RUN_ROWS), told(out), folder, test_tasks, curve_tasks)
     omniglot_accuracy.draw(out / "results" / RUN_ROWS, out / "results")
 
 

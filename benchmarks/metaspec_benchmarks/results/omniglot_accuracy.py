@@ -119,7 +119,9 @@ def lake_section(file: Path) -> list[str]:
         mean, half = row["trained"]
         steps = f"{row['steps_taken']:,} outer steps, {row['backend']}, seed {row['seed']}"
         lines.append(f"| {NAMES[row['algorithm']]}, {steps} | {100 - mean:.1f} ± {half:.1f} | {row['tasks']:,} |")
-    if rows:
+    if not rows:
+        lines.append("| MAML | not run | – |")
+    else:
         lines.append(f"| nearest picture by its pixels | {100 - rows[0]['baseline']:.1f} | {rows[0]['tasks']:,} |")
     lines += [f"| {name}, the report's | {error:g} | 20 |" for name, error in LAKE.items()]
     return [*lines, "", *_commands(rows)]

@@ -71,7 +71,9 @@ program learning were not offered. The last rows are those of the authors' repor
 Minutes of one processor: the outer steps of the run above (on JAX) times what a step takes; on other backends the same
 steps are taken from the same tasks and first parameters, and were not trained to the end. In brackets: beyond the end
 of the curve, extrapolated. The libraries' loops compute the same meta-gradients of the same network, without making
-tasks or moving parameters; that they need the same steps is an assumption.
+tasks or moving parameters; that they need the same steps is an assumption. The MAML run on JAX took 6.9 minutes of
+processor time as a whole (as the operating system counted it), compilation and its twelve evaluations included, which
+is at most 35 ms a step.
 
 {time}
 
@@ -83,6 +85,10 @@ Presets of `metaspec train digits | mnist1d | table`. Digits and MNIST-1D: 5-way
 judged on the other five. Without meta-learning: the label of the nearest support example. The table: 30 measurements
 of 569 cell nuclei; a task is to predict one column from the others, given ten rows; held-out tasks have other columns
 and other rows, and 1 is the error of predicting the mean. Without meta-learning: ridge regression on the ten rows.
+"Untrained, adapted" is the network as it starts, after the same inner steps. Five digits teach little: meta-training
+gains four points on five other digits, and the nearest neighbour is better. On the series, where pixels shifted in time
+tell little, it gains more. After 1,000 steps the network on the table is better than untrained, and ridge regression
+better still.
 
 {small}
 

@@ -68,19 +68,26 @@ def run_once(store: Store, say: Callable[[str], None], given: Mapping[str, Any],
     add(store, say, folder, tasks)
 
 
-def add(store: Store, say: Callable[[str], None], folder: Path, tasks: int) -> None:
+def add(store: Store, say: Callable[[str], None], folder: Path, tasks: int, curve_tasks: int = 200) -> None:
     """Add the row of the run in a folder, wherever it stands.
+
+    Args:
+        store: Of the results.
+        say: Called with the row.
+        folder: Of the run.
+        tasks: Held-out tasks of the final figure.
+        curve_tasks: Of the figures before training and at each checkpoint.
 
     Raises:
         InvalidArgumentError: There is no run in the folder, or no checkpoint yet.
     """
     settled = RunFolder.open(folder).config
-    row = judged(settled, folder, tasks)
+    row = judged(settled, folder, tasks, curve_tasks)
     store.add(key_of(settled), row)
     say(f"{command(settled)}: {row}")
 
 
-def judged(settled: Config, folder: Path, tasks: int, curve_tasks: int = 200) -> ResultRow:
+def judged(settled: Config, folder: Path, tasks: int, curve_tasks: int) -> ResultRow:
     """Return the figures of the run in a folder: accuracies in per cent, of a regression the mean squared errors.
 
     Raises:
@@ -105,7 +112,7 @@ def judged(settled: Config, folder: Path, tasks: int, curve_tasks: int = 200) ->
         "minutes": round(sum(record.seconds for record in runs[-1].history) / 60, 1),
         "tasks": tasks,
         "baseline": baseline(problem, tasks),
-        "untrained": figure(start, tasks),
+        "untrained": figure(start, curve_tasks),
         "trained": figure(runs[-1].params, tasks),
         "curve": [[run.steps, *figure(run.params, curve_tasks)] for run in runs],
     }

@@ -1,6 +1,7 @@
 """`metaspec compare`."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from metaspec.algorithms import FOMAML, IMAML, MAML, Reptile
-from metaspec.cli.output_files import check_writable
+from metaspec.cli.output_files import INTERRUPTED, check_writable
 from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.html import write
 from metaspec.inner.gradient_descent import GradientDescent
@@ -89,13 +90,14 @@ def command(
         dtype=dtype,
         seed=seed,
         timeout=timeout,
+        progress=lambda text: print(text, file=sys.stderr, flush=True),
     )
     _print(Console(), found)
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_json(), indent=2) + "\n")
     if html_file is not None:
         write(html_file, page_of(found))
-    raise typer.Exit(0 if found.agreed else 1)
+    raise typer.Exit(INTERRUPTED if found.missing else 0 if found.agreed else 1)
 
 
 def _check_form(loss: str | None, losses: Sequence[str] | None, backends: str | None) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from metaspec.cli.output_files import check_writable
+from metaspec.cli.output_files import INTERRUPTED, check_writable
 from metaspec.errors import InvalidArgumentError, MetaspecError, nearest
 from metaspec.html import write
 from metaspec_conformance.commands.kinks_table import print_kinks
@@ -29,6 +29,7 @@ from metaspec_conformance.workers.runner import VerifyReport, run
 from metaspec_conformance.workers.targets import resolved
 
 DTYPES = ("float32", "float64")
+QUIET = 10.0  # seconds after which progress is told again where there is no terminal
 NAMED = 8  # of the failures that say the same
 STYLE = {False: None, True: "red"}  # of a row, by whether it has failures
 
@@ -104,7 +105,7 @@ def verify(
     for target, message in report.broken:
         if ":" in target and target not in report.versions:
             raise InvalidArgumentError(f"backends: {target!r} could not be loaded: {message}")
-    raise typer.Exit(0 if report.passed else 1)
+    raise typer.Exit(INTERRUPTED if report.interrupted else 0 if report.passed else 1)
 
 
 def _measured_kinks(report: VerifyReport, workers: int) -> dict[str, Found]:
@@ -117,11 +118,14 @@ def _measured_kinks(report: VerifyReport, workers: int) -> dict[str, Found]:
 
 @contextmanager
 def _progress(console: Console) -> Iterator[OnProgress]:
-    """A bar per backend on a terminal, else a line at every quarter."""
+    """A bar per backend on a terminal, else a line at the end of each and now and then."""
     if not console.is_terminal:
+        said: dict[str, float] = {}
 
         def line(target: str, done: int, total: int) -> None:
-            if done == total or done % max(1, total // 4) == 0:
+            now = time.monotonic()
+            if done == total or now - said.setdefault(target, now) > QUIET:
+                said[target] = now
                 _say(console, f"{target}: {done} of {total}")
 
         yield line
@@ -159,7 +163,10 @@ def _print(console: Console, report: VerifyReport, seconds: float) -> None:
             _say(console, f"  and {len(group.others)} like it: {more}")
     work = f"{len(report.outcomes)} computations in {seconds:.0f} s"
     failed = len(report.failures) + len(report.broken)
-    _say(console, f"all agree: {work}" if report.passed else f"{failed} failed, of {work}")
+    if report.interrupted:
+        _say(console, f"interrupted: {failed} failed, of the {work} that were done")
+    else:
+        _say(console, f"all agree: {work}" if report.passed else f"{failed} failed, of {work}")
 
 
 def _table(report: VerifyReport) -> Table:

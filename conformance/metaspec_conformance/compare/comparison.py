@@ -6,7 +6,7 @@ from typing import Any
 
 import metaspec
 from metaspec_conformance.compare.comparison_verdicts import Cells, LeafComparison, agree, parting
-from metaspec_conformance.compare.explaining.case import Explanation, Tried
+from metaspec_conformance.compare.explaining.case import CONSISTENT, Explanation, Tried
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class SideReport:
         text = ", and ".join(explanation.sentence for explanation in self.explanations)
         if self.explained:
             return f"explained by: {text}"
-        if self.explanations[-1].kind == "one over n":
+        if self.explanations[-1].kind in CONSISTENT:
             return f"consistent with: {text}"
         return f"in part explained by: {text}; the rest is not explained"
 
@@ -96,6 +96,7 @@ class Comparison:
         dtype: The format compared.
         algorithm: What was computed, as Python writes it.
         notes: What else there is to know, e.g. why there is no reference.
+        missing: Sides that were not compared, because a KeyboardInterrupt came before.
     """
 
     sides: tuple[SideReport, ...]
@@ -105,16 +106,19 @@ class Comparison:
     dtype: str
     algorithm: str
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def agreed(self) -> bool:
-        """Whether no side parts beyond rounding."""
-        return all(side.agrees for side in self.sides)
+        """Whether every side was compared, and none parts beyond rounding."""
+        return not self.missing and all(side.agrees for side in self.sides)
 
     @property
     def summary(self) -> str:
         """The answer in one sentence per side that parts, or in one for all."""
         parted = [side.sentence for side in self.sides if not side.agrees]
+        if self.missing:
+            parted.append(f"interrupted before {', '.join(self.missing)} could be compared")
         if parted:
             return ". ".join(parted) + "."
         fewest = min((side.fewest for side in self.sides if side.cells), default=0.0)
@@ -145,6 +149,7 @@ class Comparison:
             "stages": list(self.stages),
             "leaves": list(self.leaves),
             "notes": list(self.notes),
+            "missing": list(self.missing),
             "sides": [_side(side) for side in self.sides],
         }
 

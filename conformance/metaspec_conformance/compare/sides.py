@@ -1,6 +1,6 @@
 """`compare`: the same loss, or losses that ought to be the same, on several backends, stage by stage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +41,7 @@ def compare(
     dtype: str = "float64",
     seed: int = 0,
     timeout: float = 120.0,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
     """Where, and why, the numbers of one loss on several backends part.
 
@@ -64,6 +65,10 @@ def compare(
         dtype: "float64" or "float32".
         seed: Of the vector that Hessians are multiplied with.
         timeout: Seconds for one computation.
+        progress: Is told what begins, a line at a time.
+
+    Returns:
+        Comparison; after a KeyboardInterrupt that of the sides that were done, if there are any.
 
     Raises:
         InvalidArgumentError, InvalidTypeError: What was given does not fit; the message says what and how to mend it.
@@ -90,6 +95,7 @@ def compare(
     portable = not native and mapping is None
     extra = [Side(REFERENCE, "numpy", sides[0].loss)] if portable else []
     with Team([*sides, *extra], timeout) as team:
+        progress(f"starting {', '.join(side.name for side in sides)}")
         ready = team.ready()
         for side in sides:
             if ready[side.name].error:
@@ -112,10 +118,16 @@ def compare(
                 "name a second backend or a second loss"
             )
         other = other if extended else variants[sides[0].name]
+        reports: dict[str, SideReport] = {}
         try:
-            reports = {
-                side.name: _report(context, side, variants[side.name], other, ready[side.name], native) for side in held
-            }
+            for side in held:
+                progress(f"comparing {side.name} with {context.compared_with}")
+                reports[side.name] = _report(
+                    context, side, variants[side.name], other, ready[side.name], native, progress
+                )
+        except KeyboardInterrupt:
+            if not reports:
+                raise
         except ComparisonError as error:
             if not portable or len(sides) == 1:
                 raise
@@ -129,6 +141,7 @@ def compare(
             dtype,
             repr(algorithm),
             tuple(notes),
+            tuple(side.name for side in held if side.name not in reports),
         )
 
 
@@ -237,13 +250,20 @@ def _problem(team: Team, ready: Mapping[str, SideReady], variant: Variant) -> st
 
 
 def _report(
-    context: ComparisonContext, side: Side, own: Variant, other: Variant, ready: SideReady, native: bool
+    context: ComparisonContext,
+    side: Side,
+    own: Variant,
+    other: Variant,
+    ready: SideReady,
+    native: bool,
+    progress: Callable[[str], None],
 ) -> SideReport:
     cells = _cells(context, side, own, other, native and ready.params is None and ready.mapping is None)
     plain = SideReport(side.name, side.backend, side.loss.place, ready.versions, cells)
     found = parting(cells)
     if found is None:
         return plain
+    progress(f"{side.name} parts at {found[0]}; looking for the cause")
     case = ExplanationCase(context, side.name, own, other, cells, *found)
     explanations, tried = explain(case)
     remarks = () if explanations else describe(case)

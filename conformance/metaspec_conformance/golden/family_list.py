@@ -18,7 +18,7 @@ from metaspec_conformance.golden.vector_records import (
 
 
 @dataclass(frozen=True)
-class Problem:
+class FamilyProblem:
     """A loss with parameters, a task, a rate, and the names of the parameters that take the part of a head."""
 
     loss: str
@@ -33,17 +33,17 @@ class Problem:
 
 
 PROBLEMS = (
-    Problem(
+    FamilyProblem(
         "rosenbrock", parameters(80, {"u": (2,), "v": (2,)}, scale=0.5), vector_data.rosenbrock(81), "0.0625", ("v",)
     ),
-    Problem(
+    FamilyProblem(
         "softplus_regression",
         parameters(82, {"w": (3,), "b": ()}),
         vector_data.positive_regression(83, 3),
         "0.25",
         ("b",),
     ),
-    Problem(
+    FamilyProblem(
         "tanh_network",
         vector_data.network(92, (2, 2, 1)),
         vector_data.regression(85, 2, 1),
@@ -61,14 +61,14 @@ def family() -> Iterator[Inputs]:
             yield Inputs(f"{problem.loss}/family/{name}", problem.loss, algorithm, problem.params, (problem.task,))
 
 
-def _members(problem: Problem) -> Iterator[tuple[str, VectorAlgorithm]]:
+def _members(problem: FamilyProblem) -> Iterator[tuple[str, VectorAlgorithm]]:
     yield from _rules(problem)
     yield from _learned_inputs(problem)
     yield from _parts_and_objectives(problem)
     yield from _pairs(problem)
 
 
-def _rules(p: Problem) -> Iterator[tuple[str, VectorAlgorithm]]:
+def _rules(p: FamilyProblem) -> Iterator[tuple[str, VectorAlgorithm]]:
     yield "momentum", _maml(p, 3, "Momentum", {"momentum": "0.5"}, learned=("momentum",))
     yield "nesterov", _maml(p, 3, "Nesterov", {"momentum": "0.5"}, learned=("momentum",))
     yield "adam", _maml(p, 3, "Adam", {**MOMENTS, "lr": p.lr}, learned=("lr",))
@@ -80,7 +80,7 @@ def _rules(p: Problem) -> Iterator[tuple[str, VectorAlgorithm]]:
     yield "clipped", _maml(p, 2, inputs={"max_norm": "0.0625", "lr": "1"}, learned=("max_norm",))
 
 
-def _learned_inputs(p: Problem) -> Iterator[tuple[str, VectorAlgorithm]]:
+def _learned_inputs(p: FamilyProblem) -> Iterator[tuple[str, VectorAlgorithm]]:
     yield "one-rate", _maml(p, 3, inputs={"lr": p.lr}, learned=("lr",))
     yield "meta-sgd", _maml(p, 2, inputs={"lr": _rates(p, 86)}, learned=("lr",))
     yield (
@@ -92,7 +92,7 @@ def _learned_inputs(p: Problem) -> Iterator[tuple[str, VectorAlgorithm]]:
     yield "meta-curvature", _maml(p, 2, inputs=factors, learned=tuple(factors))
 
 
-def _parts_and_objectives(p: Problem) -> Iterator[tuple[str, VectorAlgorithm]]:
+def _parts_and_objectives(p: FamilyProblem) -> Iterator[tuple[str, VectorAlgorithm]]:
     weights = ("0.25", "0.25", "0.5")
     yield "anil", _maml(p, 2, adapt=p.head)
     yield "boil", _maml(p, 2, adapt=p.body)
@@ -106,7 +106,7 @@ def _parts_and_objectives(p: Problem) -> Iterator[tuple[str, VectorAlgorithm]]:
     yield "fomaml-momentum-anil", VectorAlgorithm("FOMAML", 3, p.lr, rule=momentum)
 
 
-def _pairs(p: Problem) -> Iterator[tuple[str, VectorAlgorithm]]:
+def _pairs(p: FamilyProblem) -> Iterator[tuple[str, VectorAlgorithm]]:
     per_step: dict[str, str | Arrays] = {**MOMENTS, "lr": _rates(p, 88, steps=3)}
     yield "adam-per-step-anil", _maml(p, 3, "Adam", per_step, learned=("lr",), per_step=("lr",), adapt=p.head)
     yield (
@@ -116,7 +116,7 @@ def _pairs(p: Problem) -> Iterator[tuple[str, VectorAlgorithm]]:
 
 
 def _maml(
-    p: Problem,
+    p: FamilyProblem,
     steps: int,
     name: str = "GradientDescent",
     inputs: dict[str, str | Arrays] | None = None,
@@ -131,7 +131,7 @@ def _one(value: str) -> Arrays:
     return {ALL: constant(value)}
 
 
-def _rates(p: Problem, seed: int, steps: int | None = None) -> Arrays:
+def _rates(p: FamilyProblem, seed: int, steps: int | None = None) -> Arrays:
     """A rate for each entry; with `steps` for each leaf and step."""
     draw, most = Draw(seed), float(p.lr)
     return {
@@ -140,12 +140,12 @@ def _rates(p: Problem, seed: int, steps: int | None = None) -> Arrays:
     }
 
 
-def _widths(p: Problem) -> Arrays:
+def _widths(p: FamilyProblem) -> Arrays:
     draw = Draw(89)
     return {name: draw.positive(least=1.0, most=2.0) for name in p.params}
 
 
-def _factors(p: Problem) -> dict[str, str | Arrays]:
+def _factors(p: FamilyProblem) -> dict[str, str | Arrays]:
     """Matrices near the identity: of the outputs, and of a matrix's inputs; zero-size ones elsewhere."""
     draw = Draw(90)
 

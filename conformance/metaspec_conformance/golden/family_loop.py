@@ -1,14 +1,14 @@
 """The inner loop of a member of the family on flat lists, in any arithmetic: mpmath's numbers, or jets.
 
 Everything around the rule stands here: what moves, the rule's inputs by entry and step, clipping, decay, the proximal
-term, matrices on the gradient, minibatches. The rules themselves are in `oracles.elementwise_rules`.
+term, matrices on the gradient, minibatches. The rules themselves are in `oracles.entrywise_rules`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from metaspec_conformance.golden.vector_records import ALL, Array, Arrays, VectorAlgorithm, VectorRule
-from metaspec_conformance.oracles.elementwise_rules import RULES
+from metaspec_conformance.oracles.entrywise_rules import RULES
 
 Number = Any
 Numbers = list[Number]

@@ -36,7 +36,7 @@ class VectorRule:
     """What a member of the family has beside descent on all leaves.
 
     Attributes:
-        name: Of the rule: a name in `oracles.elementwise_rules.RULES`.
+        name: Of the rule: a name in `oracles.entrywise_rules.RULES`.
         inputs: The rule's numbers beside `lr`, and those of what is around it: weight_decay, max_norm, sigma (of the
             proximal term), output and input (MetaCurvature's matrices). Each is an array for every parameter, of shape
             () or the parameter's, or one under the name "*".

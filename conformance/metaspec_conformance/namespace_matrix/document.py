@@ -19,11 +19,7 @@ metaspec that says what to do.
 
 `ok`: right for every shape that NumPy itself takes. `refused (...)`: these shapes are refused.
 
-Beside functions, what is safe on all four backends: `+ - * / **` of arrays of one dtype and of Python numbers,
-comparisons, unary minus, `@` of matrices, `x[i]`, `x[1:3]`, `x[..., 0]`, `x[None]`, `x.shape`, `x.dtype`, `x.ndim`.
-Not on all are `x.T` and `x.mT` (use `xp.permute_dims`, `xp.matrix_transpose`), `x.size` (`math.prod(x.shape)`),
-`x.sum()` and other methods (`xp.sum(x)`), `x.__array_namespace__()` (`ms.array_namespace(x)`), steps below zero as in
-`x[::-1]` (`xp.flip`), indexing by arrays or masks (`xp.take`, `xp.where`), `@` with a vector (`xp.matmul`).
+[portable-losses.md](portable-losses.md) has what arrays themselves have on every backend.
 """
 
 

@@ -7,7 +7,7 @@ from metaspec.backend.patterns import leaf_names
 from metaspec.inner.learned import Learned, Meta
 from metaspec.task import Tree
 from metaspec_conformance.judging.numpy_trees import leaves, tree_map
-from metaspec_conformance.oracles.elementwise_rules import RULES
+from metaspec_conformance.oracles.entrywise_rules import RULES
 
 Slope = Callable[[Tree], Tree]
 

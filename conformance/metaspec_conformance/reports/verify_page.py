@@ -62,6 +62,7 @@ def page_of(
     failed = len(report.failures) + len(report.broken)
     work = f"{len(report.outcomes)} computations in {seconds:.0f} s"
     answer = f"everything agrees: {work}" if report.passed else f"{failed} failed, of {work}"
+    answer += "; interrupted before all had run" if report.interrupted else ""
     sections = [Section("Digits that agree", [_digits(report)])] if report.outcomes else []
     if failed:
         sections.append(Section("Failures", _failures(report, programs or {})))
@@ -113,9 +114,9 @@ def _cell(row: verify_report.VerifyRow | None, dtype: str) -> HeatmapCell:
     digits = "–" if row.digits is None else f"{row.digits:.1f}"
     said = f"{row.scenarios} checks, {row.failures} failed; worst error {worst or 'none'}, {row.seconds:.1f} s"
     if row.failures:
-        return HeatmapCell(f"{digits} ✗ {row.failures} failed", Shade.BAD, said)
+        return HeatmapCell(f"{digits} digits ✗ {row.failures} failed", Shade.BAD, said)
     low = row.worst is not None and row.worst <= error_model.tolerance(dtype) / 8
-    return HeatmapCell(f"{digits} · {worst}", Shade.BEST if low else Shade.GOOD, said)
+    return HeatmapCell(f"{digits} digits, error {worst}", Shade.BEST if low else Shade.GOOD, said)
 
 
 def _failures(report: VerifyReport, programs: Mapping[Outcome, str]) -> list[Html]:

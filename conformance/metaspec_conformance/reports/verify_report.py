@@ -78,6 +78,7 @@ def as_json(report: VerifyReport, seconds: float) -> dict[str, Any]:
     return {
         "metaspec": metaspec.__version__,
         "passed": report.passed,
+        "interrupted": report.interrupted,
         "seconds": round(seconds, 3),
         "statement": statement(),
         "oracles": oracles(report),

@@ -26,11 +26,13 @@ class VerifyReport:
         outcomes: One per backend, check and format, in the order in which these were given.
         versions: Of each backend that started, what its numbers depend on.
         broken: Failures of a backend, or of the reference, as a whole: (backend, message).
+        interrupted: Whether a KeyboardInterrupt ended it before everything had run.
     """
 
     outcomes: tuple[Outcome, ...]
     versions: dict[str, dict[str, str]]
     broken: tuple[tuple[str, str], ...]
+    interrupted: bool = False
 
     @property
     def failures(self) -> tuple[Outcome, ...]:
@@ -39,8 +41,8 @@ class VerifyReport:
 
     @property
     def passed(self) -> bool:
-        """Whether something ran and all of it passed."""
-        return bool(self.outcomes) and not self.failures and not self.broken
+        """Whether all that was to run ran, if anything, and passed."""
+        return bool(self.outcomes) and not self.failures and not self.broken and not self.interrupted
 
 
 def run(
@@ -63,7 +65,7 @@ def run(
         progress: Called after each check.
 
     Returns:
-        VerifyReport. Worker processes are ended on the way out, after a KeyboardInterrupt too.
+        VerifyReport; after a KeyboardInterrupt that of what was done. Worker processes are ended on the way out.
     """
     jobs = [(check, dtype) for check in checks for dtype in check.dtypes if dtypes is None or dtype in dtypes]
     with TemporaryDirectory(prefix="metaspec-") as compilations:
@@ -89,19 +91,24 @@ def _collect(queue: WorkQueue, targets: int, progress: Progress) -> VerifyReport
     totals: dict[str, int] = {}
     done: dict[str, int] = {}
     known = _References()
-    while targets:
-        event = queue.events.get()
-        if isinstance(event, Started):
-            versions[event.target], totals[event.target], done[event.target] = event.hello.versions, event.jobs, 0
-        elif isinstance(event, Answered):
-            outcomes.append(_judged(event, known))
-            done[event.target] += 1
-            progress(event.target, done[event.target], totals[event.target])
-        else:
-            targets -= 1
-            if event.problem:
-                broken.append((event.target, event.problem))
-    return VerifyReport(tuple(outcomes), versions, (*broken, *((REFERENCE, problem) for problem in known.problems)))
+    interrupted = False
+    try:
+        while targets:
+            event = queue.events.get()
+            if isinstance(event, Started):
+                versions[event.target], totals[event.target], done[event.target] = event.hello.versions, event.jobs, 0
+            elif isinstance(event, Answered):
+                outcomes.append(_judged(event, known))
+                done[event.target] += 1
+                progress(event.target, done[event.target], totals[event.target])
+            else:
+                targets -= 1
+                if event.problem:
+                    broken.append((event.target, event.problem))
+    except KeyboardInterrupt:
+        interrupted = True
+    problems = (*broken, *((REFERENCE, problem) for problem in known.problems))
+    return VerifyReport(tuple(outcomes), versions, problems, interrupted)
 
 
 @dataclass

@@ -18,6 +18,7 @@ EVERY_RUN = {
     "torch_slips": "head_only never_adapts",
     "torch_pairs": "first_order_summed single_precision_first_order",
     "torch_modules": "clones",
+    "jax_implicit": "imaml",
     "jax_libraries": "optax_clipped",
     "tensorflow_tapes": "stops",
     "keras_models": "fomaml",

@@ -22,6 +22,7 @@ HYPOTHESES = (
     shapes.axes,
     shapes.normalisation,
     shapes.examples,
+    precision.narrow_digits,
 )
 __all__ = ["HYPOTHESES", "describe", "explain"]
 CAUSES = 4  # so many may come together
@@ -65,7 +66,7 @@ def _tested(case: ExplanationCase, proposal: Proposal, tried: list[Tried]) -> li
         tried.append(Tried(proposal.kind, proposal.test, outcome, proposal.settled))
         return None
     try:
-        cells = [case.context.cells(case.side, own, other) for own, other in proposal.trials]
+        cells = [case.compared(own, other) for own, other in proposal.trials]
     except ComparisonError as error:
         tried.append(Tried(proposal.kind, proposal.test, f"could not be computed: {error}", False))
         return None

@@ -1,10 +1,18 @@
 """What an explanation is tested on, and what testing it gave."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from metaspec_conformance.compare.comparison_messages import Variant
-from metaspec_conformance.compare.comparison_verdicts import Cells, LeafComparison
+from metaspec_conformance.compare.comparison_messages import Until, Variant
+from metaspec_conformance.compare.comparison_verdicts import Cells, LeafComparison, agree
 from metaspec_conformance.compare.context import ComparisonContext
+from metaspec_conformance.compare.stages import GRADIENT, LOSS
+
+UNTIL: dict[str, Until] = {LOSS: "loss", GRADIENT: "gradient"}
+"""Up to where a computation has to go to reach a stage."""
+
+ONE_OVER_N, FLOAT32_DIGITS = "one over n", "float32's digits"
+CONSISTENT = (ONE_OVER_N, FLOAT32_DIGITS)
+"""Kinds whose test cannot take the cause away: what was seen is consistent with it."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,19 @@ class ExplanationCase:
     def cell(self) -> LeafComparison:
         """The cell where they part."""
         return self.cells[self.stage][self.leaf]
+
+    def compared(self, own: Variant, other: Variant) -> Cells:
+        """Return the cells of a trial, up to the stage where the two parted if they part there, or before, again.
+
+        Raises:
+            ComparisonError: As `ComparisonContext.cells`.
+        """
+        until = UNTIL.get(self.stage)
+        if until is not None:
+            short = self.context.cells(self.side, replace(own, until=until), replace(other, until=until))
+            if not agree(short):
+                return short
+        return self.context.cells(self.side, own, other)
 
     @property
     def same_data(self) -> bool:

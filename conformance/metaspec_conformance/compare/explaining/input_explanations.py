@@ -84,7 +84,7 @@ def _suffices(case: ExplanationCase) -> str:
 
 def _agrees(case: ExplanationCase, trials: Sequence[tuple[Variant, Variant]]) -> bool:
     try:
-        return all(agree(case.context.cells(case.side, own, other)) for own, other in trials)
+        return all(agree(case.compared(own, other)) for own, other in trials)
     except ComparisonError:
         return False
 

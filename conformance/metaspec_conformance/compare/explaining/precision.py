@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from metaspec_conformance.compare.comparison_messages import Variant
+from metaspec_conformance.compare.comparison_messages import SCALAR, Variant
 from metaspec_conformance.compare.comparison_verdicts import Cells, flattened
-from metaspec_conformance.compare.explaining.case import ExplanationCase, Proposal
+from metaspec_conformance.compare.context import SEEDS, shaken
+from metaspec_conformance.compare.explaining.case import FLOAT32_DIGITS, ExplanationCase, Proposal
 from metaspec_conformance.compare.stages import GRADIENT, LOSS
 from metaspec_conformance.judging.error_model import ROUNDOFF
 
 NARROW = {"float32": 2.0**-24, "float16 or TF32": 2.0**-11, "bfloat16": 2.0**-8}
 POINTS = 17
+DIGITS = (2.0**-36, 2.0**-20)  # off by a float32 constant: part of a sum, or its amplified whole
+SHAKEN = 2.0**-4
 SAME = 64.0  # errors in units of roundoff that are so close are of one kind
 
 
@@ -54,6 +57,28 @@ def narrow_format(case: ExplanationCase) -> Iterator[Proposal]:
             settled=own > narrow / 64 and other < own / 64,
         )
         return
+
+
+def narrow_digits(case: ExplanationCase) -> Iterator[Proposal]:
+    """Whether a smooth side has float32's digits wherever one looks: its constants or coefficients are float32's."""
+    if case.own.dtype != "float64" or not case.cell.relative <= DIGITS[1]:
+        return
+    apart = []
+    for seed in SEEDS:
+        own, other = (replace(shaken(variant, SHAKEN, seed), until="loss") for variant in (case.own, case.other))
+        x, r = (
+            float(case.context.values(name, [variant])[0][LOSS][SCALAR])
+            for name, variant in ((case.side, own), (case.context.against, other))
+        )
+        apart.append(abs(x - r) / abs(r) if r else math.inf)
+    yield Proposal(
+        FLOAT32_DIGITS,
+        f"a function with float32's digits in float64, in {case.side}: its values are smooth, and at other points too "
+        f"they are off by {', '.join(f'{x:.0e}' for x in apart)}; a constant or the coefficients of a series were "
+        "rounded to float32 (TensorFlow's leaky_relu keeps its slope so)",
+        f"values at {len(apart)} points, {SHAKEN:.0%} apart in every entry: off by as much as float32 rounds",
+        settled=DIGITS[0] < max(apart) <= DIGITS[1],
+    )
 
 
 def _roughness(case: ExplanationCase, side: str, variant: Variant, narrow: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from metaspec.task import Task
 from metaspec_conformance.compare.comparison_messages import SCALAR, Variant
 from metaspec_conformance.compare.comparison_verdicts import distance
-from metaspec_conformance.compare.explaining.case import ExplanationCase, Proposal
+from metaspec_conformance.compare.explaining.case import ONE_OVER_N, ExplanationCase, Proposal
 from metaspec_conformance.compare.layout import Layout, Leaf, permutations_of
 from metaspec_conformance.compare.stages import LOSS
 from metaspec_conformance.judging.numpy_trees import is_floating, leaves, leaves_with_paths, tree_map
@@ -79,7 +79,7 @@ def examples(case: ExplanationCase) -> Iterator[Proposal]:
     falls = apart[-1] > 0 and all(0.2 * a < b < 0.28 * a for a, b in pairwise(apart[1:]))
     if steady:
         yield Proposal(
-            "one over n",
+            ONE_OVER_N,
             "the two differ by something that falls as one over the number of examples: in one of the two a variance "
             "with n - 1 in place of n, or a penalty that is divided by n",
             f"every example {', '.join(map(str, TILES[1:]))} times: the losses then differ by "

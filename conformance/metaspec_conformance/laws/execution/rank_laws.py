@@ -14,7 +14,7 @@ from metaspec_conformance.laws.framework.law import ONE_FORMAT, law
 from metaspec_conformance.laws.framework.law_context import LawContext
 
 
-class _Handed(Exception):  # noqa: N818
+class _Handed(ms.MetaspecError):
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
 

@@ -65,16 +65,20 @@ def lost_second_derivative_is_found(at: LawContext) -> Iterator[Claim]:
 
 @check_law(
     "broken-losses-are-found",
-    "draws, parameters without use, arrays altered, a derivative taken out: each is found by its name",
+    "draws, parameters without use, arrays altered or kept from call to call, a derivative taken out: each is found",
     "MS-LOSS-3",
 )
 def broken_losses_are_found(at: LawContext) -> Iterator[Claim]:
     B, xp = at.B, at.B.xp
-    kept, draws = {"mean": np.zeros(3)}, count(1.0)
+    kept, draws, remembered = {"mean": np.zeros(3)}, count(1.0), list[Any]()
 
     def altering(params: Tree, batch: Tree) -> Any:
         kept["mean"] = kept["mean"] + 1
         return at.loss(params, batch)
+
+    def remembering(params: Tree, batch: Tree) -> Any:
+        remembered.append(params["a"] * 1.5)
+        return at.loss({**params, "a": params["a"] * remembered[0]}, batch)
 
     losses: dict[str, Callable[[Tree, Tree], Any]] = {
         "random": lambda p, b: at.loss(p, b) * next(draws),
@@ -86,6 +90,8 @@ def broken_losses_are_found(at: LawContext) -> Iterator[Claim]:
         found = ms.check_loss(loss, at.params, at.task.support, compiled=False, backend=B)
         wanted = (kind, "error") in {(finding.kind, finding.severity) for finding in found.findings}
         yield Holds(f"{kind} is an error", wanted and not found.ok, str(found))
+    found = ms.check_loss(remembering, at.params, at.task.support, compiled=False, backend=B)
+    yield Holds("an array kept from an earlier call is an error", not found.ok, str(found))
 
 
 class _OneTask:

@@ -83,3 +83,14 @@ def test_one_process_goes_on_where_two_have_ended(found, case):
     resumed = found[case]["resumed"]
     assert 0 < resumed["start"] < resumed["steps"] == STEPS
     close(resumed["params"], found["alone"]["params"])
+
+
+@pytest.mark.soak
+def test_twenty_kills_change_no_bit(found, tmp_path):
+    command = [sys.executable, "-m", "tests.ranks.pair", str(tmp_path), "20", "27"]
+    out = subprocess.run(command, check=True, timeout=900, capture_output=True, text=True).stdout
+    ranks, kills = json.loads(out)
+    assert [rank["params"] for rank in ranks] == [found["whole"]["ranks"][0]["params"]] * 2
+    for rank, _, message in kills:
+        early = f"rank {1 - rank} of 2 has lost another ({rank}): "  # before they had joined
+        assert not message or message.startswith((early, f"rank {rank} of 2 has ended"))

@@ -13,7 +13,7 @@ Hyper = Mapping[str, Number]
 Move = Callable[[Number, tuple[Number, ...], Number, int, Hyper, Callable[[Number], Number]], tuple[Number, Any]]
 
 
-class Rule(NamedTuple):
+class EntryRule(NamedTuple):
     """A rule: how many numbers of state an entry has, and its step."""
 
     state: int
@@ -58,14 +58,14 @@ def _adadelta(x: Number, s: Any, g: Number, k: int, h: Hyper, sqrt: Any) -> tupl
     return x - h["lr"] * d, (v, rho * s[1] + (1 - rho) * (d * d))
 
 
-RULES: Mapping[str, Rule] = MappingProxyType(
+RULES: Mapping[str, EntryRule] = MappingProxyType(
     {
-        "GradientDescent": Rule(0, _descent),
-        "Momentum": Rule(1, _momentum),
-        "Nesterov": Rule(1, _nesterov),
-        "Adam": Rule(2, _adam),
-        "RMSProp": Rule(1, _rmsprop),
-        "AdaGrad": Rule(1, _adagrad),
-        "Adadelta": Rule(2, _adadelta),
+        "GradientDescent": EntryRule(0, _descent),
+        "Momentum": EntryRule(1, _momentum),
+        "Nesterov": EntryRule(1, _nesterov),
+        "Adam": EntryRule(2, _adam),
+        "RMSProp": EntryRule(1, _rmsprop),
+        "AdaGrad": EntryRule(1, _adagrad),
+        "Adadelta": EntryRule(2, _adadelta),
     }
 )

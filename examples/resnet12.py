@@ -18,7 +18,7 @@ LR, STEPS, WAYS = 0.1, 2, 3
 Tensors = dict[str, torch.Tensor]
 
 
-class Block(torch.nn.Module):
+class ResidualBlock(torch.nn.Module):
     """Three convolutions beside a convolution of one pixel, added, and the maximum of each two by two."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -46,7 +46,7 @@ class ResNet12(torch.nn.Module):
 
     def __init__(self, widths: tuple[int, ...], ways: int) -> None:
         super().__init__()
-        self.blocks = torch.nn.Sequential(*(Block(a, b) for a, b in pairwise((1, *widths))))
+        self.blocks = torch.nn.Sequential(*(ResidualBlock(a, b) for a, b in pairwise((1, *widths))))
         self.out = torch.nn.Linear(widths[-1], ways)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

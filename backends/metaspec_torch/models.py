@@ -83,8 +83,8 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(torch.autograd.graph.disable_saved_tensors_hooks(RECOMPUTED))
             value = _refusing(RECOMPUTED, loss, model, batch)
-            now = state_tensors(model) if fresh else {}  # a forward pass may put another tensor in a buffer's place
-        altered = [name for name, x in fresh.items() if now.get(name) is not x or version_counter(x) != before[name]]
+            now = dict(model.named_buffers())  # a forward pass may put another tensor in a buffer's place
+        altered = [name for name, x in fresh.items() if now.get(name, x) is not x or version_counter(x) != before[name]]
         if altered and running_statistics != LEAVE:
             raise _altered(model, altered)
         return value

@@ -35,6 +35,19 @@ def test_eager_batched_and_compiled_are_backpropagation(name):
         close(compiled(m.params, stacked).delta, mean)
 
 
+def test_a_batched_loss_may_take_its_own_gradient_by_the_parameters():
+    def penalised(model, batch):
+        value = mse(model, batch)
+        slopes = torch.autograd.grad(value, [model[0].weight, model[2].bias], create_graph=True)
+        return value + sum(slope.square().sum() for slope in slopes)
+
+    model, _, tasks = made("linear and tanh")
+    first, second = (unrolled(model, penalised, task) for task in tasks)
+    m = ms.from_model(model, penalised)
+    found = ms.batch_meta_gradient(ALGO, m.loss, m.params, tasks).delta
+    close(found, {name: (leaf + second[name]) / 2 for name, leaf in first.items()})
+
+
 def test_a_scripted_module_is_taken_as_it_is():
     model, loss, tasks = made("linear and tanh")
     scripted = torch.jit.script(model)

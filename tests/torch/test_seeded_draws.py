@@ -15,7 +15,7 @@ F = nn.functional
 STEPS = 4
 
 
-class Drawing(nn.Module):
+class DrawingLayers(nn.Module):
     """Dropout of a layer, of a function, of attention and of a recurrent layer; noise; RReLU."""
 
     def __init__(self):
@@ -44,7 +44,7 @@ def seeded(tasks, first=0):
 @pytest.fixture(scope="module")
 def problem():
     torch.manual_seed(0)
-    return ms.from_model(Drawing().double(), mse, seed="seed"), seeded(tasks_of((3,)))
+    return ms.from_model(DrawingLayers().double(), mse, seed="seed"), seeded(tasks_of((3,)))
 
 
 def truth(net, task):

@@ -28,7 +28,7 @@ def test_clauses_of_a_topic_are_numbered_on():
 
 @pytest.mark.parametrize("scenario", certified(), ids=lambda scenario: scenario.id)
 def test_cited_clauses_exist(scenario):
-    assert set(scenario.clauses) <= set(CLAUSES)
+    assert set(scenario.clauses) <= set(CLAUSES), "SPEC.md has no clause **MS-TOPIC-n** of this number"
 
 
 def test_references_within_the_text_exist():
@@ -37,13 +37,15 @@ def test_references_within_the_text_exist():
 
 @pytest.mark.parametrize("clause", CLAUSES)
 def test_clause_has_a_law(clause):
-    assert [law.name for law in coverage.laws_of(clause) if list(law.scenarios())] != []
+    assert [law.name for law in coverage.laws_of(clause) if list(law.scenarios())] != [], (
+        f"no law cites {clause}, or its file is not imported in the __init__.py of its folder in laws/"
+    )
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=lambda law: law.name)
 def test_law_cites_clauses_that_exist(law):
     assert law.clauses
-    assert set(law.clauses) <= set(CLAUSES)
+    assert set(law.clauses) <= set(CLAUSES), "SPEC.md has no clause **MS-TOPIC-n** of this number"
     assert len(set(law.clauses)) == len(law.clauses)
 
 

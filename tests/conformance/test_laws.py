@@ -44,13 +44,14 @@ def test_law_holds_and_sees_a_fault(name):
         assert problem == ""
         for dtype in formats(check, DTYPES):
             assert judge("numpy", check, dtype, truths, perform(NumpyBackend(), check, dtype, "numpy")).message == ""
-    assert name in CHOSEN, f"{name} sees no fault: {kill_matrix.COMMAND}"
+    assert name in CHOSEN, f"the kill matrix has no fault that {name} sees: {kill_matrix.COMMAND} NAME_OF_THE_FAULT"
     assert any(fault_detection.kills(faults.FAULTS[CHOSEN[name]], check) for check in checks), f"{CHOSEN[name]} escapes"
 
 
 @pytest.mark.parametrize("name", [name for name in faults.FAULTS if name not in CHOSEN.values()])
 def test_fault_is_seen(name):
     """Those that no law above was held against: by a check that the matrix names, the cheapest first."""
+    assert name in MATRIX, f"the kill matrix has no row for the fault: {kill_matrix.COMMAND} {name}"
     row, laws, topics = MATRIX[name], fault_detection.laws(), fault_detection.scenarios()
     groups = [topics[topic] for topic in row.topics if topic in topics] + [laws[law] for law in row.laws if law in laws]
     checks = [check for group in sorted(groups, key=len) for check in group]
@@ -60,6 +61,8 @@ def test_fault_is_seen(name):
 
 
 def test_the_matrix_names_every_fault_and_every_law():
+    absent = [name for name in faults.FAULTS if name not in MATRIX]
+    assert absent == [], f"run {kill_matrix.COMMAND} {' '.join(absent)}"
     assert list(MATRIX) == list(faults.FAULTS), f"run {kill_matrix.COMMAND}"
     text = kill_matrix.FILE.read_text(encoding="utf-8")
     assert kill_matrix.text(list(MATRIX.values())) == text, f"run {kill_matrix.COMMAND}"

@@ -187,8 +187,9 @@ def _differs(at: Evaluator, first: float, again: float) -> float:
 
 def _two_values(at: Evaluator, x: Vector, differentiated: float, alone: float, relative: float) -> LossFinding:
     """Say whether the loss draws, or is another function where it is differentiated: then each value comes again."""
-    for value, again in ((alone, at.value(x)), (differentiated, at.sample(x).value)):
-        if _differs(at, value, again):
+    eager = replace(at, eager=True)  # compiled, what the host draws comes again
+    for value in (eager.value, lambda x: eager.sample(x).value):
+        if _differs(at, value(x), value(x)):
             return finding_messages.random(differentiated, alone, relative)
     return finding_messages.another_function(differentiated, alone)
 

@@ -45,7 +45,7 @@ def test_sinusoid_on_numpy_learns_and_is_kept(tmp_path):
     once = ["--inner-steps", "1"]
     judged = metaspec("evaluate", str(folder), *once, *once, "--json", str(figures), cwd=tmp_path)
     assert judged.returncode == 0, judged.stderr
-    assert "1 inner steps" in judged.stdout
+    assert "1 inner step" in judged.stdout
     (again,) = json.loads(figures.read_text())["results"]
     assert again.pop("inner_steps") == 1
     assert again == run["results"]["trained"]

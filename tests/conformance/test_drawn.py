@@ -35,7 +35,7 @@ def test_a_planted_fault_is_found_shrunk_and_shown_by_a_program():
     assert "MAML" in algorithms <= {"MAML", "IMAML"}
     maml = tuple(outcome for outcome in report.failures if outcome.algorithm == "MAML")
     (program,) = counterexamples(maml, 12, 5, timeout=60.0)
-    assert "ms.MAML(ms.GradientDescent(" in program
+    assert "ms.MAML(" in program
     assert program.count("ms.Task(") == 1
     assert len(program) < 4000
     shown = _run(program)
@@ -155,7 +155,7 @@ def test_the_compiled_reference_is_the_reference():
 
 
 def test_a_mean_of_solves_by_tolerance_has_no_reference():
-    scenario = next(s for s in examples(40, 9) if s.algorithm_name == "IMAML" and len(s.tasks) > 1)
+    scenario = next(s for s in examples(120, 1) if s.algorithm_name == "IMAML" and len(s.tasks) > 1)
     algorithm = replace(scenario.algorithm, solver=ConjugateGradient(steps=12, tol=1e-3))
     with pytest.raises(ValueError, match="judged by its residual, so for one task"):
         reference(replace(scenario, algorithm=algorithm))

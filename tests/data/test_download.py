@@ -140,5 +140,5 @@ def test_no_server_is_a_clear_error(tmp_path):
 def test_wrong_arguments_are_named(tmp_path):
     with pytest.raises(InvalidArgumentError, match=r"^base_url: expected .*got 'file:///etc'"):
         download_omniglot(tmp_path, base_url="file:///etc")
-    with pytest.raises(InvalidArgumentError, match=r"^subset: expected one of 'small', 'full', got 'all'"):
+    with pytest.raises(InvalidArgumentError, match=r"^subset: expected one of 'small', 'full', 'lake', got 'all'"):
         download_omniglot(tmp_path, "all")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from metaspec.backend.selection import backend_context
+from metaspec.inner.learned import Meta
 from metaspec.task import Tree
 from metaspec_conformance.judging.numpy_trees import cast, ravel, unravel
 from metaspec_conformance.scenarios.portable_losses import Loss, loss_of
@@ -21,7 +22,8 @@ TOLERANCE = 1e-8  # truncation STEP^4 of the extrapolated differences, rounding 
 
 def reference_error(scenario: Scenario) -> str:
     """What is wrong with the tracer's derivatives on this scenario's first task; empty where nothing is."""
-    params = cast(scenario.params, np.longdouble)
+    given = scenario.params.params if isinstance(scenario.params, Meta) else scenario.params
+    params = cast(given, np.longdouble)
     for name, batch in zip(("support", "query"), cast(scenario.tasks[0], np.longdouble), strict=True):
         if batch is None:
             continue

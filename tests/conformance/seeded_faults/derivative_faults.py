@@ -198,6 +198,14 @@ def jvp_of_the_first_argument(patch: Patch) -> None:
     member(patch, "jvp", make)
 
 
+@fault(adapter)
+def own_share_reduced_twice(patch: Patch) -> None:
+    """`all_reduce` begins its sum with this process's share, which it then adds once more."""
+    member(
+        patch, "all_reduce", lambda original: lambda self, tree, op="sum": scale(self, 2.0, original(self, tree, op))
+    )
+
+
 @fault(adapter, 3)
 def pull_back_used_up(patch: Patch) -> None:
     """A pull-back gives zeros when it is called again."""

@@ -110,7 +110,8 @@ class Objective:
     def divides(self) -> bool:
         """Whether the loss takes some of a set's examples."""
         try:
-            self.gradient(0, "support 0 1", self._start)
+            for count in (1, 2):  # one alone may be broadcast
+                self.gradient(0, f"support 0 {min(count, self.examples(0, 'support'))}", self._start)
         except Exception:  # as for `joins`
             return False
         return True

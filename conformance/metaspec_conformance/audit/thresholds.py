@@ -44,7 +44,7 @@ SEARCH_SECONDS = 12.0
 """Seconds of computation after which no further hypotheses are tried."""
 
 SECOND_PROBLEM_SECONDS = 3.0
-"""The same on the other supplied problem, where the first explains nothing: enough for all single deviations."""
+"""Seconds of search on the second problem, after the first explained nothing: enough for single deviations."""
 
 CANDIDATES = 12
 """How many of the simplest candidates are held against the validation calls."""

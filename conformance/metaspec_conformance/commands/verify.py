@@ -109,7 +109,7 @@ def verify(
 
 
 def _measured_kinks(report: VerifyReport, workers: int) -> dict[str, Found]:
-    """Of the backends that started; none where one has not the functions that it takes."""
+    """Return the kinks of the backends that started; nothing where one lacks a function that is measured."""
     try:
         return measure_all(list(report.versions), workers)
     except MetaspecError:

@@ -75,7 +75,7 @@ class PowerLaw:
     p: int = 0
 
     def __call__(self, n: int) -> float:
-        """Its value."""
+        """Return the value at n."""
         return self.k * float(n) ** self.p
 
 

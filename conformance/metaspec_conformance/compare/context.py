@@ -41,12 +41,12 @@ class ComparisonContext:
 
     @property
     def against(self) -> str:
-        """Whom sides are held against."""
+        """The name of what sides are compared with."""
         return REFERENCE if self.extended else self.baseline
 
     @property
     def compared_with(self) -> str:
-        """The same in a sentence."""
+        """What sides are compared with, as a sentence names it."""
         return "the reference" if self.extended else self.baseline
 
     def cells(self, side: str, own: Variant, other: Variant) -> Cells:

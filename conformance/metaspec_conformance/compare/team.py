@@ -74,7 +74,7 @@ class Team:
         return [self._known[key] for key in keys]
 
     def stages(self, requests: Sequence[tuple[str, Variant]]) -> list[Stages]:
-        """As `ask`.
+        """Return the stages of each request, as `ask` computes them.
 
         Raises:
             ComparisonError: One of them has no answer.

@@ -20,7 +20,7 @@ Arrays = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class VectorSolver:
-    """Of iMAML's system: "cg" with exactly `steps` steps from zero, or "dense"."""
+    """The solver of iMAML's system: "cg" with exactly `steps` steps from zero, or "dense"."""
 
     name: str
     steps: int | None = None

@@ -35,6 +35,6 @@ def matching(pattern: str, among: Sequence[Check] | None = None) -> tuple[Check,
 
 
 def formats(check: Check, there: Collection[str]) -> tuple[str, ...]:
-    """Of the formats that there are those of the check; where it has none of them, the widest that there is."""
+    """Return the available formats that the check asks for; where there are none, the widest available."""
     own = tuple(dtype for dtype in check.dtypes if dtype in there)
     return own or tuple(dtype for dtype in ("float64", "float32") if dtype in there)[:1]

@@ -19,7 +19,7 @@ LEAVES = 12  # as many are tried one by one
 
 
 def randomness(case: ExplanationCase) -> Iterator[Proposal]:
-    """The same call twice."""
+    """Propose randomness where two equal calls of a side differ."""
     first, again = case.context.values(case.side, [case.own])[0], case.context.team.afresh(case.side, case.own)
     spread = distance(again[case.stage][case.leaf], first[case.stage][case.leaf])
     apart = distance(case.context.truth(case.other)[case.stage][case.leaf], first[case.stage][case.leaf])

@@ -28,7 +28,7 @@ class TorchModels:
             return model(torch.tensor(x, dtype=next(model.parameters()).dtype)).cpu().numpy()
 
     def backpropagate(self, returned: Any) -> bool:
-        """Call `.backward()` on a scalar tensor, or on a dictionary's "loss" as Lightning has it; False where neither is."""
+        """Call `.backward()` on a scalar tensor, or on a dictionary's "loss"; return whether there was one."""
         loss = returned.get("loss") if isinstance(returned, dict) else returned
         if not isinstance(loss, torch.Tensor) or loss.ndim or not loss.requires_grad:
             return False

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import metaspec as ms
+from tests import slow_tests
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 LOAD_ORDER = ("torch", "jax", "tensorflow", "numpy")  # TensorFlow before PyTorch can abort the process
@@ -19,6 +20,8 @@ COMPILED = ("jax", "tensorflow")
 What is written once, over the protocol, runs on the others with all values of a parameter, and on these with some; with
 all of them in long runs. `metaspec verify`, which .ci/run calls, holds all backends to all laws in both formats.
 """
+OPT_IN = {"slow": "takes seconds to minutes, and .ci/run runs it", "soak": "a long run"}
+"""Markers of tests that run when they are asked for, and what is said of the tests."""
 SECOND = {"dtype": "float32", "joined": False}
 """Values of parameters that are long runs on backends in COMPILED."""
 
@@ -56,14 +59,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    slow = slow_tests.named()
     for item in items:
         params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         if params.get("backend") in COMPILED and any(params.get(name) == value for name, value in SECOND.items()):
             item.add_marker("soak")
-    if "soak" not in config.getoption("markexpr"):
-        for item in items:
-            if item.get_closest_marker("soak"):
-                item.add_marker(pytest.mark.skip(reason="a long run: -m soak"))
+        if item.nodeid in slow:
+            item.add_marker("slow")
+    for marker, what in OPT_IN.items():
+        if marker not in config.getoption("markexpr"):
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(pytest.mark.skip(reason=f"{what}: -m {marker}"))
 
 
 def fewer_compiled(values: Iterable[Any], few: Iterable[Any], backends: Iterable[str] = tuple(INSTALLED)) -> list[Any]:

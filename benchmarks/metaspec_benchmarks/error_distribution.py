@@ -1,7 +1,7 @@
 """The evidence in docs/error-model.md from a soak: the plot, and the table between the document's two marks.
 
 python -m metaspec_conformance.soak --scenarios 20000 --json soak.json
-python benchmarks/error_distribution.py soak.json      (needs matplotlib)
+python -m metaspec_benchmarks.error_distribution soak.json      (needs matplotlib)
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 
 from metaspec_conformance.judging.error_model import TOLERANCE
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 BEGIN, END = "<!-- soak -->", "<!-- end of soak -->"
 COLOURS = {"numpy": "#4477aa", "torch": "#ee6677", "jax": "#228833", "tensorflow": "#ccbb44"}
 TOGETHER = 3  # bins of the soak in one of the plot

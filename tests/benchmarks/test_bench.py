@@ -38,6 +38,12 @@ NEEDED = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
 COMPILED = [pytest.param(name, marks=pytest.mark.soak) for name in ("jax", "tensorflow")]  # half a minute each
 
 
+@pytest.fixture(autouse=True)
+def _one_look_at_the_memory(monkeypatch):
+    """Each collects the garbage of all frameworks that the tests have loaded."""
+    monkeypatch.setattr(timing, "LOOKS", 1)
+
+
 @pytest.fixture(scope="module")
 def truths():
     return {case.id: truth(case) for case in CASES}

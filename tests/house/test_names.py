@@ -1,7 +1,10 @@
 """A search for a file or a class finds one: names are not used twice."""
 
 import ast
+import re
 from collections import Counter, defaultdict
+
+from tests.slow_tests import FILE
 
 from .source_tree import ROOT, files, parsed
 
@@ -49,3 +52,14 @@ def test_no_class_name_stands_in_two_places():
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name not in BOTH_PUBLIC
     ]
     assert used_twice(classes) == {}
+
+
+def test_slow_tests_are_tests():
+    """A test that was renamed is measured anew: see tests/slow_tests.py."""
+    gone = []
+    for line in FILE.read_text(encoding="utf-8").splitlines():
+        file, _, name = line.partition("::")
+        function = re.split(r"\[|::", name)[-1 if "[" not in name else 0]
+        if not (ROOT / file).is_file() or f"def {function}(" not in (ROOT / file).read_text(encoding="utf-8"):
+            gone.append(line)
+    assert gone == []

@@ -20,6 +20,7 @@ from metaspec.experiments.presets import (
     PAPERS,
     REGRESSIONS,
     SCHEDULES,
+    SOLVING,
     defaults,
 )
 from metaspec.training.outer_optimizers import NOT_NEGATIVE, POSITIVE, Domain
@@ -50,7 +51,7 @@ class Config:
     dtype: str = _setting("Number format", "float32", among=("float32", "float64"))
     paper: str | None = _setting("omniglot: settings as in the paper on this algorithm", among=tuple(PAPERS))
     steps: int = _setting(
-        "Outer steps in all; 15000 for functions (of imaml 5000), 500 for pictures, 12000 for all of Omniglot",
+        "Outer steps in all; 15000 for functions (5000 with a solver), 500 for pictures, 12000 for all of Omniglot",
         least=0,
     )
     tasks_per_step: int = _setting("Meta-batch size; 25 for regression, else 4, of reptile 5", least=1)
@@ -66,10 +67,10 @@ class Config:
         "Pictures: images of each class as new classes; 15, of mnist1d 3, of all of Omniglot 0", least=0
     )
     kernel_gain: float | None = _setting(
-        "Pictures: by how much longer than Glorot's the kernels start; 1, of imaml 5", domain=POSITIVE
+        "Pictures: by how much longer than Glorot's the kernels start; 1, with a solver 5", domain=POSITIVE
     )
     readout_std: float | None = _setting(
-        "Pictures: standard deviation of the read-out's weights at the start; 1, of imaml 0.3", domain=POSITIVE
+        "Pictures: standard deviation of the read-out's weights at the start; 1, with a solver 0.3", domain=POSITIVE
     )
     inner_lr: float = _setting("Inner learning rate", domain=NOT_NEGATIVE)
     inner_steps: int = _setting("Inner steps", least=0)
@@ -79,7 +80,7 @@ class Config:
     rule: str | None = _setting("The inner rule; adam is without a mean (b1 = 0)", "descent", among=INNER_RULES)
     inner_batch: int | None = _setting("Examples of each inner step in training; all of them", least=1)
     regularization: float | None = _setting("imaml: proximal strength lambda", domain=POSITIVE)
-    cg_steps: int | None = _setting("imaml: conjugate-gradient steps", least=1)
+    cg_steps: int | None = _setting("imaml, sigma-imaml, sigma-reptile: conjugate-gradient steps", least=1)
     optimizer: str = _setting("Outer optimiser", "adam", among=OPTIMIZERS)
     outer_lr: float = _setting("Outer learning rate", domain=POSITIVE)
     weight_decay: float | None = _setting("adamw: decoupled weight decay; 0.01", domain=NOT_NEGATIVE)
@@ -192,10 +193,12 @@ def _without_meaning(experiment: str, algorithm: str, optimizer: str) -> dict[st
     if experiment in REGRESSIONS:
         pointless |= dict.fromkeys(("ways", "filters", "variants", "kernel_gain", "readout_std"), experiment)
     if algorithm != "imaml":
-        pointless |= dict.fromkeys(("regularization", "cg_steps"), algorithm)
+        pointless |= {"regularization": algorithm}
+    if algorithm not in SOLVING:
+        pointless |= {"cg_steps": algorithm}
     if algorithm in ("metasgd", "mamlpp"):
         pointless |= {"rule": algorithm}
-    if algorithm == "imaml":
+    if algorithm in SOLVING:
         pointless |= {"inner_batch": algorithm}
     if optimizer != "adamw":
         pointless |= {"weight_decay": optimizer}

@@ -10,7 +10,12 @@ from metaspec.errors import InvalidArgumentError
 
 EXPERIMENTS = ("sinusoid", "mixture", "table", "omniglot", "digits", "mnist1d")
 REGRESSIONS = ("sinusoid", "mixture", "table")
-ALGORITHMS = ("maml", "fomaml", "reptile", "imaml", "anil", "boil", "metasgd", "mamlpp", "sigma-maml")
+ALGORITHMS = (
+    *("maml", "fomaml", "reptile", "imaml", "anil", "boil", "metasgd", "mamlpp", "cavia"),
+    *("sigma-maml", "sigma-imaml", "sigma-reptile"),
+)
+SOLVING = ("imaml", "sigma-imaml", "sigma-reptile")
+"""Those that solve a linear system."""
 OPTIMIZERS = ("adam", "adamw", "sgd", "momentum", "nesterov")
 SCHEDULES = ("constant", "linear", "cosine")
 INNER_RULES = ("descent", "adam")
@@ -19,6 +24,16 @@ Settings = dict[str, Any]
 
 _ONE_STEP: Settings = {"inner_lr": 0.01, "inner_steps": 1, "outer_lr": 2e-3}
 _FIVE_STEPS: Settings = _ONE_STEP | {"inner_steps": 5}
+# Nothing in iMAML's update keeps the curvature below 2 / inner_lr, beyond which the inner loop diverges: training ends
+# before.
+_IMPLICIT: Settings = {
+    "inner_lr": 5e-4,
+    "inner_steps": 32,
+    "outer_lr": 1e-3,
+    "cg_steps": 5,
+    "clip_norm": 1.0,
+    "steps": 5000,
+}
 _FUNCTIONS: dict[str, Settings] = {
     "maml": _ONE_STEP,
     "fomaml": _ONE_STEP,
@@ -27,18 +42,12 @@ _FUNCTIONS: dict[str, Settings] = {
     "boil": _ONE_STEP,
     "metasgd": _ONE_STEP,
     "mamlpp": _FIVE_STEPS,
+    # As its authors have it, but for Adam's rate: a context alone takes steps that weights would not bear.
+    "cavia": {"inner_lr": 1.0, "inner_steps": 2, "outer_lr": 2e-3},
     "sigma-maml": _FIVE_STEPS,
-    # Nothing in iMAML's update keeps the curvature below 2 / inner_lr, beyond which the inner loop diverges: training
-    # ends before.
-    "imaml": {
-        "inner_lr": 5e-4,
-        "inner_steps": 32,
-        "outer_lr": 1e-3,
-        "regularization": 2.0,
-        "cg_steps": 5,
-        "clip_norm": 1.0,
-        "steps": 5000,
-    },
+    "sigma-imaml": _IMPLICIT,
+    "sigma-reptile": _IMPLICIT,
+    "imaml": _IMPLICIT | {"regularization": 2.0},
 }
 _FAST: Settings = {"inner_lr": 0.4, "inner_steps": 1, "outer_lr": 3e-3}
 _SLOW: Settings = {"inner_lr": 0.1, "inner_steps": 5, "outer_lr": 3e-3}
@@ -56,6 +65,17 @@ _REPTILE: Settings = {
     "schedule": "linear",
     "readout_std": 0.2,
 }
+# From the usual start the Hessian's eigenvalues are some +-400: no proximal term outweighs that, and the inner loop
+# diverges. From this one they are a few units.
+_GENTLE: Settings = {
+    "inner_lr": 0.3,
+    "inner_steps": 10,
+    "outer_lr": 3e-3,
+    "cg_steps": 3,
+    "clip_norm": 1.0,
+    "kernel_gain": 5.0,
+    "readout_std": 0.3,
+}
 _PICTURES: dict[str, Settings] = {
     "maml": _FAST,
     "fomaml": _FAST,
@@ -65,18 +85,9 @@ _PICTURES: dict[str, Settings] = {
     "metasgd": _FAST,
     "mamlpp": _SLOW,
     "sigma-maml": _SLOW,
-    # From the usual start the Hessian's eigenvalues are some +-400: no proximal term outweighs that, and the inner loop
-    # diverges. From this one they are a few units.
-    "imaml": {
-        "inner_lr": 0.3,
-        "inner_steps": 10,
-        "outer_lr": 3e-3,
-        "regularization": 0.1,
-        "cg_steps": 3,
-        "clip_norm": 1.0,
-        "kernel_gain": 5.0,
-        "readout_std": 0.3,
-    },
+    "sigma-imaml": _GENTLE,
+    "sigma-reptile": _GENTLE,
+    "imaml": _GENTLE | {"regularization": 0.1},
 }
 HEADS = {name: ("w2", "b2") if name in REGRESSIONS else ("w", "b") for name in EXPERIMENTS}
 """The read-out's leaves of each experiment's network."""
@@ -149,8 +160,14 @@ def defaults(experiment: str, algorithm: str, given: Settings) -> Settings:
         given: What was said; `subset`, `paper`, `ways` and `shots` of it make a difference here.
 
     Raises:
-        InvalidArgumentError: The paper has no experiment with this algorithm, or of so many ways.
+        InvalidArgumentError: The algorithm is not for this experiment, or the paper has no settings for it or for so
+            many ways.
     """
+    if algorithm == "cavia" and experiment not in REGRESSIONS:
+        raise InvalidArgumentError(
+            f"algorithm: cavia joins a context with the inputs of a function, which {experiment} is not; give one of "
+            f"{', '.join(REGRESSIONS)}, or another algorithm"
+        )
     own, paper = (_FUNCTIONS if experiment in REGRESSIONS else _PICTURES)[algorithm], given.get("paper")
     whole_set = paper is not None or given.get("subset") in ("full", "lake")
     settled = _SIZES[experiment] | (_FULL if whole_set else {}) | own

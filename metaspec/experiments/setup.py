@@ -8,6 +8,7 @@ from typing import Any
 from metaspec.algorithms import (
     ANIL,
     BOIL,
+    CAVIA,
     FOMAML,
     IMAML,
     MAML,
@@ -15,7 +16,9 @@ from metaspec.algorithms import (
     MetaSGD,
     Minibatches,
     Reptile,
+    SigmaIMAML,
     SigmaMAML,
+    SigmaReptile,
     multi_step_weights,
 )
 from metaspec.algorithms.base import Algorithm
@@ -25,12 +28,17 @@ from metaspec.experiments.problems import Experiment, digits, mixture, mnist1d, 
 from metaspec.inner import Adam as InnerAdam
 from metaspec.inner import GradientDescent, Learned
 from metaspec.inner.base import InnerRule
+from metaspec.nn.context_network import WithContext
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
 from metaspec.training.outer_optimizers import SGD, Adam, AdamW, Optimizer
 from metaspec.training.schedules import Cosine, Linear, Schedule, WarmUp
 
 ANNEALING = 5
 """Stages in which MAML++'s weights fall; each compiles the outer step anew."""
+
+WIDTHS = Learned(1.0, per="leaf", positive=True)
+CONTEXT = 4
+"""Entries of CAVIA's context."""
 
 
 def experiment_of(settings: Config) -> Experiment:
@@ -51,7 +59,12 @@ def experiment_of(settings: Config) -> Experiment:
         "digits": digits,
         "mnist1d": mnist1d,
     }
-    return made[settings.experiment](seed=settings.seed, **sizes)
+    found = made[settings.experiment](seed=settings.seed, **sizes)
+    if settings.algorithm != "cavia":
+        return found
+    inputs, *others = found.network.sizes
+    network = WithContext(replace(found.network, sizes=(inputs + CONTEXT, *others)), CONTEXT)
+    return replace(found, network=network)
 
 
 def algorithm_of(settings: Config, inner_steps: int | None = None) -> Algorithm:
@@ -59,16 +72,20 @@ def algorithm_of(settings: Config, inner_steps: int | None = None) -> Algorithm:
     steps = settings.inner_steps if inner_steps is None else inner_steps
     lr, head = settings.inner_lr, HEADS[settings.experiment]
     inner: InnerRule = InnerAdam(lr, steps, b1=0.0) if settings.rule == "adam" else GradientDescent(lr, steps)
+    solver = ConjugateGradient(settings.cg_steps or 1)
     kinds: dict[str, Callable[[], Any]] = {
         "maml": lambda: MAML(inner),
         "fomaml": lambda: FOMAML(inner),
         "reptile": lambda: Reptile(inner),
-        "imaml": lambda: IMAML(inner, settings.regularization, ConjugateGradient(settings.cg_steps or 1)),
+        "imaml": lambda: IMAML(inner, settings.regularization, solver),
         "anil": lambda: ANIL(inner, head),
         "boil": lambda: BOIL(inner, head),
         "metasgd": lambda: MetaSGD(lr, steps),
         "mamlpp": lambda: MAMLPlusPlus(lr, steps),
-        "sigma-maml": lambda: SigmaMAML(inner, Learned(1.0, per="leaf", positive=True)),
+        "cavia": lambda: CAVIA(inner, "context"),
+        "sigma-maml": lambda: SigmaMAML(inner, WIDTHS),
+        "sigma-imaml": lambda: SigmaIMAML(inner, WIDTHS, solver),
+        "sigma-reptile": lambda: SigmaReptile(inner, WIDTHS, solver),
     }
     made = kinds[settings.algorithm]()
     return made if settings.inner_batch is None else replace(made, minibatches=Minibatches(settings.inner_batch))

@@ -15,6 +15,7 @@ Example:
 """
 
 from metaspec.nn.activations import gelu, relu, sigmoid, silu, softplus, tanh
+from metaspec.nn.context_network import WithContext
 from metaspec.nn.convnet import ConvNet, omniglot_convnet
 from metaspec.nn.convolution import conv2d
 from metaspec.nn.layers import batch_norm, dense
@@ -26,6 +27,7 @@ from metaspec.nn.prototypes import prototype_head
 __all__ = [
     "MLP",
     "ConvNet",
+    "WithContext",
     "accuracy",
     "avg_pool2d",
     "batch_norm",

@@ -23,6 +23,10 @@ def test_what_is_said_wins_over_the_experiments_defaults():
 @pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
 def test_what_is_saved_comes_to_the_same(experiment, algorithm):
     given = {"experiment": experiment, "algorithm": algorithm, "optimizer": "adamw"}
+    if algorithm == "cavia" and experiment not in presets.REGRESSIONS:
+        with pytest.raises(InvalidArgumentError, match="cavia joins a context .* give one of sinusoid"):
+            effective(given)
+        return
     if algorithm in ("metasgd", "mamlpp"):
         with pytest.raises(InvalidArgumentError, match=f"rule: has no meaning for {algorithm}"):
             effective({"experiment": "sinusoid", "algorithm": algorithm, "rule": "adam"})
@@ -113,16 +117,18 @@ def test_optimizers_by_name():
 
 @pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
 def test_algorithms_by_name(algorithm):
-    given = {"experiment": "digits", "algorithm": algorithm, "inner_lr": 0.25}
+    given = {"experiment": "table", "algorithm": algorithm, "inner_lr": 0.25}
     made = algorithm_of(effective(given), inner_steps=7)
-    kinds = {"fomaml": ms.FOMAML, "reptile": ms.Reptile, "imaml": ms.IMAML}
-    assert type(made) is kinds.get(algorithm, ms.MAML)
+    kinds = {"fomaml": ms.FOMAML, "reptile": ms.Reptile, "imaml": ms.IMAML, "sigma-imaml": ms.IMAML}
+    assert type(made) is {**kinds, "sigma-reptile": ms.SigmaReptile}.get(algorithm, ms.MAML)
     lr, learned = made.inner.inputs["lr"], {"metasgd": "entry", "mamlpp": "leaf"}
     assert (lr if algorithm not in learned else lr.value, made.inner.steps) == (0.25, 7)
     assert getattr(lr, "per", None) == learned.get(algorithm)
     if algorithm in ("anil", "boil"):
-        assert list(made.adapt) == [f"{'!' * (algorithm == 'boil')}{leaf}" for leaf in ("w", "b")]
+        assert list(made.adapt) == [f"{'!' * (algorithm == 'boil')}{leaf}" for leaf in ("w2", "b2")]
+    if algorithm == "cavia":
+        assert made.adapt == "context"
     if algorithm == "sigma-maml":
         assert made.inner.inputs["sigma"].per == "leaf"
     if algorithm == "imaml":
-        assert (made.regularization, made.solver.steps) == (0.1, 3)
+        assert (made.regularization, made.solver.steps) == (2.0, 5)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from metaspec.errors import MetaspecError, MutationError, UnsupportedError
+from metaspec.errors import LossError, MetaspecError, MutationError, UnsupportedError
 from metaspec_torch._private import differentiates_once
 
 NO_SECOND = (
@@ -68,6 +68,12 @@ def refuse_once_differentiable(outputs: Iterable[torch.Tensor]) -> None:
 def _known(message: str) -> MetaspecError | None:
     if "in-place" in message or "modified inplace" in message:
         return MutationError(f"loss: it changed its parameters or its batch in place ({message})")
+    if "modified by an inplace operation" in message:
+        return LossError(
+            "loss: it changes a tensor in place after an operation whose derivative needs the value from before, so it "
+            "has no gradient in plain PyTorch either. Write x = x + 1 for x += 1 and torch.where(mask, a, x) for "
+            f"x[mask] = a, or clone the tensor before it is read ({message})"
+        )
     if "use_reentrant=True" in message:
         return UnsupportedError(
             "loss: torch.utils.checkpoint.checkpoint with use_reentrant=True has no gradient by torch.autograd.grad; "

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
-from metaspec.errors import InvalidTypeError, MutationError, UnsupportedError  # noqa: E402
+from metaspec.errors import InvalidTypeError, LossError, MutationError, UnsupportedError  # noqa: E402
 
 from .programs import NOT_RECORDED, PROGRAMS, RATE, STEPS, close, made, mlp, mse, nn, tasks_of, unrolled  # noqa: E402
 
@@ -102,6 +102,23 @@ def test_no_second_derivative_is_refused_with_the_operation_and_a_way_round():
     with pytest.raises(UnsupportedError, match=r"no second derivative of _cdist_backward.*use_mm_for_euclid_dist"):
         ms.meta_gradient(ALGO, m.loss, m.params, tasks[0])
     ms.meta_gradient(ms.FOMAML(ALGO.inner), m.loss, m.params, tasks[0])  # needs none
+
+
+def test_a_value_that_a_derivative_needs_and_the_loss_overwrites_is_told():
+    def loss(model, batch):
+        h = model(batch["x"]).exp()
+        h[:, 0] = h[:, 1] * h[:, 0]
+        return h.mean()
+
+    tasks = tasks_of((3,))
+    m = ms.from_model(nn.Linear(3, 2).double(), loss)
+    for call in (
+        lambda: ms.meta_gradient(ALGO, m.loss, m.params, tasks[0]),
+        lambda: ms.batch_meta_gradient(ALGO, m.loss, m.params, tasks),
+        lambda: ms.compile(lambda p, t: ms.meta_gradient(ALGO, m.loss, p, t))(m.params, tasks[0]),
+    ):
+        with pytest.raises(LossError, match=r"changes a tensor in place.*torch.where\(mask, a, x\)"):
+            call()
 
 
 def test_what_draws_is_refused_by_what_it_does():

@@ -1,6 +1,7 @@
 """Gathers the commands and turns errors into one line and an exit status.
 
-A command is added by a module in one of `PACKAGES` that has `register(app: typer.Typer) -> None`; nothing here changes.
+A command is added by a module in one of `PACKAGES` that has its name and `register(app: typer.Typer) -> None`; nothing
+here changes.
 """
 
 import os
@@ -23,8 +24,8 @@ USAGE = 2  # exit status for what the user can mend: names, options, what is not
 PACKAGES = ("metaspec.cli", "metaspec_conformance.commands", "metaspec_benchmarks.commands")
 
 
-def build() -> typer.Typer:
-    """Return the application with every command of `PACKAGES`."""
+def build(command: str = "") -> typer.Typer:
+    """Return the application with this command alone, or with all of `PACKAGES` where none has the name."""
     app = typer.Typer(
         name="metaspec",
         help="An executable specification of gradient-based meta-learning.",
@@ -41,8 +42,10 @@ def build() -> typer.Typer:
     ) -> None:
         pass
 
-    modules = [m for p in PACKAGES for m in pkgutil.iter_modules(import_module(p).__path__, f"{p}.")]
-    for module in sorted((m.name for m in modules), key=lambda name: name.rpartition(".")[2]):
+    found = [m for p in PACKAGES for m in pkgutil.iter_modules(import_module(p).__path__, f"{p}.")]
+    modules = {m.name.rpartition(".")[2]: m.name for m in found}
+    own = modules.get(command.replace("-", "_"), "")
+    for module in [own] if own else [modules[name] for name in sorted(modules)]:
         register = getattr(import_module(module), "register", None)
         if register is not None:
             register(app)
@@ -56,7 +59,7 @@ def run() -> None:
             stream.reconfigure(errors="replace")  # a console that has no "±" must not lose a result
     with _endings() as received:
         try:
-            build()()
+            build(next(iter(sys.argv[1:]), ""))()
         except (MetaspecError, OSError) as error:  # OSError: a file or folder that the user named
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(USAGE) from None

@@ -1,4 +1,4 @@
-"""Hand-written PyTorch: nested `torch.func.grad` under `vmap`, with and without `torch.compile`; the plain loop."""
+"""Hand-written PyTorch: `torch.func.grad` under `vmap`, also compiled; autograd around the batched loss; the loop."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,10 +15,11 @@ Gradient = tuple[dict[str, torch.Tensor], torch.Tensor]
 
 
 def forms() -> list[TimedForm]:
-    """Eager, compiled, and the loop over tasks that most code has."""
+    """Eager, compiled, autograd with only the loss batched, and the loop over tasks that most code has."""
     return [
         TimedForm("torch.func, vmap", "hand-written", partial(_build, False)),
         TimedForm("torch.func, vmap, torch.compile", "hand-written", partial(_build, True), slow=True),
+        TimedForm("torch.autograd, vmap of the loss", "hand-written", _batched_loss),
         TimedForm("torch, loop, create_graph", "hand-written", _loop),
     ]
 
@@ -90,6 +91,25 @@ def conjugate_gradients(matvec: Callable[[Any], Any], b: Any, steps: int) -> Any
 
 def _dot(x: Any, y: Any) -> Any:
     return sum((leaf * y[name]).sum() for name, leaf in x.items())
+
+
+def _batched_loss(case: BenchmarkCase) -> Built | None:
+    if case.solver_steps is not None:
+        return None
+    m = model(case)
+    losses = vmap(_loss(m))
+
+    def run() -> Gradient:
+        params = {name: leaf.detach().requires_grad_() for name, leaf in m.module.named_parameters()}
+        fast = {name: leaf.expand(case.tasks, *leaf.shape) for name, leaf in params.items()}
+        for _ in range(case.steps):
+            total = losses(fast, *m.support).sum()
+            gradients = torch.autograd.grad(total, list(fast.values()), create_graph=True)
+            fast = {name: p - case.lr * g for (name, p), g in zip(fast.items(), gradients, strict=True)}
+        mean = losses(fast, *m.query).mean()
+        return dict(zip(params, torch.autograd.grad(mean, list(params.values())), strict=True)), mean.detach()
+
+    return Built(run, lambda found: m.arrays(found[0]))
 
 
 def _loop(case: BenchmarkCase) -> Built | None:

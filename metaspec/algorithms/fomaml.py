@@ -10,11 +10,10 @@ from typing import ClassVar
 
 from metaspec.algorithms.base import query_gradient, result
 from metaspec.algorithms.inner_loop import inner_loop
-from metaspec.algorithms.meta import initial_meta, learned_inputs, with_learned
 from metaspec.algorithms.minibatches import Minibatches
 from metaspec.backend.protocol import Backend
-from metaspec.inner.base import InnerRule, check_inner
-from metaspec.inner.learned import Meta
+from metaspec.inner.base import InnerRule, check_inner, learned_inputs
+from metaspec.inner.learned import Meta, initial_meta, with_learned
 from metaspec.task import Loss, MetaGradient, Task, Tree
 from metaspec.trees import zeros_like
 

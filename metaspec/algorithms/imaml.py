@@ -20,12 +20,11 @@ from typing import Any
 
 from metaspec.algorithms.base import query_gradient, result
 from metaspec.algorithms.inner_loop import InnerLoop, inner_loop
-from metaspec.algorithms.meta import initial_meta, learned_inputs, with_learned
 from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import check_members
 from metaspec.errors import InvalidArgumentError
-from metaspec.inner.base import InnerRule, check_inner
-from metaspec.inner.learned import Learned
+from metaspec.inner.base import InnerRule, check_inner, learned_inputs
+from metaspec.inner.learned import Learned, initial_meta, with_learned
 from metaspec.inner.proximal import Proximal, checked_strength, proximal_gradient, strength, strength_input
 from metaspec.solvers.base import Solver
 from metaspec.solvers.conjugate_gradient import ConjugateGradient

@@ -10,7 +10,8 @@ through u, which acts entry by entry, by the backend's `vjp`, and what comes out
     (p, q, w, e) = (a, b) u'(theta_k, s_k, g_k, eta)
     cotangent of theta_k: p + H w,   of s_k: q,   of psi: += (d^2 l / d psi d theta) w,   of eta: += e
 
-Plain gradient descent on all leaves has p = a and w = -lr a, and is pulled back without `vjp`.
+Plain gradient descent on all leaves has p = a and w = -lr a, and is pulled back without `vjp`, by a `pull_back` of its
+own; so may any rule be whose derivative is known.
 
 Where theta_0 = s(phi; support) and not phi itself (CAVIA's context, a head made of prototypes), the cotangent of
 theta_0 is pulled back through s last.
@@ -22,15 +23,13 @@ from functools import cached_property
 from typing import Any
 
 from metaspec.algorithms.adjoint import Step
-from metaspec.algorithms.meta import learned_inputs, meta_parts
 from metaspec.algorithms.minibatches import Minibatches
-from metaspec.algorithms.partition import Partition
 from metaspec.backend.loops import repeat
+from metaspec.backend.patterns import Partition
 from metaspec.backend.protocol import Backend, is_floating
 from metaspec.errors import InvalidArgumentError
-from metaspec.inner.base import Hyper, InnerRule, check_trees, given_at
-from metaspec.inner.gradient_descent import GradientDescent
-from metaspec.inner.learned import Learned
+from metaspec.inner.base import Hyper, InnerRule, check_trees, given_at, learned_inputs
+from metaspec.inner.learned import Learned, meta_parts
 from metaspec.task import Loss, Tree
 from metaspec.trees import add, zeros_like
 
@@ -98,7 +97,7 @@ class InnerLoop:
             gradient, products = B.vjp(
                 lambda theta, staying: B.grad(self._value)(theta, staying, self.batch(k)), theta, self._staying
             )
-        if self._plain:
+        if self._closed_form is not None:
             hyper = self._hyper(self._differentiable, k)
             return (*self.rule.update(B, theta, state, gradient, k, hyper), k + 1), (products, None, k)
         floating, others = self._divide(state)
@@ -120,8 +119,8 @@ class InnerLoop:
     def pull_back(self, v: Tree, kept: Any) -> Tree:
         """Return the cotangent of x_k from that of x_{k+1}."""
         B, (a, b, sums), (products, pull, k) = self.B, v, kept
-        if self._plain:
-            return self.rule.pull_back(B, a, products, self._hyper(self._differentiable, k)), b, sums  # type: ignore[attr-defined]
+        if self._closed_form is not None:
+            return self._closed_form(B, a, products, self._hyper(self._differentiable, k)), b, sums
         p, q, w, e = pull((a, b))
         if self.partition.moving is None:
             return add(B, p, products(w)), q, {**sums, "inputs": add(B, sums["inputs"], e)}
@@ -157,9 +156,9 @@ class InnerLoop:
         return self._parts[0]
 
     @property
-    def _plain(self) -> bool:
-        """Whether the rule is gradient descent on all leaves, with nothing learned."""
-        return isinstance(self.rule, GradientDescent) and self.partition.moving is None and not self.learned
+    def _closed_form(self) -> Callable[..., Tree] | None:
+        """The rule's own `pull_back`, if it has one, where all leaves move and nothing is learned."""
+        return getattr(self.rule, "pull_back", None) if self.partition.moving is None and not self.learned else None
 
     @cached_property
     def _differentiable(self) -> dict[str, Tree]:

@@ -18,12 +18,12 @@ from typing import Any
 from metaspec.algorithms.adjoint import CHECKPOINTS, Checkpoint, Step, checkpointed_vjp
 from metaspec.algorithms.base import query_gradient, result
 from metaspec.algorithms.inner_loop import InnerLoop, Start, inner_loop
-from metaspec.algorithms.meta import initial_meta, learned_inputs, with_learned
 from metaspec.algorithms.minibatches import Minibatches
 from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import check_choice, checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.inner.base import InnerRule, check_inner
+from metaspec.inner.base import InnerRule, check_inner, learned_inputs
+from metaspec.inner.learned import initial_meta, with_learned
 from metaspec.task import Array, Loss, MetaGradient, Task, Tree
 from metaspec.trees import add, row, scale
 

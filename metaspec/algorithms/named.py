@@ -7,7 +7,6 @@ from typing import Any
 from metaspec.algorithms.adjoint import Checkpoint
 from metaspec.algorithms.imaml import IMAML
 from metaspec.algorithms.maml import MAML
-from metaspec.backend.arrays import plain_leaves
 from metaspec.backend.patterns import matching
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer, checked_number
@@ -97,7 +96,7 @@ class FromZero:
     leaves: str | Sequence[str]
 
     def __call__(self, params: Tree, support: Tree) -> Tree:
-        B = resolve(None, plain_leaves(params))
+        B = resolve(None, params)
         entries, structure = B.tree_flatten(params)
         zeroed = matching(B, params, self.leaves, "CAVIA: context")
         return B.tree_unflatten(structure, [B.xp.zeros_like(x) if i in zeroed else x for i, x in enumerate(entries)])

@@ -11,11 +11,10 @@ from typing import ClassVar
 
 from metaspec.algorithms.base import is_empty, result
 from metaspec.algorithms.inner_loop import inner_loop
-from metaspec.algorithms.meta import learned_inputs
 from metaspec.algorithms.minibatches import Minibatches
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError
-from metaspec.inner.base import InnerRule, check_inner
+from metaspec.inner.base import InnerRule, check_inner, learned_inputs
 from metaspec.task import Loss, MetaGradient, Task, Tree
 from metaspec.trees import concatenate, subtract
 

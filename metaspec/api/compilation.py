@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, Literal
 
 from metaspec.api.ragged import TaskPrograms, is_ragged
-from metaspec.backend.arrays import plain_leaves, wide_format
+from metaspec.backend.arrays import wide_format
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import active, chosen_backend, resolve
 from metaspec.checks.arguments import check_choice, checked_integer
@@ -80,7 +80,7 @@ def compile(
             raise InvalidArgumentError(
                 f"compile: donate={tuple(donate)} names argument {max(donated)}, counted from 0; there are {len(args)}"
             )
-        B = resolve(backend, plain_leaves(args), "arguments")
+        B = resolve(backend, args, "arguments")
         check_foreign(B, args, "arguments")
         if B not in compiled:
             compiled[B] = compiler(B, donated)(f)

@@ -9,7 +9,7 @@ from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.algorithms.diagnosis import check_adapted, check_finite
 from metaspec.algorithms.meta_batch import chosen_chunk, over_tasks
 from metaspec.api.ragged import at_work, of_one_size
-from metaspec.backend.arrays import computing, plain_leaves
+from metaspec.backend.arrays import computing
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
@@ -245,7 +245,7 @@ def adapt(
 
 
 def _enter(backend: str | Backend | None, params: Tree) -> tuple[Backend, Tree]:
-    B = resolve(backend, plain_leaves(params))
+    B = resolve(backend, params)
     check_params(B, params)
     return B, B.guard.private_copy(params)
 

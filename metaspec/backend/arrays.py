@@ -4,21 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import optree
-
-from metaspec.backend.protocol import NAMESPACE, Backend
+from metaspec.backend.protocol import Backend
 from metaspec.backend.registry import owner_of
-from metaspec.backend.selection import backend_context, chosen_backend, get_backend, resolve
+from metaspec.backend.selection import backend_context, chosen_backend, get_backend, plain_leaves, resolve
 from metaspec.errors import InvalidTypeError
 from metaspec.task import Array, Tree
 
 WIDE = ("float64", "float128", "longdouble")
-
-
-def plain_leaves(tree: Tree) -> list[Any]:
-    """Return the leaves as seen before a backend is known: a framework's own containers stay whole."""
-    leaves: list[Any] = optree.tree_leaves(tree, namespace=NAMESPACE)
-    return leaves
 
 
 def array_namespace(tree: Tree) -> Any:
@@ -52,7 +44,7 @@ def array_namespace(tree: Tree) -> Any:
         return chosen.xp
     leaves = plain_leaves(tree)
     owners = {owner for leaf in leaves if (owner := owner_of(leaf, containers=True)) is not None}
-    return get_backend(owners.pop()).xp if len(owners) == 1 else resolve(None, leaves, "tree").xp
+    return get_backend(owners.pop()).xp if len(owners) == 1 else resolve(None, tree, "tree").xp
 
 
 def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend: str | Backend | None = None) -> Tree:
@@ -79,7 +71,7 @@ def asarray(tree: Tree, *, dtype: str | None = None, device: Any = None, backend
     if dtype is not None and not isinstance(dtype, str):
         raise InvalidTypeError(f"asarray: dtype must be a string such as 'float32', got {dtype!r}")
     wanted = backend if backend is not None else chosen_backend()
-    B = resolve(None, plain_leaves(tree), "tree") if wanted is None else get_backend(wanted)
+    B = resolve(None, tree, "tree") if wanted is None else get_backend(wanted)
     leaves, structure = B.tree_flatten(tree)
     return B.tree_unflatten(structure, [_converted(B, leaf, dtype, device) for leaf in leaves])
 

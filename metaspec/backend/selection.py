@@ -12,13 +12,12 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from metaspec.backend.protocol import Backend
+import optree
+
+from metaspec.backend.protocol import NAMESPACE, Backend
 from metaspec.backend.registry import installed_registration, owner_of, registrations
-from metaspec.errors import (
-    BackendMismatchError,
-    BackendNotChosenError,
-    InvalidTypeError,
-)
+from metaspec.errors import BackendMismatchError, BackendNotChosenError, InvalidTypeError
+from metaspec.task import Tree
 
 VARIABLE = "METASPEC_BACKEND"
 
@@ -121,13 +120,20 @@ def backend_context(backend: str | Backend) -> Iterator[Backend]:
         active.reset(token)
 
 
-def resolve(backend: str | Backend | None, leaves: list[Any], what: str = "params") -> Backend:
-    """Return the backend for these leaves: the argument, else what was chosen, else the one whose arrays they are.
+def plain_leaves(tree: Tree) -> list[Any]:
+    """Return the leaves as seen before a backend is known: a framework's own containers stay whole."""
+    leaves: list[Any] = optree.tree_leaves(tree, namespace=NAMESPACE)
+    return leaves
+
+
+def resolve(backend: str | Backend | None, tree: Tree, what: str = "params") -> Backend:
+    """Return the backend for a tree: the argument, else what was chosen, else the one whose arrays its leaves are.
 
     Raises:
         BackendMismatchError: The leaves are of several frameworks, or of another than the chosen one.
         BackendNotChosenError: Nothing was chosen and the leaves are no framework's arrays.
     """
+    leaves = plain_leaves(tree)
     owners = sorted({owner for leaf in leaves if (owner := owner_of(leaf, containers=True)) is not None})
     if len(owners) > 1:
         raise BackendMismatchError(

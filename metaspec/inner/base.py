@@ -22,7 +22,8 @@ class InnerRule(Protocol):
     """A rule (theta_{k+1}, s_{k+1}) = u(theta_k, s_k, grad l(theta_k), k, inputs), applied `steps` times.
 
     A rule is a frozen dataclass with these members. u is pure and, but for zero gradients, differentiable: the chain
-    rule through a step is taken from `update` itself.
+    rule through a step is taken from `update` itself, but where a rule has a `pull_back` as `GradientDescent` has it,
+    for steps that move all leaves and learn nothing.
     """
 
     @property
@@ -45,6 +46,11 @@ def check_inner(inner: Any, algorithm: str) -> None:
     check_members(
         inner, f"{algorithm}: inner", ("steps", "inputs", "init", "update"), "GradientDescent(lr=0.1, steps=5)"
     )
+
+
+def learned_inputs(rule: InnerRule) -> dict[str, Learned]:
+    """Return the rule's inputs that are learned, by name."""
+    return {name: value for name, value in rule.inputs.items() if isinstance(value, Learned)}
 
 
 def with_steps(rule: Any, steps: int) -> Any:

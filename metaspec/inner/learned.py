@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from metaspec.backend.patterns import leaf_names, matching
 from metaspec.backend.protocol import Backend
+from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.task import Array, Tree
@@ -149,3 +150,40 @@ class Learned:
                     f"Learned: each leaf must match one pattern of per; {leaf!r} matches {found or 'none'}"
                 )
         return [found[0] for found in groups]
+
+
+def initial_meta(
+    learned: Mapping[str, Learned], params: Tree, steps: int, backend: str | Backend | None = None
+) -> Tree:
+    """Return Meta(params, learned arrays), or `params` itself where nothing is learned."""
+    if not learned:
+        return params
+    B = resolve(backend, params)
+    with B.guard.compute_context(None):
+        return Meta(params, {name: entry.init(B, params, steps) for name, entry in learned.items()})
+
+
+def meta_parts(learned: Mapping[str, Learned], meta: Tree, algorithm: str) -> tuple[Tree, dict[str, Tree]]:
+    """Return the parameters and the learned arrays of what a user passed as `params`.
+
+    Raises:
+        InvalidArgumentError: The algorithm learns something and was given bare parameters, or the other way round.
+    """
+    if isinstance(meta, Meta):
+        if set(meta.learned) != set(learned):
+            raise InvalidArgumentError(
+                f"params: {algorithm} learns {', '.join(learned) or 'nothing'} beside the parameters, the Meta given "
+                f"holds {', '.join(meta.learned) or 'nothing'}; make it with algo.init(params)"
+            )
+        return meta.params, meta.learned
+    if learned:
+        raise InvalidArgumentError(
+            f"params: {algorithm} learns {', '.join(learned)} beside the parameters; pass algo.init(params), a "
+            "ms.Meta, in place of params"
+        )
+    return meta, {}
+
+
+def with_learned(params: Tree, learned: dict[str, Any]) -> Tree:
+    """Return a meta-update in the structure of what `initial_meta` gave."""
+    return Meta(params, learned) if learned else params

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metaspec.backend.arrays import computing, plain_leaves
+from metaspec.backend.arrays import computing
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.inputs import check_data, check_params
@@ -81,7 +81,7 @@ def check_loss(
         raise InvalidTypeError(
             f"check_loss: loss must be a function (params, batch) -> scalar, got {type(loss).__name__}"
         )
-    B = resolve(backend, plain_leaves(params))
+    B = resolve(backend, params)
     check_params(B, params)
     check_data(B, batch, "batch")
     params, batch = B.guard.detach((params, batch))

@@ -7,7 +7,7 @@ import numpy as np
 
 from metaspec.algorithms.base import adapting_for
 from metaspec.api import adapt
-from metaspec.backend.arrays import asarray, computing, plain_leaves
+from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
@@ -60,7 +60,7 @@ def adaptation_curves(
     numbers = [checked_integer(i, "adaptation_curves: tasks", least=0) for i in tasks]
     if not counts or not numbers:
         raise InvalidArgumentError("adaptation_curves: expected at least one task and one number of steps")
-    B = resolve(backend, plain_leaves(params))
+    B = resolve(backend, params)
     figure, places = panels(1, len(numbers), 3.6, 3.2)
     for axes, number in zip(places, numbers, strict=True):
         task = source.task(number)

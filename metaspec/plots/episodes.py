@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaspec.api import adapt
-from metaspec.backend.arrays import asarray, computing, plain_leaves
+from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
@@ -52,7 +52,7 @@ def predictions(
         >>> plots.predictions(algo, network, network.init(0, "float64"), ms.Task(part, part), backend="numpy")
         array([0, 1])
     """
-    B = resolve(backend, plain_leaves(params))
+    B = resolve(backend, params)
     with computing(B, params):
         theta = adapt(algo, network.loss, asarray(params, backend=B), asarray(task.support, backend=B))
         logits = B.to_numpy(network.apply(theta, asarray(task.query["x"], backend=B)))

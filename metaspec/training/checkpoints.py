@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from metaspec.atomic_files import checked_path, discard_folder, sole_user, sweep
-from metaspec.backend.arrays import plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
@@ -182,7 +181,7 @@ def save_checkpoint(path: str | Path, run: Run, *, backend: str | Backend | None
     own = checkpoint.name_after(run.steps)
     if checkpoint.NAME.fullmatch(path.name) and path.name != own:
         raise InvalidArgumentError(f"save_checkpoint: {path}: the run has taken {run.steps} steps; call it {own}")
-    checkpoint.write(path, resolve(backend, plain_leaves(run.params)), run)
+    checkpoint.write(path, resolve(backend, run.params), run)
 
 
 def load_checkpoint(
@@ -216,7 +215,7 @@ def load_checkpoint(
     """
     from metaspec.training.framework_optimizers import optimizer_for
 
-    B, path = resolve(backend, plain_leaves(params)), checked_path(path, "load_checkpoint: path")
+    B, path = resolve(backend, params), checked_path(path, "load_checkpoint: path")
     stored = Checkpoints(path).newest() if any(newest_first(path)) else checkpoint.read(path)
     assert stored is not None
     return checkpoint.restore(stored, B, params, None if optimizer is None else optimizer_for(B, optimizer))

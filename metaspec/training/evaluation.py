@@ -9,7 +9,7 @@ import numpy
 
 from metaspec.algorithms.base import Algorithm
 from metaspec.api import adapt, compile
-from metaspec.backend.arrays import asarray, computing, plain_leaves
+from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
@@ -246,7 +246,7 @@ def meta_test(
         >>> report.tasks, report.loss_before.half_width > 0
         (25, True)
     """
-    B = resolve(backend, plain_leaves(params))
+    B = resolve(backend, params)
     check_source(task_source, "meta_test: task_source")
     _check_metric(metric, "meta_test: metric")
     size = checked_integer(tasks_per_batch, "meta_test: tasks_per_batch", least=1)

@@ -5,7 +5,6 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 from metaspec.algorithms.base import Algorithm
-from metaspec.backend.arrays import plain_leaves
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
@@ -100,7 +99,7 @@ def meta_train(
     steps = checked_integer(steps, "meta_train: steps", least=0)
     _check_types(resume=(resume, Run), evaluation=(evaluation, Evaluation), checkpoints=(checkpoints, Checkpoints))
     check_callbacks(callbacks)
-    B = resolve(backend, plain_leaves(params))
+    B = resolve(backend, params)
     with ranks_for(B, distributed, "meta_train", rank_timeout) as ranks, ExitStack() as stack:
         plan = TrainingPlan.checked(
             algo,

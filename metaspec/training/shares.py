@@ -6,8 +6,8 @@ from typing import Any
 import numpy
 import optree
 
-from metaspec.backend.arrays import plain_leaves
 from metaspec.backend.protocol import NAMESPACE
+from metaspec.backend.selection import plain_leaves
 from metaspec.data.source import TaskSource
 from metaspec.ranks import RankGroup
 from metaspec.task import Task

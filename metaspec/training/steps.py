@@ -12,7 +12,7 @@ import numpy as np
 
 from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.api import batch_meta_gradient
-from metaspec.backend.arrays import WIDE, asarray, computing, plain_leaves, uploaded
+from metaspec.backend.arrays import WIDE, asarray, computing, uploaded
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import backend_context, resolve
 from metaspec.checks.arguments import checked_integer, checked_number
@@ -167,7 +167,7 @@ class TrainingPlan:
     ) -> "TrainingPlan":
         """Return the plan of these arguments of `meta_train`; MetaspecError where one of them is wrong."""
         check_source(task_source, "meta_train: task_source")
-        B = resolve(backend, plain_leaves(params))
+        B = resolve(backend, params)
         ranks = ranks or RankGroup(B)
         return TrainingPlan(
             B,

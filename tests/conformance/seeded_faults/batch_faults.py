@@ -25,7 +25,7 @@ def around(patch: Patch, change: Callable[..., Any]) -> None:
 def _backend(options: Any, params: Any) -> Any:
     from metaspec.backend.selection import resolve
 
-    return resolve(options.get("backend"), api.plain_leaves(params))
+    return resolve(options.get("backend"), params)
 
 
 def _count(B: Any, tasks: Any) -> int:

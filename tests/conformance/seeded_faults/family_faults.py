@@ -4,9 +4,9 @@ from typing import Any
 
 import metaspec as ms
 from metaspec import trees
-from metaspec.algorithms import inner_loop, maml, meta, minibatches, partition, sigma_reptile
+from metaspec.algorithms import inner_loop, maml, minibatches, sigma_reptile
 from metaspec.backend import patterns
-from metaspec.inner import adaptive, base, meta_curvature, proximal, transforms
+from metaspec.inner import adaptive, base, learned, meta_curvature, proximal, transforms
 from metaspec.training import steps
 from metaspec.trees import tree_map, zeros_like
 from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
@@ -176,7 +176,7 @@ def groups_merged(patch: Patch) -> None:
 @fault(family)
 def bare_parameters_taken(patch: Patch) -> None:
     """Learned inputs that are missing start anew at each call; a Meta that is too much is opened."""
-    original = meta.meta_parts
+    original = learned.meta_parts
 
     def parts(wanted: Any, given: Any, algorithm: str) -> Any:
         if isinstance(given, ms.Meta) != bool(wanted):
@@ -189,10 +189,8 @@ def bare_parameters_taken(patch: Patch) -> None:
 @fault(family)
 def frozen_leaves_moved(patch: Patch) -> None:
     """Patterns are ignored: all leaves move."""
-    original = partition.Partition.of
-    patch(
-        partition.Partition, "of", classmethod(lambda cls, B, params, patterns, what: original(B, params, None, what))
-    )
+    original = patterns.Partition.of
+    patch(patterns.Partition, "of", classmethod(lambda cls, B, params, patterns, what: original(B, params, None, what)))
 
 
 @fault(family)
@@ -209,7 +207,7 @@ def first_order_where_it_moved_alone(patch: Patch) -> None:
     def make(original: Any) -> Any:
         def meta_gradient(self: Any, B: Any, loss: Any, params: Any, task: Any) -> Any:
             r = original(self, B, loss, params, task)
-            parts = partition.Partition.of(B, r.delta, self.adapt, "adapt")
+            parts = patterns.Partition.of(B, r.delta, self.adapt, "adapt")
             moving, staying = parts.split(r.delta)
             return r._replace(delta=parts.join(moving, zeros_like(B, staying)))
 
@@ -242,7 +240,7 @@ def context_meta_learned(patch: Patch) -> None:
 @fault(family)
 def unmatched_pattern_moves_all(patch: Patch) -> None:
     """A pattern that matches nothing is silently none."""
-    original = partition.matching
+    original = patterns.matching
 
     def lenient(B: Any, params: Any, patterns: Any, argument: str) -> Any:
         try:
@@ -250,7 +248,7 @@ def unmatched_pattern_moves_all(patch: Patch) -> None:
         except ms.errors.InvalidArgumentError:
             return list(range(len(B.tree_flatten(params)[0])))
 
-    patch(partition, "matching", lenient)
+    patch(patterns, "matching", lenient)
 
 
 @fault(family)

@@ -51,9 +51,9 @@ def argument_comes_last(patch: Patch) -> None:
     """What is chosen comes before the `backend=` argument."""
     original = choice.resolve
 
-    def resolve(backend: Any, leaves: Any, what: str = "params") -> Any:
+    def resolve(backend: Any, tree: Any, what: str = "params") -> Any:
         chosen = choice.chosen_backend()
-        return original(backend if chosen is None else chosen, leaves, what)
+        return original(backend if chosen is None else chosen, tree, what)
 
     rebind(patch, original, resolve)
 
@@ -160,7 +160,7 @@ def integer_parameters_cast(patch: Patch) -> None:
     """Integer parameters are made floating silently."""
 
     def enter(backend: Any, params: Any) -> Any:
-        B = choice.resolve(backend, api.plain_leaves(params))
+        B = choice.resolve(backend, params)
         wide = tree_map(B, lambda leaf: B.asarray(leaf, None if "float" in str(leaf.dtype) else "float64"), params)
         validation.check_params(B, wide)
         return B, B.guard.detach(wide)
@@ -195,7 +195,7 @@ def stacked_axes_unchecked(patch: Patch) -> None:
 
     def batch(algo: Any, loss: Any, params: Any, tasks: Any, **options: Any) -> Any:
         if isinstance(tasks, ms.Task):
-            B = choice.resolve(options.get("backend"), api.plain_leaves(params))
+            B = choice.resolve(options.get("backend"), params)
             least = min((leaf.shape[0] for leaf in B.tree_flatten(tasks)[0] if getattr(leaf, "shape", ())), default=1)
             tasks = tree_map(B, lambda leaf: leaf[: max(1, least), ...], tasks)
         return original(algo, loss, params, tasks, **options)

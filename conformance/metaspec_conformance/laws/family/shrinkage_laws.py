@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import metaspec as ms
-from metaspec.algorithms.partition import Partition
+from metaspec.backend.patterns import Partition
 from metaspec.trees import ravel
 from metaspec_conformance.laws.family.written_out import backpropagated, each, loop
 from metaspec_conformance.laws.framework.claims import Claim, Equal

@@ -6,31 +6,18 @@ A fault is used in process, `FAULTS[name](patch)`, or in a worker that is thrown
 
 import os
 from functools import partial
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
-from tests.conformance.seeded_faults import (  # each enters its faults into the table
-    algorithm_faults,  # noqa: F401
-    batch_faults,  # noqa: F401
-    declared_faults,  # noqa: F401
-    derivative_faults,  # noqa: F401
-    family_faults,  # noqa: F401
-    implicit_faults,  # noqa: F401
-    inner_faults,  # noqa: F401
-    interface_faults,  # noqa: F401
-    loss_check_faults,  # noqa: F401
-    namespace_faults,  # noqa: F401
-    purity_faults,  # noqa: F401
-    rule_faults,  # noqa: F401
-    solver_faults,  # noqa: F401
-    source_faults,  # noqa: F401
-    training_faults,  # noqa: F401
-    transformation_faults,  # noqa: F401
-    worker_end_faults,
-)
+from tests.conformance.seeded_faults import worker_end_faults
 from tests.conformance.seeded_faults.fault import FAULTS, VARIABLE, Fault
 from tests.conformance.seeded_faults.public_bugs import SEEN
 
 __all__ = ["FAULTS", "MALFORMED", "SEEN", "WRONG", "Fault", "break_child"]
+
+for _file in iter_modules(__path__):  # each enters its faults into the table
+    import_module(f"{__name__}.{_file.name}")
 
 WRONG = {name: fault for name, fault in FAULTS.items() if fault.margin}
 """Faults that give finite numbers of the right shape and format, which scenarios see."""

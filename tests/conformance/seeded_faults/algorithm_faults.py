@@ -40,34 +40,35 @@ def walked(
 def changed(patch: Patch, kind: Any, change: Callable[..., Any]) -> None:
     """`change(result, self, B, loss, params, task)` for what an algorithm returns."""
 
-    def make(original: Any) -> Any:
-        return lambda self, B, loss, params, task: change(
-            original(self, B, loss, params, task), self, B, loss, params, task
-        )
-
-    method(patch, kind, "meta_gradient", make)
+    method(
+        patch,
+        kind,
+        "meta_gradient",
+        (
+            lambda original, self, B, loss, params, task: change(
+                original(self, B, loss, params, task), self, B, loss, params, task
+            )
+        ),
+    )
 
 
 def with_steps(patch: Patch, steps: Callable[[int], int]) -> None:
     """Another number of inner steps in every algorithm."""
 
-    def make(original: Any) -> Any:
-        entered = [False]
+    entered: set[Any] = set()
 
-        def call(self: Any, *args: Any) -> Any:
-            if entered[0]:
-                return original(self, *args)
-            entered[0] = True
-            try:
-                return original(replace(self, inner=replace(self.inner, steps=steps(self.inner.steps))), *args)
-            finally:
-                entered[0] = False
-
-        return call
+    def call(original: Any, self: Any, *args: Any) -> Any:
+        if original in entered:
+            return original(self, *args)
+        entered.add(original)
+        try:
+            return original(replace(self, inner=replace(self.inner, steps=steps(self.inner.steps))), *args)
+        finally:
+            entered.remove(original)
 
     for kind in ALGORITHMS:
         for name in ("meta_gradient", "adapt_to"):
-            method(patch, kind, name, make)
+            method(patch, kind, name, call)
 
 
 @fault(algorithm, 1, margin=True)
@@ -180,14 +181,11 @@ def support_and_query_exchanged(patch: Patch) -> None:
     """Adapts on the query set and is judged on the support set."""
     for kind in ALGORITHMS:
 
-        def make(original: Any) -> Any:
-            def call(self: Any, B: Any, loss: Any, params: Any, task: Any) -> Any:
-                swapped = task if task.query is None else ms.Task(task.query, task.support)
-                return original(self, B, loss, params, swapped)
+        def call(original: Any, self: Any, B: Any, loss: Any, params: Any, task: Any) -> Any:
+            swapped = task if task.query is None else ms.Task(task.query, task.support)
+            return original(self, B, loss, params, swapped)
 
-            return call
-
-        method(patch, kind, "meta_gradient", make)
+        method(patch, kind, "meta_gradient", call)
 
 
 @fault(algorithm, 5, margin=True)
@@ -259,13 +257,16 @@ def empty_query_replaced(patch: Patch) -> None:
 def adapt_on_everything_twice(patch: Patch) -> None:
     """`adapt` goes on for another K steps from where it was."""
     for kind in ALGORITHMS:
-
-        def make(original: Any) -> Any:
-            return lambda self, B, loss, params, batch: original(
-                self, B, loss, original(self, B, loss, params, batch), batch
-            )
-
-        method(patch, kind, "adapt_to", make)
+        method(
+            patch,
+            kind,
+            "adapt_to",
+            (
+                lambda original, self, B, loss, params, batch: original(
+                    self, B, loss, original(self, B, loss, params, batch), batch
+                )
+            ),
+        )
 
 
 @fault(algorithm, margin=True)

@@ -16,7 +16,7 @@ from tests.conformance.seeded_faults.fault import Patch, fault, member, rebind
 @fault(adapter)
 def versions_unknown(patch: Patch) -> None:
     """`versions` names nothing."""
-    member(patch, "versions", lambda original: lambda self: {})
+    member(patch, "versions", lambda original, self: {})
 
 
 @fault(adapter)
@@ -24,47 +24,41 @@ def precision_entered_once(patch: Patch) -> None:
     """`precision` cannot be entered within itself."""
     active = [0]
 
-    def make(original: Any) -> Any:
-        @contextmanager
-        def precision(self: Any, dtype: str) -> Any:
-            if active[0] > 1:
-                raise RuntimeError("precision is active already")
-            active[0] += 1
-            try:
-                with original(self, dtype):
-                    yield
-            finally:
-                active[0] -= 1
+    @contextmanager
+    def precision(original: Any, self: Any, dtype: str) -> Any:
+        if active[0] > 1:
+            raise RuntimeError("precision is active already")
+        active[0] += 1
+        try:
+            with original(self, dtype):
+                yield
+        finally:
+            active[0] -= 1
 
-        return precision
-
-    member(patch, "precision", make)
+    member(patch, "precision", precision)
 
 
 @fault(adapter)
 def nothing_is_concrete(patch: Patch) -> None:
     """`is_concrete` is never true: nothing that depends on values is ever checked."""
-    member(patch, "is_concrete", lambda original: lambda self, x: False)
+    member(patch, "is_concrete", lambda original, self, x: False)
 
 
 @fault(adapter)
 def everything_is_concrete(patch: Patch) -> None:
     """`is_concrete` is always true: Python is sent to look at the values of traced arrays."""
-    member(patch, "is_concrete", lambda original: lambda self, x: True)
+    member(patch, "is_concrete", lambda original, self, x: True)
 
 
 @fault(adapter)
 def integers_become_floating(patch: Patch) -> None:
     """`asarray` makes integers floating."""
 
-    def make(original: Any) -> Any:
-        def asarray(self: Any, x: Any, dtype: Any = None, device: Any = None) -> Any:
-            array = original(self, x, dtype, device)
-            return array.astype(numpy.float64) if dtype is None and array.dtype.kind == "i" else array
+    def asarray(original: Any, self: Any, x: Any, dtype: Any = None, device: Any = None) -> Any:
+        array = original(self, x, dtype, device)
+        return array.astype(numpy.float64) if dtype is None and array.dtype.kind == "i" else array
 
-        return asarray
-
-    member(patch, "asarray", make)
+    member(patch, "asarray", asarray)
 
 
 def _declared(patch: Patch, **capabilities: Capability) -> None:

@@ -12,33 +12,27 @@ adapter = "adapter"
 def gradients(patch: Patch, change: Any) -> None:
     """`change(B, x, gradient)` for what `value_and_grad` gives."""
 
-    def make(original: Any) -> Any:
-        def value_and_grad(self: Any, f: Any, has_aux: bool = False) -> Any:
-            def wrapped(x: Any, *args: Any) -> Any:
-                value, gradient = original(self, f, has_aux)(x, *args)
-                return value, change(self, x, gradient)
+    def value_and_grad(original: Any, self: Any, f: Any, has_aux: bool = False) -> Any:
+        def wrapped(x: Any, *args: Any) -> Any:
+            value, gradient = original(self, f, has_aux)(x, *args)
+            return value, change(self, x, gradient)
 
-            return wrapped
+        return wrapped
 
-        return value_and_grad
-
-    member(patch, "value_and_grad", make)
+    member(patch, "value_and_grad", value_and_grad)
 
 
 def products(patch: Patch, change: Any) -> None:
     """`change(B, f, x, args, product)` for the product that `linearize_grad` gives."""
 
-    def make(original: Any) -> Any:
-        def linearize_grad(self: Any, f: Any) -> Any:
-            def linearize(x: Any, *args: Any) -> Any:
-                gradient, product = original(self, f)(x, *args)
-                return gradient, change(self, f, x, args, product)
+    def linearize_grad(original: Any, self: Any, f: Any) -> Any:
+        def linearize(x: Any, *args: Any) -> Any:
+            gradient, product = original(self, f)(x, *args)
+            return gradient, change(self, f, x, args, product)
 
-            return linearize
+        return linearize
 
-        return linearize_grad
-
-    member(patch, "linearize_grad", make)
+    member(patch, "linearize_grad", linearize_grad)
 
 
 def concrete(B: Any, tree: Any) -> bool:
@@ -90,26 +84,23 @@ def unused_leaf_has_garbage(patch: Patch) -> None:
 def constant_gradient_halved(patch: Patch) -> None:
     """Half the gradient of a leaf on which it does not depend."""
 
-    def make(original: Any) -> Any:
-        def value_and_grad(self: Any, f: Any, has_aux: bool = False) -> Any:
-            def wrapped(x: Any, *args: Any) -> Any:
-                value, gradient = original(self, f, has_aux)(x, *args)
-                if not concrete(self, (x, gradient)):
-                    return value, gradient
-                moved = original(self, f, has_aux)(tree_map(self, lambda w: w + 1, x), *args)[1]
-                if not concrete(self, moved):
-                    return value, gradient
-                same = all(
-                    bool(self.xp.all(a == b))
-                    for a, b in zip(self.tree_flatten(gradient)[0], self.tree_flatten(moved)[0], strict=True)
-                )
-                return value, scale(self, 0.5, gradient) if same else gradient
+    def value_and_grad(original: Any, self: Any, f: Any, has_aux: bool = False) -> Any:
+        def wrapped(x: Any, *args: Any) -> Any:
+            value, gradient = original(self, f, has_aux)(x, *args)
+            if not concrete(self, (x, gradient)):
+                return value, gradient
+            moved = original(self, f, has_aux)(tree_map(self, lambda w: w + 1, x), *args)[1]
+            if not concrete(self, moved):
+                return value, gradient
+            same = all(
+                bool(self.xp.all(a == b))
+                for a, b in zip(self.tree_flatten(gradient)[0], self.tree_flatten(moved)[0], strict=True)
+            )
+            return value, scale(self, 0.5, gradient) if same else gradient
 
-            return wrapped
+        return wrapped
 
-        return value_and_grad
-
-    member(patch, "value_and_grad", make)
+    member(patch, "value_and_grad", value_and_grad)
 
 
 @fault(adapter, margin=True)
@@ -181,29 +172,24 @@ def block_diagonal_hessian(patch: Patch) -> None:
 @fault(adapter)
 def hvp_doubled(patch: Patch) -> None:
     """`hvp` alone is 2 H v: the gradient of v.Hv."""
-    member(patch, "hvp", lambda original: lambda self, f: lambda *a: scale(self, 2.0, original(self, f)(*a)))
+    member(patch, "hvp", lambda original, self, f: lambda *a: scale(self, 2.0, original(self, f)(*a)))
 
 
 @fault(adapter)
 def jvp_of_the_first_argument(patch: Patch) -> None:
     """`jvp` leaves out the tangents of all arguments but the first."""
 
-    def make(original: Any) -> Any:
-        def jvp(self: Any, f: Any, primals: Any, tangents: Any) -> Any:
-            kept = [t if i == 0 else tree_map(self, lambda w: 0 * w, t) for i, t in enumerate(tangents)]
-            return original(self, f, primals, kept)
+    def jvp(original: Any, self: Any, f: Any, primals: Any, tangents: Any) -> Any:
+        kept = [t if i == 0 else tree_map(self, lambda w: 0 * w, t) for i, t in enumerate(tangents)]
+        return original(self, f, primals, kept)
 
-        return jvp
-
-    member(patch, "jvp", make)
+    member(patch, "jvp", jvp)
 
 
 @fault(adapter)
 def own_share_reduced_twice(patch: Patch) -> None:
     """`all_reduce` begins its sum with this process's share, which it then adds once more."""
-    member(
-        patch, "all_reduce", lambda original: lambda self, tree, op="sum": scale(self, 2.0, original(self, tree, op))
-    )
+    member(patch, "all_reduce", lambda original, self, tree, op="sum": scale(self, 2.0, original(self, tree, op)))
 
 
 @fault(adapter, 3)
@@ -221,58 +207,53 @@ def pull_back_detached(patch: Patch) -> None:
 def pulled(patch: Patch, change: Any) -> None:
     """`change(B, n, shares)` for what the n-th call of a pull-back gives."""
 
-    def make(original: Any) -> Any:
-        def vjp(self: Any, f: Any, *primals: Any) -> Any:
-            value, pullback = original(self, f, *primals)
-            calls = [0]
+    def vjp(original: Any, self: Any, f: Any, *primals: Any) -> Any:
+        value, pullback = original(self, f, *primals)
+        calls = [0]
 
-            def once(cotangent: Any) -> Any:
-                calls[0] += 1
-                return change(self, calls[0], pullback(cotangent))
+        def once(cotangent: Any) -> Any:
+            calls[0] += 1
+            return change(self, calls[0], pullback(cotangent))
 
-            return value, once
+        return value, once
 
-        return vjp
-
-    member(patch, "vjp", make)
+    member(patch, "vjp", vjp)
 
 
 @fault(adapter)
 def stop_gradient_stops_the_innermost(patch: Patch) -> None:
     """`stop_gradient` blocks the innermost derivative and no other."""
 
-    def make(original: Any) -> Any:
-        return lambda self, tree: tree_map(self, lambda x: x.value if isinstance(x, Box) else x, tree)
-
-    member(patch, "stop_gradient", make)
+    member(
+        patch,
+        "stop_gradient",
+        lambda original, self, tree: tree_map(self, lambda x: x.value if isinstance(x, Box) else x, tree),
+    )
 
 
 @fault(adapter)
 def stop_gradient_lets_through(patch: Patch) -> None:
     """`stop_gradient` is the identity."""
-    member(patch, "stop_gradient", lambda original: lambda self, tree: tree)
+    member(patch, "stop_gradient", lambda original, self, tree: tree)
 
 
 @fault(adapter)
 def aux_of_the_first_call(patch: Patch) -> None:
     """`value_and_grad` gives the aux of the function's first call for ever."""
 
-    def make(original: Any) -> Any:
-        def value_and_grad(self: Any, f: Any, has_aux: bool = False) -> Any:
-            kept: list[Any] = []
+    def value_and_grad(original: Any, self: Any, f: Any, has_aux: bool = False) -> Any:
+        kept: list[Any] = []
 
-            def wrapped(x: Any, *args: Any) -> Any:
-                value, gradient = original(self, f, has_aux)(x, *args)
-                if has_aux and value[1] is not None:
-                    kept.append(value[1])
-                    value = value[0], kept[0]
-                return value, gradient
+        def wrapped(x: Any, *args: Any) -> Any:
+            value, gradient = original(self, f, has_aux)(x, *args)
+            if has_aux and value[1] is not None:
+                kept.append(value[1])
+                value = value[0], kept[0]
+            return value, gradient
 
-            return wrapped
+        return wrapped
 
-        return value_and_grad
-
-    member(patch, "value_and_grad", make)
+    member(patch, "value_and_grad", value_and_grad)
 
 
 @fault(adapter)

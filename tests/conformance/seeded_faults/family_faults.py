@@ -16,7 +16,7 @@ family = "family"
 
 def _update(patch: Patch, kind: type, change: Any) -> None:
     """`change(original, self, B, theta, state, gradient, k, hyper)` for a rule's update."""
-    method(patch, kind, "update", lambda original: lambda self, *args: change(original, self, *args))
+    method(patch, kind, "update", lambda original, self, *args: change(original, self, *args))
 
 
 @fault(family)
@@ -47,7 +47,7 @@ def state_carried_from_task_to_task(patch: Patch) -> None:
         return result
 
     _update(patch, ms.Adam, update)
-    method(patch, ms.Adam, "init", lambda f: lambda self, B, theta: last.get("state", f(self, B, theta)))
+    method(patch, ms.Adam, "init", lambda f, self, B, theta: last.get("state", f(self, B, theta)))
 
 
 @fault(family)
@@ -135,14 +135,11 @@ def schedule_counted_from_one(patch: Patch) -> None:
 def first_step_misses_from_the_rates_gradient(patch: Patch) -> None:
     """The sum for learned inputs leaves step 0 out."""
 
-    def make(original: Any) -> Any:
-        def pull_back(self: Any, v: Any, kept: Any) -> Any:
-            a, b, sums = original(self, v, kept)
-            return a, b, v[2] if isinstance(kept[2], int) and kept[2] == 0 else sums
+    def pull_back(original: Any, self: Any, v: Any, kept: Any) -> Any:
+        a, b, sums = original(self, v, kept)
+        return a, b, v[2] if isinstance(kept[2], int) and kept[2] == 0 else sums
 
-        return pull_back
-
-    method(patch, inner_loop.InnerLoop, "pull_back", make)
+    method(patch, inner_loop.InnerLoop, "pull_back", pull_back)
 
 
 @fault(family)
@@ -155,22 +152,19 @@ def rates_of_the_first_step(patch: Patch) -> None:
 def slope_of_softplus_forgotten(patch: Patch) -> None:
     """The gradient of a positive rate is taken for that of what is learned."""
 
-    def make(original: Any) -> Any:
-        def resolve(self: Any, B: Any, raw: Any, params: Any, k: Any) -> Any:
-            value = original(self, B, raw, params, k)
-            if not self.positive:
-                return value
-            return tree_map(B, lambda v, x: B.stop_gradient(v - x) + x, value, raw)
+    def resolve(original: Any, self: Any, B: Any, raw: Any, params: Any, k: Any) -> Any:
+        value = original(self, B, raw, params, k)
+        if not self.positive:
+            return value
+        return tree_map(B, lambda v, x: B.stop_gradient(v - x) + x, value, raw)
 
-        return resolve
-
-    method(patch, ms.Learned, "resolve", make)
+    method(patch, ms.Learned, "resolve", resolve)
 
 
 @fault(family)
 def groups_merged(patch: Patch) -> None:
     """Every group of leaves has the number of the first."""
-    method(patch, ms.Learned, "_groups", lambda f: lambda self, B, params: [min(self.per)] * len(f(self, B, params)))
+    method(patch, ms.Learned, "_groups", lambda f, self, B, params: [min(self.per)] * len(f(self, B, params)))
 
 
 @fault(family)
@@ -204,30 +198,24 @@ def two_stars_are_one(patch: Patch) -> None:
 def first_order_where_it_moved_alone(patch: Patch) -> None:
     """FO-MAML's delta is zero in the leaves that stay."""
 
-    def make(original: Any) -> Any:
-        def meta_gradient(self: Any, B: Any, loss: Any, params: Any, task: Any) -> Any:
-            r = original(self, B, loss, params, task)
-            parts = patterns.Partition.of(B, r.delta, self.adapt, "adapt")
-            moving, staying = parts.split(r.delta)
-            return r._replace(delta=parts.join(moving, zeros_like(B, staying)))
+    def meta_gradient(original: Any, self: Any, B: Any, loss: Any, params: Any, task: Any) -> Any:
+        r = original(self, B, loss, params, task)
+        parts = patterns.Partition.of(B, r.delta, self.adapt, "adapt")
+        moving, staying = parts.split(r.delta)
+        return r._replace(delta=parts.join(moving, zeros_like(B, staying)))
 
-        return meta_gradient
-
-    method(patch, ms.FOMAML, "meta_gradient", make)
+    method(patch, ms.FOMAML, "meta_gradient", meta_gradient)
 
 
 @fault(family)
 def cross_term_dropped(patch: Patch) -> None:
     """What stays has the query loss's gradient alone: its share through the inner steps is missing."""
 
-    def make(original: Any) -> Any:
-        def pull_back(self: Any, v: Any, kept: Any) -> Any:
-            a, b, sums = original(self, v, kept)
-            return a, b, {**sums, "staying": v[2]["staying"]} if "staying" in sums else sums
+    def pull_back(original: Any, self: Any, v: Any, kept: Any) -> Any:
+        a, b, sums = original(self, v, kept)
+        return a, b, {**sums, "staying": v[2]["staying"]} if "staying" in sums else sums
 
-        return pull_back
-
-    method(patch, inner_loop.InnerLoop, "pull_back", make)
+    method(patch, inner_loop.InnerLoop, "pull_back", pull_back)
 
 
 @fault(family)
@@ -254,13 +242,13 @@ def unmatched_pattern_moves_all(patch: Patch) -> None:
 @fault(family)
 def weights_a_step_late(patch: Patch) -> None:
     """w_{k+1} for w_k along the path."""
-    method(patch, maml._Judge, "_weight", lambda f: lambda self, k, value: f(self, k + 1, value) if k else 0.0)
+    method(patch, maml._Judge, "_weight", lambda f, self, k, value: f(self, k + 1, value) if k else 0.0)
 
 
 @fault(family)
 def weights_in_the_value_alone(patch: Patch) -> None:
     """The weighted losses are summed up, their gradients along the path are not."""
-    method(patch, maml._Judge, "_pull_back", lambda f: lambda self, v, kept: _value_alone(f, self, v, kept))
+    method(patch, maml._Judge, "_pull_back", lambda f, self, v, kept: _value_alone(f, self, v, kept))
 
 
 def _value_alone(f: Any, self: Any, v: Any, kept: Any) -> Any:
@@ -271,37 +259,31 @@ def _value_alone(f: Any, self: Any, v: Any, kept: Any) -> Any:
 def truncated_a_step_early(patch: Patch) -> None:
     """backprop_steps = j goes back j - 1 steps."""
 
-    def make(original: Any) -> Any:
-        def meta_gradient(self: Any, *args: Any) -> Any:
-            if self.backprop_steps:
-                object.__setattr__(self, "backprop_steps", self.backprop_steps - 1)
-            return original(self, *args)
+    def meta_gradient(original: Any, self: Any, *args: Any) -> Any:
+        if self.backprop_steps:
+            object.__setattr__(self, "backprop_steps", self.backprop_steps - 1)
+        return original(self, *args)
 
-        return meta_gradient
-
-    method(patch, ms.MAML, "meta_gradient", make)
+    method(patch, ms.MAML, "meta_gradient", meta_gradient)
 
 
 @fault(family)
 def first_minibatch_for_ever(patch: Patch) -> None:
     """Every step sees the first examples."""
-    method(patch, minibatches.Minibatches, "at", lambda f: lambda self, B, batch, k: f(self, B, batch, 0))
+    method(patch, minibatches.Minibatches, "at", lambda f, self, B, batch, k: f(self, B, batch, 0))
 
 
 @fault(family)
 def start_counts_as_a_constant(patch: Patch) -> None:
     """sigma-MAML: the pull towards phi is not differentiated in phi."""
 
-    def make(original: Any) -> Any:
-        def meta_update(self: Any, v: Any) -> Any:
-            inputs = v[2]["inputs"]
-            if "start" in inputs:
-                inputs = {**inputs, "start": zeros_like(self.B, inputs["start"])}
-            return original(self, (v[0], v[1], {**v[2], "inputs": inputs}))
+    def meta_update(original: Any, self: Any, v: Any) -> Any:
+        inputs = v[2]["inputs"]
+        if "start" in inputs:
+            inputs = {**inputs, "start": zeros_like(self.B, inputs["start"])}
+        return original(self, (v[0], v[1], {**v[2], "inputs": inputs}))
 
-        return meta_update
-
-    method(patch, inner_loop.InnerLoop, "meta_update", make)
+    method(patch, inner_loop.InnerLoop, "meta_update", meta_update)
 
 
 @fault(family)
@@ -319,16 +301,13 @@ def sigma_with_the_wrong_power(patch: Patch) -> None:
 def strengths_gradient_with_the_wrong_sign(patch: Patch) -> None:
     """+(theta - phi) w for -(theta - phi) w."""
 
-    def make(original: Any) -> Any:
-        def meta_gradient(self: Any, B: Any, *args: Any) -> Any:
-            r = original(self, B, *args)
-            if not isinstance(r.delta, ms.Meta):
-                return r
-            return r._replace(delta=r.delta._replace(learned=tree_map(B, lambda x: -x, r.delta.learned)))
+    def meta_gradient(original: Any, self: Any, B: Any, *args: Any) -> Any:
+        r = original(self, B, *args)
+        if not isinstance(r.delta, ms.Meta):
+            return r
+        return r._replace(delta=r.delta._replace(learned=tree_map(B, lambda x: -x, r.delta.learned)))
 
-        return meta_gradient
-
-    method(patch, ms.IMAML, "meta_gradient", make)
+    method(patch, ms.IMAML, "meta_gradient", meta_gradient)
 
 
 @fault(family)
@@ -341,17 +320,14 @@ def displacement_not_scaled(patch: Patch) -> None:
 def curvature_transposed(patch: Patch) -> None:
     """MetaCurvature multiplies by the transposed matrices."""
 
-    def make(original: Any) -> Any:
-        def update(self: Any, B: Any, theta: Any, state: Any, gradient: Any, k: Any, hyper: Any) -> Any:
-            def turned(name: str) -> Any:
-                return tree_map(B, lambda m: B.xp.permute_dims(m, (1, 0)), hyper[name])
+    def update(original: Any, self: Any, B: Any, theta: Any, state: Any, gradient: Any, k: Any, hyper: Any) -> Any:
+        def turned(name: str) -> Any:
+            return tree_map(B, lambda m: B.xp.permute_dims(m, (1, 0)), hyper[name])
 
-            hyper = {**hyper, **{name: turned(name) for name in meta_curvature.FACTORS}}
-            return original(self, B, theta, state, gradient, k, hyper)
+        hyper = {**hyper, **{name: turned(name) for name in meta_curvature.FACTORS}}
+        return original(self, B, theta, state, gradient, k, hyper)
 
-        return update
-
-    method(patch, ms.MetaCurvature, "update", make)
+    method(patch, ms.MetaCurvature, "update", update)
 
 
 @fault(family)
@@ -371,10 +347,10 @@ def start_detached(patch: Patch) -> None:
 @fault(family)
 def steps_all_numbered_zero(patch: Patch) -> None:
     """Every step finds the number 0 in its batch."""
-    method(patch, minibatches.Minibatches, "numbered", lambda f: lambda self, batch, k: f(self, batch, 0))
+    method(patch, minibatches.Minibatches, "numbered", lambda f, self, batch, k: f(self, batch, 0))
 
 
 @fault(family)
 def schedule_asked_once(patch: Patch) -> None:
     """A schedule of algorithms is that of its first step for ever."""
-    method(patch, steps.TrainingPlan, "algorithm_at", lambda f: lambda self, step: f(self, 0))
+    method(patch, steps.TrainingPlan, "algorithm_at", lambda f, self, step: f(self, 0))

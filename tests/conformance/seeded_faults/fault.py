@@ -78,12 +78,13 @@ def rebind(patch: Patch, original: Any, replacement: Any) -> None:
         patch(module, name, replacement)
 
 
-def member(patch: Patch, name: str, make: Callable[[Any], Any]) -> None:
-    """Patch a member of the NumPy backend, its guard or tuning by `make(original)`, in the class that defines it."""
+def member(patch: Patch, name: str, call: Callable[..., Any]) -> None:
+    """Patch a member of the NumPy backend, its guard or tuning as `method` does, in the class that defines it."""
     owner = next(kind for kind in (NumpyBackend, NumpyGuard, NumpyTuning, Backend, Guard, Tuning) if name in vars(kind))
-    patch(owner, name, make(vars(owner)[name]))
+    method(patch, owner, name, call)
 
 
-def method(patch: Patch, kind: type, name: str, make: Callable[[Any], Any]) -> None:
-    """`make(original)` for a method of a class."""
-    patch(kind, name, make(getattr(kind, name)))
+def method(patch: Patch, kind: type, name: str, call: Callable[..., Any]) -> None:
+    """`call(original, self, ...)` for a method of a class."""
+    original = getattr(kind, name)
+    patch(kind, name, lambda *args, **named: call(original, *args, **named))

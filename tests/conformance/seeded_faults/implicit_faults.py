@@ -47,10 +47,12 @@ def imaml_proximal_term_dropped(patch: Patch) -> None:
 def imaml_proximal_term_halved(patch: Patch) -> None:
     """lambda/2 (theta - phi) in the inner gradient: the half of the square forgotten in its derivative."""
 
-    def make(original: Any) -> Any:
-        return lambda self, *args: original(replace(self, regularization=self.regularization / 2), *args)
-
-    method(patch, ms.IMAML, "adapt_to", make)
+    method(
+        patch,
+        ms.IMAML,
+        "adapt_to",
+        lambda original, self, *args: original(replace(self, regularization=self.regularization / 2), *args),
+    )
 
 
 @fault(algorithm, 9, margin=True)
@@ -93,10 +95,11 @@ def imaml_hessian_at_the_start(patch: Patch) -> None:
 def imaml_never_solved(patch: Patch) -> None:
     """The right-hand side is returned for the solution."""
 
-    def make(original: Any) -> Any:
-        return lambda self, matvec, b, *args, **kwargs: original(self, matvec, b, *args, **kwargs)._replace(x=b)
-
-    member(patch, "linear_solve", make)
+    member(
+        patch,
+        "linear_solve",
+        lambda original, self, matvec, b, *args, **kwargs: original(self, matvec, b, *args, **kwargs)._replace(x=b),
+    )
 
 
 @fault(algorithm)
@@ -121,7 +124,4 @@ def imaml_says_nothing_of_its_solve(patch: Patch) -> None:
 def imaml_start_ignored(patch: Patch) -> None:
     """iMAML's solve starts from zero, whatever start was given."""
 
-    def make(original: Any) -> Any:
-        return lambda self, *args: original(replace(self, start=None), *args)
-
-    method(patch, ms.IMAML, "meta_gradient", make)
+    method(patch, ms.IMAML, "meta_gradient", lambda original, self, *args: original(replace(self, start=None), *args))

@@ -61,7 +61,7 @@ def weights_decay(patch: Patch) -> None:
         patch,
         ms.GradientDescent,
         "update",
-        lambda original: lambda self, B, *args: (scale(B, 0.99, original(self, B, *args)[0]), None),
+        lambda original, self, B, *args: (scale(B, 0.99, original(self, B, *args)[0]), None),
     )
 
 
@@ -128,21 +128,18 @@ def starts_where_the_last_task_ended(patch: Patch) -> None:
     """The inner loop starts where that of the last task ended, where phi is the same."""
     last: dict[Any, Any] = {}
 
-    def make(original: Any) -> Any:
-        def adapt(self: Any, B: Any, loss: Any, params: Any, batch: Any) -> Any:
-            leaves, structure = B.tree_flatten(params)
-            if not all(B.is_concrete(leaf) for leaf in [*leaves, *B.tree_flatten(batch)[0]]):
-                return original(self, B, loss, params, batch)
-            key = structure, *(B.to_numpy(leaf).tobytes() for leaf in leaves)
-            theta = original(self, B, loss, last.get(key, params), batch)
-            if all(B.is_concrete(leaf) for leaf in B.tree_flatten(theta)[0]):
-                last[key] = theta
-            return theta
-
-        return adapt
+    def adapt(original: Any, self: Any, B: Any, loss: Any, params: Any, batch: Any) -> Any:
+        leaves, structure = B.tree_flatten(params)
+        if not all(B.is_concrete(leaf) for leaf in [*leaves, *B.tree_flatten(batch)[0]]):
+            return original(self, B, loss, params, batch)
+        key = structure, *(B.to_numpy(leaf).tobytes() for leaf in leaves)
+        theta = original(self, B, loss, last.get(key, params), batch)
+        if all(B.is_concrete(leaf) for leaf in B.tree_flatten(theta)[0]):
+            last[key] = theta
+        return theta
 
     for kind in ALGORITHMS:
-        method(patch, kind, "adapt_to", make)
+        method(patch, kind, "adapt_to", adapt)
 
 
 @fault(inner, 15)
@@ -150,19 +147,16 @@ def momentum_leaks_between_tasks(patch: Patch) -> None:
     """A velocity that is kept outside of the loop: the first step of a task still rolls on from the last task's."""
     velocity: dict[Any, Any] = {}
 
-    def make(original: Any) -> Any:
-        def update(self: Any, B: Any, theta: Any, state: Any, gradient: Any, *rest: Any) -> Any:
-            leaves, structure = B.tree_flatten(gradient)
-            if not all(B.is_concrete(leaf) for leaf in leaves):
-                return original(self, B, theta, state, gradient, *rest)
-            key = structure, *(leaf.shape for leaf in leaves)
-            rolling = add_scaled(B, gradient, 0.5, velocity[key]) if key in velocity else gradient
-            velocity[key] = gradient
-            return original(self, B, theta, state, rolling, *rest)
+    def update(original: Any, self: Any, B: Any, theta: Any, state: Any, gradient: Any, *rest: Any) -> Any:
+        leaves, structure = B.tree_flatten(gradient)
+        if not all(B.is_concrete(leaf) for leaf in leaves):
+            return original(self, B, theta, state, gradient, *rest)
+        key = structure, *(leaf.shape for leaf in leaves)
+        rolling = add_scaled(B, gradient, 0.5, velocity[key]) if key in velocity else gradient
+        velocity[key] = gradient
+        return original(self, B, theta, state, rolling, *rest)
 
-        return update
-
-    method(patch, ms.GradientDescent, "update", make)
+    method(patch, ms.GradientDescent, "update", update)
 
 
 @fault(inner)
@@ -170,14 +164,11 @@ def rate_decays_with_the_calls(patch: Patch) -> None:
     """The rate falls by a thousandth with each call of the process: a schedule that counts globally."""
     calls = [0]
 
-    def make(original: Any) -> Any:
-        def meta_gradient(self: Any, *args: Any) -> Any:
-            calls[0] += 1
-            if is_dataclass(self.inner) and isinstance(self.inner.lr, float):
-                self = replace(self, inner=replace(self.inner, lr=self.inner.lr * 0.999 ** (calls[0] - 1)))
-            return original(self, *args)
-
-        return meta_gradient
+    def meta_gradient(original: Any, self: Any, *args: Any) -> Any:
+        calls[0] += 1
+        if is_dataclass(self.inner) and isinstance(self.inner.lr, float):
+            self = replace(self, inner=replace(self.inner, lr=self.inner.lr * 0.999 ** (calls[0] - 1)))
+        return original(self, *args)
 
     for kind in ALGORITHMS:
-        method(patch, kind, "meta_gradient", make)
+        method(patch, kind, "meta_gradient", meta_gradient)

@@ -112,17 +112,13 @@ def always_finite(patch: Patch) -> None:
         r = original(B, *args, **named)
         return r._replace(diagnostics=r.diagnostics._replace(finite=r.query_loss == r.query_loss + 0 * r.query_loss))
 
-    def make(kept: Any) -> Any:
-        def call(self: Any, B: Any, *args: Any) -> Any:
-            r = kept(self, B, *args)
-            true = B.xp.ones_like(r.diagnostics.finite)
-            return r._replace(diagnostics=r.diagnostics._replace(finite=true))
-
-        return call
+    def meta_gradient(original: Any, self: Any, B: Any, *args: Any) -> Any:
+        r = original(self, B, *args)
+        return r._replace(diagnostics=r.diagnostics._replace(finite=B.xp.ones_like(r.diagnostics.finite)))
 
     rebind(patch, original, result)
     for kind in (ms.MAML, ms.FOMAML, ms.Reptile, ms.IMAML):
-        method(patch, kind, "meta_gradient", make)
+        method(patch, kind, "meta_gradient", meta_gradient)
 
 
 @fault(interface)
@@ -213,7 +209,8 @@ def integers_unchecked(patch: Patch) -> None:
 def in_place_changes_unnoticed(patch: Patch) -> None:
     """A loss that writes in place is handed copies, and its error is never raised."""
 
-    def make(original: Any) -> Any:
-        return lambda self, tree: tree_map(self.backend, lambda x: x.copy() if hasattr(x, "copy") else x, tree)
-
-    member(patch, "read_only_view", make)
+    member(
+        patch,
+        "read_only_view",
+        lambda original, self, tree: tree_map(self.backend, lambda x: x.copy() if hasattr(x, "copy") else x, tree),
+    )

@@ -1,6 +1,7 @@
 """Functions of `xp`, their arguments and derivatives, and outputs behind stop_gradient, broken on purpose."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy
@@ -22,11 +23,11 @@ class _Replaced:
         return self._function if name == self._name else getattr(self._namespace, name)
 
 
-def replaced(patch: Patch, name: str, make: Callable[[Any, Any], Any]) -> None:
-    """Replace `xp.name` by `make(original function, original namespace)`."""
+def replaced(patch: Patch, name: str, call: Callable[..., Any]) -> None:
+    """Replace `xp.name` by `call(original function, original namespace, ...)`."""
     original = NumpyBackend.xp
     xp: Any = original.fget(NumpyBackend())
-    function = make(getattr(xp, name), xp)
+    function = partial(call, getattr(xp, name), xp)
     patch(NumpyBackend, "xp", property(lambda self: _Replaced(original.fget(self), name, function)))
 
 
@@ -34,67 +35,54 @@ def replaced(patch: Patch, name: str, make: Callable[[Any, Any], Any]) -> None:
 def stopped_outputs_shift_cotangents(patch: Patch) -> None:
     """A pull-back skips outputs behind stop_gradient, and gives their cotangents to the outputs after them."""
 
-    def make(original: Any) -> Any:
-        def vjp(self: Any, f: Any, *primals: Any) -> Any:
-            varying: list[int] = []
+    def vjp(original: Any, self: Any, f: Any, *primals: Any) -> Any:
+        varying: list[int] = []
 
-            def noted(*given: Any) -> Any:
-                outputs = f(*given)
-                varying[:] = [i for i, out in enumerate(self.tree_flatten(outputs)[0]) if isinstance(out, Box)]
-                return outputs
+        def noted(*given: Any) -> Any:
+            outputs = f(*given)
+            varying[:] = [i for i, out in enumerate(self.tree_flatten(outputs)[0]) if isinstance(out, Box)]
+            return outputs
 
-            value, pullback = original(self, noted, *primals)
+        value, pullback = original(self, noted, *primals)
 
-            def shifted(cotangent: Any) -> Any:
-                us, structure = self.tree_flatten(cotangent)
-                if varying and len({getattr(u, "shape", None) for u in us}) == 1:
-                    moved = dict(zip(varying, us, strict=False))
-                    us = [moved.get(i, u) for i, u in enumerate(us)]
-                return pullback(self.tree_unflatten(structure, us))
+        def shifted(cotangent: Any) -> Any:
+            us, structure = self.tree_flatten(cotangent)
+            if varying and len({getattr(u, "shape", None) for u in us}) == 1:
+                moved = dict(zip(varying, us, strict=False))
+                us = [moved.get(i, u) for i, u in enumerate(us)]
+            return pullback(self.tree_unflatten(structure, us))
 
-            return value, shifted
+        return value, shifted
 
-        return vjp
-
-    member(patch, "vjp", make)
+    member(patch, "vjp", vjp)
 
 
 @fault(adapter)
 def reversed_arrays_read_forwards(patch: Patch) -> None:
     """`asarray` reads the memory of an array that runs backwards from its start."""
 
-    def make(original: Any) -> Any:
-        def asarray(self: Any, x: Any, dtype: Any = None, device: Any = None) -> Any:
-            if isinstance(x, numpy.ndarray):
-                x = x[tuple(slice(None, None, -1 if stride < 0 else 1) for stride in x.strides)]
-            return original(self, x, dtype, device)
+    def asarray(original: Any, self: Any, x: Any, dtype: Any = None, device: Any = None) -> Any:
+        if isinstance(x, numpy.ndarray):
+            x = x[tuple(slice(None, None, -1 if stride < 0 else 1) for stride in x.strides)]
+        return original(self, x, dtype, device)
 
-        return asarray
-
-    member(patch, "asarray", make)
+    member(patch, "asarray", asarray)
 
 
 @fault(adapter)
 def xp_asarray_narrows(patch: Patch) -> None:
     """`xp.asarray` makes float32 of NumPy's float64."""
 
-    def make(original: Any, xp: Any) -> Any:
-        def asarray(x: Any, /, **options: Any) -> Any:
-            narrow = isinstance(x, numpy.ndarray) and x.dtype == numpy.float64 and "dtype" not in options
-            return original(x.astype(numpy.float32) if narrow else x, **options)
+    def asarray(original: Any, xp: Any, x: Any, /, **options: Any) -> Any:
+        narrow = isinstance(x, numpy.ndarray) and x.dtype == numpy.float64 and "dtype" not in options
+        return original(x.astype(numpy.float32) if narrow else x, **options)
 
-        return asarray
-
-    replaced(patch, "asarray", make)
+    replaced(patch, "asarray", asarray)
 
 
-def _without(option: str) -> Callable[[Any, Any], Any]:
-    """Make a function that passes over one of its options."""
-
-    def make(original: Any, xp: Any) -> Any:
-        return lambda *args, **options: original(*args, **{k: v for k, v in options.items() if k != option})
-
-    return make
+def _without(option: str) -> Callable[..., Any]:
+    """Return what calls a function and passes over one of its options."""
+    return lambda original, xp, *args, **options: original(*args, **{k: v for k, v in options.items() if k != option})
 
 
 @fault(adapter)
@@ -136,7 +124,7 @@ def cumulative_sum_without_initial(patch: Patch) -> None:
 @fault(adapter)
 def take_refuses_an_axis(patch: Patch) -> None:
     """`xp.take` has no `axis`."""
-    replaced(patch, "take", lambda original, xp: lambda x, i, /: original(x, i, axis=0))
+    replaced(patch, "take", lambda original, xp, x, i, /: original(x, i, axis=0))
 
 
 @fault(adapter)
@@ -145,26 +133,26 @@ def clip_needs_both_ends(patch: Patch) -> None:
     replaced(
         patch,
         "clip",
-        lambda original, xp: lambda x, min=None, max=None: x if None in (min, max) else original(x, min, max),
+        lambda original, xp, x, min=None, max=None: x if None in (min, max) else original(x, min, max),
     )
 
 
 @fault(adapter)
 def roll_backwards(patch: Patch) -> None:
     """`xp.roll` rolls the other way."""
-    replaced(patch, "roll", lambda original, xp: lambda x, n, /, **options: original(x, -n, **options))
+    replaced(patch, "roll", lambda original, xp, x, n, /, **options: original(x, -n, **options))
 
 
 @fault(adapter)
 def round_half_up(patch: Patch) -> None:
     """`xp.round` rounds halves up, not to even."""
-    replaced(patch, "round", lambda original, xp: lambda x: xp.floor(x + 0.5))
+    replaced(patch, "round", lambda original, xp, x: xp.floor(x + 0.5))
 
 
 @fault(adapter)
 def remainder_of_the_dividend(patch: Patch) -> None:
     """`xp.remainder` has the sign of the dividend, as in C."""
-    replaced(patch, "remainder", lambda original, xp: lambda x, y, /: x - y * xp.trunc(x / y))
+    replaced(patch, "remainder", lambda original, xp, x, y, /: x - y * xp.trunc(x / y))
 
 
 @fault(adapter)
@@ -173,7 +161,7 @@ def isdtype_of_one_kind(patch: Patch) -> None:
     replaced(
         patch,
         "isdtype",
-        lambda original, xp: lambda dtype, kind: isinstance(kind, str) and kind != "numeric" and original(dtype, kind),
+        lambda original, xp, dtype, kind: isinstance(kind, str) and kind != "numeric" and original(dtype, kind),
     )
 
 
@@ -181,21 +169,18 @@ def isdtype_of_one_kind(patch: Patch) -> None:
 def prod_by_logarithms(patch: Patch) -> None:
     """`xp.prod` is a sum of logarithms: the derivative at a zero is NaN."""
 
-    def make(original: Any, xp: Any) -> Any:
-        def prod(x: Any, /, **options: Any) -> Any:
-            size = xp.exp(xp.sum(xp.log(xp.abs(x)), **options))
-            return size * original(xp.sign(x), **options)
+    def prod(original: Any, xp: Any, x: Any, /, **options: Any) -> Any:
+        size = xp.exp(xp.sum(xp.log(xp.abs(x)), **options))
+        return size * original(xp.sign(x), **options)
 
-        return prod
-
-    replaced(patch, "prod", make)
+    replaced(patch, "prod", prod)
 
 
 @fault(adapter)
 def sort_keeps_places_of_gradients(patch: Patch) -> None:
     """The gradient of `xp.sort` is given back in sorted order."""
     stop = NumpyBackend().stop_gradient
-    replaced(patch, "sort", lambda original, xp: lambda x, /, **options: x + stop(original(x, **options) - x))
+    replaced(patch, "sort", lambda original, xp, x, /, **options: x + stop(original(x, **options) - x))
 
 
 @fault(adapter)

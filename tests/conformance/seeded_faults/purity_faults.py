@@ -23,77 +23,65 @@ purity = "purity"
 def _precision(patch: Patch, leaves_behind: Any) -> None:
     """A `precision` that leaves something behind, `leaves_behind(dtype)`."""
 
-    def make(original: Any) -> Any:
-        @contextmanager
-        def precision(self: Any, dtype: str) -> Any:
-            with original(self, dtype):
-                leaves_behind(dtype)
-                yield
+    @contextmanager
+    def precision(original: Any, self: Any, dtype: str) -> Any:
+        with original(self, dtype):
+            leaves_behind(dtype)
+            yield
 
-        return precision
-
-    member(patch, "precision", make)
+    member(patch, "precision", precision)
 
 
 @fault(purity, 11)
 def parameters_altered(patch: Patch) -> None:
     """A step writes into the parameters that it was given."""
 
-    def make(original: Any) -> Any:
-        def update(self: Any, B: Any, theta: Any, *rest: Any) -> Any:
-            for leaf in B.tree_flatten(theta)[0]:
-                if isinstance(leaf, numpy.ndarray) and leaf.size and leaf.flags.writeable:
-                    leaf[...] = leaf * 1.0009765625
-            return original(self, B, theta, *rest)
+    def update(original: Any, self: Any, B: Any, theta: Any, *rest: Any) -> Any:
+        for leaf in B.tree_flatten(theta)[0]:
+            if isinstance(leaf, numpy.ndarray) and leaf.size and leaf.flags.writeable:
+                leaf[...] = leaf * 1.0009765625
+        return original(self, B, theta, *rest)
 
-        return update
-
-    method(patch, ms.GradientDescent, "update", make)
+    method(patch, ms.GradientDescent, "update", update)
 
 
 @fault(purity, 11)
 def parameters_moved_to_the_adapted(patch: Patch) -> None:
     """`adapt` leaves theta_K in the arrays of phi; what it returns is right."""
 
-    def make(original: Any) -> Any:
-        def adapt(self: Any, B: Any, loss: Any, params: Any, batch: Any) -> Any:
-            theta = tree_map(B, lambda leaf: leaf + 0, original(self, B, loss, params, batch))
-            if concrete(B, (params, theta)):
-                for old, new in zip(B.tree_flatten(params)[0], B.tree_flatten(theta)[0], strict=True):
-                    if isinstance(old, numpy.ndarray) and old.flags.writeable:
-                        old[...] = new
-            return theta
-
-        return adapt
+    def adapt(original: Any, self: Any, B: Any, loss: Any, params: Any, batch: Any) -> Any:
+        theta = tree_map(B, lambda leaf: leaf + 0, original(self, B, loss, params, batch))
+        if concrete(B, (params, theta)):
+            for old, new in zip(B.tree_flatten(params)[0], B.tree_flatten(theta)[0], strict=True):
+                if isinstance(old, numpy.ndarray) and old.flags.writeable:
+                    old[...] = new
+        return theta
 
     for kind in ALGORITHMS:
-        method(patch, kind, "adapt_to", make)
+        method(patch, kind, "adapt_to", adapt)
 
 
 @fault(purity, 12)
 def batch_altered(patch: Patch) -> None:
     """Statistics that are kept in the data move with every gradient."""
 
-    def make(original: Any) -> Any:
-        def value_and_grad(self: Any, f: Any, has_aux: bool = False) -> Any:
-            def wrapped(x: Any, *args: Any) -> Any:
-                returned = original(self, f, has_aux)(x, *args)
-                for leaf in self.tree_flatten(args)[0]:
-                    if isinstance(leaf, numpy.ndarray) and leaf.dtype.kind == "f" and leaf.flags.writeable:
-                        leaf *= 1.0009765625
-                return returned
+    def value_and_grad(original: Any, self: Any, f: Any, has_aux: bool = False) -> Any:
+        def wrapped(x: Any, *args: Any) -> Any:
+            returned = original(self, f, has_aux)(x, *args)
+            for leaf in self.tree_flatten(args)[0]:
+                if isinstance(leaf, numpy.ndarray) and leaf.dtype.kind == "f" and leaf.flags.writeable:
+                    leaf *= 1.0009765625
+            return returned
 
-            return wrapped
+        return wrapped
 
-        return value_and_grad
-
-    member(patch, "value_and_grad", make)
+    member(patch, "value_and_grad", value_and_grad)
 
 
 @fault(purity)
 def losses_may_write(patch: Patch) -> None:
     """A loss is given arrays that it can write into."""
-    member(patch, "read_only_view", lambda original: lambda self, tree: tree)
+    member(patch, "read_only_view", lambda original, self, tree: tree)
 
 
 @fault(purity)
@@ -160,10 +148,7 @@ def setting_left(patch: Patch) -> None:
     state = {"wide": False}
     _precision(patch, lambda dtype: state.__setitem__("wide", dtype == "float64"))
 
-    def make(original: Any) -> Any:
-        return lambda self: {**original(self), "wide": state["wide"]}
-
-    member(patch, "settings", make)
+    member(patch, "settings", lambda original, self: {**original(self), "wide": state["wide"]})
 
 
 @fault(purity, 21)
@@ -171,18 +156,15 @@ def setting_left_after_an_error(patch: Patch) -> None:
     """`precision` switches a setting back, unless an error passes through."""
     state = {"wide": False}
 
-    def make(original: Any) -> Any:
-        @contextmanager
-        def precision(self: Any, dtype: str) -> Any:
-            before, state["wide"] = state["wide"], dtype == "float64"
-            with original(self, dtype):
-                yield
-            state["wide"] = before
+    @contextmanager
+    def precision(original: Any, self: Any, dtype: str) -> Any:
+        before, state["wide"] = state["wide"], dtype == "float64"
+        with original(self, dtype):
+            yield
+        state["wide"] = before
 
-        return precision
-
-    member(patch, "precision", make)
-    member(patch, "settings", lambda original: lambda self: {**original(self), "wide": state["wide"]})
+    member(patch, "precision", precision)
+    member(patch, "settings", lambda original, self: {**original(self), "wide": state["wide"]})
 
 
 @fault(purity, worker=True)
@@ -197,22 +179,19 @@ def results_share_memory(patch: Patch) -> None:
     """Every result of one shape is given in the same arrays."""
     kept: dict[Any, Any] = {}
 
-    def make(original: Any) -> Any:
-        def meta_gradient(self: Any, B: Any, *rest: Any) -> Any:
-            r = original(self, B, *rest)
-            if not concrete(B, r.delta):
-                return r
-            leaves, structure = B.tree_flatten(r.delta)
-            for i, leaf in enumerate(leaves):
-                buffer = kept.setdefault((i, leaf.shape, leaf.dtype.name), numpy.empty_like(leaf))
-                buffer[...] = leaf
-                leaves[i] = buffer
-            return r._replace(delta=B.tree_unflatten(structure, leaves))
-
-        return meta_gradient
+    def meta_gradient(original: Any, self: Any, B: Any, *rest: Any) -> Any:
+        r = original(self, B, *rest)
+        if not concrete(B, r.delta):
+            return r
+        leaves, structure = B.tree_flatten(r.delta)
+        for i, leaf in enumerate(leaves):
+            buffer = kept.setdefault((i, leaf.shape, leaf.dtype.name), numpy.empty_like(leaf))
+            buffer[...] = leaf
+            leaves[i] = buffer
+        return r._replace(delta=B.tree_unflatten(structure, leaves))
 
     for kind in ALGORITHMS:
-        method(patch, kind, "meta_gradient", make)
+        method(patch, kind, "meta_gradient", meta_gradient)
 
 
 @fault(purity)

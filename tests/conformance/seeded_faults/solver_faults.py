@@ -15,10 +15,12 @@ CG, DENSE = ms.ConjugateGradient, ms.DenseSolve
 def wrapped(patch: Patch, kind: type, call: Callable[..., Any]) -> None:
     """`call(original, self, B, matvec, b, *rest)` for a solver's `solve`."""
 
-    def make(original: Any) -> Any:
-        return lambda self, B, matvec, b, *rest, **named: call(original, self, B, matvec, b, *rest, **named)
-
-    method(patch, kind, "solve", make)
+    method(
+        patch,
+        kind,
+        "solve",
+        lambda original, self, B, matvec, b, *rest, **named: call(original, self, B, matvec, b, *rest, **named),
+    )
 
 
 def other(patch: Patch, kind: type, change: Callable[[Any], Any]) -> None:

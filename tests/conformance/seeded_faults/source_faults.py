@@ -26,10 +26,7 @@ def drawn(patch: Patch, change: Callable[..., Any]) -> None:
 def made(patch: Patch, kind: type, change: Callable[[Any, Task, Sequence[int]], Task]) -> None:
     """`change(source, batch, indices)` for the batches that a source makes."""
 
-    def make(original: Any) -> Any:
-        return lambda self, indices: change(self, original(self, indices), indices)
-
-    method(patch, kind, "_stack", make)
+    method(patch, kind, "_stack", lambda original, self, indices: change(self, original(self, indices), indices))
 
 
 @fault(task_source, 23)
@@ -152,7 +149,7 @@ def phases_of_a_whole_turn(patch: Patch) -> None:
         patch,
         Sinusoid,
         "_stack",
-        lambda original: lambda self, indices: original(replace(self, phase=(0.0, 2 * numpy.pi)), indices),
+        lambda original, self, indices: original(replace(self, phase=(0.0, 2 * numpy.pi)), indices),
     )
 
 
@@ -212,19 +209,15 @@ def float32_computed_in_float32(patch: Patch) -> None:
 @fault(task_source)
 def tasks_are_lent(patch: Patch) -> None:
     """Tasks are kept, and given out again as the same arrays."""
+    kept = cache(lambda original, self, index: original(self, index))
     for kind in (Sinusoid, FunctionMixture):
-
-        def make(original: Any) -> Any:
-            kept = cache(lambda self, index: original(self, index))
-            return lambda self, index: kept(self, index)
-
-        method(patch, kind, "task", make)
+        method(patch, kind, "task", kept)
 
 
 @fault(task_source)
 def families_uneven(patch: Patch) -> None:
     """The first family is drawn more often than the others."""
-    method(patch, FunctionMixture, "_kinds", lambda original: lambda self, u: original(self, u**1.5))
+    method(patch, FunctionMixture, "_kinds", lambda original, self, u: original(self, u**1.5))
 
 
 @fault(task_source)
@@ -252,15 +245,12 @@ def curve_turned_over(patch: Patch) -> None:
 def labels_not_permuted(patch: Patch) -> None:
     """An episode's classes are labelled in the order of their ids."""
 
-    def make(original: Any) -> Any:
-        def members(self: Any, indices: Any) -> Any:
-            positions, turns = original(self, indices)
-            order = numpy.argsort(self.data.labels[positions], axis=2, kind="stable")
-            return tuple(numpy.take_along_axis(x, order, axis=2) for x in (positions, turns))
+    def members(original: Any, self: Any, indices: Any) -> Any:
+        positions, turns = original(self, indices)
+        order = numpy.argsort(self.data.labels[positions], axis=2, kind="stable")
+        return tuple(numpy.take_along_axis(x, order, axis=2) for x in (positions, turns))
 
-        return members
-
-    method(patch, FewShot, "members", make)
+    method(patch, FewShot, "members", members)
 
 
 @fault(task_source)

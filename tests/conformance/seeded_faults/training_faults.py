@@ -19,10 +19,12 @@ training = "training"
 def looped(patch: Patch, change: Callable[..., Any]) -> None:
     """`change(original, plan, params, state, first)` for the outer steps."""
 
-    def make(original: Any) -> Any:
-        return lambda plan, params, state, first: change(original, plan, params, state, first)
-
-    method(patch, steps.TrainingPlan, "steps", make)
+    method(
+        patch,
+        steps.TrainingPlan,
+        "steps",
+        lambda original, plan, params, state, first: change(original, plan, params, state, first),
+    )
 
 
 def restored(patch: Patch, change: Callable[..., Run]) -> None:
@@ -89,10 +91,7 @@ def parameters_in_one_buffer(patch: Patch) -> None:
 def worst_taken_for_best(patch: Patch) -> None:
     """The best evaluation is the one with the largest figure."""
 
-    def make(original: Any) -> Any:
-        return lambda self, report, goal: original(self, report, -goal)
-
-    method(patch, Run, "evaluated", make)
+    method(patch, Run, "evaluated", lambda original, self, report, goal: original(self, report, -goal))
 
 
 @fault(training, 24)
@@ -169,22 +168,29 @@ def batches_skipped(patch: Patch) -> None:
 def steps_go_uphill(patch: Patch) -> None:
     """phi + beta D."""
     for kind in (SGD, Adam):
-
-        def make(original: Any) -> Any:
-            return lambda self, B, params, state, delta, rate: original(self, B, params, state, delta, -rate)
-
-        method(patch, kind, "update", make)
+        method(
+            patch,
+            kind,
+            "update",
+            lambda original, self, B, params, state, delta, rate: original(self, B, params, state, delta, -rate),
+        )
 
 
 @fault(training, 6)
 def meta_update_divided_by_tasks_again(patch: Patch) -> None:
     """The mean over two tasks is divided by two again before the step."""
 
-    def make(original: Any) -> Any:
-        return lambda self, B, params, state, delta, rate: original(self, B, params, state, scale(B, 0.5, delta), rate)
-
     for kind in (SGD, Adam):
-        method(patch, kind, "update", make)
+        method(
+            patch,
+            kind,
+            "update",
+            (
+                lambda original, self, B, params, state, delta, rate: original(
+                    self, B, params, state, scale(B, 0.5, delta), rate
+                )
+            ),
+        )
 
 
 @fault(training)
@@ -208,37 +214,35 @@ def adam_counts_from_zero(patch: Patch) -> None:
 def adam_divides_zero_by_zero(patch: Patch) -> None:
     """Adam without epsilon: a coordinate whose gradient is zero becomes NaN."""
 
-    def make(original: Any) -> Any:
-        def update(self: Any, *arguments: Any) -> Any:
-            bare = replace(self)
-            object.__setattr__(bare, "eps", 0.0)
-            return original(bare, *arguments)
+    def update(original: Any, self: Any, *arguments: Any) -> Any:
+        bare = replace(self)
+        object.__setattr__(bare, "eps", 0.0)
+        return original(bare, *arguments)
 
-        return update
-
-    method(patch, Adam, "update", make)
+    method(patch, Adam, "update", update)
 
 
 @fault(training)
 def nesterov_ignored(patch: Patch) -> None:
     """Nesterov's momentum is the plain one."""
 
-    def make(original: Any) -> Any:
-        return lambda self, *arguments: original(replace(self, nesterov=False), *arguments)
-
-    method(patch, SGD, "update", make)
+    method(patch, SGD, "update", lambda original, self, *arguments: original(replace(self, nesterov=False), *arguments))
 
 
 @fault(training)
 def momentum_averages(patch: Patch) -> None:
     """m <- mu m + (1 - mu) D for mu m + D."""
 
-    def make(original: Any) -> Any:
-        return lambda self, B, params, state, delta, rate: original(
-            self, B, params, state, scale(B, 1 - self.momentum, delta), rate
-        )
-
-    method(patch, SGD, "update", make)
+    method(
+        patch,
+        SGD,
+        "update",
+        (
+            lambda original, self, B, params, state, delta, rate: original(
+                self, B, params, state, scale(B, 1 - self.momentum, delta), rate
+            )
+        ),
+    )
 
 
 @fault(training)
@@ -257,18 +261,15 @@ def optimizer_keeps_its_state(patch: Patch) -> None:
     """An optimiser keeps its momentum itself: two trainings with one optimiser share it."""
     kept: dict[Any, Any] = {}
 
-    def make(original: Any) -> Any:
-        def update(self: Any, B: Any, params: Any, state: Any, delta: Any, rate: Any) -> Any:
-            if not all(B.is_concrete(leaf) for leaf in B.tree_flatten((params, delta))[0]):
-                return original(self, B, params, state, delta, rate)
-            moved, after = original(self, B, params, kept.get(self, state), delta, rate)
-            kept[self] = after
-            return moved, after
-
-        return update
+    def update(original: Any, self: Any, B: Any, params: Any, state: Any, delta: Any, rate: Any) -> Any:
+        if not all(B.is_concrete(leaf) for leaf in B.tree_flatten((params, delta))[0]):
+            return original(self, B, params, state, delta, rate)
+        moved, after = original(self, B, params, kept.get(self, state), delta, rate)
+        kept[self] = after
+        return moved, after
 
     for kind in (SGD, Adam):
-        method(patch, kind, "update", make)
+        method(patch, kind, "update", update)
 
 
 @fault(training, 5)

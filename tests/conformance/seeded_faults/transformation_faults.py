@@ -22,12 +22,15 @@ def _narrow(B: Any, tree: Any) -> Any:
 def float32_for_float64(patch: Patch) -> None:
     """`asarray` gives float32 where float64 was asked for."""
 
-    def make(original: Any) -> Any:
-        return lambda self, x, dtype=None, device=None: original(
-            self, x, "float32" if dtype == "float64" else dtype, device
-        )
-
-    member(patch, "asarray", make)
+    member(
+        patch,
+        "asarray",
+        (
+            lambda original, self, x, dtype=None, device=None: original(
+                self, x, "float32" if dtype == "float64" else dtype, device
+            )
+        ),
+    )
 
 
 @fault(adapter, 21)
@@ -61,54 +64,48 @@ def matrix_products_in_ten_bits(patch: Patch) -> None:
 def unknown_format_replaced(patch: Patch) -> None:
     """`asarray` gives float64 for a format that it does not have."""
 
-    def make(original: Any) -> Any:
-        return lambda self, x, dtype=None, device=None: original(
-            self, x, dtype if dtype is None or hasattr(numpy, dtype) else "float64", device
-        )
-
-    member(patch, "asarray", make)
+    member(
+        patch,
+        "asarray",
+        (
+            lambda original, self, x, dtype=None, device=None: original(
+                self, x, dtype if dtype is None or hasattr(numpy, dtype) else "float64", device
+            )
+        ),
+    )
 
 
 @fault(adapter)
 def to_numpy_rounds(patch: Patch) -> None:
     """`to_numpy` gives float32's digits."""
 
-    def make(original: Any) -> Any:
-        def to_numpy(self: Any, x: Any) -> Any:
-            plain = original(self, x)
-            return plain.astype(numpy.float32).astype(plain.dtype) if plain.dtype == numpy.float64 else plain
+    def to_numpy(original: Any, self: Any, x: Any) -> Any:
+        plain = original(self, x)
+        return plain.astype(numpy.float32).astype(plain.dtype) if plain.dtype == numpy.float64 else plain
 
-        return to_numpy
-
-    member(patch, "to_numpy", make)
+    member(patch, "to_numpy", to_numpy)
 
 
 @fault(adapter, dtype="float32")
 def to_numpy_widens(patch: Patch) -> None:
     """`to_numpy` gives float64 whatever the array's format."""
 
-    def make(original: Any) -> Any:
-        def to_numpy(self: Any, x: Any) -> Any:
-            plain = original(self, x)
-            return plain.astype(numpy.float64) if plain.dtype.kind == "f" else plain
+    def to_numpy(original: Any, self: Any, x: Any) -> Any:
+        plain = original(self, x)
+        return plain.astype(numpy.float64) if plain.dtype.kind == "f" else plain
 
-        return to_numpy
-
-    member(patch, "to_numpy", make)
+    member(patch, "to_numpy", to_numpy)
 
 
 @fault(adapter, 18)
 def keys_in_order_of_insertion(patch: Patch) -> None:
     """Dictionaries are flattened in the order of insertion: leaves of two trees of equal keys do not meet."""
 
-    def make(original: Any) -> Any:
-        def tree_flatten(self: Any, tree: Any) -> Any:
-            with optree.dict_insertion_ordered(True, namespace=NAMESPACE):
-                return original(self, tree)
+    def tree_flatten(original: Any, self: Any, tree: Any) -> Any:
+        with optree.dict_insertion_ordered(True, namespace=NAMESPACE):
+            return original(self, tree)
 
-        return tree_flatten
-
-    member(patch, "tree_flatten", make)
+    member(patch, "tree_flatten", tree_flatten)
 
 
 @fault(adapter)
@@ -126,77 +123,74 @@ def none_is_a_leaf(patch: Patch) -> None:
 def vmap_mixes_tasks(patch: Patch) -> None:
     """The first leaf of a batch is that of the next task."""
 
-    def make(original: Any) -> Any:
-        def vmap(self: Any, f: Any) -> Any:
-            def mapped(*args: Any) -> Any:
-                leaves, structure = self.tree_flatten(args)
-                leaves[0] = self.xp.concat([leaves[0][1:, ...], leaves[0][:1, ...]], axis=0)
-                return original(self, f)(*self.tree_unflatten(structure, leaves))
+    def vmap(original: Any, self: Any, f: Any) -> Any:
+        def mapped(*args: Any) -> Any:
+            leaves, structure = self.tree_flatten(args)
+            leaves[0] = self.xp.concat([leaves[0][1:, ...], leaves[0][:1, ...]], axis=0)
+            return original(self, f)(*self.tree_unflatten(structure, leaves))
 
-            return mapped
+        return mapped
 
-        return vmap
-
-    member(patch, "vmap", make)
+    member(patch, "vmap", vmap)
 
 
 @fault(adapter)
 def vmap_in_reverse(patch: Patch) -> None:
     """The rows of what is mapped come out in reverse."""
 
-    def make(original: Any) -> Any:
-        return lambda self, f: lambda *args: tree_map(self, lambda leaf: leaf[::-1, ...], original(self, f)(*args))
-
-    member(patch, "vmap", make)
+    member(
+        patch,
+        "vmap",
+        (
+            lambda original, self, f: (
+                lambda *args: tree_map(self, lambda leaf: leaf[::-1, ...], original(self, f)(*args))
+            )
+        ),
+    )
 
 
 @fault(adapter)
 def scan_one_short(patch: Patch) -> None:
     """`scan` leaves the last step out."""
 
-    def make(original: Any) -> Any:
-        def scan(self: Any, f: Any, carry: Any, xs: Any = None, length: int | None = None, **named: Any) -> Any:
-            leaves = self.tree_flatten(xs)[0]
-            if not leaves:
-                return original(self, f, carry, xs, max(0, (length or 0) - 1), **named)
-            return original(self, f, carry, tree_map(self, lambda leaf: leaf[:-1, ...], xs), length, **named)
+    def scan(
+        original: Any, self: Any, f: Any, carry: Any, xs: Any = None, length: int | None = None, **named: Any
+    ) -> Any:
+        leaves = self.tree_flatten(xs)[0]
+        if not leaves:
+            return original(self, f, carry, xs, max(0, (length or 0) - 1), **named)
+        return original(self, f, carry, tree_map(self, lambda leaf: leaf[:-1, ...], xs), length, **named)
 
-        return scan
-
-    member(patch, "scan", make)
+    member(patch, "scan", scan)
 
 
 @fault(adapter)
 def scan_backwards(patch: Patch) -> None:
     """`scan` goes through its inputs from the last to the first."""
 
-    def make(original: Any) -> Any:
-        def scan(self: Any, f: Any, carry: Any, xs: Any = None, length: int | None = None, **named: Any) -> Any:
-            return original(self, f, carry, tree_map(self, lambda leaf: leaf[::-1, ...], xs), length, **named)
+    def scan(
+        original: Any, self: Any, f: Any, carry: Any, xs: Any = None, length: int | None = None, **named: Any
+    ) -> Any:
+        return original(self, f, carry, tree_map(self, lambda leaf: leaf[::-1, ...], xs), length, **named)
 
-        return scan
-
-    member(patch, "scan", make)
+    member(patch, "scan", scan)
 
 
 @fault(adapter)
 def scan_reverses_its_outputs(patch: Patch) -> None:
     """With `reverse`, `scan` stacks its outputs in the order in which they came, not at their places."""
 
-    def make(original: Any) -> Any:
-        def scan(self: Any, *arguments: Any, reverse: bool = False, **named: Any) -> Any:
-            carry, ys = original(self, *arguments, reverse=reverse, **named)
-            return carry, tree_map(self, lambda leaf: leaf[::-1, ...], ys) if reverse else ys
+    def scan(original: Any, self: Any, *arguments: Any, reverse: bool = False, **named: Any) -> Any:
+        carry, ys = original(self, *arguments, reverse=reverse, **named)
+        return carry, tree_map(self, lambda leaf: leaf[::-1, ...], ys) if reverse else ys
 
-        return scan
-
-    member(patch, "scan", make)
+    member(patch, "scan", scan)
 
 
 @fault(adapter)
 def checkpoint_blocks_the_gradient(patch: Patch) -> None:
     """Nothing is differentiated through `checkpoint`."""
-    member(patch, "checkpoint", lambda original: lambda self, f: lambda *args: self.stop_gradient(f(*args)))
+    member(patch, "checkpoint", lambda original, self, f: lambda *args: self.stop_gradient(f(*args)))
 
 
 @fault(adapter)
@@ -215,36 +209,30 @@ def compile_keeps_the_trace_of_other_shapes(patch: Patch) -> None:
 def compile_bakes_in_numbers(patch: Patch) -> None:
     """A leaf that is a Python number keeps the value that it had at the first call."""
 
-    def make(original: Any) -> Any:
-        def compile_(self: Any, f: Any) -> Any:
-            first: dict[Any, Any] = {}
-            compiled = original(self, f)
+    def compile_(original: Any, self: Any, f: Any) -> Any:
+        first: dict[Any, Any] = {}
+        compiled = original(self, f)
 
-            def call(*args: Any) -> Any:
-                leaves, structure = self.tree_flatten(args)
-                key = structure, *(getattr(leaf, "shape", None) for leaf in leaves)
-                kept = first.setdefault(key, leaves)
-                mixed = [leaf if self.is_array(leaf) else k for leaf, k in zip(leaves, kept, strict=True)]
-                return compiled(*self.tree_unflatten(structure, mixed))
+        def call(*args: Any) -> Any:
+            leaves, structure = self.tree_flatten(args)
+            key = structure, *(getattr(leaf, "shape", None) for leaf in leaves)
+            kept = first.setdefault(key, leaves)
+            mixed = [leaf if self.is_array(leaf) else k for leaf, k in zip(leaves, kept, strict=True)]
+            return compiled(*self.tree_unflatten(structure, mixed))
 
-            return call
+        return call
 
-        return compile_
-
-    member(patch, "compile", make)
+    member(patch, "compile", compile_)
 
 
 @fault(adapter, 21)
 def compile_narrows(patch: Patch) -> None:
     """What is compiled has float32's digits."""
 
-    def make(original: Any) -> Any:
-        def compile_(self: Any, f: Any) -> Any:
-            return original(self, lambda *args: tree_map(self, lambda leaf: _rounded(self, leaf), f(*args)))
+    def compile_(original: Any, self: Any, f: Any) -> Any:
+        return original(self, lambda *args: tree_map(self, lambda leaf: _rounded(self, leaf), f(*args)))
 
-        return compile_
-
-    member(patch, "compile", make)
+    member(patch, "compile", compile_)
 
 
 def _rounded(B: Any, leaf: Any) -> Any:
@@ -253,25 +241,22 @@ def _rounded(B: Any, leaf: Any) -> Any:
 
 
 def _remembered(patch: Patch, signature: Any, again: Any = None) -> None:
-    def make(original: Any) -> Any:
-        def compile_(self: Any, f: Any) -> Any:
-            compiled, results = original(self, f), {}
+    def compile_(original: Any, self: Any, f: Any) -> Any:
+        compiled, results = original(self, f), {}
 
-            def call(*args: Any) -> Any:
-                leaves, structure = self.tree_flatten(args)
-                if not concrete(self, args):
-                    return compiled(*args)
-                key = structure, *(signature(leaf) for leaf in leaves)
-                shapes = [leaf.shape for leaf in leaves]
-                if key not in results or (again is not None and results[key][0] == shapes):
-                    results[key] = shapes, compiled(*args)
-                return results[key][1]
+        def call(*args: Any) -> Any:
+            leaves, structure = self.tree_flatten(args)
+            if not concrete(self, args):
+                return compiled(*args)
+            key = structure, *(signature(leaf) for leaf in leaves)
+            shapes = [leaf.shape for leaf in leaves]
+            if key not in results or (again is not None and results[key][0] == shapes):
+                results[key] = shapes, compiled(*args)
+            return results[key][1]
 
-            return call
+        return call
 
-        return compile_
-
-    member(patch, "compile", make)
+    member(patch, "compile", compile_)
 
 
 @fault(adapter)
@@ -279,9 +264,12 @@ def one_solver_for_all(patch: Patch) -> None:
     """`linear_solve` uses ten steps of conjugate gradients, whatever solver was asked for."""
     from metaspec.solvers.conjugate_gradient import ConjugateGradient
 
-    def make(original: Any) -> Any:
-        return lambda self, matvec, b, solver, *rest, **named: original(
-            self, matvec, b, ConjugateGradient(), *rest, **named
-        )
-
-    member(patch, "linear_solve", make)
+    member(
+        patch,
+        "linear_solve",
+        (
+            lambda original, self, matvec, b, solver, *rest, **named: original(
+                self, matvec, b, ConjugateGradient(), *rest, **named
+            )
+        ),
+    )

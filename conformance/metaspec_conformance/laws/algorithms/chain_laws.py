@@ -24,7 +24,6 @@ def _descends(scenario: Scenario) -> bool:
 
 
 @law(
-    "one-step",
     "θ_0 = φ, θ_{k+1} = θ_k − R ∇l(θ_k; S): k + 1 steps are k steps and one by the gradient there",
     "MS-INNER-1",
     "MS-INNER-2",
@@ -41,7 +40,6 @@ def one_step(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "path-in-two",
     "adapt(K_1 + K_2) = adapt(K_2) from where adapt(K_1) arrived: a step carries nothing but θ",
     "MS-INNER-1",
     "MS-ADAPT-1",
@@ -56,7 +54,6 @@ def path_in_two(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "proximal-path",
     "iMAML's path is gradient descent on l(θ; S) + λ/2 ‖θ − φ‖² from φ",
     "MS-IMAML-1",
     "MS-ADAPT-1",
@@ -76,7 +73,6 @@ def proximal_path(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "chain-of-products",
     "Δ = (I − H_0 R)(I − H_1 R) … (I − H_{K−1} R) ∇l(θ_K; Q), H_k at the k-th point of the path",
     "MS-MAML-1",
     "MS-INNER-2",
@@ -93,7 +89,6 @@ def chain_of_products(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "first-factor",
     "Δ_K(φ) = (I − H(φ) R) Δ_{K−1}(θ_1) for K = 1, 2, …, and Δ_0(φ) = ∇l(φ; Q)",
     "MS-MAML-1",
     "MS-INNER-2",
@@ -112,7 +107,6 @@ def first_factor(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "dropped-terms",
     "Δ_MAML = Δ_FOMAML − Σ_k H(θ_k) R Δ_{K−1−k}(θ_{k+1}), one term for each Hessian that FO-MAML leaves out",
     "MS-MAML-1",
     "MS-FOMAML-1",
@@ -131,7 +125,6 @@ def dropped_terms(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "one-path",
     "MAML, FO-MAML and adapt reach the same θ_K; FO-MAML's Δ is ∇l(θ_K; Q)",
     "MS-MAML-1",
     "MS-FOMAML-1",
@@ -148,7 +141,6 @@ def one_path(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "reptile-is-the-way-gone",
     "Δ = φ − θ_K, θ_K that of adapt on S and Q joined; the query loss is l(θ_K; Q)",
     "MS-REPTILE-1",
     "MS-ADAPT-1",

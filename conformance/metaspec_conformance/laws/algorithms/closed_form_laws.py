@@ -67,7 +67,6 @@ def _like(at: LawContext, vector: Vector) -> Tree:
 
 
 @law(
-    "descent-on-a-quadratic",
     "θ_K = φ − Σ_{j<K} (I − R(A + λI))^j R ∇l(φ; S), λ = 0 but for iMAML",
     "MS-INNER-1",
     "MS-INNER-2",
@@ -82,7 +81,6 @@ def descent_on_a_quadratic(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "maml-on-a-quadratic",
     "Δ = (I − AR)^K (Bθ_K − c)",
     "MS-MAML-1",
     "MS-INNER-2",
@@ -99,7 +97,6 @@ def maml_on_a_quadratic(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "fomaml-on-a-quadratic",
     "Δ = Bθ_K − c",
     "MS-FOMAML-1",
     "MS-AGREE-1",
@@ -115,7 +112,6 @@ def fomaml_on_a_quadratic(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "reptile-on-a-quadratic",
     "Δ = Σ_{j<K} (I − RJ)^j R ∇l(φ; S ∪ Q), J = (|S| A + |Q| B) / (|S| + |Q|)",
     "MS-REPTILE-1",
     "MS-REPTILE-2",
@@ -135,7 +131,6 @@ def reptile_on_a_quadratic(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "imaml-on-a-quadratic",
     "((1 + γ) I + A/λ) Δ = Bθ_K − c",
     "MS-IMAML-1",
     "MS-SOLVE-3",
@@ -150,7 +145,6 @@ def imaml_on_a_quadratic(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "imaml-in-the-krylov-space",
     "m steps of conjugate gradients: Δ is the minimiser of x·Mx/2 − g·x in span{g, Mg, …, M^{m−1} g}, M = (1+γ)I + A/λ",
     "MS-SOLVE-1",
     "MS-SOLVE-3",
@@ -173,7 +167,6 @@ def imaml_in_the_krylov_space(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "imaml-on-a-multiple-of-the-identity",
     "A = hI: Δ = (Bθ_K − c) / (1 + γ + h/λ) by any solver, conjugate gradients after their first step",
     "MS-IMAML-1",
     "MS-SOLVE-1",

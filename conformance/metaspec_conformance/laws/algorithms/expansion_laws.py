@@ -43,7 +43,6 @@ def over_orders(at: LawContext, batches: list[Tree], f: Callable[[tuple[Tree, ..
 
 
 @law(
-    "maml-over-orders",
     "E[∇_φ l(θ_{K−1}(φ); b_K)] = G − 2(K − 1) α I + O(α²)",
     "MS-MAML-1",
     "MS-BACKEND-1",
@@ -67,7 +66,6 @@ def maml_over_orders(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "fomaml-over-orders",
     "E[∇l(θ_{K−1}; b_K)] = G − (K − 1) α I + O(α²)",
     "MS-FOMAML-1",
     "MS-BACKEND-1",
@@ -91,7 +89,6 @@ def fomaml_over_orders(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "reptile-over-orders",
     "E[φ − θ_K] = K α G − K(K − 1)/2 α² I + O(α³): on quadratics a polynomial in α, its coefficients by interpolation",
     "MS-REPTILE-1",
     on=scenarios("ragged/reptile"),

@@ -23,7 +23,6 @@ def system(at: LawContext, theta: Tree, v: Tree) -> Tree:
 
 
 @law(
-    "residual-of-the-system",
     "g − ((1 + γ) I + H(θ_K)/λ) Δ is as long as `solve_residual` · ‖g‖, and orthogonal to g = ∇l(θ_K; Q)",
     "MS-IMAML-1",
     "MS-IMAML-2",
@@ -43,7 +42,6 @@ def residual_of_the_system(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "started-solve",
     "from x_0: Δ = x_0 plus what as many steps give for g − ((1 + γ) I + H(θ_K)/λ) x_0",
     "MS-IMAML-3",
     "MS-SOLVE-1",
@@ -64,7 +62,6 @@ def started_solve(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "first-conjugate-step",
     "one step of conjugate gradients: Δ = g ⟨g, g⟩ / ⟨g, ((1 + γ) I + H(θ_K)/λ) g⟩, FO-MAML's direction",
     "MS-IMAML-1",
     "MS-SOLVE-1",
@@ -80,7 +77,6 @@ def first_conjugate_step(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "solved-system",
     "((1 + γ) I + H(θ_K)/λ) Δ = ∇l(θ_K; Q)",
     "MS-IMAML-1",
     "MS-SOLVE-3",
@@ -99,7 +95,6 @@ def _solver(scenario: Scenario) -> Any:
 
 
 @law(
-    "stationarity",
     "`stationarity` = ‖∇l(θ_K; S) + λ (θ_K − φ)‖",
     "MS-IMAML-2",
     on=scenarios("tanh-network-1/imaml/steps-3"),
@@ -113,7 +108,6 @@ def stationarity(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "damping-is-a-stronger-pull",
     "at θ_K = φ, (1 + γ) Δ(γ, λ) = Δ(0, (1 + γ) λ): so are all iterates of conjugate gradients",
     "MS-SOLVE-1",
     "MS-SOLVE-3",

@@ -32,7 +32,6 @@ def joint_gradient(at: LawContext) -> Tree:
 
 
 @law(
-    "no-steps",
     "K = 0: θ_K = φ; MAML = FO-MAML = ∇l(φ; Q); Reptile = 0; iMAML solves at φ: ⟨g, (I + H(φ)/λ) Δ⟩ = ⟨g, g⟩",
     "MS-EDGE-1",
     "MS-INNER-1",
@@ -53,7 +52,6 @@ def no_steps(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "no-rate",
     "α = 0: any number of steps is none",
     "MS-INNER-1",
     "MS-EDGE-1",
@@ -67,7 +65,6 @@ def no_rate(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "no-curvature",
     "l linear: MAML = FO-MAML to the last bit, iMAML's Δ = ∇l(Q)/(1 + γ), and H v = 0 exactly",
     "MS-EDGE-3",
     "MS-BACKEND-3",
@@ -86,7 +83,6 @@ def no_curvature(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "one-step-of-reptile",
     "K = 1: Δ = R ∇l(φ; S ∪ Q), the rates times the gradient of joint training",
     "MS-REPTILE-1",
     on=scenarios("least-squares/reptile/steps-1", "tanh-network-1/reptile/steps-1"),
@@ -97,7 +93,6 @@ def one_step_of_reptile(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "small-rate",
     "dΔ/dα at α = 0: −K (H_S g_Q + H_Q g_S) of MAML, −K H_Q g_S of FO-MAML; so MAML − FO-MAML = −αK H_S g_Q + O(α²)",
     "MS-MAML-1",
     "MS-FOMAML-1",
@@ -122,7 +117,6 @@ def slope_in_rate(at: LawContext, f: Callable[[Array], Tree]) -> Tree:
 
 
 @law(
-    "strong-pull",
     "α = 1/λ: θ_2 = φ − ∇l(φ)/λ + A∇l(φ)/λ²; Δ = g − Ag/λ + r with ‖r‖ ≤ ‖A²g‖/λ², g = ∇l(θ_2; Q); λ → ∞: Δ → ∇l(φ; Q)",
     "MS-IMAML-1",
     on=scenarios("least-squares/imaml/steps-3"),
@@ -143,7 +137,6 @@ def strong_pull(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "many-proximal-steps",
     "MAML through l + λ/2 ‖θ − φ‖², whose centre φ moves along: Δ = Δ_iMAML + (I − α(A + λI))^K (g − Δ_iMAML), "
     "so → Δ_iMAML as K → ∞",
     "MS-IMAML-1",

@@ -28,7 +28,6 @@ def solved(at: LawContext) -> IMAML:
 
 
 @law(
-    "the-optimum-moves",
     "(I + H(θ*)/λ) ∂θ*/∂φ v = v: how the proximal optimum follows φ, forwards through the whole path, v = φ",
     "MS-IMAML-1",
     "MS-ADAPT-1",
@@ -44,7 +43,6 @@ def the_optimum_moves(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "reptile-on-the-envelope",
     "λ(φ − θ*) = ∇M(φ): Reptile on the proximal objective is a gradient, found backwards through the whole path",
     "MS-REPTILE-2",
     "MS-ADAPT-1",
@@ -70,7 +68,6 @@ def reptile_on_the_envelope(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "imaml-on-the-envelope",
     "with S for Q, (I + H(θ*)/λ) Δ = λ(φ − θ*) = ∇M(φ): iMAML's Δ vanishes where the envelope is stationary",
     "MS-IMAML-1",
     "MS-IMAML-2",

@@ -75,7 +75,6 @@ def _sigmoid(s: Any) -> Any:
 
 
 @law(
-    "maml-on-one-example",
     "l(v) = f(a·v): Δ = g − a (a·g)/n · (1 − Π_k (1 − α n f″(s_k))), s_{k+1} = s_k − α n f′(s_k), n = a·a",
     "MS-MAML-1",
     "MS-INNER-1",
@@ -95,7 +94,6 @@ def maml_on_one_example(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "reptile-on-one-example",
     "l(v) = f(a·v): Δ = −a (s_K − s_0)/n",
     "MS-REPTILE-2",
     "MS-EDGE-4",
@@ -111,7 +109,6 @@ def reptile_on_one_example(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "imaml-on-one-example",
     "l(v) = f(a·v): Δ = g − a (a·g) f″(s_K) / (λ + n f″(s_K)), exact after two steps of conjugate gradients",
     "MS-IMAML-1",
     "MS-SOLVE-1",

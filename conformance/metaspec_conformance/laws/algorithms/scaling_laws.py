@@ -35,7 +35,6 @@ def _is_linear_in_the_query(scenario: Scenario) -> bool:
 
 
 @law(
-    "query-loss-is-linear",
     "Δ of the query loss 2 l(·; Q) − 3 l(·; S) is 2 Δ(S, Q) − 3 Δ(S, S)",
     "MS-MAML-1",
     "MS-FOMAML-1",
@@ -57,7 +56,6 @@ def query_loss_is_linear(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "unit-of-the-loss",
     "with 4 l, α/4 and 4 λ in place of l, α and λ the path is the same, Δ four times as long, Reptile's the same",
     "MS-INNER-1",
     "MS-MAML-1",
@@ -84,7 +82,6 @@ def _rate(scenario: Scenario) -> Any:
 
 
 @law(
-    "zero-of-the-loss",
     "l + 3 in place of l: Δ and θ_K are the same, the query loss 3 more",
     "MS-MAML-1",
     "MS-REPTILE-1",
@@ -109,7 +106,6 @@ def _small_sets(*algorithms: str) -> Iterable[Scenario]:
 
 
 @law(
-    "duplicated-examples",
     "Δ(S ∪ S, Q ∪ Q) = Δ(S, Q): the loss is a mean, and nothing is counted",
     "MS-MAML-1",
     "MS-REPTILE-1",
@@ -126,7 +122,6 @@ def duplicated_examples(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "permuted-examples",
     "Δ does not depend on the order of the examples within S and within Q",
     "MS-INNER-1",
     "MS-REPTILE-1",
@@ -142,7 +137,6 @@ def permuted_examples(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "rotated-coordinates",
     "l ∘ O and Oφ in place of l and φ, O = I − 2uuᵀ/u·u over all leaves: Δ becomes OΔ",
     "MS-INNER-1",
     "MS-MAML-1",
@@ -167,7 +161,6 @@ def rotated_coordinates(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "stretched-coordinates",
     "l ∘ D, D⁻¹φ and D⁻²R in place of l, φ and R, D diagonal: the path becomes D⁻¹θ_k, Δ becomes DΔ, Reptile's D⁻¹Δ",
     "MS-INNER-2",
     "MS-MAML-1",

@@ -48,7 +48,7 @@ def _ended(at: LawContext, what: str, s: Solution, status: SolveStatus, steps: i
     return Holds(what, right, f"{found.name} after {taken} steps, expected {status.name} after {steps}")
 
 
-@solving("krylov-minimiser", "x_k minimises x·Ax/2 − b·x over span(b, Ab, … A^{k−1}b)", "MS-SOLVE-1")
+@solving("x_k minimises x·Ax/2 − b·x over span(b, Ab, … A^{k−1}b)", "MS-SOLVE-1")
 def krylov_minimiser(at: LawContext) -> Iterator[Claim]:
     A, b = _system()
     basis: list[Any] = []
@@ -65,7 +65,7 @@ def krylov_minimiser(at: LawContext) -> Iterator[Claim]:
         yield _ended(at, f"{steps} steps are taken", s, SolveStatus.STEP_LIMIT, steps)
 
 
-@solving("falling-energy", "‖x_k − x*‖_A falls with every step, and the residual said is ‖b − A x_k‖/‖b‖", "MS-SOLVE-1")
+@solving("‖x_k − x*‖_A falls with every step, and the residual said is ‖b − A x_k‖/‖b‖", "MS-SOLVE-1")
 def falling_energy(at: LawContext) -> Iterator[Claim]:
     A, b = _system()
     energies = [np.sum(b * dense_oracle.solve(A, b))]
@@ -81,7 +81,7 @@ def falling_energy(at: LawContext) -> Iterator[Claim]:
         yield Equal(f"residual {steps}", s.residual, norm(at.B, left) / norm(at.B, direction(at, 10)))
 
 
-@solving("solved-by-tolerance", "the first x_k with ‖b − A x_k‖ ≤ tol ‖b‖, or the last", "MS-SOLVE-2", "MS-SOLVE-5")
+@solving("the first x_k with ‖b − A x_k‖ ≤ tol ‖b‖, or the last", "MS-SOLVE-2", "MS-SOLVE-5")
 def solved_by_tolerance(at: LawContext) -> Iterator[Claim]:
     A, b = _system()
     fixed = [conjugate_gradients(A, b, k) for k in range(5)]
@@ -96,9 +96,7 @@ def solved_by_tolerance(at: LawContext) -> Iterator[Claim]:
     yield _ended(at, "too few steps", _solve(at, ConjugateGradient(2, tol=1e-6)), SolveStatus.STEP_LIMIT, 2)
 
 
-@solving(
-    "warm-start", "from x_0: x_0 plus k steps on b − A x_0; from the solution: no step", "MS-SOLVE-1", "MS-SOLVE-2"
-)
+@solving("from x_0: x_0 plus k steps on b − A x_0; from the solution: no step", "MS-SOLVE-1", "MS-SOLVE-2")
 def warm_start(at: LawContext) -> Iterator[Claim]:
     x0 = direction(at, 16)
     rest = subtract(at.B, direction(at, 10), _product(at)(x0))
@@ -112,7 +110,6 @@ def warm_start(at: LawContext) -> Iterator[Claim]:
 
 
 @solving(
-    "preconditioned-solve",
     "with M: x_k = M^{−1/2} y_k, y_k those of M^{−1/2} A M^{−1/2} y = M^{−1/2} b; with M = A one step solves",
     "MS-SOLVE-6",
 )
@@ -143,7 +140,7 @@ def preconditioned_solve(at: LawContext) -> Iterator[Claim]:
     yield _ended(at, "M = A: one step", s, SolveStatus.CONVERGED, 1)
 
 
-@solving("direct-solve", "DenseSolve is A⁻¹ b, whatever x_0; more unknowns than max_size are refused", "MS-SOLVE-4")
+@solving("DenseSolve is A⁻¹ b, whatever x_0; more unknowns than max_size are refused", "MS-SOLVE-4")
 def direct_solve(at: LawContext) -> Iterator[Claim]:
     A, b = _system()
     s = _solve(at, DenseSolve(), direction(at, 16))
@@ -152,7 +149,7 @@ def direct_solve(at: LawContext) -> Iterator[Claim]:
     yield raises("too many unknowns", InvalidArgumentError, lambda: _solve(at, DenseSolve(max_size=5)))
 
 
-@solving("damped-solve", "(A + γ I) x = b: damping γ is γ more on the diagonal", "MS-SOLVE-3")
+@solving("(A + γ I) x = b: damping γ is γ more on the diagonal", "MS-SOLVE-3")
 def damped_solve(at: LawContext) -> Iterator[Claim]:
     A, b = _system(GROUND + 0.5)
     yield Equal("DenseSolve", _solve(at, DenseSolve(damping=0.5)).x, unravel(dense_oracle.solve(A, b), SHAPES))
@@ -162,7 +159,7 @@ def damped_solve(at: LawContext) -> Iterator[Claim]:
     yield Equal("the iterate", damped.x, unravel(wanted, SHAPES))
 
 
-@solving("scale-of-the-right-hand-side", "x(2ⁿ b) = 2ⁿ x(b), without under- or overflow", "MS-SOLVE-7")
+@solving("x(2ⁿ b) = 2ⁿ x(b), without under- or overflow", "MS-SOLVE-7")
 def scale_of_the_right_hand_side(at: LawContext) -> Iterator[Claim]:
     b = direction(at, 10)
     for solver in (ConjugateGradient(3), ConjugateGradient(9, tol=1e-2)):
@@ -172,9 +169,7 @@ def scale_of_the_right_hand_side(at: LawContext) -> Iterator[Claim]:
             yield Equal(f"{kind}, 2^{power}", s.x, scale(at.B, 2.0**power, plain.x))
 
 
-@solving(
-    "ends-of-a-solve", "converged, step limit, negative curvature, not finite: said and never raised", "MS-SOLVE-5"
-)
+@solving("converged, step limit, negative curvature, not finite: said and never raised", "MS-SOLVE-5")
 def ends_of_a_solve(at: LawContext) -> Iterator[Claim]:
     B, b = at.B, direction(at, 10)
     zero, spoiled = zeros_like(B, b), scale(B, float("nan"), b)

@@ -32,7 +32,6 @@ def _linear(scenario: Scenario) -> bool:
 
 
 @protocol(
-    "derivatives-of-a-quadratic",
     "∇l = H v − c and its Hessian is H, entries that couple leaves included",
     "MS-BACKEND-1",
     "MS-BACKEND-3",
@@ -54,14 +53,14 @@ def _products(at: LawContext) -> dict[str, Callable[[Tree], Tree]]:
     return {"hvp": lambda v: at.product(at.task.support, v), "linearize_grad": kept}
 
 
-@network("symmetric-hessian", "⟨u, H v⟩ = ⟨v, H u⟩", "MS-BACKEND-3")
+@network("⟨u, H v⟩ = ⟨v, H u⟩", "MS-BACKEND-3")
 def symmetric_hessian(at: LawContext) -> Iterator[Claim]:
     u, v = direction(at, 1), direction(at, 2)
     for name, product in _products(at).items():
         yield Equal(name, dot(at.B, u, product(v)), dot(at.B, v, product(u)))
 
 
-@network("linear-hessian", "H (2u − 3v) = 2 H u − 3 H v", "MS-BACKEND-3")
+@network("H (2u − 3v) = 2 H u − 3 H v", "MS-BACKEND-3")
 def linear_hessian(at: LawContext) -> Iterator[Claim]:
     B, u, v = at.B, direction(at, 1), direction(at, 2)
     for name, product in _products(at).items():
@@ -69,7 +68,7 @@ def linear_hessian(at: LawContext) -> Iterator[Claim]:
         yield Equal(name, product(subtract(B, scale(B, 2.0, u), scale(B, 3.0, v))), apart)
 
 
-@few("forms-of-a-product", "hvp = linearize_grad = jvp of grad = vjp of grad = ∇⟨∇l, v⟩", "MS-BACKEND-3")
+@few("hvp = linearize_grad = jvp of grad = vjp of grad = ∇⟨∇l, v⟩", "MS-BACKEND-3")
 def forms_of_a_product(at: LawContext) -> Iterator[Claim]:
     B, v, batch = at.B, direction(at, 2), at.task.support
 
@@ -88,7 +87,7 @@ def forms_of_a_product(at: LawContext) -> Iterator[Claim]:
     yield Equal("values", [kept_gradient, pushed_gradient, pulled_gradient], [gradient(at.params)] * 3)
 
 
-@few("duality", "⟨u, J t⟩ = ⟨Jᵀ u, t⟩", "MS-BACKEND-1", "MS-BACKEND-2")
+@few("⟨u, J t⟩ = ⟨Jᵀ u, t⟩", "MS-BACKEND-1", "MS-BACKEND-2")
 def duality(at: LawContext) -> Iterator[Claim]:
     B, t, batch = at.B, direction(at, 2), at.task.support
 
@@ -104,7 +103,7 @@ def duality(at: LawContext) -> Iterator[Claim]:
     yield Equal("the pull-back differentiated", B.grad(lambda u: dot(B, pull(u)[0], t))(u), pushed)
 
 
-@few("third-order", "D³((a·x)⁴/24)[u, v] = (a·x) (a·u) (a·v) a", "MS-BACKEND-1", dtypes=ONE_FORMAT)
+@few("D³((a·x)⁴/24)[u, v] = (a·x) (a·u) (a·v) a", "MS-BACKEND-1", dtypes=ONE_FORMAT)
 def third_order(at: LawContext) -> Iterator[Claim]:
     B, (a, u, v) = at.B, (direction(at, seed) for seed in (1, 2, 3))
 
@@ -121,7 +120,7 @@ def third_order(at: LawContext) -> Iterator[Claim]:
     yield Equal("hvp of jvp", B.hvp(lambda x: B.jvp(f, (x,), (u,))[1])(at.params, v), wanted)
 
 
-@few("fourth-order", "tanh'''' = (16 t − 24 t³)(1 − t²), t = tanh x", "MS-BACKEND-1", dtypes=ONE_FORMAT)
+@few("tanh'''' = (16 t − 24 t³)(1 − t²), t = tanh x", "MS-BACKEND-1", dtypes=ONE_FORMAT)
 def fourth_order(at: LawContext) -> Iterator[Claim]:
     B, xp = at.B, at.B.xp
 
@@ -136,7 +135,7 @@ def fourth_order(at: LawContext) -> Iterator[Claim]:
     yield Equal("tanh''''", derivative(x), (16 * t - 24 * t * t * t) * (1 - t * t))
 
 
-@few("stopped-at-every-order", "dⁿ(s(x) xⁿ) = n! s(x), and 0 at every higher order, s = stop_gradient", "MS-BACKEND-2")
+@few("dⁿ(s(x) xⁿ) = n! s(x), and 0 at every higher order, s = stop_gradient", "MS-BACKEND-2")
 def stopped_at_every_order(at: LawContext) -> Iterator[Claim]:
     B, x, v = at.B, at.params, direction(at, 1)
     zero = zeros_like(B, x)
@@ -156,7 +155,6 @@ def stopped_at_every_order(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "stopped-in-the-loss",
     "MAML on ⟨s(∇l(θ)), θ⟩, s = stop_gradient, is FO-MAML on l",
     "MS-BACKEND-2",
     "MS-MAML-1",
@@ -175,7 +173,6 @@ def stopped_in_the_loss(at: LawContext) -> Iterator[Claim]:
 
 
 @protocol(
-    "linear-functions",
     "∇⟨c, x⟩ = c, and its products are exactly zero",
     "MS-EDGE-3",
     "MS-BACKEND-3",

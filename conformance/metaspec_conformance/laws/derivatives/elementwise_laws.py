@@ -120,7 +120,6 @@ FUNCTIONS: dict[str, Function] = {
 
 
 @member(
-    "member/xp_functions",
     "f(x), f′(x) and f″(x) have the format's digits: each elementwise function of xp, near 0, in the tails, near poles",
     "MS-DTYPE-1",
     "MS-BACKEND-1",

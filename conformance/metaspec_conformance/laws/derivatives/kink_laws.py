@@ -9,20 +9,20 @@ from metaspec import nn
 from metaspec.backend.selection import backend_context, get_backend
 from metaspec_conformance.kinks.catalogue import KINKS, Kink
 from metaspec_conformance.laws.framework.claims import Claim, Holds, Same
-from metaspec_conformance.laws.framework.law import PROTOCOL, law
+from metaspec_conformance.laws.framework.law import PROTOCOL, hyphenated, law
 from metaspec_conformance.laws.framework.law_context import LawContext
-from metaspec_conformance.laws.framework.law_scenarios import scenarios
-from metaspec_conformance.laws.members.required_members import never, once
+from metaspec_conformance.laws.framework.law_scenarios import nowhere, scenarios
+from metaspec_conformance.laws.members.required_members import once
 from metaspec_conformance.scenarios.scenario import Scenario
 
 MARGIN = 1e-4  # between a window's two largest entries; rounding moves them by 1e-7
 
 
 @once(
-    "blocks-at-kinks",
     "relu'(0) = 0; the gradient of max_pool2d goes to the first of equals",
     "MS-KINK-1",
     numeric=False,
+    naming=hyphenated(),
 )
 def blocks_at_kinks(at: LawContext) -> Iterator[Claim]:
     for kink in KINKS:
@@ -39,11 +39,10 @@ def _summed(at: LawContext, kink: Kink, x: object) -> object:
 
 
 @law(
-    "away-from-kinks",
     "in no window are the two largest entries closer than rounding could exchange, at phi and at theta_K",
     "MS-KINK-1",
     on=scenarios("pooled-conv-net/maml"),
-    applies=never,
+    applies=nowhere,
     subject=PROTOCOL,
     numeric=False,
     dtypes=("float64",),

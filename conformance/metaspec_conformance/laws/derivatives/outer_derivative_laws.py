@@ -33,7 +33,6 @@ def _one_rate(scenario: Scenario) -> bool:
 
 
 @law(
-    "gradient-of-a-delta",
     "∇_φ ⟨Δ, v⟩ on quadratics, M = (I − αA)^K: MAML M B M v, FO-MAML M B v, Reptile (I − M) v",
     "MS-BACKEND-1",
     "MS-MAML-1",
@@ -69,7 +68,6 @@ def _gradient_of_a_delta(scenario: Scenario) -> Any:
 
 
 @law(
-    "delta-is-a-gradient",
     "⟨u, ∂Δ/∂φ w⟩ = ⟨w, ∂Δ/∂φ u⟩ for MAML, whose Δ is a gradient in φ: third derivatives included",
     "MS-MAML-1",
     "MS-BACKEND-1",
@@ -91,7 +89,6 @@ def delta_is_a_gradient(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "gradient-of-the-rate",
     "d l(θ_K; Q)/dα = ⟨∇l(θ_K; Q), t_K⟩, t_0 = 0, t_{k+1} = t_k − ∇l(θ_k; S) − α H(θ_k) t_k",
     "MS-INNER-2",
     "MS-BACKEND-1",
@@ -120,7 +117,6 @@ def gradient_of_the_rate(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "two-outer-steps",
     "the gradient through φ' = φ − β Δ(φ) is (I − β ∂Δ/∂φ)ᵀ applied to the one at φ'",
     "MS-MAML-1",
     "MS-BACKEND-1",

@@ -21,7 +21,6 @@ STACKABLE = scenarios("stacked/maml", "sequence/fomaml", "stacked/reptile", "seq
 
 
 @law(
-    "duplicated-tasks",
     "D(t_1, t_1, t_2, t_2) = D(t_1, t_2): a mean, not a sum",
     "MS-BATCH-1",
     on=scenarios("ragged/{}"),
@@ -36,7 +35,6 @@ def duplicated_tasks(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "permuted-tasks",
     "D(t_p(1), ..., t_p(n)) = D(t_1, ..., t_n): nothing is carried from task to task",
     "MS-BATCH-3",
     "MS-INNER-1",
@@ -75,7 +73,6 @@ def _as_one_by_one(at: LawContext, batch: MetaGradient, single: list[MetaGradien
 
 
 @law(
-    "stacked-tasks",
     "Δ(stacked) = Δ(sequence) = (1/n) Σ_i Δ_i, adapted and diagnostics task by task",
     "MS-BATCH-1",
     on=STACKABLE,
@@ -89,7 +86,6 @@ def stacked_tasks(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "tasks-of-different-sizes",
     "Δ = (1/n) Σ_i Δ_i, each task weighing the same however many examples it has",
     "MS-BATCH-1",
     "MS-BATCH-2",
@@ -102,13 +98,7 @@ def tasks_of_different_sizes(at: LawContext) -> Iterator[Claim]:
     yield from _as_one_by_one(at, at.batch_meta_gradient(), single, "batch")
 
 
-@law(
-    "one-task",
-    "Δ of a batch of one task is that task's",
-    "MS-BATCH-1",
-    on=small,
-    dtypes=ONE_FORMAT,
-)
+@law("Δ of a batch of one task is that task's", "MS-BATCH-1", on=small, dtypes=ONE_FORMAT)
 def one_task(at: LawContext) -> Iterator[Claim]:
     alone = at.tasks[:1]
     yield from _as_one_by_one(at, at.batch_meta_gradient(tasks=alone), [at.meta_gradient()], "sequence")
@@ -117,7 +107,6 @@ def one_task(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "nested-vmap",
     "vmap(vmap(f))(x, y)_ij = f(x_i, y_j), f a value and a gradient; products in rows",
     "MS-BACKEND-6",
     on=small,
@@ -144,7 +133,6 @@ def nested_vmap(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "batched-dense-solves",
     "iMAML with dense solves: D(t_1, t_2, t_3) = Σ_i D(t_i) / 3, each with its own matrix",
     "MS-BATCH-1",
     "MS-SOLVE-4",

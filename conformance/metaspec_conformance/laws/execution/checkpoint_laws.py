@@ -16,7 +16,6 @@ from metaspec_conformance.laws.framework.law_scenarios import algorithm, scenari
 
 
 @law(
-    "checkpoints",
     "D(none) = D(recompute) = D(sqrt) over twelve steps; compiled, where such a path is a loop, too",
     "MS-MAML-2",
     "MS-BACKEND-6",
@@ -40,7 +39,6 @@ SEEDS = ((3, 8), (4, 5))  # of support and query, of two tasks
 
 
 @law(
-    "seed-in-the-batch",
     "D(none) = D(recompute) = D(sqrt), batched = in turn, compiled = eager, where the loss draws from the batch's seed",
     "MS-PURE-5",
     on=scenarios("tanh-network-1/maml/steps-3"),

@@ -14,7 +14,6 @@ from metaspec_conformance.laws.framework.law_context import LawContext
 
 
 @law(
-    "chunks-of-tasks",
     "D(t_1, ..., t_5) = Σ_i D(t_i) / 5 in chunks of two and a rest, compiled too, and one by one",
     "MS-BATCH-4",
     "MS-BATCH-1",

@@ -18,7 +18,6 @@ protocol = partial(law, subject=PROTOCOL, on=small, applies=alone)
 
 
 @law(
-    "compiled-algorithm",
     "compile(f)(x) = f(x) for meta_gradient and adapt together, at the first values and at others",
     "MS-BACKEND-6",
     on=small,
@@ -44,9 +43,7 @@ def compiled_algorithm(at: LawContext) -> Iterator[Claim]:
 
 
 @protocol(
-    "compiled-closure",
-    "compile sees what its function closes over, takes numbers as constants, and keeps them apart",
-    "MS-BACKEND-6",
+    "compile sees what its function closes over, takes numbers as constants, and keeps them apart", "MS-BACKEND-6"
 )
 def compiled_closure(at: LawContext) -> Iterator[Claim]:
     closed_over = direction(at, 1)
@@ -59,7 +56,7 @@ def compiled_closure(at: LawContext) -> Iterator[Claim]:
         yield Equal(f"c = {c}, {'again' if c == 0.5 else 'once'}", compiled(at.params, c), f(at.params, c))
 
 
-@protocol("checkpoint", "checkpoint(f) has f's value, gradient and products", "MS-BACKEND-6")
+@protocol("checkpoint(f) has f's value, gradient and products", "MS-BACKEND-6")
 def checkpoint(at: LawContext) -> Iterator[Claim]:
     B, v, batch = at.B, direction(at, 1), at.task.support
     kept: Callable[..., Array] = B.checkpoint(at.loss)
@@ -70,9 +67,7 @@ def checkpoint(at: LawContext) -> Iterator[Claim]:
     yield Equal("linearized", B.linearize_grad(kept)(at.params, batch)[1](v), at.product(batch, v))
 
 
-@protocol(
-    "scan", "scan(f) = the loop written out: carry and outputs, over rows or a count, and its gradient", "MS-BACKEND-6"
-)
+@protocol("scan(f) = the loop written out: carry and outputs, over rows or a count, and its gradient", "MS-BACKEND-6")
 def scan(at: LawContext) -> Iterator[Claim]:
     B, xp = at.B, at.B.xp
     rows = at.array(np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75], [1.0, 0.5, -0.5]]))
@@ -106,7 +101,6 @@ def scan(at: LawContext) -> Iterator[Claim]:
 
 
 @protocol(
-    "compiled-solve",
     "conjugate gradients inside of compile take the same steps to the same x",
     "MS-BACKEND-6",
     "MS-SOLVE-1",
@@ -129,11 +123,7 @@ def compiled_solve(at: LawContext) -> Iterator[Claim]:
 
 
 @protocol(
-    "nested-compile",
-    "compile within compile, and derivatives of what is compiled",
-    "MS-BACKEND-6",
-    "MS-BACKEND-1",
-    dtypes=ONE_FORMAT,
+    "compile within compile, and derivatives of what is compiled", "MS-BACKEND-6", "MS-BACKEND-1", dtypes=ONE_FORMAT
 )
 def nested_compile(at: LawContext) -> Iterator[Claim]:
     B, batch = at.B, at.task.support

@@ -31,7 +31,6 @@ def _in_rank(B: Backend, rank: int, count: int, all_reduce: Callable[..., Tree])
 
 
 @law(
-    "ranks-of-tasks",
     "D(t_1 | t_2, t_3 | t_4, t_5) = Σ_i D(t_i) / 5 in each of three processes, whose shares differ in size",
     "MS-BATCH-5",
     on=small,

@@ -1,6 +1,7 @@
 """Laws of inner rules: the meta-update is backpropagation through the loop that the rule's formula writes."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,13 @@ import numpy as np
 import metaspec as ms
 from metaspec_conformance.laws.family.written_out import Move, backpropagated, each, loop
 from metaspec_conformance.laws.framework.claims import Claim, Equal, Same, raises
-from metaspec_conformance.laws.framework.law import ONE_FORMAT, law
+from metaspec_conformance.laws.framework.law import ONE_FORMAT, hyphenated, law
 from metaspec_conformance.laws.framework.law_context import LawContext, Tree
 from metaspec_conformance.laws.framework.law_scenarios import algorithm, scenarios
 
 Learned = dict[str, Any]
 ON = scenarios("tanh-network-1/maml/steps-3")
+rule = partial(law, naming=hyphenated("rule/"))
 
 
 def _zeros(at: LawContext, tree: Tree) -> Tree:
@@ -243,7 +245,7 @@ RULES: dict[str, tuple[str, str, Callable[[int], Any], Callable[[LawContext, Lea
 
 
 def _enter(name: str, formula: str, clause: str, rule: Callable[[int], Any], written: Any) -> None:
-    @law(f"rule/{name}", formula, clause, on=ON, applies=algorithm("MAML"), dtypes=ONE_FORMAT)
+    @law(formula, clause, on=ON, applies=algorithm("MAML"), dtypes=ONE_FORMAT, naming=lambda _: f"rule/{name}")
     def check(at: LawContext) -> Iterator[Claim]:
         yield from backpropagated(
             at,
@@ -256,8 +258,7 @@ for _name, _row in RULES.items():
     _enter(_name, *_row)
 
 
-@law(
-    "rule/state-is-each-tasks-own",
+@rule(
     "the rows of a batch are those of each task alone: every task starts with the rule's initial state",
     "MS-RULE-6",
     "MS-BATCH-1",
@@ -275,8 +276,7 @@ def state_is_each_tasks_own(at: LawContext) -> Iterator[Claim]:
     yield Same("again", at.adapt(algo, support=at.tasks[0].support), first)
 
 
-@law(
-    "rule/meta-curvature",
+@rule(
     "θ ← θ − α O I g: the gradient times a learned matrix along each axis; ∂/∂O, ∂/∂I too",
     "MS-RULE-8",
     on=ON,
@@ -306,8 +306,7 @@ def meta_curvature(at: LawContext) -> Iterator[Claim]:
     yield from backpropagated(at, algo, objective, moved=tilted)
 
 
-@law(
-    "rule/zero-gradients",
+@rule(
     "a coordinate whose gradient is zero has a finite meta-update, that of plain descent in it",
     "MS-RULE-7",
     on=ON,
@@ -329,8 +328,7 @@ def zero_gradients(at: LawContext) -> Iterator[Claim]:
         yield Equal(type(rule).__name__, delta, 6.0 * params["unused"])
 
 
-@law(
-    "rule/meta-or-parameters",
+@rule(
     "what is learned is asked for by name: bare parameters for a learned rate, or a Meta for a number, are an error",
     "MS-LEARN-3",
     on=ON,

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import metaspec as ms
 from metaspec_conformance.laws.family.written_out import backpropagated, each, loop
 from metaspec_conformance.laws.framework.claims import Claim, Equal, Holds, Same, raises
-from metaspec_conformance.laws.framework.law import ONE_FORMAT, law
+from metaspec_conformance.laws.framework.law import ONE_FORMAT, hyphenated, law
 from metaspec_conformance.laws.framework.law_context import LawContext, Tree
 from metaspec_conformance.laws.framework.law_scenarios import algorithm, nowhere, scenarios
 
 ON = scenarios("tanh-network-1/maml/steps-3")
+moving = partial(law, naming=hyphenated("moving/"))
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def _adapted(at: LawContext, part: Part, phi: Tree, lr: float, from_zero: bool =
 
 
 def _adapts_part(name: str, part: Part, other: Part, formula: str) -> None:
-    @law(f"moving/{name}", formula, "MS-MOVE-1", on=ON, applies=nowhere, dtypes=ONE_FORMAT)
+    @law(formula, "MS-MOVE-1", on=ON, applies=nowhere, dtypes=ONE_FORMAT, naming=lambda _: f"moving/{name}")
     def check(at: LawContext) -> Iterator[Claim]:
         algo = ms.MAML(ms.GradientDescent(0.1, at.algorithm.inner.steps), adapt=part.pattern)
         yield from backpropagated(at, algo, lambda phi, learned: at.loss(_adapted(at, part, phi, 0.1), at.task.query))
@@ -55,14 +57,7 @@ _adapts_part("anil", HEAD, BODY, "the head alone descends; Δ = ∇_φ l(θ_K(φ
 _adapts_part("boil", BODY, HEAD, "all but the head descend; Δ = ∇_φ l(θ_K(φ); Q) for all leaves")
 
 
-@law(
-    "moving/all-is-maml",
-    'adapt="**" moves all: Δ is MAML\'s',
-    "MS-MOVE-1",
-    on=ON,
-    applies=algorithm("MAML"),
-    dtypes=ONE_FORMAT,
-)
+@moving('adapt="**" moves all: Δ is MAML\'s', "MS-MOVE-1", on=ON, applies=algorithm("MAML"), dtypes=ONE_FORMAT)
 def all_is_maml(at: LawContext) -> Iterator[Claim]:
     inner = ms.GradientDescent(0.1, at.algorithm.inner.steps)
     yield Equal("delta", at.meta_gradient(ms.MAML(inner, adapt="**")).delta, at.meta_gradient(ms.MAML(inner)).delta)
@@ -70,8 +65,7 @@ def all_is_maml(at: LawContext) -> Iterator[Claim]:
     yield Equal("first order", first_part, first)
 
 
-@law(
-    "moving/fomaml",
+@moving(
     "FO-MAML's Δ = ∇l(θ_K; Q) for all leaves, the head alone having moved",
     "MS-MOVE-1",
     "MS-FOMAML-1",
@@ -79,7 +73,7 @@ def all_is_maml(at: LawContext) -> Iterator[Claim]:
     applies=nowhere,
     dtypes=ONE_FORMAT,
 )
-def first_order_part(at: LawContext) -> Iterator[Claim]:
+def fomaml(at: LawContext) -> Iterator[Claim]:
     algo = ms.FOMAML(ms.GradientDescent(0.1, at.algorithm.inner.steps), adapt=HEAD.pattern)
     theta = _adapted(at, HEAD, at.params, 0.1)
     r = at.meta_gradient(algo)
@@ -87,8 +81,7 @@ def first_order_part(at: LawContext) -> Iterator[Claim]:
     yield Equal("delta", r.delta, at.gradient(at.task.query, theta))
 
 
-@law(
-    "moving/cavia",
+@moving(
     "c_0 = 0 for every task, c descends alone; Δ = ∇_ψ l(c_K(ψ), ψ; Q), and 0 for c",
     "MS-CAVIA-1",
     on=ON,
@@ -104,14 +97,7 @@ def cavia(at: LawContext) -> Iterator[Claim]:
     yield Same("whatever the context was", at.adapt(algo, params=shifted), at.adapt(algo))
 
 
-@law(
-    "moving/start",
-    "θ_0 = s(φ; S): Δ = ∇_φ l(θ_K(s(φ; S)); Q), through s",
-    "MS-MOVE-3",
-    on=ON,
-    applies=nowhere,
-    dtypes=ONE_FORMAT,
-)
+@moving("θ_0 = s(φ; S): Δ = ∇_φ l(θ_K(s(φ; S)); Q), through s", "MS-MOVE-3", on=ON, applies=nowhere, dtypes=ONE_FORMAT)
 def start(at: LawContext) -> Iterator[Claim]:
     def started(phi: Tree, support: Tree) -> Tree:
         head, scale = HEAD.get(phi), at.loss(phi, support)
@@ -125,8 +111,7 @@ def start(at: LawContext) -> Iterator[Claim]:
     )
 
 
-@law(
-    "moving/unmatched",
+@moving(
     "a pattern that matches no leaf is an error that lists the leaves",
     "MS-MOVE-2",
     on=ON,

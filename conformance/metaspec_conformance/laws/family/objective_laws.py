@@ -1,6 +1,7 @@
 """Laws of what is judged along the inner path: weights, truncation, minibatches."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -8,11 +9,12 @@ import metaspec as ms
 from metaspec.trees import row
 from metaspec_conformance.laws.family.written_out import backpropagated, each, loop
 from metaspec_conformance.laws.framework.claims import Claim, Equal
-from metaspec_conformance.laws.framework.law import ONE_FORMAT, law
+from metaspec_conformance.laws.framework.law import ONE_FORMAT, hyphenated, law
 from metaspec_conformance.laws.framework.law_context import Array, LawContext, Tree
 from metaspec_conformance.laws.framework.law_scenarios import algorithm, nowhere, scenarios
 
 ON = scenarios("tanh-network-1/maml/steps-3")
+objective = partial(law, naming=hyphenated("objective/"))
 
 
 def _rule(at: LawContext) -> ms.Momentum:
@@ -27,8 +29,7 @@ def _path(at: LawContext, phi: Tree, batch: object = None) -> list[Tree]:
     return loop(at, move, phi)
 
 
-@law(
-    "objective/multi-step",
+@objective(
     "Δ = ∇_φ Σ_k w_k l(θ_k; Q): v_k = w_k ∇l(θ_k; Q) + (I − α H_k) v_{k+1}",
     "MS-MAML-3",
     on=ON,
@@ -47,14 +48,7 @@ def multi_step(at: LawContext) -> Iterator[Claim]:
         yield from backpropagated(at, algo, objective)
 
 
-@law(
-    "objective/last-step-alone",
-    "weights 0, ..., 0, 1 are no weights",
-    "MS-MAML-3",
-    on=ON,
-    applies=algorithm("MAML"),
-    dtypes=ONE_FORMAT,
-)
+@objective("weights 0, ..., 0, 1 are no weights", "MS-MAML-3", on=ON, applies=algorithm("MAML"), dtypes=ONE_FORMAT)
 def last_step_alone(at: LawContext) -> Iterator[Claim]:
     weights = [0.0] * (at.algorithm.inner.steps - 1) + [1.0]
     r, plain = at.meta_gradient(ms.MAML(_rule(at), query_weights=weights)), at.meta_gradient(ms.MAML(_rule(at)))
@@ -62,8 +56,7 @@ def last_step_alone(at: LawContext) -> Iterator[Claim]:
     yield Equal("query_loss", r.query_loss, plain.query_loss)
 
 
-@law(
-    "objective/truncation",
+@objective(
     "backprop_steps = j: Δ = ∇ l(θ_K; Q) in θ_{K−j}; j = K is MAML, j = 0 is FO-MAML",
     "MS-MAML-4",
     on=ON,
@@ -81,8 +74,7 @@ def truncation(at: LawContext) -> Iterator[Claim]:
     yield Equal("j = 1", at.meta_gradient(ms.MAML(inner, backprop_steps=1)).delta, last.delta)
 
 
-@law(
-    "objective/minibatches",
+@objective(
     "step k sees the examples k s ... k s + s − 1, counted around the end; Δ = ∇_φ l(θ_K(φ); Q)",
     "MS-INNER-3",
     on=ON,
@@ -111,8 +103,7 @@ def minibatches(at: LawContext) -> Iterator[Claim]:
     yield from backpropagated(at, algo, objective)
 
 
-@law(
-    "objective/numbered-steps",
+@objective(
     "the loss of step k finds k in its batch, the query loss at θ_k finds k − 1",
     "MS-INNER-3",
     on=ON,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import metaspec as ms
@@ -9,11 +10,12 @@ from metaspec.backend.patterns import Partition
 from metaspec.trees import ravel
 from metaspec_conformance.laws.family.written_out import backpropagated, each, loop
 from metaspec_conformance.laws.framework.claims import Claim, Equal
-from metaspec_conformance.laws.framework.law import ONE_FORMAT, law
+from metaspec_conformance.laws.framework.law import ONE_FORMAT, hyphenated, law
 from metaspec_conformance.laws.framework.law_context import Array, LawContext, Tree
 from metaspec_conformance.laws.framework.law_scenarios import algorithm, nowhere, scenarios
 
 ON = scenarios("tanh-network-1/imaml/steps-3")
+shrinkage = partial(law, naming=hyphenated("shrinkage/"))
 LEAFWISE = ms.Learned(0.8, per="leaf")
 
 
@@ -40,8 +42,7 @@ def _leafwise(at: LawContext, vector: Array) -> list[Array]:
     return [at.B.xp.sum(leaf) for leaf in at.B.tree_flatten(tree)[0]]
 
 
-@law(
-    "shrinkage/sigma-imaml",
+@shrinkage(
     "w = (H + D)⁻¹ ∇l(Q), D = diag(σ⁻²): Δφ = D w, ∂/∂σ = 2 σ⁻³ ⟨θ − φ, w⟩ over the leaf",
     "MS-SIGMA-2",
     on=ON,
@@ -60,14 +61,7 @@ def sigma_imaml(at: LawContext) -> Iterator[Claim]:
     yield Equal("sigma", at.B.tree_flatten(r.delta.learned["sigma"])[0], sums)
 
 
-@law(
-    "shrinkage/sigma-reptile",
-    "Δφ = D (φ − θ), σ's as σ-iMAML's",
-    "MS-SIGMA-3",
-    on=ON,
-    applies=nowhere,
-    dtypes=("float64",),
-)
+@shrinkage("Δφ = D (φ − θ), σ's as σ-iMAML's", "MS-SIGMA-3", on=ON, applies=nowhere, dtypes=("float64",))
 def sigma_reptile(at: LawContext) -> Iterator[Claim]:
     inner = ms.GradientDescent(0.1, 5)
     algo, implicit = ms.SigmaReptile(inner, LEAFWISE, ms.DenseSolve()), ms.SigmaIMAML(inner, LEAFWISE, ms.DenseSolve())
@@ -78,8 +72,7 @@ def sigma_reptile(at: LawContext) -> Iterator[Claim]:
     yield Equal("sigma", r.delta.learned, other.delta.learned)
 
 
-@law(
-    "shrinkage/sigma-maml",
+@shrinkage(
     "θ ← θ − α (∇l(θ; S) + (θ − φ)/σ²), differentiated through all steps, in φ and in each module's σ",
     "MS-SIGMA-1",
     on=scenarios("tanh-network-1/maml/steps-3"),
@@ -103,8 +96,7 @@ def sigma_maml(at: LawContext) -> Iterator[Claim]:
     yield from backpropagated(at, algo, objective)
 
 
-@law(
-    "shrinkage/one-strength",
+@shrinkage(
     "equal strengths, as a tree or as σ = λ^(−1/2), are iMAML's λ",
     "MS-IMAML-4",
     on=ON,

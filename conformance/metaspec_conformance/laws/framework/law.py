@@ -46,12 +46,16 @@ class Law:
     dtypes: tuple[str, ...]
 
 
+def hyphenated(room: str = "") -> Callable[[str], str]:
+    """Return the naming of laws by their functions: `by_index` is "by-index" of the room."""
+    return lambda function: room + function.replace("_", "-")
+
+
 _laws: dict[str, Law] = {}
 LAWS = MappingProxyType(_laws)
 
 
 def law(
-    name: str,
     formula: str,
     *clauses: str,
     on: Callable[[], Iterable[Scenario]],
@@ -59,10 +63,15 @@ def law(
     subject: str | None = None,
     numeric: bool = True,
     dtypes: tuple[str, ...] = ("float32", "float64"),
+    naming: Callable[[str], str] | None = None,
 ) -> Callable[[Check], Check]:
-    """Enter a function LawContext -> claims into the table of laws; see `Law`."""
+    """Enter a function LawContext -> claims into the table of laws; see `Law`.
+
+    `naming` makes the law's name of the function's; without it, hyphens stand for underscores.
+    """
 
     def enter(check: Check) -> Check:
+        name = (naming or hyphenated())(check.__name__)
         if name in _laws:
             raise ValueError(f"law {name!r} is there twice")
         _laws[name] = Law(name, formula, clauses, check, on, applies, subject, numeric, dtypes)

@@ -58,7 +58,6 @@ CLOSED: dict[Callable[[Array], Array], list[Polynomial]] = {
 
 
 @law(
-    "writes-in-place",
     "a loss that writes to arrays of its own has the framework's own value and the derivative of that, or is an error",
     "MS-PURE-4",
     on=small,
@@ -113,7 +112,6 @@ def _forms(at: LawContext, loss: Any, given: Array) -> dict[str, tuple[float, An
 
 
 @law(
-    "complex-values",
     "a loss that passes through complex numbers has the derivative of the real function that it is, or is an error",
     "MS-DTYPE-4",
     on=small,

@@ -47,11 +47,7 @@ def _unchosen(call: Callable[[], Any]) -> Any:
     return Context().run(bare)
 
 
-@choice(
-    "order-of-choice",
-    "backend= before backend_context before set_backend before the owner of the arrays",
-    "MS-CHOICE-1",
-)
+@choice("backend= before backend_context before set_backend before the owner of the arrays", "MS-CHOICE-1")
 def order_of_choice(at: LawContext) -> Iterator[Claim]:
     by_argument, by_context, inner_context, by_setting = (copy(at.B) for _ in range(4))
     registered = owner_of(at.B.tree_flatten(at.params)[0][0]) == at.B.name and at.B.name in registrations()
@@ -74,7 +70,6 @@ def order_of_choice(at: LawContext) -> Iterator[Claim]:
 
 
 @choice(
-    "backend-of-the-environment",
     f"{VARIABLE} is read at import, and set_backend comes before it; a framework that is missing says what to install",
     "MS-CHOICE-1",
 )
@@ -104,11 +99,7 @@ print(chosen_backend() is other, ms.get_backend() is other)
     yield Holds("set_backend", later == "True True", f"after it the variable's is still chosen {ran.stderr[-200:]}")
 
 
-@choice(
-    "foreign-arrays",
-    "arrays of another framework, or of several, are an error; nothing is converted",
-    "MS-CHOICE-2",
-)
+@choice("arrays of another framework, or of several, are an error; nothing is converted", "MS-CHOICE-2")
 def foreign_arrays(at: LawContext) -> Iterator[Claim]:
     others = [registration for name, registration in registrations().items() if name != at.B.name]
     foreign = type("Foreign", (), {"__module__": others[0].arrays[0]})()
@@ -124,7 +115,7 @@ def foreign_arrays(at: LawContext) -> Iterator[Claim]:
     yield raises("compile", BackendMismatchError, lambda: compiled(mixed))
 
 
-@choice("no-backend", "a name that nobody has and no choice at all are errors that list what there is", "MS-CHOICE-1")
+@choice("a name that nobody has and no choice at all are errors that list what there is", "MS-CHOICE-1")
 def no_backend(at: LawContext) -> Iterator[Claim]:
     yield raises("unknown", UnknownBackendError, lambda: ms.get_backend("no such backend"))
     yield raises("unknown, set", UnknownBackendError, lambda: ms.set_backend("no such backend"))
@@ -145,11 +136,7 @@ def no_backend(at: LawContext) -> Iterator[Claim]:
         yield raises(f"{name} is not installed", BackendNotInstalledError, lambda name=name: ms.get_backend(name))  # type: ignore[misc]
 
 
-@choice(
-    "choice-by-thread",
-    "a backend_context holds in its own thread and in its own asyncio task, and nowhere else",
-    "MS-CHOICE-1",
-)
+@choice("a backend_context holds in its own thread and in its own asyncio task, and nowhere else", "MS-CHOICE-1")
 def choice_by_thread(at: LawContext) -> Iterator[Claim]:
     backends = [copy(at.B) for _ in range(4)]
     _used(at)  # the data are there before the threads are

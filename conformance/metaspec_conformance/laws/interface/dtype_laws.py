@@ -47,11 +47,7 @@ def _numbers(at: LawContext, tree: Tree) -> Any:
 
 
 @typed(
-    "leaves-of-two-formats",
-    "each leaf of Δ and θ_K has the format of φ's leaf, and its digits",
-    "MS-DTYPE-1",
-    numeric=False,
-    dtypes=WIDE_ONLY,
+    "each leaf of Δ and θ_K has the format of φ's leaf, and its digits", "MS-DTYPE-1", numeric=False, dtypes=WIDE_ONLY
 )
 def leaves_of_two_formats(at: LawContext) -> Iterator[Claim]:
     B, xp = at.B, at.B.xp
@@ -71,7 +67,6 @@ def leaves_of_two_formats(at: LawContext) -> Iterator[Claim]:
 
 
 @typed(
-    "data-of-another-format",
     "float32 parameters with float64 data give float32 Δ and θ_K, float64 ones with float32 data float64",
     "MS-DTYPE-1",
     numeric=False,
@@ -98,7 +93,6 @@ def data_of_another_format(at: LawContext) -> Iterator[Claim]:
 
 
 @typed(
-    "numbers-do-not-widen",
     "α, λ, γ, tol as Python's or NumPy's numbers, of whatever width, change no leaf's format and no bit",
     "MS-DTYPE-1",
     numeric=False,
@@ -130,7 +124,6 @@ def every_format() -> Iterable[Scenario]:
 
 
 @law(
-    "exact-in-every-format",
     "l = ‖w‖²/2, α = 1/2, K = 1, φ = 2ⁿ(1 + 8ε): MAML φ/4, FO-MAML φ/2, Reptile φ/2, iMAML with λ = 1 φ/4, no rounding",
     "MS-BACKEND-5",
     "MS-DTYPE-1",
@@ -164,7 +157,6 @@ def exact_in_every_format(at: LawContext) -> Iterator[Claim]:
 
 
 @typed(
-    "integer-data",
     "integers and booleans in the batch are data: Δ is that of the same numbers, and nothing asks for their derivative",
     "MS-DTYPE-2",
 )
@@ -187,13 +179,7 @@ def integer_data(at: LawContext) -> Iterator[Claim]:
     yield Equal("adapted", typed_.adapted, plain.adapted)
 
 
-@typed(
-    "loss-with-aux",
-    "aux changes no bit of Δ, and is what the loss says of Q at θ_K",
-    "MS-BACKEND-1",
-    "MS-EDGE-6",
-    dtypes=ONE_FORMAT,
-)
+@typed("aux changes no bit of Δ, and is what the loss says of Q at θ_K", "MS-BACKEND-1", "MS-EDGE-6", dtypes=ONE_FORMAT)
 def loss_with_aux(at: LawContext) -> Iterator[Claim]:
     xp = at.B.xp
 
@@ -212,7 +198,6 @@ def loss_with_aux(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "formats-honoured",
     "asarray gives the dtype asked for or raises; to_numpy gives back every bit, of NaN, ∞, −0 and the smallest too",
     "MS-BACKEND-4",
     "MS-DTYPE-1",

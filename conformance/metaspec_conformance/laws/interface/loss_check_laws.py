@@ -21,7 +21,6 @@ check_law = partial(law, on=small, applies=alone, numeric=False, dtypes=("float6
 
 
 @check_law(
-    "right-loss-is-not-accused",
     "a pure, differentiable loss whose derivatives are right: check_loss finds nothing, alters nothing, draws nothing",
     "MS-LOSS-1",
     "MS-LOSS-4",
@@ -45,7 +44,6 @@ def right_loss_is_not_accused(at: LawContext) -> Iterator[Claim]:
 
 
 @check_law(
-    "lost-second-derivative-is-found",
     "a variance that stops the gradient of its mean has the right gradient and a wrong Hessian: an error of order 2",
     "MS-LOSS-2",
 )
@@ -64,7 +62,6 @@ def lost_second_derivative_is_found(at: LawContext) -> Iterator[Claim]:
 
 
 @check_law(
-    "broken-losses-are-found",
     "draws, parameters without use, arrays altered or kept from call to call, a derivative taken out: each is found",
     "MS-LOSS-3",
 )
@@ -107,11 +104,7 @@ class _OneTask:
         return Task(*({name: np.stack([x] * size) for name, x in part.items()} for part in self._task))
 
 
-@check_law(
-    "training-looks-first",
-    "meta_train raises what check_loss calls an error, before the first step; check=False trains",
-    "MS-LOSS-5",
-)
+@check_law("meta_train raises what check_loss calls an error, before the first step; check=False trains", "MS-LOSS-5")
 def training_looks_first(at: LawContext) -> Iterator[Claim]:
     xp, source = at.B.xp, _OneTask(at.scenario.tasks[0])
 

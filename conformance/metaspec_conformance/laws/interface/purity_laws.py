@@ -37,7 +37,6 @@ def _parts(r: MetaGradient) -> dict[str, Tree]:
 
 
 @law(
-    "arguments-untouched",
     "φ, S and Q are the same to the last bit after meta_gradient, adapt and batch_meta_gradient",
     "MS-PURE-1",
     on=lambda: [*EACH(), *small()],
@@ -57,7 +56,6 @@ def arguments_untouched(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "results-of-their-own",
     "writing into a result changes no argument and no other result; K = 0 alone may share memory with φ",
     "MS-PURE-1",
     "MS-EDGE-1",
@@ -79,7 +77,6 @@ def results_of_their_own(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "writing-loss",
     "a loss that writes into its parameters or its batch is an error, and changes neither",
     "MS-PURE-1",
     on=small,
@@ -123,7 +120,6 @@ def writing_loss(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "same-bits",
     "the same call gives the same bits, after other calls and on the same data made anew; a batch does too",
     "MS-PURE-2",
     on=lambda: [*EACH(), *small()],
@@ -142,7 +138,6 @@ def same_bits(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "same-bits-in-another-process",
     "another process on the same machine gives the same bits",
     "MS-PURE-2",
     on=scenarios("tanh-network-1/maml/steps-3"),
@@ -165,7 +160,6 @@ def same_bits_in_another_process(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "settings-untouched",
     "no setting of the framework, of NumPy or of Python is another one after a computation or an error",
     "MS-PURE-1",
     "MS-PURE-3",

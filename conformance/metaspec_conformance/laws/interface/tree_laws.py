@@ -37,7 +37,6 @@ def _one_rate(scenario: Scenario) -> bool:
 
 
 @law(
-    "renamed-leaves",
     "names that reverse the order of the leaves reverse the order of Δ's, and nothing else",
     "MS-TREE-1",
     "MS-TREE-2",
@@ -53,7 +52,6 @@ def renamed_leaves(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "inserted-in-another-order",
     "dictionaries are read by sorted key: Δ is the same to the last bit",
     "MS-TREE-1",
     on=scenarios("least-squares/maml/steps-1"),
@@ -70,7 +68,6 @@ def _backwards(tree: Tree) -> Tree:
 
 
 @law(
-    "one-vector",
     "Δ of all leaves joined into one vector is Δ joined: Hessians couple leaves",
     "MS-TREE-1",
     "MS-TREE-2",
@@ -91,7 +88,6 @@ def one_vector(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "scalar-leaves",
     "Δ of every entry as a leaf of shape () is Δ entry by entry",
     "MS-TREE-1",
     "MS-EDGE-5",
@@ -108,7 +104,6 @@ def scalar_leaves(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "other-containers",
     "lists, tuples, named tuples, dictionaries, None and empty containers hold the same Δ, and come back as they were",
     "MS-TREE-1",
     "MS-TREE-2",
@@ -128,7 +123,6 @@ def other_containers(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "unused-leaves",
     "∂l/∂w = 0 makes Δ_w exactly zero and θ_K,w = φ_w to the last bit; the other leaves do not notice",
     "MS-EDGE-2",
     "MS-TREE-2",
@@ -146,7 +140,6 @@ def unused_leaves(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "frozen-leaves",
     "a leaf behind stop_gradient is a constant: Δ_w = 0 exactly, θ_K,w = φ_w to the last bit",
     "MS-EDGE-2",
     "MS-BACKEND-2",
@@ -172,7 +165,6 @@ def frozen_leaves(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "empty-leaves",
     "a leaf without entries is a leaf: Δ and θ_K have it, and the other leaves do not notice",
     "MS-EDGE-5",
     "MS-TREE-2",
@@ -188,7 +180,6 @@ def empty_leaves(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "equal-leaves",
     "two leaves that are one array, w used as (w + w')/2, share Δ: each gets half of it",
     "MS-TREE-1",
     "MS-BACKEND-1",

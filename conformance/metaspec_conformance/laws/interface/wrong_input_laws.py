@@ -20,7 +20,6 @@ wrong = partial(law, on=small, applies=alone, numeric=False, dtypes=("float32",)
 
 
 @wrong(
-    "wrong-hyper-parameters",
     "K < 0, α < 0 or not finite, λ ≤ 0, γ < 0, tol ≤ 0, no steps to solve in: errors",
     "MS-INNER-2",
     "MS-IMAML-1",
@@ -55,7 +54,6 @@ def wrong_hyper_parameters(at: LawContext) -> Iterator[Claim]:
 
 
 @wrong(
-    "wrong-parameters",
     "parameters without leaves, integers, booleans and what is no array: errors that name the leaf",
     "MS-TREE-1",
     "MS-DTYPE-2",
@@ -71,7 +69,6 @@ def wrong_parameters(at: LawContext) -> Iterator[Claim]:
 
 
 @wrong(
-    "wrong-loss",
     "a loss that is no floating scalar array of the backend is an error; so is (value, aux) unless has_aux is said",
     "MS-EDGE-6",
 )
@@ -95,11 +92,7 @@ def wrong_loss(at: LawContext) -> Iterator[Claim]:
     yield raises("no function", InvalidTypeError, lambda: at.meta_gradient(loss=3.0), "loss")  # type: ignore[arg-type]
 
 
-@wrong(
-    "wrong-batches",
-    "zero tasks, leaves that disagree in axis 0, what is no task: errors",
-    "MS-BATCH-3",
-)
+@wrong("zero tasks, leaves that disagree in axis 0, what is no task: errors", "MS-BATCH-3")
 def wrong_batches(at: LawContext) -> Iterator[Claim]:
     short, scalar = at.array(np.zeros(2)), at.array(np.array(0.5))
     ragged = Task({**at.task.support, "x": short}, at.task.query)
@@ -111,12 +104,7 @@ def wrong_batches(at: LawContext) -> Iterator[Claim]:
     yield raises("no sequence", InvalidTypeError, lambda: at.batch_meta_gradient(tasks=3.0))  # type: ignore[arg-type]
 
 
-@wrong(
-    "empty-query",
-    "without a query set MAML, FO-MAML and iMAML are an error, Reptile runs on S alone",
-    "MS-EDGE-4",
-    "MS-REPTILE-2",
-)
+@wrong("without a query set MAML, FO-MAML and iMAML are an error, Reptile runs on S alone", "MS-EDGE-4", "MS-REPTILE-2")
 def empty_query(at: LawContext) -> Iterator[Claim]:
     inner, support = at.algorithm.inner, at.task.support
     empties: dict[str, Tree] = {"None": None, "no leaves": {}, "no entries": {"x": at.array(np.zeros((0, 3)))}}
@@ -132,7 +120,6 @@ def empty_query(at: LawContext) -> Iterator[Claim]:
 
 
 @wrong(
-    "not-a-number",
     "NaN or infinity in θ_K or Δ is an error that names the inner step and leaf; under a trace finite is false",
     "MS-EDGE-7",
 )

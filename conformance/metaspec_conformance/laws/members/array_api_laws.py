@@ -145,12 +145,7 @@ def _attempt(call: Callable[[], Any]) -> tuple[Any, str]:
         return None, " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
-@member(
-    "member/xp_standard",
-    "xp's functions take the array API standard's arguments, with its results",
-    "MS-DTYPE-3",
-    dtypes=("float32",),
-)
+@member("xp's functions take the array API standard's arguments, with its results", "MS-DTYPE-3", dtypes=("float32",))
 def xp_standard(at: LawContext) -> Iterator[Claim]:
     B = at.B
     given = [at.array(data) for data in (X, Y, SPREAD)] + [B.asarray(data) for data in (NUMBERS, PLACES)]
@@ -176,12 +171,7 @@ def xp_standard(at: LawContext) -> Iterator[Claim]:
     yield Holds("xp.finfo(x.dtype).max", not error and largest >= least, error or f"it is {largest}")
 
 
-@member(
-    "member/xp_asarray",
-    "xp.asarray keeps the format of an array, NumPy's too, and takes one",
-    "MS-DTYPE-3",
-    numeric=False,
-)
+@member("xp.asarray keeps the format of an array, NumPy's too, and takes one", "MS-DTYPE-3", numeric=False)
 def xp_asarray(at: LawContext) -> Iterator[Claim]:
     B, x = at.B, at.array(Y)
     numbers, whole = Y.astype(at.dtype), np.array([1, -2], "int32")
@@ -225,7 +215,7 @@ def _linear(xp: Any, i: Any, m: Any) -> dict[str, Callable[[Any], Any]]:
     }
 
 
-@once("member/xp_gradients", "the pull-back of each function of xp is its Jacobian's, at a zero too", "MS-DTYPE-3")
+@once("the pull-back of each function of xp is its Jacobian's, at a zero too", "MS-DTYPE-3")
 def xp_gradients(at: LawContext) -> Iterator[Claim]:
     B, x = at.B, at.array(X)
     i = B.asarray(PLACES)

@@ -15,7 +15,7 @@ from metaspec_conformance.laws.members.cubic import cubic, cubic_gradient, cubic
 from metaspec_conformance.laws.members.required_members import member
 
 
-@member("member/vjp", "(f(x), u -> u J), which may be called again and differentiated", "MS-BACKEND-2")
+@member("(f(x), u -> u J), which may be called again and differentiated", "MS-BACKEND-2")
 def vjp(at: LawContext) -> Iterator[Claim]:
     B, (x, y) = at.B, at.array(([np.array([0.5, -1.5]), np.array(2.0)], np.array([0.25, 0.75])))
     u, w = at.array((np.array([1.0, -0.5]), np.array(3.0))), at.array(np.array([2.0, 0.5]))
@@ -51,9 +51,7 @@ def _directed(B: Backend, x: Tree, w: Any) -> Any:
     return x[1] * B.xp.sum(w) + B.xp.sum(x[0]) * x[1]
 
 
-@member(
-    "member/value_and_grad", "(f(x), df/dx), of every order, in x's structure and dtype", "MS-BACKEND-1", "MS-EDGE-2"
-)
+@member("(f(x), df/dx), of every order, in x's structure and dtype", "MS-BACKEND-1", "MS-EDGE-2")
 def value_and_grad(at: LawContext) -> Iterator[Claim]:
     B, x = at.B, at.params
     f, g = partial(cubic, B), partial(cubic_gradient, B)
@@ -100,7 +98,6 @@ def value_and_grad(at: LawContext) -> Iterator[Claim]:
 
 
 @member(
-    "member/values_within",
     "where is_concrete(g) within a derivative, g has values, and looking at them changes nothing",
     "MS-BACKEND-1",
     "MS-EDGE-7",
@@ -133,7 +130,7 @@ def values_within(at: LawContext) -> Iterator[Claim]:
     yield Equal("pulled back", looked_at(pull(g(x))[0]), cubic_product(B, x, g(x)))
 
 
-@member("member/stop_gradient", "stop_gradient(x) = x, with derivatives zero at every order", "MS-BACKEND-2")
+@member("stop_gradient(x) = x, with derivatives zero at every order", "MS-BACKEND-2")
 def stop_gradient(at: LawContext) -> Iterator[Claim]:
     B, x = at.B, at.params
     stopped: Callable[[Tree], Any] = lambda x: cubic(B, B.stop_gradient(x))  # noqa: E731
@@ -151,7 +148,6 @@ def stop_gradient(at: LawContext) -> Iterator[Claim]:
 
 
 @member(
-    "member/stopped_outputs",
     "outputs and aux behind stop_gradient, and constant ones, take no part; those before and after keep their own",
     "MS-BACKEND-2",
 )

@@ -27,13 +27,13 @@ X = np.array([[0.5, -2.0, 3.0], [4.0, 0.25, -1.0]])
 Y = np.array([1.0, -2.0, 2.0])
 
 
-@member("member/xp_names", "xp has the functions of the array API", "MS-DTYPE-1", dtypes=("float32",), numeric=False)
+@member("xp has the functions of the array API", "MS-DTYPE-1", dtypes=("float32",), numeric=False)
 def xp_names(at: LawContext) -> Iterator[Claim]:
     missing = [name for name in sorted({*FUNCTIONS, *CALLED}) if not hasattr(at.B.xp, name)]
     yield Holds("every function is there", not missing, f"missing: {', '.join(missing)}")
 
 
-@member("member/xp", "xp is the array API over the backend's arrays", "MS-DTYPE-1", dtypes=("float32",))
+@member("xp is the array API over the backend's arrays", "MS-DTYPE-1", dtypes=("float32",))
 def xp(at: LawContext) -> Iterator[Claim]:
     names, B = at.B.xp, at.B
     x, y = at.array((X, Y))

@@ -170,13 +170,22 @@ def _refused(call: Callable[[], Any], reason: str) -> Holds:
     return Holds(what, False, "it raises nothing")
 
 
-for _name in MEMBERS:
-    once(f"capability/{_name}", "declared = provided, and computes the derived form", "MS-BACKEND-6", "MS-BACKEND-7")(
-        partial(_check, _name)
+def _enter(name: str) -> None:
+    @once(
+        "declared = provided, and computes the derived form",
+        "MS-BACKEND-6",
+        "MS-BACKEND-7",
+        naming=lambda _: f"capability/{name}",
     )
+    def check(at: LawContext) -> Iterator[Claim]:
+        return _check(name, at)
 
 
-@once("capability/names", "what is declared is a member of the protocol", "MS-BACKEND-7", numeric=False)
+for _name in MEMBERS:
+    _enter(_name)
+
+
+@once("what is declared is a member of the protocol", "MS-BACKEND-7", numeric=False, naming="capability/{}".format)
 def names(at: LawContext) -> Iterator[Claim]:
     registered = registrations().get(at.B.name)
     unknown = sorted(set(registered.capabilities) - set(MEMBERS)) if registered else []

@@ -17,6 +17,7 @@ from metaspec.inner.gradient_descent import GradientDescent
 from metaspec_conformance.laws.framework.claims import Claim, Holds, Same, raises
 from metaspec_conformance.laws.framework.law import PROTOCOL, law
 from metaspec_conformance.laws.framework.law_context import LawContext
+from metaspec_conformance.laws.framework.law_scenarios import nowhere
 from metaspec_conformance.scenarios import datasets
 from metaspec_conformance.scenarios.datasets import parameters, shaped
 from metaspec_conformance.scenarios.scenario import Scenario
@@ -59,16 +60,11 @@ def small() -> list[Scenario]:
     return [Scenario("", "least_squares", params, (task,), algorithm, "quadratic", ())]
 
 
-def never(scenario: Scenario) -> bool:
-    """For laws that do not depend on the scenario: drawn ones add nothing."""
-    return False
-
-
-member = partial(law, on=small, applies=never, subject=PROTOCOL)
+member = partial(law, on=small, applies=nowhere, subject=PROTOCOL, naming="member/{}".format)
 once = partial(member, dtypes=("float64",))  # an eager framework compiles each of many small operations
 
 
-@member("member/versions", "versions() names the framework and its version", "MS-BACKEND-1", numeric=False)
+@member("versions() names the framework and its version", "MS-BACKEND-1", numeric=False)
 def versions(at: LawContext) -> Iterator[Claim]:
     found = at.B.versions()
     plain = isinstance(found, Mapping) and all(isinstance(s, str) and s for item in found.items() for s in item)
@@ -77,9 +73,7 @@ def versions(at: LawContext) -> Iterator[Claim]:
     yield Holds("name is a string", isinstance(name, str) and bool(name), f"name is {name!r}")
 
 
-@member(
-    "member/precision", "precision(p) is a context, which nests and may be entered again", "MS-BACKEND-5", numeric=False
-)
+@member("precision(p) is a context, which nests and may be entered again", "MS-BACKEND-5", numeric=False)
 def precision(at: LawContext) -> Iterator[Claim]:
     entered = 0
     for dtype in ("float32", "float64", at.dtype):
@@ -88,9 +82,7 @@ def precision(at: LawContext) -> Iterator[Claim]:
     yield Holds("entered", entered == 3)
 
 
-@member(
-    "member/precision_restores", "outside of precision(p) all is as it was", "MS-BACKEND-5", "MS-PURE-1", numeric=False
-)
+@member("outside of precision(p) all is as it was", "MS-BACKEND-5", "MS-PURE-1", numeric=False)
 def precision_restores(at: LawContext) -> Iterator[Claim]:
     def settings() -> tuple[Any, ...]:
         return (
@@ -121,9 +113,7 @@ def _product(at: LawContext) -> bytes:
     return found
 
 
-@member(
-    "member/asarray", "asarray(x, dtype) has the values of x in that dtype", "MS-BACKEND-4", "MS-DTYPE-1", numeric=False
-)
+@member("asarray(x, dtype) has the values of x in that dtype", "MS-BACKEND-4", "MS-DTYPE-1", numeric=False)
 def asarray(at: LawContext) -> Iterator[Claim]:
     B, values = at.B, np.array([[0.5, -0.0, 3.0], [-1.25, 1e-3, 7e5]], "float32")
     given = {
@@ -155,7 +145,7 @@ def asarray(at: LawContext) -> Iterator[Claim]:
     yield raises("no such dtype", DtypeNotHonouredError, lambda: B.asarray(1.0, "float99"))
 
 
-@member("member/to_numpy", "to_numpy(asarray(x)) = x to the last bit", "MS-BACKEND-4", numeric=False)
+@member("to_numpy(asarray(x)) = x to the last bit", "MS-BACKEND-4", numeric=False)
 def to_numpy(at: LawContext) -> Iterator[Claim]:
     for x in (np.array([0.1, -0.0, 1e30]), np.array(2.5), np.zeros((0, 2)), np.arange(6.0).reshape(2, 3)):
         x = x.astype(at.dtype)
@@ -166,13 +156,13 @@ def to_numpy(at: LawContext) -> Iterator[Claim]:
         yield Holds(f"shape {x.shape}", same and np.shape(back) == x.shape, f"of {x!r} it makes {back!r}")
 
 
-@member("member/is_concrete", "where is_concrete(x), x has values", "MS-EDGE-7", numeric=False)
+@member("where is_concrete(x), x has values", "MS-EDGE-7", numeric=False)
 def is_concrete(at: LawContext) -> Iterator[Claim]:
     found = at.B.is_concrete(at.array(np.array([1.5, 2.0])))
     yield Holds("an array has values", found is True, f"is_concrete(asarray(x)) is {found!r}")
 
 
-@member("member/trees", "unflatten(flatten(t)) = t; keys sorted, None empty", "MS-TREE-1", numeric=False)
+@member("unflatten(flatten(t)) = t; keys sorted, None empty", "MS-TREE-1", numeric=False)
 def trees(at: LawContext) -> Iterator[Claim]:
     B = at.B
     x = [at.array(np.array(float(i))) for i in range(5)]

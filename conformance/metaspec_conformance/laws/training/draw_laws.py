@@ -37,7 +37,7 @@ from metaspec_conformance.laws.training.source_laws import (
 MANY = 600
 
 
-@source("source/no-two-alike", "other index, stream or seed: another task, independent of the first", "MS-SOURCE-2")
+@source("other index, stream or seed: another task, independent of the first", "MS-SOURCE-2")
 def no_two_alike(at: LawContext) -> Iterator[Claim]:
     for name, make in SOURCES.items():
         families = [(0, "train"), (0, "validation"), (0, "test"), (1, "train"), (2**32, "train")]
@@ -54,7 +54,7 @@ def no_two_alike(at: LawContext) -> Iterator[Claim]:
         yield Holds(f"sinusoid: {what} of neighbours are independent", not found, found)
 
 
-@source("source/sinusoid", "y = A sin(x - p); A ~ U[0.1, 5], p ~ U[0, pi], x ~ U[-5, 5], independent", "MS-SOURCE-3")
+@source("y = A sin(x - p); A ~ U[0.1, 5], p ~ U[0, pi], x ~ U[-5, 5], independent", "MS-SOURCE-3")
 def sinusoid(at: LawContext) -> Iterator[Claim]:
     for stream in ("train", "test"):
         batch = sinusoids(seed=2, stream=stream).batch(0, MANY)
@@ -100,7 +100,6 @@ FAMILIES: dict[str, tuple[list[tuple[float, float]], Callable[..., Any]]] = {
 
 
 @source(
-    "source/mixture",
     "every family as often; y = f(x; p), p uniform on the family's intervals; noise is normal, of its own for each y",
     "MS-SOURCE-3",
 )
@@ -133,9 +132,9 @@ def _joined(batch: Task, key: str) -> Any:
 
 
 @source(
-    "source/episodes",
     "each label has K examples; classes, turns, pictures and their labels are equally likely",
     "MS-SOURCE-3",
+    naming=lambda _: "source/episodes",
 )
 def drawn_episodes(at: LawContext) -> Iterator[Claim]:
     for stream in ("train", "test"):
@@ -167,9 +166,7 @@ def _by_label(batch: Task) -> tuple[Any, Any, Any]:
     return pictures, class_of(pictures), quarters
 
 
-@source(
-    "source/no-example-twice", "support and query have no example in common, an episode no class twice", "MS-SOURCE-4"
-)
+@source("support and query have no example in common, an episode no class twice", "MS-SOURCE-4")
 def no_example_twice(at: LawContext) -> Iterator[Claim]:
     for stream in ("train", "test"):
         functions = _inputs(mixtures(seed=8, stream=stream).batch(0, MANY))
@@ -187,7 +184,7 @@ def _distinct(rows: Any) -> bool:
     return bool(np.all(np.diff(np.sort(rows.reshape(len(rows), -1), axis=1), axis=1) > 0))
 
 
-@source("source/splits", "meta-train and meta-test have no class and no picture in common", "MS-SOURCE-4")
+@source("meta-train and meta-test have no class and no picture in common", "MS-SOURCE-4")
 def splits(at: LawContext) -> Iterator[Claim]:
     whole = numbered()
     parts = split_classes(whole, (3, 2, 1), seed=1)

@@ -17,13 +17,16 @@ from metaspec.data.source import TaskSource
 from metaspec.task import Task
 from metaspec_conformance.judging.numpy_trees import leaves
 from metaspec_conformance.laws.framework.claims import Claim, Holds, Same
-from metaspec_conformance.laws.framework.law import law
+from metaspec_conformance.laws.framework.law import hyphenated, law
 from metaspec_conformance.laws.framework.law_context import LawContext
-from metaspec_conformance.laws.members.required_members import never, small
+from metaspec_conformance.laws.framework.law_scenarios import nowhere
+from metaspec_conformance.laws.members.required_members import small
 from metaspec_conformance.laws.training.marked_images import TURNS, numbered
 from metaspec_conformance.workers.python_program import run_program
 
-source = partial(law, on=small, applies=never, subject="sources", numeric=False, dtypes=("float64",))
+source = partial(
+    law, on=small, applies=nowhere, subject="sources", numeric=False, dtypes=("float64",), naming=hyphenated("source/")
+)
 
 WAYS, SHOTS, QUERIES = 3, 2, 4
 
@@ -64,9 +67,7 @@ def stacked(tasks: Sequence[Task]) -> Task:
     return Task(*({name: np.stack([tree[name] for tree in part]) for name in part[0]} for part in parts))
 
 
-@source(
-    "source/by-index", "task(i) depends on the arguments and on i; batch(k, n) = tasks kn ... kn + n - 1", "MS-SOURCE-1"
-)
+@source("task(i) depends on the arguments and on i; batch(k, n) = tasks kn ... kn + n - 1", "MS-SOURCE-1")
 def by_index(at: LawContext) -> Iterator[Claim]:
     for name, make in SOURCES.items():
         one = make(seed=3)
@@ -79,7 +80,7 @@ def by_index(at: LawContext) -> Iterator[Claim]:
             yield Same(f"{name}: batch {step}", make(seed=3).batch(step, 4), wanted)
 
 
-@source("source/threads-and-processes", "the same bits in every thread and every process", "MS-SOURCE-1")
+@source("the same bits in every thread and every process", "MS-SOURCE-1")
 def threads_and_processes(at: LawContext) -> Iterator[Claim]:
     for name, make in SOURCES.items():
         shared, indices = make(seed=4), list(range(24))
@@ -93,7 +94,7 @@ def threads_and_processes(at: LawContext) -> Iterator[Claim]:
     yield Holds("another process", found == fingerprints(), f"it finds {found}")
 
 
-@source("source/formats", "float32 tasks are the float64 ones rounded; labels are integers", "MS-SOURCE-1")
+@source("float32 tasks are the float64 ones rounded; labels are integers", "MS-SOURCE-1")
 def formats(at: LawContext) -> Iterator[Claim]:
     for name, make in SOURCES.items():
         wide, narrow = (make(seed=2, dtype=dtype).batch(1, 3) for dtype in ("float64", "float32"))
@@ -103,9 +104,7 @@ def formats(at: LawContext) -> Iterator[Claim]:
     yield Holds("labels", kinds == {"i"}, f"they are of the kinds {kinds}")
 
 
-@source(
-    "source/nothing-global", "no generator, no setting, no data is read from the outside or written to", "MS-SOURCE-5"
-)
+@source("no generator, no setting, no data is read from the outside or written to", "MS-SOURCE-5")
 def nothing_global(at: LawContext) -> Iterator[Claim]:
     before = numbered().images.tobytes()
     for name, make in SOURCES.items():
@@ -150,7 +149,7 @@ def _other_globals() -> Iterator[None]:
         random.setstate(before[1])
 
 
-@source("source/every-backend", "a task is the same to the bit on every backend", "MS-SOURCE-1", "MS-BACKEND-4")
+@source("a task is the same to the bit on every backend", "MS-SOURCE-1", "MS-BACKEND-4")
 def every_backend(at: LawContext) -> Iterator[Claim]:
     for name, make in SOURCES.items():
         task = make(seed=1).task(7)

@@ -31,9 +31,9 @@ from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.numpy_trees import cast
 from metaspec_conformance.judging.numpy_trees import tree_map as plain_map
 from metaspec_conformance.laws.framework.claims import Claim, Equal, Holds, Same, Within
-from metaspec_conformance.laws.framework.law import law
+from metaspec_conformance.laws.framework.law import hyphenated, law
 from metaspec_conformance.laws.framework.law_context import LawContext
-from metaspec_conformance.laws.members.required_members import never
+from metaspec_conformance.laws.framework.law_scenarios import nowhere
 from metaspec_conformance.oracles import quadratic
 from metaspec_conformance.scenarios import datasets
 from metaspec_conformance.scenarios.scenario import Scenario
@@ -48,7 +48,7 @@ def _one_leaf() -> list[Scenario]:
     return [Scenario("", "least_squares", params, (task,), ALGORITHM, "quadratic", ())]
 
 
-training = partial(law, on=_one_leaf, applies=never, subject="training")
+training = partial(law, on=_one_leaf, applies=nowhere, subject="training", naming=hyphenated("training/"))
 exactly = partial(training, numeric=False, dtypes=("float64",))
 
 PER_STEP = 2
@@ -109,9 +109,7 @@ def _near(found: float, wanted: float, dtype: str) -> bool:
     return abs(found - wanted) <= ROUNDOFFS * error_model.ROUNDOFF.get(dtype, 0.0) * abs(wanted) + 1e-300
 
 
-@training(
-    "training/outer-step", "phi_{k+1} = phi_k - beta mean_t D_t, on the source's batch k", "MS-TRAIN-1", "MS-BATCH-1"
-)
+@training("phi_{k+1} = phi_k - beta mean_t D_t, on the source's batch k", "MS-TRAIN-1", "MS-BATCH-1")
 def outer_step(at: LawContext) -> Iterator[Claim]:
     source = Quadratics(at.dtype)
     run = _trained(at, 2, source, optimizer=SGD(0.25))
@@ -130,7 +128,7 @@ def outer_step(at: LawContext) -> Iterator[Claim]:
     yield Holds("steps are numbered from 0", numbered)
 
 
-@training("training/scheduled", "outer step k is that of the algorithm which a function gives for k", "MS-TRAIN-5")
+@training("outer step k is that of the algorithm which a function gives for k", "MS-TRAIN-5")
 def scheduled(at: LawContext) -> Iterator[Claim]:
     source = Quadratics(at.dtype)
     asked = partial(_trained, algorithm=lambda step: FOMAML(GradientDescent(0.5, 1 + step)))
@@ -162,7 +160,7 @@ def _rules(deltas: list[Any], phi: Any) -> dict[str, tuple[Any, Any]]:
     }
 
 
-@training("training/outer-rules", "phi_3 of momentum, Nesterov, Adam and AdamW, written out", "MS-TRAIN-1")
+@training("phi_3 of momentum, Nesterov, Adam and AdamW, written out", "MS-TRAIN-1")
 def outer_rules(at: LawContext) -> Iterator[Claim]:
     phi = np.array([1.0, -2.0, 0.5, 3.0])
     deltas = np.array([[0.5, -1.0, 0.0, 2.0], [1.5, 0.25, 0.0, -1.0], [-0.75, 2.0, 0.0, 1.25]])
@@ -177,7 +175,7 @@ def outer_rules(at: LawContext) -> Iterator[Claim]:
         yield Within(name, params, {"w": wanted}, ROUNDED if "Adam" in name else 0.0)
 
 
-@exactly("training/resume", "train to n, save, restore, train to m = train to m, bit for bit", "MS-TRAIN-2")
+@exactly("train to n, save, restore, train to m = train to m, bit for bit", "MS-TRAIN-2")
 def resume(at: LawContext) -> Iterator[Claim]:
     options: dict[str, Any] = {"optimizer": Adam(0.125), "evaluation": Evaluation(Quadratics(at.dtype, 500), 1, 2, 2)}
     through = _state(at, _trained(at, 3, **options))
@@ -192,7 +190,7 @@ def resume(at: LawContext) -> Iterator[Claim]:
     yield Holds("steps are counted", taken == [0, 1] and restored.steps == 2, f"the history has steps {taken}")
 
 
-@exactly("training/snapshots", "what was handed out stays as it is", "MS-TRAIN-3", "MS-PURE-1")
+@exactly("what was handed out stays as it is", "MS-TRAIN-3", "MS-PURE-1")
 def snapshots(at: LawContext) -> Iterator[Claim]:
     before = _copied(at, at.params)
     handed: list[tuple[Progress, Tree]] = []
@@ -222,7 +220,7 @@ def _step(at: LawContext, optimizer: Any, stand: tuple[Tree, Tree], delta: Tree)
     return moved
 
 
-@exactly("training/optimizers-are-values", "two trainings with one optimiser do not touch each other", "MS-TRAIN-3")
+@exactly("two trainings with one optimiser do not touch each other", "MS-TRAIN-3")
 def optimizers_are_values(at: LawContext) -> Iterator[Claim]:
     deltas = [at.array({"w": np.array([0.5 - k, 1.5, -2.0, 0.25 * k])}) for k in range(6)]
     for name, (optimizer, _) in _rules([], np.zeros(4)).items():
@@ -238,10 +236,10 @@ def optimizers_are_values(at: LawContext) -> Iterator[Claim]:
 
 
 @exactly(
-    "training/meta-test",
     "mean_t l(theta_t; Q_t), theta_t = adapt(phi; S_t); phi stays as it is",
     "MS-TRAIN-4",
     "MS-ADAPT-1",
+    naming=lambda _: "training/meta-test",
 )
 def judged_on_queries(at: LawContext) -> Iterator[Claim]:
     before, count = _copied(at, at.params), 4

@@ -26,7 +26,6 @@ def unrolled(at: LawContext, change: Change = lambda gradient: gradient) -> Call
 
 
 @law(
-    "backpropagation",
     "Δ = ∇_φ l(θ_K(φ); Q), backwards through the loop written out",
     "MS-MAML-1",
     "MS-INNER-1",
@@ -42,7 +41,6 @@ def backpropagation(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "backpropagation-through-adapt",
     "Δ = ∇_φ l(adapt(φ, S); Q)",
     "MS-MAML-1",
     "MS-ADAPT-1",
@@ -56,7 +54,6 @@ def backpropagation_through_adapt(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "stopped-gradients",
     "FO-MAML's Δ = ∇_φ l(θ_K(φ); Q) where every ∇l(θ_k; S) counts as a constant",
     "MS-FOMAML-1",
     "MS-INNER-1",
@@ -70,7 +67,6 @@ def stopped_gradients(at: LawContext) -> Iterator[Claim]:
 
 
 @law(
-    "forward-mode",
     "d/dt l(θ_K(φ + tv); Q) = ⟨Δ, v⟩ at t = 0, forwards through the loop written out, v = φ",
     "MS-MAML-1",
     "MS-BACKEND-1",

@@ -1,4 +1,4 @@
-"""The laws of members and capabilities can fail: each fault is caught by the law of the member that it is in."""
+"""The laws of members and capabilities can fail, beside the seeded faults: each is caught by the law of its member."""
 
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -43,11 +43,6 @@ def test_a_sound_adapter_is_not_accused(law: str) -> None:
     assert message(Unknown(), law) == ""
 
 
-class NoVersions(Unknown):
-    def versions(self) -> Any:
-        return {}
-
-
 class LeakyPrecision(Unknown):
     @contextmanager
     def precision(self, dtype: str) -> Any:
@@ -55,22 +50,9 @@ class LeakyPrecision(Unknown):
         yield
 
 
-class PrecisionOnce(Unknown):
-    _context = contextmanager(lambda: (yield))()
-
-    def precision(self, dtype: str) -> Any:
-        return self._context
-
-
 class DtypeIgnored(Unknown):
     def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Any:
         return super().asarray(x, "float64" if dtype == "float32" else dtype)
-
-
-class DtypeForgotten(Unknown):
-    def asarray(self, x: Any, dtype: str | None = None, device: Any = None) -> Any:
-        array = super().asarray(x, dtype)
-        return array.astype("float64") if dtype is None and array.dtype == "int32" else array
 
 
 class AnythingIsAnArray(Unknown):
@@ -82,11 +64,6 @@ class Inexact(Unknown):
     def to_numpy(self, x: Any) -> Any:
         x = np.asarray(x)
         return x.astype("float32").astype(x.dtype) * (1 + 2.0**-20) if x.dtype.kind == "f" else x
-
-
-class NeverConcrete(Unknown):
-    def is_concrete(self, x: Any) -> bool:
-        return False
 
 
 class UnsortedKeys(Unknown):
@@ -226,20 +203,11 @@ class PullConstant(Unknown):
         return value, lambda u: pullback(self.stop_gradient(u))
 
 
-class StopsNothing(Unknown):
-    def stop_gradient(self, tree: Any) -> Any:
-        return tree
-
-
 FAULTS: list[tuple[str, Callable[[], Backend], str]] = [
-    ("member/versions", NoVersions, "a mapping of names to versions"),
-    ("member/precision", PrecisionOnce, ""),
     ("member/precision_restores", LeakyPrecision, "settings are not as they were"),
     ("member/asarray", DtypeIgnored, "a float"),
-    ("member/asarray", DtypeForgotten, "integers"),
     ("member/asarray", AnythingIsAnArray, "is_array"),
     ("member/to_numpy", Inexact, "shape (3,)"),
-    ("member/is_concrete", NeverConcrete, "is_concrete(asarray(x)) is False"),
     ("member/trees", UnsortedKeys, "leaves in the order of sorted keys"),
     ("member/xp", Widening, "where"),
     ("member/xp", NoCopyArgument, "copy"),
@@ -251,7 +219,6 @@ FAULTS: list[tuple[str, Callable[[], Backend], str]] = [
     ("member/value_and_grad", AuxDropped, "aux"),
     ("member/vjp", PullOnce, ""),
     ("member/vjp", PullConstant, "differentiated in u"),
-    ("member/stop_gradient", StopsNothing, "first order"),
 ]
 
 

@@ -9,24 +9,6 @@ import metaspec as ms
 ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 
-def quadratic(seed: int = 0, n: int = 5):
-    """l(theta, (A, b)) = theta.A.theta / 2 - b.theta over two coupled leaves, A positive definite with norm <= 1."""
-    rng = np.random.default_rng(seed)
-
-    def part():
-        Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
-        return {"A": Q * rng.uniform(0.1, 1.0, n) @ Q.T, "b": rng.standard_normal(n)}
-
-    params = {"first": rng.standard_normal(2), "second": rng.standard_normal((1, n - 2))}
-    return params, ms.Task(part(), part())
-
-
-def quadratic_loss(params, batch):
-    xp = ms.array_namespace(params)
-    theta = xp.concat([params["first"], xp.reshape(params["second"], (-1,))])
-    return 0.5 * xp.sum(theta * xp.matmul(batch["A"], theta)) - xp.sum(batch["b"] * theta)
-
-
 def mlp(seed: int = 0):
     """A tanh network 2-6-1 on eight support and six query points."""
     rng = np.random.default_rng(seed)
@@ -47,11 +29,6 @@ def mlp_loss(params, batch):
     xp = ms.array_namespace(params)
     hidden = xp.tanh(batch["x"] @ params["w1"] + params["b1"])
     return xp.mean((hidden @ params["w2"] - batch["y"]) ** 2)
-
-
-def vector(tree) -> np.ndarray:
-    """The leaves of a tree of NumPy arrays as one vector."""
-    return np.concatenate([np.ravel(tree[key]) for key in sorted(tree)])
 
 
 def to_numpy(B, tree):

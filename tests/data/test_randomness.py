@@ -94,67 +94,6 @@ def test_partial_shuffle_stays_within_each_rows_size_at_the_edge_of_the_interval
         assert all(len(set(row)) == 3 for row in drawn.tolist())
 
 
-def test_a_batch_is_its_tasks_stacked(make):
-    source = make(seed=3)
-    batch = source.batch(2, 5)
-    for row in range(5):
-        task = source.task(10 + row)
-        assert_same_bits(task, type(task)(*({k: v[row] for k, v in part.items()} for part in batch)))
-
-
-def test_the_same_index_gives_the_same_bits_in_any_order_and_from_any_instance(make):
-    source = make(seed=7)
-    later = source.batch(100, 4)
-    source.batch(0, 4)
-    assert_same_bits(later, source.batch(100, 4))
-    assert_same_bits(later, make(seed=7).batch(100, 4))
-
-
-def test_seed_stream_and_index_each_change_the_task(make):
-    tasks = [make(seed=s, stream=t).task(i) for s in (0, 1) for t in ("train", "validation", "test") for i in (0, 1)]
-    assert len({digest(task) for task in tasks}) == len(tasks)
-
-
-def test_consecutive_tasks_all_differ(make):
-    source = make()
-    assert len({digest(source.task(i)) for i in range(300)}) == 300
-
-
-def test_float32_is_float64_rounded(make):
-    narrow, wide = make().batch(1, 6), make(dtype="float64").batch(1, 6)
-    for n, w in zip(narrow, wide, strict=True):
-        assert n["x"].dtype == np.float32
-        assert w["x"].dtype == np.float64
-        assert np.array_equal(n["x"], w["x"].astype(np.float32))
-        assert np.array_equal(n["y"], w["y"].astype(n["y"].dtype))
-
-
-def test_no_global_generator_is_read_or_moved(make):
-    import random
-
-    source = make()
-    np.random.seed(0)
-    first, numpy_state, python_state = source.batch(0, 3), np.random.get_state(), random.getstate()
-    np.random.seed(12345)
-    np.random.random(17)
-    assert_same_bits(first, source.batch(0, 3))
-    np.random.seed(0)
-    source.batch(1, 3)
-    after = np.random.get_state()
-    assert np.array_equal(numpy_state[1], after[1])
-    assert numpy_state[2:] == after[2:]
-    assert python_state == random.getstate()
-
-
-def test_every_returned_array_is_the_callers_own(make):
-    source = make()
-    before = digest(source.batch(0, 3))
-    for part in source.batch(0, 3):
-        for leaf in part.values():
-            leaf[...] = 0
-    assert digest(source.batch(0, 3)) == before
-
-
 def test_another_process_gets_the_same_bits_without_a_framework_or_pillow():
     code = (
         "import sys, numpy as np\n"

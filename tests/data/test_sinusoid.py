@@ -1,4 +1,4 @@
-"""Sinusoids: formula, ranges, distributions, shapes, errors."""
+"""Sinusoids: formula, shapes, errors."""
 
 import math
 
@@ -27,27 +27,6 @@ def test_points_lie_on_the_sinusoid():
         A, phase = source.amplitude_and_phase(index)
         for part in source.task(index):
             assert np.allclose(part["y"], [[A * math.sin(x - phase)] for x in part["x"][:, 0]], rtol=0, atol=1e-14)
-
-
-@pytest.mark.parametrize("stream", ["train", "test"])
-def test_amplitude_phase_and_inputs_fill_their_intervals_evenly(stream):
-    source = Sinusoid(shots=3, queries=3, seed=2, stream=stream, dtype="float64")
-    n = 3000
-    A, phase = np.array([source.amplitude_and_phase(i) for i in range(n)]).T
-    x = np.concatenate([part["x"] for part in source.batch(0, n)], axis=1).ravel()
-    for values, low, high in ((A, 0.1, 5.0), (phase, 0.0, math.pi), (x, -5.0, 5.0)):
-        width, error = high - low, 4 / math.sqrt(len(values))  # four standard errors
-        assert low <= values.min() < low + 0.01 * width
-        assert high - 0.01 * width < values.max() <= high
-        assert abs(values.mean() - (low + high) / 2) < error * width / math.sqrt(12)
-        assert abs(values.var() - width**2 / 12) < error * width**2 / math.sqrt(180)
-    points = [part["x"][:, i, 0] for part in source.batch(0, n) for i in range(3)]
-    assert np.abs(np.corrcoef([A, phase, *points]) - np.eye(8)).max() < 4.5 / math.sqrt(n)
-
-
-def test_support_and_query_points_differ():
-    task = Sinusoid(shots=50, queries=50, dtype="float64").task(3)
-    assert not np.intersect1d(task.support["x"], task.query["x"]).size
 
 
 def test_intervals_can_be_chosen():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metaspec.backend.protocol import Backend
-from metaspec.checks.arguments import checked_integer
+from metaspec.checks.arguments import settle
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map
@@ -35,7 +35,7 @@ class Minibatches:
 
     def __post_init__(self) -> None:
         if self.size is not None:
-            object.__setattr__(self, "size", checked_integer(self.size, "Minibatches: size", least=1))
+            settle(self, size=1)
         if self.number is not None and not isinstance(self.number, str):
             raise InvalidTypeError(f"Minibatches: number must be a string or None, got {self.number!r}")
 

@@ -9,7 +9,7 @@ from metaspec.algorithms.imaml import IMAML
 from metaspec.algorithms.maml import MAML
 from metaspec.backend.patterns import matching
 from metaspec.backend.selection import resolve
-from metaspec.checks.arguments import checked_integer, checked_number
+from metaspec.checks.arguments import POSITIVE, checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError
 from metaspec.inner.base import InnerRule
 from metaspec.inner.gradient_descent import GradientDescent
@@ -200,6 +200,4 @@ def SigmaIMAML(inner: InnerRule, sigma: Any = None, solver: Solver | None = None
 def _width(sigma: Any) -> Any:
     if sigma is None:
         return Learned(1.0, per="leaf")
-    return (
-        sigma if isinstance(sigma, Learned) else checked_number(sigma, "sigma", "a finite number > 0", lambda x: x > 0)
-    )
+    return sigma if isinstance(sigma, Learned) else checked_number(sigma, "sigma", *POSITIVE)

@@ -8,6 +8,13 @@ from typing import Any
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, nearest
 
+Domain = tuple[str, Callable[[float], bool]]
+"""What a number is expected to be, in words and as a function of a finite number."""
+
+POSITIVE: Domain = ("a finite number > 0", lambda x: x > 0)
+NOT_NEGATIVE: Domain = ("a finite number >= 0", lambda x: x >= 0)
+FRACTION: Domain = ("a number in [0, 1)", lambda x: 0 <= x < 1)
+
 
 def checked_integer(value: Any, argument: str, least: int) -> int:
     """Return `value` as an int >= `least`.
@@ -40,6 +47,23 @@ def checked_number(value: Any, argument: str, expected: str, inside: Callable[[f
     if not isfinite(number) or not inside(number):
         raise InvalidArgumentError(f"{argument} must be {expected}, got {value!r:.200}")
     return number
+
+
+def settle(part: Any, check: Callable[..., Any] | None = None, /, **domains: Domain | int) -> None:
+    """Check attributes of a frozen dataclass while it is made, and bind what the checks return.
+
+    Args:
+        part: The dataclass.
+        check: (value, argument, *domain) -> value, for what is no integer; `checked_number` by default.
+        domains: By the attribute's name its domain, or the least integer that it may be.
+    """
+    for name, domain in domains.items():
+        value, argument = getattr(part, name), f"{type(part).__name__}: {name}"
+        if isinstance(domain, int):
+            value = checked_integer(value, argument, domain)
+        else:
+            value = (check or checked_number)(value, argument, *domain)
+        object.__setattr__(part, name, value)
 
 
 def check_members(value: Any, argument: str, members: tuple[str, ...], example: str) -> None:

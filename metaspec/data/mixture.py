@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaspec.checks.arguments import checked_number
+from metaspec.checks.arguments import NOT_NEGATIVE, checked_number
 from metaspec.data._check import check_choice, check_float_dtype, check_int, check_range
 from metaspec.data._random import STREAMS, uniforms
 from metaspec.data.source import batch_indices, block_indices, divided, only, task_indices
@@ -92,7 +92,7 @@ class FunctionMixture:
         if not self.families or len(set(self.families)) < len(self.families):
             raise InvalidArgumentError(f"families: expected one or more distinct names, got {self.families!r}")
         object.__setattr__(self, "families", tuple(self.families))
-        object.__setattr__(self, "noise", checked_number(self.noise, "noise", "a finite number >= 0", lambda x: x >= 0))
+        object.__setattr__(self, "noise", checked_number(self.noise, "noise", *NOT_NEGATIVE))
         check_int("shots", self.shots, 1)
         check_int("queries", self.queries, 1)
         check_int("seed", self.seed, 0)

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from metaspec.checks.arguments import checked_integer, checked_number
+from metaspec.checks.arguments import NOT_NEGATIVE, POSITIVE, Domain, checked_integer, checked_number
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, nearest
 from metaspec.experiments.presets import (
     ALGORITHMS,
@@ -23,7 +23,6 @@ from metaspec.experiments.presets import (
     SOLVING,
     defaults,
 )
-from metaspec.training.outer_optimizers import NOT_NEGATIVE, POSITIVE, Domain
 
 LARGEST_INTEGER = 2**64 - 1
 

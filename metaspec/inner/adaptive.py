@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from metaspec.backend.protocol import Backend
-from metaspec.checks.arguments import checked_integer
-from metaspec.inner.base import Hyper, checked_input, coefficients, power
+from metaspec.checks.arguments import FRACTION, NOT_NEGATIVE, POSITIVE
+from metaspec.inner.base import Hyper, coefficients, power, settle_rule
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map, zeros_like
 
@@ -52,7 +52,7 @@ class Adam:
     amsgrad: bool = False
 
     def __post_init__(self) -> None:
-        _settle(self, lr=_RATE, b1=_FRACTION, b2=_FRACTION, eps=_POSITIVE, decay=_RATE)
+        settle_rule(self, lr=NOT_NEGATIVE, b1=FRACTION, b2=FRACTION, eps=POSITIVE, decay=NOT_NEGATIVE)
 
     @property
     def inputs(self) -> Mapping[str, Any]:
@@ -103,7 +103,7 @@ class RMSProp:
     eps: Any = 1e-8
 
     def __post_init__(self) -> None:
-        _settle(self, lr=_RATE, rho=_FRACTION, eps=_POSITIVE)
+        settle_rule(self, lr=NOT_NEGATIVE, rho=FRACTION, eps=POSITIVE)
 
     @property
     def inputs(self) -> Mapping[str, Any]:
@@ -141,7 +141,7 @@ class AdaGrad:
     eps: Any = 1e-10
 
     def __post_init__(self) -> None:
-        _settle(self, lr=_RATE, eps=_POSITIVE)
+        settle_rule(self, lr=NOT_NEGATIVE, eps=POSITIVE)
 
     @property
     def inputs(self) -> Mapping[str, Any]:
@@ -184,7 +184,7 @@ class Adadelta:
     eps: Any = 1e-6
 
     def __post_init__(self) -> None:
-        _settle(self, lr=_RATE, rho=_FRACTION, eps=_POSITIVE)
+        settle_rule(self, lr=NOT_NEGATIVE, rho=FRACTION, eps=POSITIVE)
 
     @property
     def inputs(self) -> Mapping[str, Any]:
@@ -202,19 +202,6 @@ class Adadelta:
         d = tree_map(B, lambda g, u, v, eps: g * sqrt(u + eps) / sqrt(v + eps), gradient, state[1], v, eps)
         u = tree_map(B, lambda u, d, rho: rho * u + (1 - rho) * (d * d), state[1], d, rho)
         return tree_map(B, lambda x, d, lr: x - lr * d, theta, d, lr), (v, u)
-
-
-_RATE = ("a finite number >= 0", lambda x: x >= 0)
-_FRACTION = ("a number in [0, 1)", lambda x: 0 <= x < 1)
-_POSITIVE = ("a finite number > 0", lambda x: x > 0)
-
-
-def _settle(rule: Any, **ranges: Any) -> None:
-    """Check the rule's numbers and bind them as Python's."""
-    kind = type(rule).__name__
-    object.__setattr__(rule, "steps", checked_integer(rule.steps, f"{kind}: steps", least=0))
-    for name, (expected, inside) in ranges.items():
-        object.__setattr__(rule, name, checked_input(getattr(rule, name), kind, name, expected, inside))
 
 
 def _root(B: Backend, square: Array) -> Array:

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any, Protocol
 
 from metaspec.backend.protocol import Backend, is_floating
-from metaspec.checks.arguments import check_members, checked_number
+from metaspec.checks.arguments import NOT_NEGATIVE, Domain, check_members, checked_number, settle
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.inner.learned import Learned
 from metaspec.task import Array, Tree
@@ -101,7 +101,12 @@ def power(B: Backend, base: Any, exponent: Any, leaf: Array) -> Any:
     return xp.pow(base, xp.astype(exponent, leaf.dtype))
 
 
-def checked_input(value: Any, rule: str, name: str, expected: str, inside: Callable[[float], bool]) -> Any:
+def settle_rule(rule: Any, **domains: Domain) -> None:
+    """Check a rule's number of steps and its inputs, and bind them as Python's numbers."""
+    settle(rule, checked_input, steps=0, **domains)
+
+
+def checked_input(value: Any, argument: str, expected: str, inside: Callable[[float], bool]) -> Any:
     """Return a rule's input; a number, also where it is learned, is checked, trees and schedules at the first call.
 
     Raises:
@@ -109,17 +114,17 @@ def checked_input(value: Any, rule: str, name: str, expected: str, inside: Calla
         InvalidTypeError: None, a string, a complex number, an optimiser.
     """
     if isinstance(value, Real):
-        return checked_number(value, f"{rule}: {name}", expected, inside)
+        return checked_number(value, argument, expected, inside)
     if isinstance(value, Learned):
-        checked_number(value.value, f"{rule}: {name}", expected, inside)
+        checked_number(value.value, argument, expected, inside)
     elif callable(getattr(value, "init", None)) and callable(getattr(value, "update", None)):
         raise InvalidTypeError(
-            f"{rule}: {name} is a rate, a number say; got an optimiser, {type(value).__name__}. As the inner rule "
+            f"{argument} is a rate, a number say; got an optimiser, {type(value).__name__}. As the inner rule "
             "itself it is taken by ms.FromTransformation(optimiser, steps=...), as the outer one by "
             "meta_train(optimizer=...)"
         )
     elif value is None or isinstance(value, str | complex):
-        raise InvalidTypeError(f"{rule}: {name} must be a number, a tree, a schedule or ms.Learned, got {value!r}")
+        raise InvalidTypeError(f"{argument} must be a number, a tree, a schedule or ms.Learned, got {value!r}")
     return value
 
 
@@ -161,7 +166,7 @@ def _check_tree(B: Backend, what: str, value: Any, params: Tree) -> None:
 
 
 def _checked_entry(value: Any, what: str) -> None:
-    checked_number(value, what, "a finite number >= 0", lambda x: x >= 0)
+    checked_number(value, what, *NOT_NEGATIVE)
 
 
 def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:

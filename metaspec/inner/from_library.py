@@ -6,7 +6,7 @@ from inspect import signature
 from typing import Any
 
 from metaspec.backend.protocol import Backend
-from metaspec.checks.arguments import check_members, checked_integer
+from metaspec.checks.arguments import check_members, settle
 from metaspec.errors import InvalidArgumentError
 from metaspec.inner.base import Hyper
 from metaspec.task import Tree
@@ -39,7 +39,7 @@ class FromTransformation:
     steps: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", checked_integer(self.steps, "FromTransformation: steps", least=0))
+        settle(self, steps=0)
         check_members(self.transformation, "FromTransformation: transformation", ("init", "update"), "optax.adam(1e-2)")
 
     @property

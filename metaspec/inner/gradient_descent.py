@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from metaspec.backend.protocol import Backend
-from metaspec.checks.arguments import checked_integer
-from metaspec.inner.base import Hyper, checked_input, coefficients
+from metaspec.checks.arguments import NOT_NEGATIVE
+from metaspec.inner.base import Hyper, coefficients, settle_rule
 from metaspec.task import Tree
 from metaspec.trees import add_scaled, subtract, tree_map
 
@@ -35,9 +35,7 @@ class GradientDescent:
     steps: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", checked_integer(self.steps, "GradientDescent: steps", least=0))
-        lr = checked_input(self.lr, "GradientDescent", "lr", "a finite number >= 0", lambda rate: rate >= 0)
-        object.__setattr__(self, "lr", lr)
+        settle_rule(self, lr=NOT_NEGATIVE)
 
     @property
     def inputs(self) -> Mapping[str, Any]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from metaspec.backend.protocol import Backend
-from metaspec.checks.arguments import checked_integer
-from metaspec.inner.base import Hyper, checked_input, coefficients
+from metaspec.checks.arguments import FRACTION, NOT_NEGATIVE
+from metaspec.inner.base import Hyper, coefficients, settle_rule
 from metaspec.task import Tree
 from metaspec.trees import tree_map, zeros_like
 
@@ -37,11 +37,7 @@ class Momentum:
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", checked_integer(self.steps, "Momentum: steps", least=0))
-        lr = checked_input(self.lr, "Momentum", "lr", "a finite number >= 0", lambda x: x >= 0)
-        momentum = checked_input(self.momentum, "Momentum", "momentum", "a number in [0, 1)", lambda x: 0 <= x < 1)
-        object.__setattr__(self, "lr", lr)
-        object.__setattr__(self, "momentum", momentum)
+        settle_rule(self, lr=NOT_NEGATIVE, momentum=FRACTION)
 
     @property
     def inputs(self) -> Mapping[str, Any]:

@@ -81,8 +81,8 @@ def checked_strength(value: Any, what: str) -> Any:
     if value is None or isinstance(value, str | complex):
         checked_number(value, f"{what}: regularization", expected, lambda x: x > 0)
     if isinstance(value, Sigma):
-        return Sigma(checked_input(value.value, what, "sigma", expected, lambda x: x > 0))
-    return checked_input(value, what, "regularization", expected, lambda x: x > 0)
+        return Sigma(checked_input(value.value, f"{what}: sigma", expected, lambda x: x > 0))
+    return checked_input(value, f"{what}: regularization", expected, lambda x: x > 0)
 
 
 def strength_input(regularization: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metaspec.backend.protocol import Backend
+from metaspec.checks.arguments import NOT_NEGATIVE
 from metaspec.errors import InvalidArgumentError
 from metaspec.inner.base import Hyper, InnerRule, check_inner, checked_input, coefficients
 from metaspec.task import Tree
@@ -32,7 +33,7 @@ class Transformed:
 
     def __post_init__(self) -> None:
         check_inner(self.rule, self.name)
-        value = checked_input(self.value, self.name, "value", "a finite number >= 0", lambda x: x >= 0)
+        value = checked_input(self.value, f"{self.name}: value", *NOT_NEGATIVE)
         object.__setattr__(self, "value", value)
         if self.name in self.rule.inputs:
             raise InvalidArgumentError(f"{self.name}: the rule has such an input already; apply it once")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from metaspec.backend.protocol import Backend
-from metaspec.checks.arguments import checked_number
+from metaspec.checks.arguments import POSITIVE, settle
 from metaspec.errors import InvalidArgumentError
 from metaspec.nn._backend import backend_of
 from metaspec.nn.activations import relu
@@ -65,9 +65,7 @@ class ConvNet:
     norm_steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("kernel_gain", "readout_std"):
-            number = checked_number(getattr(self, name), f"ConvNet: {name}", "a finite number > 0", lambda x: x > 0)
-            object.__setattr__(self, name, number)
+        settle(self, kernel_gain=POSITIVE, readout_std=POSITIVE)
         for name in ("ways", "filters", "channels", "blocks"):
             check_sizes(f"ConvNet: {name}", (getattr(self, name),))
         if self.norm_steps is not None:

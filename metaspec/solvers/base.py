@@ -1,10 +1,9 @@
 """What a solver of A x = b is (A symmetric, given by its products; b and x trees of arrays), and what solvers share."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from metaspec.backend.protocol import Backend
-from metaspec.checks.arguments import checked_number
 from metaspec.task import Array, Solution, SolveStatus, Tree
 from metaspec.trees import add_scaled
 
@@ -16,11 +15,6 @@ class Solver(Protocol):
 
     def solve(self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None) -> Solution:
         """Return x with (A + damping I) x = b, from the start x0 (None: zero) where the method iterates."""
-
-
-def checked_damping(value: Any, solver: str) -> float:
-    """Return the damping as a float; InvalidArgumentError unless it is a finite number >= 0."""
-    return checked_number(value, f"{solver}: damping", "a finite number >= 0", lambda damping: damping >= 0)
 
 
 def damped_matvec(B: Backend, matvec: Matvec, damping: float) -> Matvec:

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from metaspec.backend.loops import repeat
 from metaspec.backend.protocol import Backend, bytes_of
-from metaspec.checks.arguments import checked_integer, checked_number
+from metaspec.checks.arguments import NOT_NEGATIVE, settle
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-from metaspec.solvers.base import Matvec, checked_damping, damped_matvec, safe_ratio, solve_status
+from metaspec.solvers.base import Matvec, damped_matvec, safe_ratio, solve_status
 from metaspec.task import Array, Solution, Tree
 from metaspec.trees import (
     add_scaled,
@@ -68,11 +68,9 @@ class ConjugateGradient:
     preconditioner: Any = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", checked_integer(self.steps, "ConjugateGradient: steps", least=1))
+        settle(self, steps=1, damping=NOT_NEGATIVE)
         if self.tol is not None:
-            tol = checked_number(self.tol, "ConjugateGradient: tol", "None or a finite number > 0", lambda t: t > 0)
-            object.__setattr__(self, "tol", tol)
-        object.__setattr__(self, "damping", checked_damping(self.damping, "ConjugateGradient"))
+            settle(self, tol=("None or a finite number > 0", lambda t: t > 0))
         if isinstance(self.preconditioner, bool | int | float | complex | str):
             raise InvalidTypeError(
                 "ConjugateGradient: preconditioner must be a function r -> M^-1 r or a tree of arrays, the diagonal of "

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from metaspec.backend.protocol import Backend
-from metaspec.checks.arguments import checked_integer
+from metaspec.checks.arguments import NOT_NEGATIVE, settle
 from metaspec.errors import InvalidArgumentError
-from metaspec.solvers.base import Matvec, checked_damping, damped_matvec, safe_ratio, solve_status
+from metaspec.solvers.base import Matvec, damped_matvec, safe_ratio, solve_status
 from metaspec.task import Array, Solution, Tree
 from metaspec.trees import norm, ravel, subtract
 
@@ -30,8 +30,7 @@ class DenseSolve:
     max_size: int = 4096
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "damping", checked_damping(self.damping, "DenseSolve"))
-        object.__setattr__(self, "max_size", checked_integer(self.max_size, "DenseSolve: max_size", least=1))
+        settle(self, damping=NOT_NEGATIVE, max_size=1)
 
     def solve(self, B: Backend, matvec: Matvec, b: Tree, x0: Tree | None = None) -> Solution:
         """Return x with (A + damping I) x = b; the start x0 has no effect.

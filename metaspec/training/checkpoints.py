@@ -11,7 +11,7 @@ from typing import Any
 from metaspec.atomic_files import checked_path, discard_folder, sole_user, sweep
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
-from metaspec.checks.arguments import checked_integer
+from metaspec.checks.arguments import settle
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.task import Tree
 from metaspec.training import checkpoint
@@ -52,8 +52,7 @@ class Checkpoints:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", checked_path(self.folder, "Checkpoints: folder"))
-        for name in ("every", "keep"):
-            object.__setattr__(self, name, checked_integer(getattr(self, name), f"Checkpoints: {name}", least=1))
+        settle(self, every=1, keep=1)
 
     @contextmanager
     def held(self) -> Iterator[None]:

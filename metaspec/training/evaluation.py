@@ -12,7 +12,7 @@ from metaspec.api import adapt, compile
 from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
-from metaspec.checks.arguments import checked_integer
+from metaspec.checks.arguments import checked_integer, settle
 from metaspec.checks.caller_warnings import warn_caller
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
@@ -196,8 +196,7 @@ class Evaluation:
     algo: Algorithm | None = None
 
     def __post_init__(self) -> None:
-        for name in ("every", "tasks", "tasks_per_batch", *(("patience",) if self.patience is not None else ())):
-            object.__setattr__(self, name, checked_integer(getattr(self, name), f"Evaluation: {name}", least=1))
+        settle(self, every=1, tasks=1, tasks_per_batch=1, **({} if self.patience is None else {"patience": 1}))
         check_source(self.source, "Evaluation: source")
         _check_metric(self.metric, "Evaluation: metric")
         if not callable(self.goal):

@@ -101,19 +101,7 @@ def meta_train(
     check_callbacks(callbacks)
     B = resolve(backend, params)
     with ranks_for(B, distributed, "meta_train", rank_timeout) as ranks, ExitStack() as stack:
-        plan = TrainingPlan.checked(
-            algo,
-            loss,
-            params,
-            task_source,
-            optimizer,
-            tasks_per_step,
-            clip_norm=clip_norm,
-            prefetch=prefetch,
-            check=check,
-            backend=B,
-            ranks=ranks,
-        )
+        plan = TrainingPlan(B, algo, loss, task_source, optimizer, tasks_per_step, clip_norm, prefetch, check, ranks)
         callbacks = callbacks if ranks.first else ()
         if checkpoints is not None and ranks.first:
             stack.enter_context(checkpoints.held())

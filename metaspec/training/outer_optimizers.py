@@ -1,20 +1,14 @@
 """Outer optimisers, portable: written once over trees, the same on every backend."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from metaspec.backend.protocol import Backend
-from metaspec.checks.arguments import checked_number
+from metaspec.checks.arguments import FRACTION, NOT_NEGATIVE, POSITIVE, Domain, settle
 from metaspec.task import Array, Tree
 from metaspec.training.schedules import Schedule, schedule_of
 from metaspec.trees import norm, scale, tree_map, zeros_like
-
-Domain = tuple[str, Callable[[float], bool]]
-POSITIVE: Domain = ("a finite number > 0", lambda x: x > 0)
-NOT_NEGATIVE: Domain = ("a finite number >= 0", lambda x: x >= 0)
-FRACTION: Domain = ("a number in [0, 1)", lambda x: 0 <= x < 1)
 
 
 class Optimizer(Protocol):
@@ -212,9 +206,4 @@ def _unbiased(B: Backend, moment: Array, decay: float, t: Array) -> Array:
 
 
 def _settle(optimizer: Any, **domains: Domain) -> None:
-    kind = type(optimizer).__name__
-    if not callable(optimizer.lr):
-        domains["lr"] = POSITIVE
-    for name, (expected, inside) in domains.items():
-        value = checked_number(getattr(optimizer, name), f"{kind}: {name}", expected, inside)
-        object.__setattr__(optimizer, name, value)
+    settle(optimizer, **domains, **({} if callable(optimizer.lr) else {"lr": POSITIVE}))

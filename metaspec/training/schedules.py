@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from metaspec.checks.arguments import checked_integer, checked_number
+from metaspec.checks.arguments import NOT_NEGATIVE, checked_integer, checked_number, settle
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 
 Schedule = Callable[[int], float]
-RATE = ("a finite number >= 0", lambda x: x >= 0)
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Constant:
     value: float
 
     def __post_init__(self) -> None:
-        _settle(self, "value")
+        settle(self, value=NOT_NEGATIVE)
 
     def __call__(self, step: int) -> float:
         return self.value
@@ -49,7 +48,7 @@ class Linear:
     steps: int
 
     def __post_init__(self) -> None:
-        _settle(self, "start", "end")
+        settle(self, start=NOT_NEGATIVE, end=NOT_NEGATIVE, steps=1)
 
     def __call__(self, step: int) -> float:
         return self.start + (self.end - self.start) * min(step / self.steps, 1.0)
@@ -72,7 +71,7 @@ class Cosine:
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        _settle(self, "start", "end")
+        settle(self, start=NOT_NEGATIVE, end=NOT_NEGATIVE, steps=1)
 
     def __call__(self, step: int) -> float:
         part = (1.0 + math.cos(math.pi * min(step / self.steps, 1.0))) / 2.0
@@ -93,7 +92,7 @@ class WarmUp:
     then: float | Schedule
 
     def __post_init__(self) -> None:
-        _settle(self)
+        settle(self, steps=1)
         schedule_of(self.then, "WarmUp: then")
 
     def __call__(self, step: int) -> float:
@@ -119,7 +118,7 @@ class Piecewise:
             if not isinstance(given := getattr(self, name), Sequence) or isinstance(given, str):
                 raise InvalidTypeError(f"Piecewise: {name} must be a sequence such as {example}, got {given!r}")
         boundaries = tuple(checked_integer(b, "Piecewise: boundaries", least=1) for b in self.boundaries)
-        values = tuple(checked_number(v, "Piecewise: values", *RATE) for v in self.values)
+        values = tuple(checked_number(v, "Piecewise: values", *NOT_NEGATIVE) for v in self.values)
         if len(values) != len(boundaries) + 1:
             raise InvalidArgumentError(
                 f"Piecewise: values must be one more than boundaries, got {len(values)} and {len(boundaries)}"
@@ -140,13 +139,5 @@ def schedule_of(lr: float | Schedule, argument: str) -> Schedule:
         InvalidArgumentError: A number that is not; for a function, when it gives one that is not.
     """
     if not callable(lr):
-        return Constant(checked_number(lr, argument, *RATE))
-    return lambda step: checked_number(lr(step), f"{argument} at step {step}", *RATE)
-
-
-def _settle(schedule: object, *rates: str) -> None:
-    kind = type(schedule).__name__
-    for name in rates:
-        object.__setattr__(schedule, name, checked_number(getattr(schedule, name), f"{kind}: {name}", *RATE))
-    if hasattr(schedule, "steps"):
-        object.__setattr__(schedule, "steps", checked_integer(schedule.steps, f"{kind}: steps", least=1))
+        return Constant(checked_number(lr, argument, *NOT_NEGATIVE))
+    return lambda step: checked_number(lr(step), f"{argument} at step {step}", *NOT_NEGATIVE)

@@ -15,7 +15,7 @@ from metaspec.api import batch_meta_gradient
 from metaspec.backend.arrays import WIDE, asarray, computing, uploaded
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import backend_context, resolve
-from metaspec.checks.arguments import checked_integer, checked_number
+from metaspec.checks.arguments import POSITIVE, checked_integer, checked_number
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import NonFiniteError
 from metaspec.ranks import RankGroup, StoppedError, sum_over_ranks
@@ -23,7 +23,7 @@ from metaspec.task import Task, Tree
 from metaspec.training.describe import described
 from metaspec.training.framework_optimizers import optimizer_for
 from metaspec.training.loss_watch import LossWatch, NoWatch
-from metaspec.training.outer_optimizers import POSITIVE, Adam, Optimizer, clip_by_global_norm
+from metaspec.training.outer_optimizers import Adam, clip_by_global_norm
 from metaspec.training.prefetch import upcoming
 from metaspec.training.run import StepRecord
 from metaspec.training.shares import share
@@ -107,18 +107,8 @@ def training_steps(
         ...         break
         >>> stream.close()
     """
-    plan = TrainingPlan.checked(
-        algo,
-        loss,
-        params,
-        task_source,
-        optimizer,
-        tasks_per_step,
-        clip_norm=clip_norm,
-        prefetch=prefetch,
-        check=check,
-        backend=backend,
-    )
+    B = resolve(backend, params)
+    plan = TrainingPlan(B, algo, loss, task_source, optimizer, tasks_per_step, clip_norm, prefetch, check, RankGroup(B))
     return plan.steps(params, optimizer_state, first_step)
 
 
@@ -131,56 +121,41 @@ class TrainingPlan:
         algo: The algorithm, or a function step -> algorithm.
         loss: As in `meta_gradient`.
         task_source: Gives the tasks of each step.
-        optimizer: The outer optimiser.
+        optimizer: The outer optimiser; None is `Adam()`, a framework's own is wrapped.
         tasks_per_step: The meta-batch size.
         clip_norm: The norm to which a longer meta-update is shortened, or None.
         prefetch: How many batches a thread makes ahead.
         check: Look at the loss before the first step.
         ranks: The processes that share the tasks of each step.
+
+    Raises:
+        MetaspecError: One of them is not what `meta_train` asks of it.
     """
 
     B: Backend
     algo: Algorithm | Callable[[int], Algorithm]
     loss: Callable[[Tree, Tree], Any]
     task_source: TaskSource
-    optimizer: Optimizer
+    optimizer: Any
     tasks_per_step: int
     clip_norm: float | None
     prefetch: int
     check: bool
     ranks: RankGroup
 
-    @staticmethod
-    def checked(
-        algo: Algorithm | Callable[[int], Algorithm],
-        loss: Callable[[Tree, Tree], Any],
-        params: Tree,
-        task_source: TaskSource,
-        optimizer: Any,
-        tasks_per_step: int,
-        *,
-        clip_norm: float | None,
-        prefetch: int,
-        check: bool,
-        backend: str | Backend | None,
-        ranks: RankGroup | None = None,
-    ) -> "TrainingPlan":
-        """Return the plan of these arguments of `meta_train`; MetaspecError where one of them is wrong."""
-        check_source(task_source, "meta_train: task_source")
-        B = resolve(backend, params)
-        ranks = ranks or RankGroup(B)
-        return TrainingPlan(
-            B,
-            algo,
-            loss,
-            task_source,
-            optimizer_for(B, Adam() if optimizer is None else optimizer),
-            checked_integer(tasks_per_step, "meta_train: tasks_per_step", least=ranks.count),
-            None if clip_norm is None else checked_number(clip_norm, "meta_train: clip_norm", *POSITIVE),
-            checked_integer(prefetch, "meta_train: prefetch", least=0),
-            check,
-            ranks,
-        )
+    def __post_init__(self) -> None:
+        check_source(self.task_source, "meta_train: task_source")
+        settled = {
+            "optimizer": optimizer_for(self.B, Adam() if self.optimizer is None else self.optimizer),
+            "tasks_per_step": checked_integer(
+                self.tasks_per_step, "meta_train: tasks_per_step", least=self.ranks.count
+            ),
+            "prefetch": checked_integer(self.prefetch, "meta_train: prefetch", least=0),
+        }
+        if self.clip_norm is not None:
+            settled["clip_norm"] = checked_number(self.clip_norm, "meta_train: clip_norm", *POSITIVE)
+        for name, value in settled.items():
+            object.__setattr__(self, name, value)
 
     def described(self) -> Any:
         """Return, as JSON, what a training must have in common with the one that it goes on from."""

@@ -1,6 +1,6 @@
 """Candidates held against fresh calls: other problems and settings, which had no part in finding them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,14 +121,15 @@ def confirmed(
         residual: What may remain of each call.
         expected_factor: How the factor should follow the settings; tried first.
     """
+    trial = _Trial(harness, fit, combined, reading, keep)
     for generalised in generalisations(fit.hypothesis, inputs.settings, harness.signature.names):
         scales, worst = [(inputs.settings, fit.scale)], 0.0
         for call in validation_calls:
-            generalised = _with_further_numbers(harness, generalised, fit, combined, call, reading, keep)
-            scale, remains = _explained(harness, generalised, fit, combined, call, reading, keep)
+            generalised = trial.with_further_numbers(generalised, call)
+            scale, remains = trial.explained(generalised, call)
             if residual < remains <= LOST_DIGITS:
-                generalised = _with_adjusted(harness, generalised, fit, combined, call, reading, keep, residual)
-                scale, remains = _explained(harness, generalised, fit, combined, call, reading, keep)
+                generalised = trial.with_adjusted(generalised, call, residual)
+                scale, remains = trial.explained(generalised, call)
             worst = max(worst, remains)
             if not worst <= residual:
                 break
@@ -144,89 +145,79 @@ def confirmed(
     return None
 
 
-def _explained(
-    harness: AuditHarness,
-    generalised: GeneralisedHypothesis,
-    fit: Fit,
-    combined: Combined | None,
-    call: ObservedCall,
-    reading: str,
-    keep: Any,
-) -> tuple[float | None, float]:
-    """Return the factor that fits one call best, and the relative residual that it leaves.
+@dataclass(frozen=True)
+class _Trial:
+    """What is held against each validation call.
 
-    Where both the prediction and the result vanish nothing is learned of the factor: (None, 0).
+    Attributes:
+        harness: Gives the objectives.
+        fit: The hypothesis with its numbers.
+        combined: How the tasks are combined.
+        reading: How results are read.
+        keep: The entries that count.
     """
-    inputs, predictor = call.inputs, harness.predictor(call.inputs)
-    delta = call.delta(harness, reading)
-    assert delta is not None
-    with np.errstate(all="ignore"):
-        h = generalised.at(inputs.settings)
-        predicted = direction(h, fit.outer_sum, combined, inputs, predictor, fit.scale)
-    length, vanishes = float(np.dot(predicted[keep], predicted[keep])), not np.any(delta[keep])
-    if length == 0 and vanishes:
-        return None, 0.0
-    if not np.isfinite(length) or length == 0 or vanishes:
-        return None, np.inf
-    scale = float(np.dot(predicted[keep], delta[keep]) / length)
-    return scale, relative(delta, scale * predicted, keep)
 
+    harness: AuditHarness
+    fit: Fit
+    combined: Combined | None
+    reading: str
+    keep: Any
 
-def _with_further_numbers(
-    harness: AuditHarness,
-    generalised: GeneralisedHypothesis,
-    fit: Fit,
-    combined: Combined | None,
-    call: ObservedCall,
-    reading: str,
-    keep: Any,
-) -> GeneralisedHypothesis:
-    """Return the hypothesis with the numbers of further steps, rates or weights, as one call shows them."""
-    fields, inputs = generalised.unknown(call.inputs.settings), call.inputs
-    if not fields:
-        return generalised
-    predictor, delta = harness.predictor(inputs), call.delta(harness, reading)
-    assert delta is not None
+    def delta(self, call: ObservedCall) -> Vector:
+        """Return what a call returned."""
+        delta = call.delta(self.harness, self.reading)
+        assert delta is not None
+        return delta
 
-    def predict(h: Hypothesis) -> Vector:
-        return direction(h, fit.outer_sum, combined, inputs, predictor, fit.scale)[keep]
+    def predictions(self, call: ObservedCall) -> Callable[[Hypothesis], Vector]:
+        """Return what a hypothesis predicts of a call, up to the factor, as a function of the hypothesis."""
+        fit, inputs, predictor = self.fit, call.inputs, self.harness.predictor(call.inputs)
+        return lambda h: direction(h, fit.outer_sum, self.combined, inputs, predictor, fit.scale)
 
-    for start in (1, -1):  # rates in the reverse order are almost as good, and a minimum of their own
-        h = generalised.at(inputs.settings)
-        h = with_numbers(h, fields, numbers(h, fields)[::start])
-        for _ in range(FURTHER_ROUNDS):
-            move = newton_move(h, fields, predict, delta[keep])
-            if move is None:
+    def explained(self, generalised: GeneralisedHypothesis, call: ObservedCall) -> tuple[float | None, float]:
+        """Return the factor that fits one call best, and the relative residual that it leaves.
+
+        Where both the prediction and the result vanish nothing is learned of the factor: (None, 0).
+        """
+        keep, delta, predict = self.keep, self.delta(call), self.predictions(call)
+        with np.errstate(all="ignore"):
+            predicted = predict(generalised.at(call.inputs.settings))
+        length, vanishes = float(np.dot(predicted[keep], predicted[keep])), not np.any(delta[keep])
+        if length == 0 and vanishes:
+            return None, 0.0
+        if not np.isfinite(length) or length == 0 or vanishes:
+            return None, np.inf
+        scale = float(np.dot(predicted[keep], delta[keep]) / length)
+        return scale, relative(delta, scale * predicted, keep)
+
+    def with_further_numbers(self, generalised: GeneralisedHypothesis, call: ObservedCall) -> GeneralisedHypothesis:
+        """Return the hypothesis with the numbers of further steps, rates or weights, as one call shows them."""
+        settings = call.inputs.settings
+        fields = generalised.unknown(settings)
+        if not fields:
+            return generalised
+        delta, predict = self.delta(call)[self.keep], self.predictions(call)
+        for start in (1, -1):  # rates in the reverse order are almost as good, and a minimum of their own
+            h = generalised.at(settings)
+            h = with_numbers(h, fields, numbers(h, fields)[::start])
+            for _ in range(FURTHER_ROUNDS):
+                move = newton_move(h, fields, lambda h: predict(h)[self.keep], delta)
+                if move is None:
+                    break
+                h = with_numbers(h, fields, np.array(numbers(h, fields)) + np.clip(move, -1, 1))
+            generalised = replace(generalised, adjusted=((settings, h), *generalised.adjusted))
+            if self.explained(generalised, call)[1] <= LOST_DIGITS:
                 break
-            h = with_numbers(h, fields, np.array(numbers(h, fields)) + np.clip(move, -1, 1))
-        generalised = replace(generalised, adjusted=((inputs.settings, h), *generalised.adjusted))
-        if _explained(harness, generalised, fit, combined, call, reading, keep)[1] <= LOST_DIGITS:
-            break
-    return generalised
-
-
-def _with_adjusted(
-    harness: AuditHarness,
-    generalised: GeneralisedHypothesis,
-    fit: Fit,
-    combined: Combined | None,
-    call: ObservedCall,
-    reading: str,
-    keep: Any,
-    residual: float,
-) -> GeneralisedHypothesis:
-    """Return the hypothesis with its numbers as the code holds them at one call's settings, where these explain it."""
-    inputs, predictor = call.inputs, harness.predictor(call.inputs)
-    delta = call.delta(harness, reading)
-    assert delta is not None
-
-    def predict(h: Hypothesis) -> Vector:
-        return direction(h, fit.outer_sum, combined, inputs, predictor, fit.scale)[keep]
-
-    h = adjusted(generalised.at(inputs.settings), predict, delta[keep], residual)
-    if h is None:
         return generalised
-    return replace(generalised, adjusted=(*generalised.adjusted, (inputs.settings, h)))
+
+    def with_adjusted(
+        self, generalised: GeneralisedHypothesis, call: ObservedCall, residual: float
+    ) -> GeneralisedHypothesis:
+        """Return the hypothesis with its numbers as the code holds them at one call's settings, if these explain it."""
+        settings, predict = call.inputs.settings, self.predictions(call)
+        delta = self.delta(call)[self.keep]
+        h = adjusted(generalised.at(settings), lambda h: predict(h)[self.keep], delta, residual)
+        return generalised if h is None else replace(generalised, adjusted=(*generalised.adjusted, (settings, h)))
 
 
 def _scale_rule(scales: Sequence[tuple[Any, float]], expected: Any, close: float) -> str | None:

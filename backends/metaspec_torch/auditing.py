@@ -102,7 +102,7 @@ class TorchModels:
         return bytes(torch.get_rng_state().numpy().tobytes())
 
 
-class _Scored(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
+class _Scored(torch.nn.Module):
     """The model with the loss as its forward pass."""
 
     def __init__(self, model: torch.nn.Module, loss: Callable[[Any, Any], Any]) -> None:

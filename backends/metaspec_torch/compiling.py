@@ -92,7 +92,7 @@ def _scripted(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., An
     return pieces
 
 
-class _Scripting(Interpreter):  # type: ignore[misc]  # PyTorch leaves it untyped
+class _Scripting(Interpreter):
     """Puts a program in the place of each piece, as soon as its arguments are known."""
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from metaspec.errors import UnsupportedError
 Pull = Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]]
 
 
-class _Known(torch.autograd.Function):  # type: ignore[misc]  # torch has no types here
+class _Known(torch.autograd.Function):
     """Values whose pull-back is a given function."""
 
     @staticmethod

@@ -152,7 +152,7 @@ def without_chance(draws: SeededDraws | None = None) -> Iterator[None]:
         raise random_numbers("the state of torch's generator is another after it", EVALUATE)
 
 
-class _RandomOperations(TorchDispatchMode):  # type: ignore[misc]  # torch has no types here
+class _RandomOperations(TorchDispatchMode):
     """Notes operations that draw: on a recording's stand-ins the generator does not move."""
 
     def __init__(self) -> None:

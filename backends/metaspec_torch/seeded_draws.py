@@ -21,7 +21,7 @@ MULTIPLIER = 0x45D9F3B  # products of 32 bits and 27 stay below 2**63
 BITS = 23  # of a uniform number; the middle of its interval has one more, and is exact in float32
 
 
-class SeededDraws(TorchDispatchMode):  # type: ignore[misc]  # torch has no types here
+class SeededDraws(TorchDispatchMode):
     """Within it operations that draw are functions of the seed, of their order and of the shape drawn.
 
     Args:

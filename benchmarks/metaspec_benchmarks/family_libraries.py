@@ -29,7 +29,8 @@ def network() -> torch.nn.Sequential:
 def data() -> tuple[Any, Any]:
     """Return support and query set."""
     torch.manual_seed(1)
-    return tuple((torch.randn(5, 3).double(), torch.randn(5, 2).double()) for _ in range(2))  # type: ignore[return-value]
+    support, query = ((torch.randn(5, 3).double(), torch.randn(5, 2).double()) for _ in range(2))
+    return support, query
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ plain descent.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -57,7 +58,7 @@ def _forms(backend: str, case: BenchmarkCase) -> Iterator[tuple[str, Callable[[]
     params, tasks = ms.asarray((case.params(), case.batch()), backend=backend)
     for name, algo in members(case).items():
         meta, step = algo.init(params, backend=backend), ms.compile(_step(algo, case.network.loss), backend=backend)
-        yield name, lambda step=step, meta=meta: wait(step(meta, tasks))  # type: ignore[misc]
+        yield name, partial(lambda step, meta: wait(step(meta, tasks)), step, meta)
     if backend == "torch":
         from metaspec_benchmarks.baselines.torch_baselines import torchopt_members
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from metaspec.errors import LibraryMissingError
+from metaspec.checks.optional_libraries import optional_library
 
 Json = dict[str, Any]
 Points = list[tuple[int, Json]]
@@ -26,10 +26,7 @@ def draw(results: Json, folder: Path) -> list[Path]:
     Raises:
         LibraryMissingError: matplotlib is not installed.
     """
-    try:
-        import matplotlib
-    except ImportError:
-        raise LibraryMissingError("plots need matplotlib; run: pip install 'metaspec[plots]'") from None
+    matplotlib = optional_library("matplotlib", "plots", extra="plots")
     matplotlib.use("Agg")
     drawn = []
     style: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "metaspec", "font.size": 9}

@@ -42,7 +42,7 @@ class SigmaReptile:
     solver: Solver = field(default_factory=ConjugateGradient)
 
     def __post_init__(self) -> None:
-        self._implicit  # noqa: B018  # checks the arguments
+        _ = self._implicit  # checks the arguments
 
     @property
     def _implicit(self) -> IMAML:

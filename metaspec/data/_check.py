@@ -7,6 +7,7 @@ from typing import Any
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 
 LARGEST_INDEX = 2**64 - 1
+STREAMS = ("train", "validation", "test")
 
 
 def check_int(name: str, value: Any, low: int, high: int = LARGEST_INDEX) -> int:
@@ -30,12 +31,15 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     return value
 
 
-def check_float_dtype(name: str, value: Any) -> str:
-    return check_choice(name, value, ("float32", "float64"))
-
-
-def check_label_dtype(name: str, value: Any) -> str:
-    return check_choice(name, value, ("int32", "int64"))
+def check_drawing(source: Any, *counts: str) -> None:
+    """Checks what sources of drawn tasks have in common: attributes that are counts, the seed, the stream, formats."""
+    for name in counts:
+        check_int(name, getattr(source, name), 1)
+    check_int("seed", source.seed, 0)
+    check_choice("stream", source.stream, STREAMS)
+    check_choice("dtype", source.dtype, ("float32", "float64"))
+    if hasattr(source, "label_dtype"):
+        check_choice("label_dtype", source.label_dtype, ("int32", "int64"))
 
 
 def check_range(name: str, value: Any) -> tuple[float, float]:

@@ -13,9 +13,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from metaspec.data._check import STREAMS
 from metaspec.data._philox import raw
 
-STREAMS = ("train", "validation", "test")
 MANY, SHORT = 200, 64  # from so many rows of up to so many words on, computing the words on arrays is faster
 
 

@@ -9,11 +9,12 @@ part), as scikit-learn distributes it.
 
 from collections.abc import Sequence
 
+from metaspec.checks.optional_libraries import optional_library
 from metaspec.data._check import check_int
 from metaspec.data.fewshot import QUARTER_TURNS, FewShot
 from metaspec.data.images import LabelledImages
 from metaspec.data.variants import affine_classes
-from metaspec.errors import InvalidArgumentError, LibraryMissingError
+from metaspec.errors import InvalidArgumentError
 
 TEST_DIGITS = (0, 1, 6, 8, 9)
 
@@ -29,13 +30,8 @@ def load_digits() -> LabelledImages:
         >>> data.load_digits().images.shape
         (1797, 8, 8)
     """
-    try:
-        from sklearn.datasets import load_digits as bundled
-    except ImportError:
-        raise LibraryMissingError(
-            "load_digits: needs scikit-learn, which is not installed; run: pip install 'metaspec[digits]'"
-        ) from None
-    digits = bundled()
+    sets = optional_library("sklearn.datasets", "load_digits", extra="digits", library="scikit-learn")
+    digits = sets.load_digits()
     return LabelledImages(digits.images / 16.0, digits.target, tuple("0123456789"))
 
 

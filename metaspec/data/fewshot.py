@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaspec.data._check import LARGEST_INDEX, check_choice, check_float_dtype, check_int, check_label_dtype
-from metaspec.data._random import STREAMS, partial_shuffle, uniforms
+from metaspec.data._check import LARGEST_INDEX, check_choice, check_drawing, check_int
+from metaspec.data._random import partial_shuffle, uniforms
 from metaspec.data.images import LabelledImages, as_floating, rotated
 from metaspec.data.source import batch_indices, only, task_indices
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
@@ -85,12 +85,7 @@ class FewShot:
     def __post_init__(self) -> None:
         if not isinstance(self.data, LabelledImages):
             raise InvalidTypeError(f"data: expected LabelledImages, got {type(self.data).__name__}")
-        for name in ("ways", "shots", "queries"):
-            check_int(name, getattr(self, name), 1)
-        check_int("seed", self.seed, 0)
-        check_choice("stream", self.stream, STREAMS)
-        check_float_dtype("dtype", self.dtype)
-        check_label_dtype("label_dtype", self.label_dtype)
+        check_drawing(self, "ways", "shots", "queries")
         _check_channels(self.channels, self.data)
         object.__setattr__(self, "rotations", _check_rotations(self.rotations, self.stream, self.data))
         _check_supply(self.data, self.ways, self.shots + self.queries, len(self.rotations))

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaspec.checks.arguments import NOT_NEGATIVE, checked_number
-from metaspec.data._check import check_choice, check_float_dtype, check_int, check_range
-from metaspec.data._random import STREAMS, uniforms
+from metaspec.data._check import check_choice, check_drawing, check_range
+from metaspec.data._random import uniforms
 from metaspec.data.source import batch_indices, block_indices, divided, only, task_indices
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.task import Task
@@ -93,11 +93,7 @@ class FunctionMixture:
             raise InvalidArgumentError(f"families: expected one or more distinct names, got {self.families!r}")
         object.__setattr__(self, "families", tuple(self.families))
         object.__setattr__(self, "noise", checked_number(self.noise, "noise", *NOT_NEGATIVE))
-        check_int("shots", self.shots, 1)
-        check_int("queries", self.queries, 1)
-        check_int("seed", self.seed, 0)
-        check_choice("stream", self.stream, STREAMS)
-        check_float_dtype("dtype", self.dtype)
+        check_drawing(self, "shots", "queries")
         check_range("x", self.x)
 
     def task(self, index: int) -> Task:

@@ -12,10 +12,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from metaspec.checks.optional_libraries import optional_library
 from metaspec.data._check import check_int
 from metaspec.data.fewshot import FewShot
 from metaspec.data.images import LabelledImages
-from metaspec.errors import LibraryMissingError
 
 TRAIN_CURVES = (2, 3, 4, 5, 7)
 TEST_CURVES = (0, 1, 6, 8, 9)
@@ -36,17 +36,12 @@ def load_mnist1d() -> LabelledImages:
         >>> data.load_mnist1d().images.shape
         (2000, 40, 1)
     """
-    try:
-        from mnist1d.data import get_dataset_args, make_dataset
-    except ImportError:
-        raise LibraryMissingError(
-            "load_mnist1d: needs mnist1d, which is not installed; run: pip install 'metaspec[mnist1d]'"
-        ) from None
-    arguments = get_dataset_args()
+    library = optional_library("mnist1d.data", "load_mnist1d", extra="mnist1d")
+    arguments = library.get_dataset_args()
     arguments.num_samples, arguments.train_split = EXAMPLES, 1.0
     states = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
-        made = make_dataset(arguments)
+        made = library.make_dataset(arguments)
     finally:
         np.random.set_state(states[0])  # noqa: NPY002
         random.setstate(states[1])

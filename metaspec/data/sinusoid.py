@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metaspec.data._check import check_choice, check_float_dtype, check_int, check_range
-from metaspec.data._random import STREAMS, uniforms
+from metaspec.data._check import check_drawing, check_range
+from metaspec.data._random import uniforms
 from metaspec.data.source import batch_indices, block_indices, divided, only, task_indices
 from metaspec.task import Task
 
@@ -56,11 +56,7 @@ class Sinusoid:
     x: tuple[float, float] = (-5.0, 5.0)
 
     def __post_init__(self) -> None:
-        check_int("shots", self.shots, 1)
-        check_int("queries", self.queries, 1)
-        check_int("seed", self.seed, 0)
-        check_choice("stream", self.stream, STREAMS)
-        check_float_dtype("dtype", self.dtype)
+        check_drawing(self, "shots", "queries")
         for name in ("amplitude", "phase", "x"):
             check_range(name, getattr(self, name))
 

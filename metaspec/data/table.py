@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metaspec.data._check import check_choice, check_float_dtype, check_int
-from metaspec.data._random import STREAMS, partial_shuffle, uniforms
+from metaspec.checks.optional_libraries import optional_library
+from metaspec.data._check import check_drawing, check_int
+from metaspec.data._random import partial_shuffle, uniforms
 from metaspec.data.source import batch_indices, only, task_indices
-from metaspec.errors import InvalidArgumentError, LibraryMissingError
+from metaspec.errors import InvalidArgumentError
 from metaspec.task import Task
 
 SEEN = 0.5  # the probability that a column that is not asked for is seen
@@ -67,11 +68,7 @@ class TableColumns:
         table = np.asarray(self.table, dtype=np.float64)
         if table.ndim != 2 or not np.isfinite(table).all():
             raise InvalidArgumentError(f"table: expected finite numbers [rows, columns], got shape {list(table.shape)}")
-        for name in ("shots", "queries"):
-            check_int(name, getattr(self, name), 1)
-        check_int("seed", self.seed, 0)
-        check_choice("stream", self.stream, STREAMS)
-        check_float_dtype("dtype", self.dtype)
+        check_drawing(self, "shots", "queries")
         targets = tuple(check_int(f"targets[{i}]", c, 0, table.shape[1] - 1) for i, c in enumerate(self.targets))
         if not targets:
             raise InvalidArgumentError("targets: expected at least one column, got none")
@@ -132,13 +129,8 @@ def tumour_tasks(
         >>> train.task(0).support["x"].shape, set(train.targets) & set(test.targets)
         ((10, 30), set())
     """
-    try:
-        from sklearn.datasets import load_breast_cancer
-    except ImportError:
-        raise LibraryMissingError(
-            "tumour_tasks: needs scikit-learn, which is not installed; run: pip install 'metaspec[digits]'"
-        ) from None
-    table = load_breast_cancer().data
+    sets = optional_library("sklearn.datasets", "tumour_tasks", extra="digits", library="scikit-learn")
+    table = sets.load_breast_cancer().data
     held_out = np.arange(len(table)) % TEST_SHARE == 0
     seen = table[~held_out]
     table = (table - seen.mean(axis=0)) / seen.std(axis=0)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaspec.data._check import check_choice, check_float_dtype, check_int, check_label_dtype
-from metaspec.data._random import STREAMS, partial_shuffle, uniforms
+from metaspec.data._check import check_drawing
+from metaspec.data._random import partial_shuffle, uniforms
 from metaspec.data.images import LabelledImages, as_floating
 from metaspec.data.source import batch_indices, only, task_indices
 from metaspec.errors import InvalidArgumentError
@@ -64,12 +64,7 @@ class WithinAlphabet:
     _alphabets: list[NDArray[np.int64]] = field(init=False, repr=False)  # positions of pictures [characters, drawers]
 
     def __post_init__(self) -> None:
-        for name in ("ways", "shots", "queries"):
-            check_int(name, getattr(self, name), 1)
-        check_int("seed", self.seed, 0)
-        check_choice("stream", self.stream, STREAMS)
-        check_float_dtype("dtype", self.dtype)
-        check_label_dtype("label_dtype", self.label_dtype)
+        check_drawing(self, "ways", "shots", "queries")
         counts = np.unique(self.data.labels, return_counts=True)[1]
         if not self.data.names or len(set(counts.tolist())) != 1 or counts[0] < self.shots + self.queries:
             raise InvalidArgumentError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from metaspec.atomic_files import atomic_writer, checked_path
-from metaspec.errors import LibraryMissingError
+from metaspec.checks.optional_libraries import optional_library
 
 # Paul Tol's palette "bright", apart for colour-blind eyes too; lines differ in dashes as well.
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44", "#bbbbbb")
@@ -20,12 +20,7 @@ def panels(rows: int, columns: int, width: float, *heights: float) -> tuple[Any,
     Raises:
         LibraryMissingError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise LibraryMissingError(
-            "pictures: needs matplotlib, which is not installed; run: pip install 'metaspec[plots]'"
-        ) from None
+    Figure = optional_library("matplotlib.figure", "pictures", extra="plots").Figure
     high = heights if len(heights) == rows else heights * rows
     figure = Figure(figsize=(columns * width, sum(high)), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, height_ratios=high).ravel())

@@ -91,14 +91,14 @@ class Watch:
     def _run(self) -> None:
         selector, beaten, ends = selectors.DefaultSelector(), 0.0, float("inf")
         for connection in self._peers:
-            selector.register(connection, selectors.EVENT_READ)
+            selector.register(connection, selectors.EVENT_READ, connection)
         while time.monotonic() < ends and selector.get_map():
             for key, _ in selector.select(BEAT / 5 if self._closing.is_set() else BEAT):
-                if not self._receive(key.fileobj):  # type: ignore[arg-type]
-                    selector.unregister(key.fileobj)
+                if not self._receive(key.data):
+                    selector.unregister(key.data)
                     if self.index == 0 or self._closing.is_set():
                         with suppress(OSError):
-                            key.fileobj.shutdown(socket.SHUT_WR)  # type: ignore[union-attr]
+                            key.data.shutdown(socket.SHUT_WR)
             now = time.monotonic()
             if self._closing.is_set():
                 if ends == float("inf"):  # others read what was sent last, then close

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from metaspec.atomic_files import atomic_writer, checked_path, naming
-from metaspec.errors import LibraryMissingError
+from metaspec.checks.optional_libraries import optional_library
 from metaspec.training.run import Judged, Run, StepRecord
 from metaspec.training.steps import Progress
 
@@ -160,12 +160,7 @@ def check_tensorboard() -> None:
     Raises:
         LibraryMissingError: The library is not installed.
     """
-    try:
-        import tensorboardX  # noqa: F401
-    except ImportError:
-        raise LibraryMissingError(
-            "TensorBoard: needs tensorboardX, which is not installed; run: pip install 'metaspec[tensorboard]'"
-        ) from None
+    optional_library("tensorboardX", "TensorBoard", extra="tensorboard")
 
 
 def events(run: Run) -> list[StepRecord | Judged]:

@@ -47,6 +47,6 @@ class _Share:
     def batch(self, step: int, size: int) -> Task:
         if not self.whole:
             return self.source.batch(step * self.ranks.count + self.ranks.index, size)
-        tasks = self.source.batch(step, self.size)
-        part: Any = optree.tree_map(lambda leaf: leaf[self.start : self.stop], tasks, namespace=NAMESPACE)  # type: ignore[arg-type]
+        tasks: Any = self.source.batch(step, self.size)
+        part: Any = optree.tree_map(lambda leaf: leaf[self.start : self.stop], tasks, namespace=NAMESPACE)
         return part

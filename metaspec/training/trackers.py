@@ -12,7 +12,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from metaspec.errors import LibraryMissingError
+from metaspec.checks.optional_libraries import optional_library
 from metaspec.training.metrics import events
 from metaspec.training.run import Judged, Run, StepRecord
 from metaspec.training.steps import Progress
@@ -48,11 +48,11 @@ class WandB:
     _run: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _library("wandb", "WandB")
+        optional_library("wandb", "WandB", extra="wandb")
 
     def start(self, run: Run) -> None:
         """Open a run and log what the training has so far."""
-        wandb = _library("wandb", "WandB")
+        wandb = optional_library("wandb", "WandB", extra="wandb")
         folder = None if self.folder is None else str(self.folder)
         self._run = wandb.init(
             project=self.project, mode=self.mode, dir=folder, config=dict(self.config), reinit="create_new"
@@ -106,11 +106,11 @@ class MLflow:
     _pending: list[Any] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _library("mlflow", "MLflow")
+        optional_library("mlflow", "MLflow", extra="mlflow")
 
     def start(self, run: Run) -> None:
         """Open a run and log what the training has so far."""
-        self._client = _library("mlflow", "MLflow").MlflowClient(self.tracking_uri)
+        self._client = optional_library("mlflow", "MLflow", extra="mlflow").MlflowClient(self.tracking_uri)
         known = self._client.get_experiment_by_name(self.experiment)
         number = known.experiment_id if known is not None else self._client.create_experiment(self.experiment)
         self._id = self._client.create_run(number).info.run_id
@@ -155,12 +155,3 @@ def scalars(event: StepRecord | Judged) -> tuple[int, dict[str, float]]:
         step = event.steps
         figures = {f"evaluation/{name}": value["mean"] for name, value in report.items() if isinstance(value, dict)}
     return step, {name: float(value) for name, value in figures.items() if isfinite(value)}
-
-
-def _library(name: str, callback: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError:
-        raise LibraryMissingError(
-            f"{callback}: needs {name}, which is not installed; run: pip install 'metaspec[{name}]'"
-        ) from None

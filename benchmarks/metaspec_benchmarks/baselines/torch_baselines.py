@@ -103,7 +103,7 @@ def _torchopt_implicit(case: BenchmarkCase) -> Built | None:
     m = model(case)
     solve = torchopt.linear_solve.solve_cg(maxiter=case.solver_steps, rtol=0.0, atol=0.0)
 
-    class Inner(torchopt.nn.ImplicitMetaGradientModule, linear_solve=solve):  # type: ignore[misc,call-arg]
+    class Inner(torchopt.nn.ImplicitMetaGradientModule, linear_solve=solve):  # type: ignore[call-arg]
         def __init__(self, meta: torch.nn.Module) -> None:
             super().__init__()
             self.meta = meta

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from metaspec.cli.output_files import INTERRUPTED, check_writable
@@ -132,12 +132,12 @@ def _progress(console: Console) -> Iterator[OnProgress]:
         return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as bars:
-        tasks: dict[str, object] = {}
+        tasks: dict[str, TaskID] = {}
 
         def advance(target: str, done: int, total: int) -> None:
             if target not in tasks:
                 tasks[target] = bars.add_task(target, total=total)
-            bars.update(tasks[target], completed=done)  # type: ignore[arg-type]
+            bars.update(tasks[target], completed=done)
 
         yield advance
 

@@ -249,6 +249,14 @@ def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
 
 
+FITS: tuple[Callable[[tuple[int, ...], tuple[int, ...]], bool], ...] = (
+    lambda s, shape: s == shape,
+    lambda s, shape: s[::-1] == shape and len(s) == 2,
+    lambda s, shape: math.prod(s) == math.prod(shape) and sorted(s) == sorted(shape),
+)
+"""How two shapes may be those of one leaf, the likeliest first."""
+
+
 def _suggestion(own: Mapping[str, tuple[int, ...]], common: Mapping[str, tuple[int, ...]]) -> str:
     """A mapping by order, where the shapes allow it: to be checked by who knows the two models."""
     if len(own) != len(common):
@@ -256,12 +264,7 @@ def _suggestion(own: Mapping[str, tuple[int, ...]], common: Mapping[str, tuple[i
     left = dict(common)
     lines = []
     for name, shape in own.items():
-        fits: list[Callable[[tuple[int, ...]], bool]] = [
-            lambda s, shape=shape: s == shape,  # type: ignore[misc]
-            lambda s, shape=shape: s[::-1] == shape and len(s) == 2,  # type: ignore[misc]
-            lambda s, shape=shape: math.prod(s) == math.prod(shape) and sorted(s) == sorted(shape),  # type: ignore[misc]
-        ]
-        found = next((c for fit in fits for c, s in left.items() if fit(s)), None)
+        found = next((c for fit in FITS for c, s in left.items() if fit(s, shape)), None)
         if found is None:
             return ""
         shape_of_found = left.pop(found)

@@ -83,9 +83,11 @@ def imported(place: str) -> ModuleType:
             raise InvalidArgumentError(f"{place}: there is no such file")
         sys.path.insert(0, str(file.parent))
         spec = spec_from_file_location(file.stem, file)
-        module = module_from_spec(spec)  # type: ignore[arg-type]
+        assert spec is not None
+        assert spec.loader is not None
+        module = module_from_spec(spec)
         sys.modules.setdefault(file.stem, module)
-        spec.loader.exec_module(module)  # type: ignore[union-attr]
+        spec.loader.exec_module(module)
         return module
     except InvalidArgumentError:
         raise

@@ -132,7 +132,8 @@ class ContainedProcess:
         os.close(self._stop)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             with suppress(OSError):  # what could not be written to a dead process
-                stream.close()  # type: ignore[union-attr]
+                if stream is not None:
+                    stream.close()
 
     def _write(self, data: bytes) -> None:
         stream: Any = self._process.stdin

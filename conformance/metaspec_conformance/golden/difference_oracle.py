@@ -50,7 +50,7 @@ class Arithmetic:
     @classmethod
     def of(cls, digits: int, step_digits: int) -> "Arithmetic":
         """`digits` working decimal digits, h = 10^-step_digits."""
-        from mpmath import MPContext  # type: ignore[import-untyped]
+        from mpmath import MPContext
 
         m = MPContext()
         m.dps = digits
@@ -78,9 +78,11 @@ def compute(
 
 def learned_arrays(rule: VectorRule | None, flat: Sequence[Number]) -> dict[str, Arrays]:
     """What is learned, from its numbers in a row: inputs in the order of `learned`, in each by sorted name."""
-    found, start = {}, 0
-    for which in rule.learned if rule else ():
-        found[which] = _shaped(flat[start:], rule.inputs[which])  # type: ignore[union-attr]
+    found, start = dict[str, Arrays](), 0
+    if rule is None:
+        return found
+    for which in rule.learned:
+        found[which] = _shaped(flat[start:], rule.inputs[which])
         start += sum(len(leaf.values) for leaf in found[which].values())
     return found
 

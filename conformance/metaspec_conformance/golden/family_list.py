@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from metaspec_conformance.golden import vector_data
 from metaspec_conformance.golden.vector_data import parameters
@@ -121,10 +122,10 @@ def _maml(
     name: str = "GradientDescent",
     inputs: dict[str, str | Arrays] | None = None,
     learned: tuple[str, ...] = (),
-    **more: object,
+    **more: Any,
 ) -> VectorAlgorithm:
     arrays = {which: _one(given) if isinstance(given, str) else given for which, given in (inputs or {}).items()}
-    return VectorAlgorithm("MAML", steps, p.lr, rule=VectorRule(name, arrays, learned, **more))  # type: ignore[arg-type]
+    return VectorAlgorithm("MAML", steps, p.lr, rule=VectorRule(name, arrays, learned, **more))
 
 
 def _one(value: str) -> Arrays:

@@ -84,8 +84,8 @@ def _member(algorithm: VectorAlgorithm, rule: VectorRule) -> Any:
         name: given.pop(name) for name in ("weight_decay", "sigma", "max_norm", "output", "input") if name in given
     }
     kind = getattr(ms, "Momentum" if rule.name == "Nesterov" else rule.name)
-    more = {"nesterov": True} if rule.name == "Nesterov" else {}
-    inner = kind(**{"lr": float(algorithm.lr), "steps": algorithm.steps, **given, **more})  # type: ignore[arg-type]
+    more: dict[str, Any] = {"nesterov": True} if rule.name == "Nesterov" else {}
+    inner = kind(**{"lr": float(algorithm.lr), "steps": algorithm.steps, **given, **more})
     if "output" in around:
         inner = ms.MetaCurvature(inner)
     if "max_norm" in around:

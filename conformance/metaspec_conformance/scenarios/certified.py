@@ -75,10 +75,10 @@ def _scenario(
     form: Form = "task",
     compiled: bool = False,
 ) -> Scenario:
-    several = tasks if isinstance(tasks[0], Task) else (tasks,)
+    several = (tasks,) if isinstance(tasks, Task) else tasks
     oracle = "quadratic" if loss in ("least_squares", "quadratic", "linear") else "extended"
     cited = (CLAUSES[type(algorithm).__name__], *clauses)
-    return Scenario(name, loss, params, several, algorithm, oracle, cited, form, compiled)  # type: ignore[arg-type]
+    return Scenario(name, loss, params, several, algorithm, oracle, cited, form, compiled)
 
 
 def _algorithms(

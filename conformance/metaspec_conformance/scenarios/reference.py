@@ -105,7 +105,8 @@ def _joined(scenario: Scenario, tasks: list[dict[str, Any]]) -> dict[str, Any]:
 def _systems(
     scenario: Scenario, exact: list[dict[str, Any]], perturbed: list[list[dict[str, Any]]]
 ) -> tuple[System, ...]:
-    tol = getattr(scenario.algorithm, "solver").tol  # noqa: B009  # IMAML's, which the Algorithm protocol has not
+    imaml: Any = scenario.algorithm
+    tol = imaml.solver.tol
     found = []
     for i, task in enumerate(exact):
         system = System(task["matrix"], task["rhs"], tol, 1.0)

@@ -79,7 +79,7 @@ def _amplifications(exact: Equal | Within, moved: list[Equal | Within]) -> tuple
 def _perturbing() -> Any:
     rounding: Any = import_module("metaspec_numpy.rounded_backend").RoundingBackend
 
-    class Perturbing(rounding):  # type: ignore[misc]
+    class Perturbing(rounding):
         """Rounds where a tree is put together, too: the arguments and results of losses, derivatives, steps."""
 
         def tree_unflatten(self, structure: Any, leaves: Sequence[Any]) -> Any:

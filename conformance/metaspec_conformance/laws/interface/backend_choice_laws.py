@@ -133,7 +133,7 @@ def no_backend(at: LawContext) -> Iterator[Claim]:
     yield Holds("lists what is installed", bool(message) and all(name in message for name in installed), message)
     missing = [r.name for r in registrations().values() if not r.installed]
     for name in missing:
-        yield raises(f"{name} is not installed", BackendNotInstalledError, lambda name=name: ms.get_backend(name))  # type: ignore[misc]
+        yield raises(f"{name} is not installed", BackendNotInstalledError, partial(ms.get_backend, name))
 
 
 @choice("a backend_context holds in its own thread and in its own asyncio task, and nowhere else", "MS-CHOICE-1")

@@ -109,7 +109,7 @@ def writing_loss(at: LawContext) -> Iterator[Claim]:
     # TypeError: a tracer that takes no assignment, though the framework's arrays do.
     kinds = (MutationError, TypeError) if writable else Exception
     for which, name in enumerate(("params", "batch")):
-        yield raises(f"into {name}", kinds, lambda which=which: at.meta_gradient(loss=into(which)))  # type: ignore[misc]
+        yield raises(f"into {name}", kinds, partial(at.meta_gradient, loss=into(which)))
     yield Same("params", at.params, params)
     yield Same("task", at.task, task)
     if at.scenario.id == "small":

@@ -42,15 +42,16 @@ def wrong_hyper_parameters(at: LawContext) -> Iterator[Claim]:
     for what, call in refused.items():
         yield raises(what, InvalidArgumentError, call, what.partition(" ")[0])
     yield raises("steps = 1.5", InvalidTypeError, lambda: GradientDescent(0.1, 1.5))  # type: ignore[arg-type]
+
+    def at_rate(rate: Tree) -> Tree:
+        return at.adapt(at.inner(lr=rate))
+
     for what, rate in (("negative", -0.5), ("not finite", nan)):
-        scalar, rates = (
-            at.array(np.array(rate)),
-            {"a": at.array(np.array(0.5)), "b": at.array(np.array([0.5, rate, 0.5]))},
-        )
-        yield raises(f"{what} array", InvalidArgumentError, lambda r=scalar: at.adapt(at.inner(lr=r)), "lr")  # type: ignore[misc]
-        yield raises(f"{what} in a tree", InvalidArgumentError, lambda r=rates: at.adapt(at.inner(lr=r)), "lr", "b")  # type: ignore[misc]
+        rates = {"a": at.array(np.array(0.5)), "b": at.array(np.array([0.5, rate, 0.5]))}
+        yield raises(f"{what} array", InvalidArgumentError, partial(at_rate, at.array(np.array(rate))), "lr")
+        yield raises(f"{what} in a tree", InvalidArgumentError, partial(at_rate, rates), "lr", "b")
     alone_ = {"a": at.array(np.array(0.5))}
-    yield raises("a tree of another structure", InvalidArgumentError, lambda: at.adapt(at.inner(lr=alone_)), "lr")
+    yield raises("a tree of another structure", InvalidArgumentError, partial(at_rate, alone_), "lr")
 
 
 @wrong(
@@ -61,11 +62,11 @@ def wrong_hyper_parameters(at: LawContext) -> Iterator[Claim]:
 def wrong_parameters(at: LawContext) -> Iterator[Claim]:
     integers, booleans = at.array(np.array([1, 2, 3], "int32")), at.array(np.array([True, False, True]))
     for what, params in (("{}", {}), ("()", ()), ("None", [None])):
-        yield raises(f"params = {what}", InvalidArgumentError, lambda p=params: at.meta_gradient(params=p), "params")  # type: ignore[misc]
+        yield raises(f"params = {what}", InvalidArgumentError, partial(at.meta_gradient, params=params), "params")
     for what, leaf in (("integers", integers), ("booleans", booleans), ("a string", "w")):
         for name, call in (("meta_gradient", at.meta_gradient), ("adapt", at.adapt)):
             params = {**at.params, "b": leaf}
-            yield raises(f"{what}, {name}", InvalidTypeError, lambda c=call, p=params: c(params=p), "params['b']")  # type: ignore[misc]
+            yield raises(f"{what}, {name}", InvalidTypeError, partial(call, params=params), "params['b']")
 
 
 @wrong(
@@ -85,9 +86,9 @@ def wrong_loss(at: LawContext) -> Iterator[Claim]:
         "value and aux": lambda params, batch: (at.loss(params, batch), 1.0),
     }
     for what, loss in losses.items():
-        yield raises(f"{what}, meta_gradient", LossError, lambda f=loss: at.meta_gradient(loss=f), "loss")  # type: ignore[misc]
-        yield raises(f"{what}, adapt", LossError, lambda f=loss: at.adapt(loss=f), "loss")  # type: ignore[misc]
-        yield raises(f"{what}, batch", LossError, lambda f=loss: at.batch_meta_gradient(loss=f), "loss")  # type: ignore[misc]
+        yield raises(f"{what}, meta_gradient", LossError, partial(at.meta_gradient, loss=loss), "loss")
+        yield raises(f"{what}, adapt", LossError, partial(at.adapt, loss=loss), "loss")
+        yield raises(f"{what}, batch", LossError, partial(at.batch_meta_gradient, loss=loss), "loss")
     yield raises("no aux", LossError, lambda: at.meta_gradient(has_aux=True), "loss", "has_aux")
     yield raises("no function", InvalidTypeError, lambda: at.meta_gradient(loss=3.0), "loss")  # type: ignore[arg-type]
 
@@ -99,7 +100,7 @@ def wrong_batches(at: LawContext) -> Iterator[Claim]:
     lonely = Task({**at.task.support, "x": scalar}, at.task.query)
     nothing = Task(*({"x": at.array(np.zeros((0, 3))), "y": at.array(np.zeros((0, 3)))} for _ in range(2)))
     for what, tasks in (("zero tasks", []), ("axis 0", ragged), ("no axis 0", lonely), ("zero stacked tasks", nothing)):
-        yield raises(what, InvalidArgumentError, lambda t=tasks: at.batch_meta_gradient(tasks=t), "tasks")  # type: ignore[misc]
+        yield raises(what, InvalidArgumentError, partial(at.batch_meta_gradient, tasks=tasks), "tasks")
     yield raises("a pair", InvalidTypeError, lambda: at.meta_gradient(task=(1.0, 2.0)))  # type: ignore[arg-type]
     yield raises("no sequence", InvalidTypeError, lambda: at.batch_meta_gradient(tasks=3.0))  # type: ignore[arg-type]
 

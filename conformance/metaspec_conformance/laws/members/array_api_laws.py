@@ -5,6 +5,7 @@ numbers: what the standard says comes out exactly in NumPy, which is the referen
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import array_api_compat.numpy as reference
@@ -162,7 +163,7 @@ def xp_standard(at: LawContext) -> Iterator[Claim]:
             yield Same(f"xp.{name}", _unsigned(B, found), wanted[name].astype(at.dtype) if floating else wanted[name])
     kinds = {"real floating": True, "integral": False, "numeric": True, ("bool", "integral"): False}
     for kind, truth in kinds.items():
-        said, error = _attempt(lambda kind=kind: B.xp.isdtype(given[0].dtype, kind))  # type: ignore[misc]
+        said, error = _attempt(partial(B.xp.isdtype, given[0].dtype, kind))
         yield Holds(f"xp.isdtype(x.dtype, {kind!r})", said == truth, error or f"it is {said!r}")
     largest, error = _attempt(lambda: int(B.xp.iinfo(given[3].dtype).max))
     yield Holds("xp.iinfo(n.dtype).max", largest == 2**31 - 1, error or f"it is {largest}")
@@ -220,9 +221,13 @@ def xp_gradients(at: LawContext) -> Iterator[Claim]:
     B, x = at.B, at.array(X)
     i = B.asarray(PLACES)
     plain = _linear(reference, PLACES, SPREAD)
+
+    def pulled(f: Callable[[Any], Any], u: Any) -> Any:
+        return B.vjp(f, x)[1](at.array(u))[0]
+
     for name, f in _linear(B.xp, i, at.array(SPREAD)).items():
         u = (np.arange(plain[name](X).size, dtype="float64") + 1).reshape(np.shape(plain[name](X)))
-        found, error = _attempt(lambda f=f, u=u: B.vjp(f, x)[1](at.array(u))[0])  # type: ignore[misc]
+        found, error = _attempt(partial(pulled, f, u))
         yield (
             Holds(f"xp.{name}", False, error)
             if error
@@ -244,8 +249,8 @@ def xp_gradients(at: LawContext) -> Iterator[Claim]:
     }
     for name, (f, u, gradient) in exact.items():
         wanted = (x[:, 0] - B.xp.sum(x[:, 0]) / 3) if gradient is None else at.array(gradient)
-        found, error = _attempt(lambda f=f, u=u: B.vjp(f, x)[1](at.array(u))[0][:, 0])  # type: ignore[misc]
-        yield Holds(f"xp.{name}", False, error) if error else Equal(f"xp.{name}", found, wanted)
+        found, error = _attempt(partial(pulled, f, u))
+        yield Holds(f"xp.{name}", False, error) if error else Equal(f"xp.{name}", found[:, 0], wanted)
 
 
 def _transposed(f: Callable[[Any], Any], u: Any) -> Any:

@@ -1,10 +1,7 @@
-"""Which backend a call uses, that listing and importing load no framework, facades, threads."""
+"""Which backends there are, that listing and importing load no framework, facades."""
 
-import asyncio
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -43,32 +40,6 @@ def test_listing_says_what_there_is():
     assert status["numpy"].capabilities["linear_solve"].level == "derived"
 
 
-def test_declared_capabilities_are_those_of_the_class(B):
-    for member, capability in B.capabilities.items():
-        overridden = getattr(type(B), member) is not getattr(ms.Backend, member)
-        assert (capability.level == "native") == overridden, member
-
-
-def test_the_environment_chooses_at_import():
-    code = "import metaspec as ms; print(ms.get_backend().name)"
-    assert python(code, METASPEC_BACKEND="numpy") == "numpy"
-
-
-def test_precedence():
-    ms.set_backend("numpy")
-    try:
-        strict = pytest.importorskip("array_api_strict")
-        other = type(ms.get_backend("numpy"))(strict)
-        assert ms.get_backend().name == "numpy"
-        with ms.backend_context(other) as active:
-            assert active is other
-            assert ms.get_backend() is other
-            assert ms.get_backend("numpy") is not other
-        assert ms.get_backend() is not other
-    finally:
-        ms.set_backend(None)
-
-
 def test_the_array_api_strict_namespace_is_a_backend_by_instance():
     strict = pytest.importorskip("array_api_strict")
     B = type(ms.get_backend("numpy"))(strict)
@@ -80,30 +51,6 @@ def test_the_array_api_strict_namespace_is_a_backend_by_instance():
     for key in params:
         assert type(delta[key]) is type(strict.asarray(0.0))
         np.testing.assert_allclose(np.asarray(delta[key]), expected[key], rtol=1e-12)
-
-
-def test_contexts_of_threads_and_coroutines_are_their_own():
-    strict = pytest.importorskip("array_api_strict")
-    backends = [ms.get_backend("numpy"), type(ms.get_backend("numpy"))(strict)]
-    barrier = threading.Barrier(2)
-
-    def in_thread(backend):
-        with ms.backend_context(backend):
-            barrier.wait()
-            return ms.get_backend()
-
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(in_thread, backends)) == backends
-
-    async def in_task(backend):
-        with ms.backend_context(backend):
-            await asyncio.sleep(0.01)
-            return ms.get_backend()
-
-    async def both():
-        return await asyncio.gather(*(in_task(backend) for backend in backends))
-
-    assert asyncio.run(both()) == backends
 
 
 def test_facade(backend):
@@ -155,25 +102,6 @@ def test_entry_points_that_clash(monkeypatch, entries):
     monkeypatch.setattr(registry.metadata, "entry_points", lambda group: found)
     with pytest.raises(errors.BackendConflictError, match="mine"):
         registry.registrations.__wrapped__()
-
-
-def test_process_wide_settings_stay(B):
-    params, task = mlp()
-
-    def settings():
-        seen = {"numpy": np.random.get_state()[1].tolist(), "errors": np.geterr()}
-        if "jax" in sys.modules:
-            seen["x64"] = sys.modules["jax"].config.jax_enable_x64
-        if "torch" in sys.modules:
-            torch = sys.modules["torch"]
-            seen["torch"] = torch.get_default_dtype(), torch.get_num_threads(), torch.initial_seed()
-        return seen
-
-    before = settings()
-    with B.precision("float64"):
-        p, t = ms.asarray((params, task), dtype="float64", backend=B)
-    ms.meta_gradient(ms.IMAML(ms.GradientDescent(0.1, 2), 1.0), mlp_loss, p, t)
-    assert settings() == before
 
 
 def test_the_former_name_of_the_conformance_package_is_the_same_module():

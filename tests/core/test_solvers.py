@@ -1,4 +1,4 @@
-"""Linear solves against dense ones, and how each of them can end."""
+"""Linear solves against dense ones at every scale, compiled loops, and what a solver refuses."""
 
 import numpy as np
 import pytest
@@ -52,105 +52,6 @@ def test_solution(B, solver, scale):
         assert relative(x, np.linalg.solve(A, b) * scale) < 1e-12
         assert residual < 1e-12
         if solver != ms.ConjugateGradient(N):
-            assert status is ms.SolveStatus.CONVERGED
-
-
-def test_small_right_hand_sides_survive_float32(B):
-    A, b = system()
-    with on(B, (A, b * 1e-25), "float32") as (a, c):
-        x, *_ = solve(B, a, c, ms.ConjugateGradient(N))
-    assert relative(x, np.linalg.solve(A, b) * 1e-25) < 1e-5
-
-
-def test_fixed_number_of_steps(B):
-    A, b = system(condition=1e3)
-    with on(B, (A, b)) as (a, c):
-        residuals = []
-        for steps in (1, 2, 3):
-            x, status, taken, residual = solve(B, a, c, ms.ConjugateGradient(steps))
-            assert (status, taken) == (ms.SolveStatus.STEP_LIMIT, steps)
-            assert residual == pytest.approx(relative(A @ x, b), rel=1e-9)
-            residuals.append(np.sqrt((x - np.linalg.solve(A, b)) @ A @ (x - np.linalg.solve(A, b))))
-        assert residuals == sorted(residuals, reverse=True)  # the error falls monotonically in the norm of A
-
-
-def test_first_step_by_hand(B):
-    A, b = system()
-    with on(B, (A, b)) as (a, c):
-        x, *_ = solve(B, a, c, ms.ConjugateGradient(1))
-    np.testing.assert_allclose(x, b * (b @ b) / (b @ A @ b), rtol=1e-13)
-
-
-@pytest.mark.parametrize("steps", [1, 5])
-def test_a_multiple_of_the_identity_is_solved_in_one_step(B, steps):
-    _, b = system()
-    with on(B, (4.0 * np.eye(N), b)) as (a, c):
-        x, status, taken, residual = solve(B, a, c, ms.ConjugateGradient(steps))
-    np.testing.assert_allclose(x, b / 4, rtol=1e-15)
-    assert (status, taken) == (ms.SolveStatus.CONVERGED, 1)
-    assert residual < 1e-15
-
-
-def test_tolerance_and_warm_start(B):
-    A, b = system()
-    truth = np.linalg.solve(A, b)
-    with on(B, (A, b, truth + 1e-6)) as (a, c, near):
-        solver = ms.ConjugateGradient(50, tol=1e-4)
-        x, status, cold, residual = solve(B, a, c, solver)
-        assert status is ms.SolveStatus.CONVERGED
-        assert residual <= 1e-4
-        assert relative(A @ x, b) <= 1.0001e-4
-        _, status, warm, _ = solve(B, a, c, solver, near)
-        assert (status, warm) == (ms.SolveStatus.CONVERGED, 0)
-        assert cold > 0
-
-
-@pytest.mark.parametrize("tol", [0.5, 0.1, 1e-2, 1e-4])
-@pytest.mark.parametrize("scale", [1.0, 300.0])
-def test_a_tolerance_stops_at_the_first_iterate_that_meets_it(B, tol, scale):
-    """MS-SOLVE-2; the right-hand side's norm is not its largest entry's, nor one."""
-    A, _ = system(condition=50.0)
-    b = scale * np.asarray([1.0, -0.9, 0.8, 0.7, -1.0, 0.9])
-    with on(B, (A, b)) as (a, c):
-        left = [relative(A @ solve(B, a, c, ms.ConjugateGradient(k))[0], b) for k in range(1, N + 1)]
-        _, status, taken, residual = solve(B, a, c, ms.ConjugateGradient(50, tol=tol))
-    assert status is ms.SolveStatus.CONVERGED
-    assert taken == 1 + next(k for k, size in enumerate(left) if size <= tol)
-    assert residual == pytest.approx(left[taken - 1], rel=1e-6)
-
-
-@pytest.mark.parametrize("solver", [ms.ConjugateGradient(N, damping=0.5), ms.DenseSolve(damping=0.5)], ids=str)
-def test_damping(B, solver):
-    A, b = system()
-    with on(B, (A, b)) as (a, c):
-        x, *_ = solve(B, a, c, solver)
-    assert relative(x, np.linalg.solve(A + 0.5 * np.eye(N), b)) < 1e-12
-
-
-def test_negative_curvature_keeps_the_last_good_iterate(B):
-    A, b = np.diag([2.0, 2.0, 2.0, 2.0, 2.0, -1.0]), np.array([1.0, 1, 1, 1, 1, 1.2])
-    with on(B, (A, b)) as (a, c):
-        x, status, taken, _ = solve(B, a, c, ms.ConjugateGradient(5))
-    assert status is ms.SolveStatus.NEGATIVE_CURVATURE
-    assert taken == 1
-    np.testing.assert_allclose(x, b * (b @ b) / (b @ A @ b), rtol=1e-13)
-
-
-@pytest.mark.parametrize("solver", [ms.ConjugateGradient(5), ms.ConjugateGradient(5, tol=1e-6)], ids=str)
-def test_non_finite(B, solver):
-    A, b = system()
-    for matrix, right in ((A * np.nan, b), (A, b * np.inf)):
-        with on(B, (matrix, right)) as (a, c):
-            assert solve(B, a, c, solver)[1] is ms.SolveStatus.NON_FINITE
-
-
-def test_zero_right_hand_side(B):
-    A, b = system()
-    with on(B, (A, 0 * b)) as (a, c):
-        for solver in (ms.ConjugateGradient(3), ms.ConjugateGradient(3, tol=1e-3), ms.DenseSolve()):
-            x, status, _, residual = solve(B, a, c, solver)
-            assert (x == 0).all()
-            assert residual == 0
             assert status is ms.SolveStatus.CONVERGED
 
 

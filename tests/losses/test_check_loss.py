@@ -232,38 +232,6 @@ def test_it_is_bound_in_the_modules_of_the_backends() -> None:
     assert bound.check_loss(TANH, network(), examples()).ok
 
 
-def test_nothing_given_and_no_generator_is_altered() -> None:
-    params, batch = network(), examples()
-    before = np.random.get_state()[1].copy(), random.getstate(), {k: v.copy() for k, v in params.items()}
-    ms.check_loss(TANH, params, batch)
-    assert np.array_equal(before[0], np.random.get_state()[1])
-    assert before[1] == random.getstate()
-    assert all(np.array_equal(params[k], before[2][k]) for k in params)
-
-
-def test_it_takes_few_evaluations() -> None:
-    calls = 0
-
-    def counted(p: Any, batch: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        return TANH(p, batch)
-
-    checked(counted, "numpy", "float32", compiled=False)
-    assert calls <= 8
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_loss_that_keeps_what_it_computed_in_the_first_call(backend: str) -> None:
-    kept: list[Any] = []
-
-    def loss(p: Any, batch: Any) -> Any:
-        kept.append(p["w1"] * 1.5)
-        return TANH({**p, "w1": p["w1"] * kept[0]}, batch)
-
-    assert not checked(loss, backend, compiled=False).ok
-
-
 def _asks_for_the_type(p: Any, batch: Any) -> Any:
     return TANH(p, batch) * (1.0 if type(p["w1"]) is np.ndarray else 2.0)
 

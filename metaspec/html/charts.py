@@ -42,7 +42,6 @@ def line_chart(
     title: str,
     x: str | Sequence[str],
     y: str,
-    log_x: bool = False,
     log_y: bool = False,
 ) -> Html:
     """Lines over one pair of axes, with a legend.
@@ -54,10 +53,9 @@ def line_chart(
         title: What the chart says.
         x: Label of the horizontal axis, with its unit; or the names of the places 0, 1, ... on it.
         y: Label of the vertical axis, with its unit.
-        log_x: Whether the horizontal axis is logarithmic.
         log_y: Whether the vertical axis is logarithmic.
     """
-    across = scale([v for s in series for v in s.x], LEFT, WIDTH - RIGHT, log_x)
+    across = scale([v for s in series for v in s.x], LEFT, WIDTH - RIGHT, False)
     heights = [v for s in series for part in (s.y, s.low or (), s.high or ()) for v in part]
     up = scale(heights, HEIGHT - BOTTOM, TOP, log_y)
     looks = [i if s.look is None else s.look for i, s in enumerate(series)]

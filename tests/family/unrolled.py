@@ -45,70 +45,18 @@ def descent(lr):
     return lambda x, s, g, k: (minus(x, times(lr(k) if callable(lr) else lr, g)), None)
 
 
-def momentum(lr, mu, nesterov=False):
-    def step(x, m, g, k):
-        m = g if m is None else jax.tree.map(lambda m, g: mu * m + g, m, g)
-        return minus(x, times(lr, jax.tree.map(lambda g, m: g + mu * m, g, m) if nesterov else m)), m
+def adam(lr, b1, b2=0.999, eps=1e-8):
+    """`lr`: k -> the rates of step k."""
 
-    return step
-
-
-def adam(lr, b1=0.9, b2=0.999, eps=1e-8, decay=0.0, amsgrad=False):
     def step(x, s, g, k):
         zero = jax.tree.map(jnp.zeros_like, x)
-        m, v, top = s or (zero, zero, zero)
+        m, v = s or (zero, zero)
         m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, m, g)
         v = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, v, g)
-        top = jax.tree.map(jnp.maximum, top, v)
-        unit = jax.tree.map(
-            lambda m, v: (m / (1 - b1 ** (k + 1))) / (jnp.sqrt(v / (1 - b2 ** (k + 1))) + eps), m, top if amsgrad else v
-        )
-        return minus(x, times(lr, add(unit, decay, x))), (m, v, top)
+        unit = jax.tree.map(lambda m, v: (m / (1 - b1 ** (k + 1))) / (jnp.sqrt(v / (1 - b2 ** (k + 1))) + eps), m, v)
+        return minus(x, times(lr(k), unit)), (m, v)
 
     return step
-
-
-def rmsprop(lr, rho, eps=1e-8):
-    def step(x, v, g, k):
-        v = jax.tree.map(lambda v, g: rho * v + (1 - rho) * g**2, v or jax.tree.map(jnp.zeros_like, g), g)
-        return minus(x, times(lr, jax.tree.map(lambda g, v: g / (jnp.sqrt(v) + eps), g, v))), v
-
-    return step
-
-
-def adagrad(lr, eps=1e-10):
-    def step(x, v, g, k):
-        v = jax.tree.map(lambda v, g: v + g**2, v or jax.tree.map(jnp.zeros_like, g), g)
-        return minus(x, times(lr, jax.tree.map(lambda g, v: g / (jnp.sqrt(v) + eps), g, v))), v
-
-    return step
-
-
-def adadelta(lr, rho=0.9, eps=1e-6):
-    def step(x, s, g, k):
-        zero = jax.tree.map(jnp.zeros_like, g)
-        v, u = s or (zero, zero)
-        v = jax.tree.map(lambda v, g: rho * v + (1 - rho) * g**2, v, g)
-        d = jax.tree.map(lambda g, u, v: g * jnp.sqrt(u + eps) / jnp.sqrt(v + eps), g, u, v)
-        return minus(x, times(lr, d)), (v, jax.tree.map(lambda u, d: rho * u + (1 - rho) * d**2, u, d))
-
-    return step
-
-
-def clipped(step, limit):
-    def inner(x, s, g, k):
-        size = jnp.sqrt(sum(jnp.sum(a**2) for a in jax.tree.leaves(g)))
-        return step(x, s, times(jnp.minimum(1.0, limit / size), g), k)
-
-    return inner
-
-
-def clipped_entries(step, limit):
-    return lambda x, s, g, k: step(x, s, jax.tree.map(lambda a: jnp.clip(a, -limit, limit), g), k)
-
-
-def decayed(step, c):
-    return lambda x, s, g, k: step(x, s, add(g, c, x), k)
 
 
 def pulled(step, strength, start):
@@ -116,14 +64,13 @@ def pulled(step, strength, start):
     return lambda x, s, g, k: step(x, s, add(g, 1.0, times(strength, minus(x, start))), k)
 
 
-def path(params, support, step, steps, moves=lambda name: True, batch=None):
+def path(params, support, step, steps, moves):
     """theta_0 ... theta_K; top-level entries for which `moves` is false stay."""
     theta, state, visited = params, None, [params]
     for k in range(steps):
-        part = support if batch is None else batch(k)
         moving = {n: t for n, t in theta.items() if moves(n)}
         staying = {n: t for n, t in theta.items() if not moves(n)}
-        g = jax.grad(lambda moving: loss({**moving, **staying}, part))(moving)  # noqa: B023
+        g = jax.grad(lambda moving: loss({**moving, **staying}, support))(moving)  # noqa: B023
         moving, state = step(moving, state, g, k)
         theta = {**moving, **staying}
         visited.append(theta)

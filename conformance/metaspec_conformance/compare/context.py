@@ -77,7 +77,7 @@ class ComparisonContext:
         return self.team.stages([(side, v if dtype is None else replace(v, dtype=dtype)) for v in variants])
 
 
-def shaken(variant: Variant, size: float, seed: int, data: bool = True) -> Variant:
+def shaken(variant: Variant, size: float, seed: int) -> Variant:
     """Every entry of parameters, and of floating data, times 1 + size or 1 - size."""
     rng = np.random.default_rng(seed)
 
@@ -85,8 +85,7 @@ def shaken(variant: Variant, size: float, seed: int, data: bool = True) -> Varia
         return x * (1 + size * (2 * rng.integers(0, 2, size=np.shape(x)) - 1)) if is_floating(x) else x
 
     params = {name: shake(x) for name, x in variant.params.items()}
-    task = tree_map(shake, variant.task) if data else variant.task
-    return replace(variant, params=params, task=Task(*task))
+    return replace(variant, params=params, task=Task(*tree_map(shake, variant.task)))
 
 
 def _arithmetics(variant: Variant) -> list[Variant]:

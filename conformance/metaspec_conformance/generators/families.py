@@ -55,10 +55,10 @@ def draw_problem(choose: Choose, families: Sequence[str] | None = None) -> Drawn
     return FAMILIES[choose(tuple(FAMILIES) if families is None else tuple(families))](choose)
 
 
-def draw_tree(choose: Choose, shapes: Sequence[tuple[int, ...]] = SHAPES) -> Tree:
+def draw_tree(choose: Choose) -> Tree:
     """Up to five leaves of zeros in nested dictionaries, lists and tuples; one leaf at least has entries."""
     parts = [shaped(*choose(FULL_SHAPES))]
-    parts += [shaped(*choose(shapes)) for _ in range(choose((1, 2, 3, 4, 0)))]
+    parts += [shaped(*choose(SHAPES)) for _ in range(choose((1, 2, 3, 4, 0)))]
     return _arranged(choose, parts)
 
 

@@ -40,7 +40,7 @@ PROBLEMS = (
     FamilyProblem(
         "softplus_regression",
         parameters(82, {"w": (3,), "b": ()}),
-        vector_data.positive_regression(83, 3),
+        vector_data.positive_regression(83),
         "0.25",
         ("b",),
     ),

@@ -61,10 +61,10 @@ def regression(seed: int, inputs: int, outputs: int, support: int = 4, query: in
     return VectorTask(*({"x": draw.reals(n, inputs), "y": draw.reals(n, outputs)} for n in (support, query)))
 
 
-def positive_regression(seed: int, inputs: int, support: int = 5, query: int = 3) -> VectorTask:
-    """Points and positive values."""
+def positive_regression(seed: int) -> VectorTask:
+    """Points of three numbers and positive values."""
     draw = Draw(seed)
-    return VectorTask(*({"x": draw.reals(n, inputs), "y": draw.positive(n)} for n in (support, query)))
+    return VectorTask(*({"x": draw.reals(n, 3), "y": draw.positive(n)} for n in (5, 3)))
 
 
 def classification(seed: int, inputs: int, classes: int, support: int = 5, query: int = 4) -> VectorTask:

@@ -108,7 +108,7 @@ def _network_variants() -> Iterator[Inputs]:
 
 
 def _softplus() -> Iterator[Inputs]:
-    params, task = parameters(50, {"w": (3,), "b": ()}), vector_data.positive_regression(51, 3)
+    params, task = parameters(50, {"w": (3,), "b": ()}), vector_data.positive_regression(51)
     yield from _four("softplus_regression/steps-2", params, task, 2, "0.5", "0.5", DENSE)
     yield from _four("softplus_regression/steps-4", params, task, 4, "0.25", "1", CG2)
 

@@ -21,14 +21,10 @@ def rounded(tree: Tree) -> Tree:
     return cast(cast(tree, np.float32), np.float64)
 
 
-def random_like(rng: Any, shapes: Tree, scale: float = 1.0) -> Tree:
-    """Normal leaves; `shapes` is a tree of arrays whose shapes count."""
-    return rounded(tree_map(lambda leaf: scale * rng.normal(size=leaf.shape), shapes))
-
-
 def parameters(seed: int, shapes: Tree, scale: float = 1.0) -> Tree:
-    """Normal parameters of the given shapes."""
-    return random_like(np.random.default_rng(seed), shapes, scale)
+    """Normal parameters; `shapes` is a tree of arrays whose shapes count."""
+    rng = np.random.default_rng(seed)
+    return rounded(tree_map(lambda leaf: scale * rng.normal(size=leaf.shape), shapes))
 
 
 def shaped(*shape: int) -> Any:

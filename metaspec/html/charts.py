@@ -55,7 +55,7 @@ def line_chart(
         y: Label of the vertical axis, with its unit.
         log_y: Whether the vertical axis is logarithmic.
     """
-    across = scale([v for s in series for v in s.x], LEFT, WIDTH - RIGHT, False)
+    across = scale([v for s in series for v in s.x], LEFT, WIDTH - RIGHT)
     heights = [v for s in series for part in (s.y, s.low or (), s.high or ()) for v in part]
     up = scale(heights, HEIGHT - BOTTOM, TOP, log_y)
     looks = [i if s.look is None else s.look for i, s in enumerate(series)]

@@ -63,7 +63,7 @@ def _result(vector: Vector, backend: str, dtype: str) -> dict[str, Any]:
 def _algorithm(B: ms.Backend, algorithm: VectorAlgorithm, dtype: str) -> Any:
     lr = float(algorithm.lr) if isinstance(algorithm.lr, str) else _trees(B, algorithm.lr, dtype)
     if algorithm.rule is not None:
-        return _member(algorithm, algorithm.rule)
+        return _member(algorithm, algorithm.rule, lr)
     inner = ms.GradientDescent(lr, algorithm.steps)
     if algorithm.name != "IMAML":
         return {"MAML": ms.MAML, "FOMAML": ms.FOMAML, "Reptile": ms.Reptile}[algorithm.name](inner)
@@ -77,7 +77,7 @@ def _algorithm(B: ms.Backend, algorithm: VectorAlgorithm, dtype: str) -> Any:
     return ms.IMAML(inner, float(algorithm.regularization), solver)
 
 
-def _member(algorithm: VectorAlgorithm, rule: VectorRule) -> Any:
+def _member(algorithm: VectorAlgorithm, rule: VectorRule, lr: Any) -> Any:
     """The member of the family; numbers that are learned start anywhere, `_meta` gives them."""
     given = {name: _input(rule, name) for name in rule.inputs}
     around = {
@@ -85,7 +85,7 @@ def _member(algorithm: VectorAlgorithm, rule: VectorRule) -> Any:
     }
     kind = getattr(ms, "Momentum" if rule.name == "Nesterov" else rule.name)
     more: dict[str, Any] = {"nesterov": True} if rule.name == "Nesterov" else {}
-    inner = kind(**{"lr": float(algorithm.lr), "steps": algorithm.steps, **given, **more})
+    inner = kind(**{"lr": lr, "steps": algorithm.steps, **given, **more})
     if "output" in around:
         inner = ms.MetaCurvature(inner)
     if "max_norm" in around:

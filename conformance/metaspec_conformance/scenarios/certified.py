@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -76,7 +76,9 @@ def _scenario(
     compiled: bool = False,
 ) -> Scenario:
     several = (tasks,) if isinstance(tasks, Task) else tasks
-    oracle = "quadratic" if loss in ("least_squares", "quadratic", "linear") else "extended"
+    oracle: Literal["quadratic", "extended"] = (
+        "quadratic" if loss in ("least_squares", "quadratic", "linear") else "extended"
+    )
     cited = (CLAUSES[type(algorithm).__name__], *clauses)
     return Scenario(name, loss, params, several, algorithm, oracle, cited, form, compiled)
 

@@ -97,16 +97,6 @@ def test_a_loss_that_returns_something_else(B, algo, kind):
         call(p, t, loss, algo)
 
 
-def test_a_loss_with_aux_that_returns_none_of_it(B):
-    with on(B, mlp()) as (p, t), pytest.raises(errors.LossError, match=r"must return \(value, aux\)"):
-        call(p, t, has_aux=True)
-
-
-def test_a_loss_that_is_no_function(B):
-    with on(B, mlp()) as (p, t), pytest.raises(errors.InvalidTypeError, match="loss: expected a function"):
-        call(p, t, loss=3)
-
-
 @pytest.mark.parametrize("steps", [-1, 1.5, "3", None, True])
 def test_steps(steps):
     with pytest.raises((errors.InvalidArgumentError, errors.InvalidTypeError), match=r"GradientDescent: steps must be"):

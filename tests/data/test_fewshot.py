@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metaspec.data import FewShot, LabelledImages, TaskSource, split_classes
+from metaspec.data import FewShot, LabelledImages, split_classes
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MetaspecError
 from tests.data.helpers import identify, numbered_images
 
@@ -16,10 +16,6 @@ def episodes(source: FewShot, count: int = 200):
     """(x, y) of support and query, stacked over tasks."""
     batch = source.batch(0, count)
     return batch.support["x"], batch.support["y"], batch.query["x"], batch.query["y"]
-
-
-def test_is_a_task_source():
-    assert isinstance(FewShot(DATA, 3, 1, 2), TaskSource)
 
 
 @pytest.mark.parametrize("label_dtype", ["int32", "int64"])

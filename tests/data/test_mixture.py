@@ -2,12 +2,8 @@
 
 import pytest
 
-from metaspec.data import FunctionMixture, TaskSource
+from metaspec.data import FunctionMixture
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
-
-
-def test_is_a_task_source():
-    assert isinstance(FunctionMixture(), TaskSource)
 
 
 def test_a_choice_of_families():

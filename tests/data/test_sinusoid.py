@@ -5,12 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from metaspec.data import Sinusoid, TaskSource
+from metaspec.data import Sinusoid
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, MetaspecError
-
-
-def test_is_a_task_source():
-    assert isinstance(Sinusoid(), TaskSource)
 
 
 def test_shapes_and_dtypes():

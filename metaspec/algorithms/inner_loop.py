@@ -155,10 +155,15 @@ class InnerLoop:
     def _theta0(self) -> Tree:
         return self._parts[0]
 
-    @property
+    @cached_property
     def _closed_form(self) -> Callable[..., Tree] | None:
-        """The rule's own `pull_back`, if it has one, where all leaves move and nothing is learned."""
-        return getattr(self.rule, "pull_back", None) if self.partition.moving is None and not self.learned else None
+        """The `pull_back` of the class that has the rule's `update`, where all leaves move and nothing is learned.
+
+        A class that overrides `update` alone has another derivative than the one it inherits.
+        """
+        owner = next((kind for kind in type(self.rule).__mro__ if "update" in vars(kind)), object)
+        plain = "pull_back" in vars(owner) and self.partition.moving is None and not self.learned
+        return self.rule.pull_back if plain else None  # type: ignore[attr-defined]
 
     @cached_property
     def _differentiable(self) -> dict[str, Tree]:

@@ -174,3 +174,16 @@ def test_a_compiled_loop_is_the_loop_written_out(backend, name):
     got, _, delta, _ = found(backend, LONG_CASES[name], compiled=True)
     assert abs(got - value) < 1e-13 * max(1, abs(value))
     assert max(relative_errors(delta, truth).values()) < 1e-12
+
+
+def test_a_subclass_with_its_own_update_has_its_own_derivative():
+    class Twice(ms.GradientDescent):
+        def update(self, B, theta, state, gradient, k, hyper):
+            return super().update(B, *super().update(B, theta, state, gradient, k, hyper), gradient, k, hyper)
+
+    task = ms.Task(SUPPORT, QUERY)
+    found, expected = (
+        ms.meta_gradient(ms.MAML(rule), portable, PARAMS, task, backend="numpy").delta["body"]["w"]
+        for rule in (Twice(0.05, K), ms.GradientDescent(0.1, K))
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

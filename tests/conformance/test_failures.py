@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -12,6 +13,8 @@ from metaspec_conformance.judging.error_model import Measured
 from metaspec_conformance.judging.failures import grouped, place
 from metaspec_conformance.judging.verdicts import Outcome
 from metaspec_conformance.laws import LawCheck
+from metaspec_conformance.laws.framework.claims import Same
+from metaspec_conformance.laws.framework.law_verdicts import judged
 from metaspec_conformance.workers.runner import VerifyReport
 
 
@@ -62,6 +65,26 @@ def test_terminal_report_names_places_and_counts():
     assert "3 failed" in text
     assert f"said in {place(ids[0])}" in text
     assert f"and 2 like it: {ids[1]} float64, {ids[2]} float64" in text
+
+
+def test_figures_of_what_passed_are_not_told():
+    sound = Measured("delta['w']", 0.3, 16.0, 2.0, 0.3)
+    assert verify._failure(failed("a", "xp.roll: no roll", worst=sound)) == "mine MAML a float64: xp.roll: no roll"
+
+
+def test_what_could_not_start_computed_nothing():
+    console = Console(width=80, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
+    verify._print(console, VerifyReport((), {}, (("mine", "still to be written"),)), 1.0)
+    assert console.export_text().splitlines()[-2:] == ["FAILED mine: still to be written", "nothing was computed"]
+
+
+def test_bits_that_differ_are_told_with_their_place():
+    one, other = {"a": np.array([1.0, 0.0])}, {"a": np.array([1.0, -0.0])}
+    assert (
+        judged([Same("x", one, other)], {}, "float64")[1] == "x['a']: not the same to the last bit: 0.0 and -0.0 at [1]"
+    )
+    numbers = judged([Same("x", np.array(0.0), np.array(1.0))], {}, "float64")[1]
+    assert numbers == "x: not the same to the last bit: 0.0 and 1.0"
 
 
 @pytest.mark.parametrize("error", [0.4, 1.23e15, math.inf])

@@ -148,6 +148,21 @@ class NoConcat(Unknown):
         return type("Namespace", (), {name: getattr(sound, name) for name in ("abs", "sum")})
 
 
+class NoTrace(Unknown):
+    @property
+    def xp(self) -> Any:
+        return SimpleNamespace(**vars(super().xp) | {"linalg": SimpleNamespace(solve=np.linalg.solve)})
+
+
+class NoRoll(Unknown):
+    @property
+    def xp(self) -> Any:
+        return SimpleNamespace(**vars(super().xp) | {"roll": self.roll})
+
+    def roll(self, *args: Any, **kwargs: Any) -> Any:
+        raise ValueError("no roll")
+
+
 class UnusedIsNoZero(Unknown):
     def value_and_grad(self, f: Any, has_aux: bool = False) -> Any:
         sound = super().value_and_grad(f, has_aux)
@@ -212,6 +227,8 @@ FAULTS: list[tuple[str, Callable[[], Backend], str]] = [
     ("member/xp", Widening, "where"),
     ("member/xp", NoCopyArgument, "copy"),
     ("member/xp_names", NoConcat, "missing: add, all"),
+    ("member/xp_names", NoTrace, "linalg.outer, linalg.trace"),
+    ("member/xp_standard", NoRoll, "ValueError: no roll [test_member_laws.py:"),
     ("member/values_within", Frozen, "second order"),
     ("member/values_within", FromBefore, "what was seen"),
     ("member/value_and_grad", UnusedIsNoZero, "an unused leaf has zeros"),

@@ -165,6 +165,8 @@ def _print(console: Console, report: VerifyReport, seconds: float) -> None:
     failed = len(report.failures) + len(report.broken)
     if report.interrupted:
         _say(console, f"interrupted: {failed} failed, of the {work} that were done")
+    elif not report.outcomes:
+        _say(console, "nothing was computed")
     else:
         _say(console, f"all agree: {work}" if report.passed else f"{failed} failed, of {work}")
 
@@ -190,7 +192,7 @@ def _table(report: VerifyReport) -> Table:
 
 def _failure(outcome: Outcome) -> str:
     name = f"{outcome.backend} {outcome.algorithm} {outcome.scenario} {outcome.dtype}: {outcome.message}"
-    if outcome.worst is None:
+    if outcome.worst is None or outcome.worst.passed:
         return name
     worst = outcome.worst
     units = f"{worst.error:.3g} roundoffs x amplification {worst.amplification:.1f}"

@@ -89,7 +89,9 @@ def _difference(claim: Same) -> str:
         if (leaf.dtype, leaf.shape) != (other.dtype, other.shape):
             return f"{claim.what}{path}: {leaf.dtype.name}{leaf.shape} and {other.dtype.name}{other.shape}"
         if leaf.tobytes() != other.tobytes():
-            return f"{claim.what}{path}: not the same to the last bit"
+            at = next(i for i in np.ndindex(leaf.shape) if leaf[i].tobytes() != other[i].tobytes())
+            entry = f"{leaf[at].item()!r} and {other[at].item()!r}" + (f" at {list(at)}" if at else "")
+            return f"{claim.what}{path}: not the same to the last bit: {entry}"
     return ""
 
 

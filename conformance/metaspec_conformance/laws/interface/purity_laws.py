@@ -110,8 +110,8 @@ def writing_loss(at: LawContext) -> Iterator[Claim]:
     kinds = (MutationError, TypeError) if writable else Exception
     for which, name in enumerate(("params", "batch")):
         yield raises(f"into {name}", kinds, partial(at.meta_gradient, loss=into(which)))
-    yield Same("params", at.params, params)
-    yield Same("task", at.task, task)
+    yield Same("the caller's params, written into: params", at.params, params)
+    yield Same("the caller's task, written into: task", at.task, task)
     if at.scenario.id == "small":
         yield Same(
             "new values in its own containers", at.meta_gradient(loss=binding).adapted, at.meta_gradient().adapted

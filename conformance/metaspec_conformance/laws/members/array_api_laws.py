@@ -15,6 +15,7 @@ from metaspec.backend.protocol import Backend, is_floating
 from metaspec_conformance.laws.framework.claims import Claim, Equal, Holds, Same
 from metaspec_conformance.laws.framework.law_context import LawContext
 from metaspec_conformance.laws.members.required_members import member, once
+from metaspec_conformance.workers.user_errors import describe_adapter_error
 
 X = np.array([[3.0, -1.0, 2.0], [0.5, 4.0, -2.0], [0.0, 3.0, 1.5]])
 Y = np.array([2.0, -1.0, 2.0, 0.5])
@@ -110,7 +111,7 @@ def _calls(xp: Any, x: Any, y: Any, s: Any, n: Any, i: Any) -> Calls:
     }
 
 
-CALLED = tuple(sorted({name.partition("(")[0].partition(".")[0] for name in _calls(*[None] * 6)}))
+CALLED = tuple(sorted({name.partition("(")[0] for name in _calls(*[None] * 6)}))
 """Functions of `xp` that the calls use."""
 
 ROUNDING = (
@@ -138,12 +139,12 @@ def _unsigned(B: Backend, found: Any) -> Any:
     return _plain(B.to_numpy(found) if B.is_array(found) else found)
 
 
-def _attempt(call: Callable[[], Any]) -> tuple[Any, str]:
-    """Return (result, "") or (None, the error)."""
+def _attempt(B: Backend, call: Callable[[], Any]) -> tuple[Any, str]:
+    """Return (result, "") or (None, the error and where the adapter raised it)."""
     try:
         return call(), ""
     except Exception as error:
-        return None, " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return None, describe_adapter_error(error, type(B).__module__.split(".")[0])
 
 
 @member("xp's functions take the array API standard's arguments, with its results", "MS-DTYPE-3", dtypes=("float32",))
@@ -153,7 +154,7 @@ def xp_standard(at: LawContext) -> Iterator[Claim]:
     wanted = {name: _plain(call()) for name, call in _calls(reference, X, Y, SPREAD, NUMBERS, PLACES).items()}
     wanted["linalg.det(x)"] = np.array(18.0)  # NumPy's own is by logarithms
     for name, call in _calls(B.xp, *given).items():
-        found, error = _attempt(call)
+        found, error = _attempt(B, call)
         if error:
             yield Holds(f"xp.{name}", False, error)
         elif name.partition("(")[0] in ROUNDING:
@@ -163,11 +164,11 @@ def xp_standard(at: LawContext) -> Iterator[Claim]:
             yield Same(f"xp.{name}", _unsigned(B, found), wanted[name].astype(at.dtype) if floating else wanted[name])
     kinds = {"real floating": True, "integral": False, "numeric": True, ("bool", "integral"): False}
     for kind, truth in kinds.items():
-        said, error = _attempt(partial(B.xp.isdtype, given[0].dtype, kind))
+        said, error = _attempt(B, partial(B.xp.isdtype, given[0].dtype, kind))
         yield Holds(f"xp.isdtype(x.dtype, {kind!r})", said == truth, error or f"it is {said!r}")
-    largest, error = _attempt(lambda: int(B.xp.iinfo(given[3].dtype).max))
+    largest, error = _attempt(B, lambda: int(B.xp.iinfo(given[3].dtype).max))
     yield Holds("xp.iinfo(n.dtype).max", largest == 2**31 - 1, error or f"it is {largest}")
-    largest, error = _attempt(lambda: float(B.xp.finfo(given[0].dtype).max))
+    largest, error = _attempt(B, lambda: float(B.xp.finfo(given[0].dtype).max))
     least = float(np.finfo(np.float32).max)
     yield Holds("xp.finfo(x.dtype).max", not error and largest >= least, error or f"it is {largest}")
 
@@ -185,7 +186,7 @@ def xp_asarray(at: LawContext) -> Iterator[Claim]:
         "xp.asarray(number, dtype=x.dtype)": (lambda: B.xp.asarray(2, dtype=x.dtype), np.array(2, at.dtype)),
     }
     for name, (call, wanted) in calls.items():
-        found, error = _attempt(call)
+        found, error = _attempt(B, call)
         yield Holds(name, False, error) if error else Same(name, found, wanted)
 
 
@@ -227,7 +228,7 @@ def xp_gradients(at: LawContext) -> Iterator[Claim]:
 
     for name, f in _linear(B.xp, i, at.array(SPREAD)).items():
         u = (np.arange(plain[name](X).size, dtype="float64") + 1).reshape(np.shape(plain[name](X)))
-        found, error = _attempt(partial(pulled, f, u))
+        found, error = _attempt(B, partial(pulled, f, u))
         yield (
             Holds(f"xp.{name}", False, error)
             if error
@@ -249,7 +250,7 @@ def xp_gradients(at: LawContext) -> Iterator[Claim]:
     }
     for name, (f, u, gradient) in exact.items():
         wanted = (x[:, 0] - B.xp.sum(x[:, 0]) / 3) if gradient is None else at.array(gradient)
-        found, error = _attempt(partial(pulled, f, u))
+        found, error = _attempt(B, partial(pulled, f, u))
         yield Holds(f"xp.{name}", False, error) if error else Equal(f"xp.{name}", found[:, 0], wanted)
 
 

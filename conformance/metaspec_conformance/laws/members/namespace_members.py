@@ -4,6 +4,7 @@ What is exact in every format is held against NumPy to the last bit; the rest ag
 """
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,16 @@ Y = np.array([1.0, -2.0, 2.0])
 
 @member("xp has the functions of the array API", "MS-DTYPE-1", dtypes=("float32",), numeric=False)
 def xp_names(at: LawContext) -> Iterator[Claim]:
-    missing = [name for name in sorted({*FUNCTIONS, *CALLED}) if not hasattr(at.B.xp, name)]
+    missing = [name for name in sorted({*FUNCTIONS, *CALLED}) if not _has(at.B.xp, name)]
     yield Holds("every function is there", not missing, f"missing: {', '.join(missing)}")
+
+
+def _has(namespace: Any, name: str) -> bool:
+    try:
+        attrgetter(name)(namespace)
+    except AttributeError:
+        return False
+    return True
 
 
 @member("xp is the array API over the backend's arrays", "MS-DTYPE-1", dtypes=("float32",))
@@ -79,7 +88,7 @@ def _exact(xp: Any, x: Any, y: Any, n: Any) -> dict[str, Any]:
         "matmul of matrices": xp.matmul(x, xp.permute_dims(x, (1, 0))),
         "max": xp.max(x, axis=1, keepdims=True),
         "maximum": xp.minimum(xp.maximum(x, y), xp.ones_like(x)),
-        "negative zero": xp.zeros_like(y) * -1.0,
+        "zeros * -1.0, with the zero's sign": xp.zeros_like(y) * -1.0,
         "python numbers": 2 * x - 1.0 + x / 2 + x**2,
         "all": xp.all(x > 0),
         "any": xp.any(x > 0),

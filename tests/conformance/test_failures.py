@@ -44,7 +44,10 @@ def test_place_says_what_should_hold(check):
     before, after = said[: int(line)], said[int(line) - 1 :]
     if isinstance(check, LawCheck):
         made_in_a_loop = check.law.startswith(("capability/", "rule/", "moving/"))
-        assert made_in_a_loop or any(f'"{check.law}"' in text for text in after[:3])
+        named = check.law.rpartition("/")[2]
+        end = next(i for i, text in enumerate(after) if text.startswith("def "))
+        given = (f"def {named.replace('-', '_')}(", f'"{named}"')
+        assert made_in_a_loop or any(name in text for text in after[: end + 1] for name in given)
     else:
         assert "yield" in after[0]
         assert any(text.startswith("def ") and text.endswith("Scenario, None, None]:") for text in before)

@@ -46,7 +46,7 @@ def test_place_says_what_should_hold(check):
         made_in_a_loop = check.law.startswith(("capability/", "rule/", "moving/"))
         named = check.law.rpartition("/")[2]
         end = next(i for i, text in enumerate(after) if text.startswith("def "))
-        given = (f"def {named.replace('-', '_')}(", f'"{named}"')
+        given = (f"def {named.replace('-', '_')}(", f'{named}"')
         assert made_in_a_loop or any(name in text for text in after[: end + 1] for name in given)
     else:
         assert "yield" in after[0]

@@ -35,6 +35,12 @@ class Watch:
         environment = {**os.environ, **self.environment}
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
+    def wait_until_begun(self, command: subprocess.Popen[str]) -> None:
+        end = time.monotonic() + 120
+        while not self.begun.exists() and time.monotonic() < end and command.poll() is None:
+            time.sleep(0.02)
+        assert self.begun.exists(), command.communicate()[0]
+
     def processes(self) -> list[str]:
         """The command lines of all that carry the mark."""
         found = []
@@ -86,10 +92,7 @@ def test_at_the_time_limit_all_that_the_code_started_ends(
 )
 def test_when_the_command_is_killed_nothing_is_left(name: str, number: int, watch: Watch) -> None:
     command = watch.command(name)
-    end = time.monotonic() + 120
-    while not watch.begun.exists() and time.monotonic() < end and command.poll() is None:
-        time.sleep(0.02)
-    assert watch.begun.exists(), command.communicate()[0]
+    watch.wait_until_begun(command)
     assert any("supervisor" in line for line in watch.processes())
     command.send_signal(number)
     command.wait()
@@ -100,9 +103,14 @@ def test_when_the_command_is_killed_nothing_is_left(name: str, number: int, watc
 @pytest.mark.soak  # fifty starts of the command take minutes
 def test_when_the_command_is_killed_at_any_moment_nothing_is_left(watch: Watch) -> None:
     rng = random.Random(0)
-    for _ in range(50):
-        command = watch.command(rng.choice(["spins", "grandchild", "daemon", "deaf", "floods", "forges"]))
-        time.sleep(rng.uniform(0.0, 6.0))
+    for number in range(50):
+        watch.begun.unlink(missing_ok=True)
+        at_work = number % 2 == 1  # else at any moment since its start, most of which goes by before the code is called
+        names = ["spins", "grandchild", "daemon", "deaf", *([] if at_work else ["floods", "forges"])]
+        command = watch.command(rng.choice(names))
+        if at_work:
+            watch.wait_until_begun(command)
+        time.sleep(rng.uniform(0.0, 2.0 if at_work else 6.0))
         command.kill()
         command.wait()
         watch.assert_nothing_is_left()

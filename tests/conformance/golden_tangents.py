@@ -44,11 +44,11 @@ def by_tangents(algorithm, params, phi, data, query, derivatives):
     theta, state = loop(since).start(variables)
     origin, path = theta, [theta]
     for k in range(algorithm.steps):
-        if since and k == since:
+        theta, state = loop(k).step(theta, state, slope, origin, k)
+        if k + 1 == since:
             theta = [Jet(x.value, v.gradient, []) for x, v in zip(theta, variables, strict=True)]
             state = [tuple(make.constant(s.value) for s in entry) for entry in state]
             origin = [make.constant(x.value) for x in origin]
-        theta, state = loop(k).step(theta, state, slope, origin, k)
         path.append(theta)
     weights = [number(w) for w in rule.query_weights or [*["0"] * (algorithm.steps - 1), "1"]]
     value, total = 0, [number(0)] * make.count

@@ -47,6 +47,20 @@ def by_rules(name):
     return golden_checks.compute(inputs, golden_jets.by_rules(inputs, m), m.mpf)
 
 
+def test_a_chain_cut_at_its_end_is_fomaml():
+    inputs = VECTORS["rosenbrock/family/truncated"].inputs
+    rule = replace(inputs.algorithm.rule, learned=(), backprop_steps=None)
+    cut, first = (
+        replace(inputs, algorithm=replace(inputs.algorithm, name=name, rule=replace(rule, backprop_steps=steps)))
+        for name, steps in (("MAML", 0), ("FOMAML", None))
+    )
+    m = MPContext()
+    m.dps = 60
+    known = golden_checks.compute(first, golden_jets.by_rules(first, m), m.mpf)
+    assert golden_checks.compute(cut, golden_jets.by_rules(cut, m), m.mpf) == known
+    assert_correct(certified(cut)[0], known, as_fraction)
+
+
 def test_a_wrong_digit_is_seen():
     name = "softmax/maml/steps-3"
     vector = VECTORS[name]

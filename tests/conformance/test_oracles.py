@@ -1,9 +1,13 @@
 """The oracles agree with one another and with what can be worked out by hand; each can fail."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from metaspec.algorithms import FOMAML, MAML
 from metaspec.backend.selection import backend_context
+from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.task import Task
 from metaspec_conformance.judging import error_model
 from metaspec_conformance.judging.numpy_trees import leaves, ravel
@@ -26,6 +30,20 @@ def test_backpropagation_agrees_with_the_closed_form(scenario):
     for name, tree in by_formula.items():
         for a, b in zip(leaves(by_rules[name]), leaves(tree), strict=True):
             assert error_model.relative_error(a, b) < 1e-15
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_chain_cut_at_either_end_is_fomaml_or_maml(steps):
+    scenario, inner = next(s for s in OTHERS if s.loss == "logistic"), GradientDescent(0.5, steps)
+
+    def delta(algorithm):
+        found = extended.compute(replace(scenario, algorithm=algorithm), scenario.tasks[0])
+        return ravel(found["delta"])
+
+    whole, none = (delta(MAML(inner, backprop_steps=j)) for j in (steps, 0))
+    assert error_model.relative_error(whole, delta(MAML(inner))) < 1e-15
+    assert error_model.relative_error(none, delta(FOMAML(inner))) < 1e-15
+    assert error_model.relative_error(whole, none) > 1e-3
 
 
 def test_closed_form_by_hand():

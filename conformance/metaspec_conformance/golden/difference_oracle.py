@@ -152,24 +152,21 @@ class _OneTask:
         """theta_0 ... theta_K of a member of the family; truncated, phi and `learned` count from theta_{K-j} on."""
         rule = self.algorithm.rule
         assert rule is not None
-        steps, truncated = self.algorithm.steps, rule.backprop_steps is not None
-        since = steps - rule.backprop_steps if rule.backprop_steps is not None else 0
+        since = 0 if rule.backprop_steps is None else self.algorithm.steps - rule.backprop_steps
         varied = {**self.given, **learned_arrays(rule, learned)}
 
         def slope(theta: Numbers, k: int) -> Numbers:
             return self._gradient(theta, part(self.inner_batch, rule.minibatch, k), rounding)
 
-        theta, state = FamilyLoop(self.algorithm, self.params, varied, self.m.sqrt).start(
-            self.phi if truncated else phi
-        )
+        theta, state = FamilyLoop(self.algorithm, self.params, varied, self.m.sqrt).start(self.phi if since else phi)
         origin, path = theta, [theta]
-        for k in range(steps):
-            if truncated and k == since:
-                theta = [x + (a - b) for x, a, b in zip(theta, phi, self.phi, strict=True)]
+        for k in range(self.algorithm.steps):
             inputs = varied if k >= since else self.given
             loop = FamilyLoop(self.algorithm, self.params, inputs, self.m.sqrt)
             theta, state = loop.step(theta, state, slope, origin, k)
             theta = rounding(len(phi))(theta)
+            if k + 1 == since:
+                theta = [x + (a - b) for x, a, b in zip(theta, phi, self.phi, strict=True)]
             path.append(theta)
         return path
 

@@ -38,9 +38,6 @@ def path(B: Any, algo: Any, meta: Tree, gradient: Slope, rounding: Callable[[Tre
     since = 0 if algo.backprop_steps is None else steps - algo.backprop_steps
     theta, state, visited = phi, [(0 * x,) * rule.state for x in leaves(phi)], [phi]
     for k in range(steps):
-        if since and k == since:
-            theta = tree_map(lambda x, p: B.stop_gradient(x) + (p - B.stop_gradient(p)), theta, phi)
-            state = B.stop_gradient(state)
         g = leaves(gradient(theta))
         moved = [
             rule.move(x, state[i], g[i], k, _hyper(algo.inner, learned, i, k), _root(B)) if moves[i] else (x, state[i])
@@ -48,6 +45,9 @@ def path(B: Any, algo: Any, meta: Tree, gradient: Slope, rounding: Callable[[Tre
         ]
         state, following = [s for _, s in moved], iter([x for x, _ in moved])
         theta = rounding(tree_map(lambda leaf, following=following: next(following), phi))
+        if k + 1 == since:  # theta_{K-j} is reached, theta_K where j = 0
+            theta = tree_map(lambda x, p: B.stop_gradient(x) + (p - B.stop_gradient(p)), theta, phi)
+            state = B.stop_gradient(state)
         visited.append(theta)
     return visited
 

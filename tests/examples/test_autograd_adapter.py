@@ -26,6 +26,16 @@ portable = lambda p, batch: ms.nn.mean_squared_error(ms.nn.tanh(batch["x"] * p["
 assert found == bound.meta_gradient(algo, portable, params, task).delta["w"]
 assert ms.get_backend("autograd").name == "autograd"
 assert ms.meta_gradient(algo, portable, params, task).delta["w"].dtype == "float64"  # arrays of NumPy: its backend
+def writes(x):
+    h = x * 2.0
+    h += 1.0
+    return np.sum(h)
+try:
+    ms.get_backend("autograd").value_and_grad(writes)(np.ones(3))
+except TypeError as error:
+    assert "x = x + y in place of x += y" in str(error)
+else:
+    raise AssertionError("NumPy writes to h where autograd binds another array")
 print(found)
 """
 

@@ -1,14 +1,14 @@
 """HIPS autograd behind the Backend protocol: the nine required members, `is_array` and a guard."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import metadata
 from typing import Any
 
 import numpy
 from autograd.core import VJPNode, add_outgrads
 from autograd.numpy.numpy_boxes import ArrayBox
-from autograd.tracer import getval, isbox, new_box, trace_stack
+from autograd.tracer import box_type_mappings, box_types, getval, isbox, new_box, trace_stack
 from autograd.util import toposort
 
 from metaspec.backend.guard import Guard
@@ -17,6 +17,31 @@ from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map
 from metaspec_autograd import namespace as xp
+
+
+def _refuse(self: Any, other: Any) -> Any:
+    raise TypeError("autograd records no writes in place: bind a new array, x = x + y in place of x += y")
+
+
+class Traced(ArrayBox):
+    """The box of an array that NumPy would write to; autograd's own binds a new array, which no other name sees."""
+
+    __slots__ = ()
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = __ipow__ = __imatmul__ = _refuse
+
+
+box_types.add(Traced)
+box_type_mappings[Traced] = Traced
+
+
+@contextmanager
+def _boxed_by(kind: type[ArrayBox]) -> Iterator[None]:
+    before = box_type_mappings[numpy.ndarray]
+    box_type_mappings[numpy.ndarray] = kind
+    try:
+        yield
+    finally:
+        box_type_mappings[numpy.ndarray] = before
 
 
 class AutogradGuard(Guard):
@@ -96,7 +121,7 @@ class AutogradBackend(Backend):
 def _pull_back(flat: Callable[..., Sequence[Any]], leaves: Sequence[Any]) -> tuple[list[Any], Callable[..., list[Any]]]:
     """The values of a function of several leaves, and its pull-back; autograd's own `make_vjp` takes one array."""
     roots = [VJPNode.new_root() for _ in leaves]
-    with trace_stack.new_trace() as level:
+    with trace_stack.new_trace() as level, _boxed_by(Traced):
         outs = flat(*(new_box(leaf, level, root) for leaf, root in zip(leaves, roots, strict=True)))
     varying = [i for i, out in enumerate(outs) if isbox(out) and out._trace == level]
     end = VJPNode.new_root()
@@ -105,10 +130,11 @@ def _pull_back(flat: Callable[..., Sequence[Any]], leaves: Sequence[Any]) -> tup
 
     def pull(cotangents: Sequence[Any]) -> list[Any]:
         shares, found = {end: (cotangents, False)}, {}
-        for node in toposort(end):
-            found[node] = share = shares.pop(node)[0]
-            for parent, part in zip(node.parents, node.vjp(share), strict=True):
-                shares[parent] = add_outgrads(shares.get(parent), part)
+        with _boxed_by(ArrayBox):  # rules of autograd's linalg write to arrays of their own
+            for node in toposort(end):
+                found[node] = share = shares.pop(node)[0]
+                for parent, part in zip(node.parents, node.vjp(share), strict=True):
+                    shares[parent] = add_outgrads(shares.get(parent), part)
         return [found[r] if r in found else xp.zeros_like(leaf) for r, leaf in zip(roots, leaves, strict=True)]
 
     return [out._value if i in varying else out for i, out in enumerate(outs)], pull

@@ -1,5 +1,6 @@
 """A backend at work on cases: in a worker process where it has a name, in this one where it is an object."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -57,9 +58,18 @@ class Running:
         return judge(self.name, case.check, case.dtype, proof, result)
 
     def _result(self, case: CheckCase) -> Result:
-        if self._work is not None:
+        if self._work is None:
+            return perform(self._backend, case.check, case.dtype)
+        if not self._work.complete:  # most checks end with an error, for which no evidence is needed
             return self._work.ask(case)
-        return perform(self._backend, case.check, case.dtype)
+        with ThreadPoolExecutor(1) as thread:
+            answer = thread.submit(self._work.ask, case)
+            try:
+                _evidence(case.check)  # computed here while the worker computes
+            except BaseException:
+                self._work.kill()  # else the thread would be waited for
+                raise
+            return answer.result()
 
     def close(self) -> None:
         """End the worker, if there is one."""
@@ -68,10 +78,11 @@ class Running:
 
 
 class _Target:
-    """A target in a worker process, which is given up after some deaths."""
+    """A target in a worker process, which is given up after some deaths; `complete` where results can be expected."""
 
     def __init__(self, target: str, timeout: float) -> None:
         self.unwritten: tuple[str, ...] = ()
+        self.complete = False
         self._target, self._timeout = target, timeout
         self._worker = Worker(f"{CHECKS}:greet", target)
         self._deaths, self._broken = 0, ""
@@ -82,6 +93,7 @@ class _Target:
         try:
             hello: Hello = self._worker.start()
             self.unwritten, self._broken = hello.unwritten, hello.error
+            self.complete = not (self.unwritten or self._broken)
             if self._broken:
                 return Result({}, 0.0, self._broken)
             result: Result = self._worker.call(
@@ -91,8 +103,12 @@ class _Target:
         except WorkerDiedError as death:
             self._deaths += 1
             if self._deaths >= DEATHS:
+                self.complete = False
                 self._broken = f"the worker process died {DEATHS} times; it is not started again"
             return Result({}, 0.0, str(death))
+
+    def kill(self) -> None:
+        self._worker.kill()
 
     def close(self) -> None:
         self._worker.close()

@@ -13,6 +13,7 @@ from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.trees import tree_map
 from metaspec_conformance.judging.certification import certification
 from metaspec_conformance.laws.members.required_members import ORDER
+from metaspec_conformance.pytest_plugin import evidence_ahead
 from metaspec_conformance.pytest_plugin import plugin_cases as kit_cases
 from metaspec_conformance.pytest_plugin.expected import checked, read, reason_of, unknown
 from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase, cases
@@ -303,3 +304,15 @@ def test_verify_takes_module_and_attribute(tmp_path):
     figures = json.loads((tmp_path / "report.json").read_text())
     assert figures["passed"]
     assert list(figures["versions"]) == ["mine:Mine"]
+
+
+def test_evidence_of_the_last_checks_is_computed_beside_the_tests(monkeypatch):
+    monkeypatch.setattr(evidence_ahead, "WORTH", 2)
+    monkeypatch.setattr(evidence_ahead, "_known", {})
+    checks = [case(name).check for name in ("least-squares/maml/steps-1", "least-squares/fomaml/steps-1")]
+    first = evidence_ahead.EvidenceAhead(checks)
+    first._thread.join(60)
+    first.close()
+    assert list(evidence_ahead._known) == [check.id for check in reversed(checks)]
+    monkeypatch.setattr(evidence_ahead, "evidence", lambda check: pytest.fail("computed again"))
+    assert evidence_ahead.evidence_of(checks[0])[1] == ""

@@ -63,12 +63,26 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         items[:0] = [item for suite in config.stash[SUITES] for item in suite.collect()]
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tell the suites what of them was chosen."""
+    for suite in session.config.stash.get(SUITES, []):
+        suite.running.upcoming = [item.case.check for item in _mine(session, suite) if hasattr(item, "case")]
+
+
+def _mine(session: pytest.Session, owner: object) -> "list[pytest.Item]":
+    """Return the items of a suite or a class that will run here: none is known to a worker of pytest-xdist."""
+    items = [] if hasattr(session.config, "workerinput") else session.items
+    return [item for item in items if owner in (item.parent, getattr(item, "cls", None))]
+
+
 @pytest.fixture(scope="class")
 def metaspec_running(request: pytest.FixtureRequest) -> "Iterator[Running]":
     """The backend of a BackendConformance at work, ended after the last test of the class."""
     from metaspec_conformance.pytest_plugin.running import Running
 
     running = Running(request.cls.backend, request.cls.timeout)
+    given = [getattr(item, "callspec", None) for item in _mine(request.session, request.cls)]
+    running.upcoming = [spec.params["case"].check for spec in given if spec is not None and "case" in spec.params]
     yield running
     running.close()
 

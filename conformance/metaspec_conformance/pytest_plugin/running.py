@@ -1,13 +1,15 @@
 """A backend at work on cases: in a worker process where it has a name, in this one where it is an object."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidTypeError
-from metaspec_conformance.judging.evidence import Check, Evidence, evidence
+from metaspec_conformance.judging.evidence import Check
 from metaspec_conformance.judging.verdicts import Outcome, judge
+from metaspec_conformance.pytest_plugin.evidence_ahead import EvidenceAhead, evidence_of
 from metaspec_conformance.pytest_plugin.plugin_cases import CheckCase
 from metaspec_conformance.workers.check_worker import perform
 from metaspec_conformance.workers.messages import Hello, Result
@@ -24,6 +26,7 @@ class Running:
     Attributes:
         name: What it is called.
         unwritten: Its required members that are only placeholders, known once it has started.
+        upcoming: The checks that will be asked for, as far as they are known, in their order.
 
     Args:
         backend: Its name, or "module:attribute": checks run in a worker process, so that a crash or a hang is a
@@ -36,7 +39,9 @@ class Running:
 
     def __init__(self, backend: Any, timeout: float = TIMEOUT) -> None:
         self.unwritten: tuple[str, ...] = ()
+        self.upcoming: Sequence[Check] = ()
         self._work: _Target | None = None
+        self._ahead: EvidenceAhead | None = None
         if isinstance(backend, str) and backend:
             self.name, self._work = backend, _Target(backend, timeout)
         elif isinstance(backend, Backend) or (isinstance(backend, type) and issubclass(backend, Backend)):
@@ -52,7 +57,7 @@ class Running:
         result = self._result(case)
         if self._work is not None:
             self.unwritten = self._work.unwritten
-        proof, problem = ({}, "") if result.error else _evidence(case.check)
+        proof, problem = ({}, "") if result.error else evidence_of(case.check)
         if problem:
             result = replace(result, error=f"the reference is wrong: {problem}")
         return judge(self.name, case.check, case.dtype, proof, result)
@@ -62,17 +67,20 @@ class Running:
             return perform(self._backend, case.check, case.dtype)
         if not self._work.complete:  # most checks end with an error, for which no evidence is needed
             return self._work.ask(case)
+        self._ahead = self._ahead or EvidenceAhead(self.upcoming)
         with ThreadPoolExecutor(1) as thread:
             answer = thread.submit(self._work.ask, case)
             try:
-                _evidence(case.check)  # computed here while the worker computes
+                evidence_of(case.check)  # computed here while the worker computes
             except BaseException:
                 self._work.kill()  # else the thread would be waited for
                 raise
             return answer.result()
 
     def close(self) -> None:
-        """End the worker, if there is one."""
+        """End what it has started."""
+        if self._ahead is not None:
+            self._ahead.close()
         if self._work is not None:
             self._work.close()
 
@@ -112,13 +120,3 @@ class _Target:
 
     def close(self) -> None:
         self._worker.close()
-
-
-_known: dict[str, tuple[Evidence, str]] = {}
-
-
-def _evidence(check: Check) -> tuple[Evidence, str]:
-    """Computed once in this process, whichever backends ask."""
-    if check.id not in _known:
-        _known[check.id] = evidence(check)
-    return _known[check.id]

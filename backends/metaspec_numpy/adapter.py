@@ -19,6 +19,7 @@ from metaspec.task import Array, Tree
 from metaspec_numpy import processes, tracer
 from metaspec_numpy.random_state import no_random_draws
 from metaspec_numpy.tracer.aliasing import as_input
+from metaspec_numpy.tracer.value_needed import foreign
 
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
 _ZERO = object()  # a cotangent that is zero without being an array; None would be an empty subtree
@@ -37,6 +38,17 @@ class NumpyTuning(Tuning):
 
     def unroll_limit(self, loop: LoopKind = "path") -> int | None:
         return maxsize if tracer.recording() else None
+
+    def task_loss(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
+        def named(params: Tree, batch: Tree) -> Any:
+            try:
+                return loss(params, batch)
+            except (TypeError, ValueError, AttributeError) as error:
+                if ours := foreign(error):
+                    raise ours from error
+                raise
+
+        return named
 
 
 class NumpyGuard(Guard):

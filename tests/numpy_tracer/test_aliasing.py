@@ -233,11 +233,28 @@ def _broadcast_follows(x: Any) -> Any:
     return wide * x
 
 
+def _by_options(x: Any) -> Any:
+    h = x * 1.0
+    np.put(h, [1, 40], x[0, :2], mode="clip")
+    h.put([13], x[0, 0], "wrap")
+    diagonal = np.einsum("ii->i", h[:3])
+    diagonal *= 2.0
+    np.einsum("ij->ji", h)[0] += 1.0
+    h.clip(-1.0, 1.5, out=h)
+    h[0, 1] = np.nan
+    np.nan_to_num(h, copy=False, nan=0.5)
+    apart = np.reshape(h, (4, 3), copy=True)
+    apart *= 3.0
+    g = x * 1.0
+    g.flat = x[1]
+    return h * apart - g
+
+
 PROGRAMS: list[Callable[[Any], Any]] = [
     _rows, _views_of_views, _iadd_alias, _scalars_are_values, _zero_dim_views, _a_copy_is_apart, _copies_written,
     _masks, _integers, _slices, _operators, _later_than_the_tape, _long_constants, _from_a_parameter, _swapped_rows,
     _reshaped_pieces, _merged_and_written, _at, _broadcast_follows,
-    _constants_spread, _by_functions, _transposed_flips_and_splits,
+    _constants_spread, _by_functions, _transposed_flips_and_splits, _by_options,
 ]  # fmt: skip
 
 
@@ -304,6 +321,11 @@ def test_a_kept_tape_holds_the_values_that_were_used() -> None:
         (lambda x: (x * 1).__setitem__(0, np.ones(4)), InvalidArgumentError, r"of shape \(4,\) to an array of shape"),
         (lambda x: (x[0] * 1).__iadd__(x), InvalidArgumentError, r"of shape \(4, 3\) to an array of shape \(3,\)"),
         (lambda x: np.broadcast_to(x[0] * 1, (4, 3)).__iadd__(1.0), MutationError, "read-only"),
+        (lambda x: np.put(x * 1, [12], 1.0), IndexError, "from 12 to 12 for an array of 12"),
+        (lambda x: setattr(x * 1, "dtype", np.float32), UnsupportedError, r"x.astype\(dtype\)"),
+        (lambda x: setattr(x * 1, "strides", (8, 8)), UnsupportedError, "numpy.ndarray.strides"),
+        (lambda x: np.fill_diagonal(x * 1, 0.0, wrap=True), UnsupportedError, "option wrap= has no rule"),
+        (lambda x: np.modf(x, out=(x * 1, x * 1)), UnsupportedError, "several results"),
         (lambda x: np.argsort(x, axis=0).__iadd__(0.5), InvalidTypeError, "NumPy refuses that cast"),
     ],
 )

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing.overrides import get_overridable_numpy_array_functions
 
+import metaspec as ms
 from metaspec.errors import InvalidTypeError, MutationError, UnsupportedError
 from metaspec_numpy import tracer
 from metaspec_numpy.tracer.numpy_api.dispatch import PLAIN
@@ -101,7 +102,7 @@ CALLS: dict[str, Any] = {
 
 
 NO_ARRAYS = """
-    fromfile fromstring frombuffer fromfunction fromiter genfromtxt loadtxt require einsum_path datetime_as_string
+    fromfile fromstring fromfunction fromiter genfromtxt loadtxt require einsum_path datetime_as_string
     busday_count busday_offset is_busday min_scalar_type may_share_memory shares_memory array_repr array_str
     diag_indices_from tril_indices_from triu_indices_from ascontiguousarray asfortranarray full apply_over_axes
     array_equiv polydiv polyint unwrap
@@ -214,6 +215,29 @@ def test_what_wants_a_value_is_named_with_what_to_write(call: Any, message: str)
         tracer.record(call, (X,))
     error = caught.value if isinstance(caught.value, InvalidTypeError) else caught.value.__cause__
     assert re.search(message, str(error)), str(error)
+
+
+FOREIGN = [
+    (lambda x: np.sum(np.asarray(memoryview(x * 1))), r"in `memoryview\(x \* 1\)`.*has no memory"),
+    (lambda x: np.frombuffer(x).sum(), r"in `np.frombuffer\(x\)`.*has no memory"),
+    (lambda x: sum(np.nditer(x * 1)), r"in `np.nditer\(x \* 1\)`.*np.ndindex"),
+    (lambda x: float(f"{np.sum(x)}") * np.sum(x), r"in `float\(f.*compose it"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), FOREIGN, ids=[m for _, m in FOREIGN])
+def test_errors_of_code_that_knows_no_traced_array_are_explained(call: Any, message: str) -> None:
+    algo = ms.FOMAML(ms.GradientDescent(0.1, 0))
+    with pytest.raises(InvalidTypeError, match=message):
+        ms.meta_gradient(algo, lambda p, batch: call(p), X, ms.Task(X, X))
+
+
+def test_an_error_of_the_loss_that_is_not_about_traced_arrays_stays() -> None:
+    def loss(p: Any, batch: Any) -> Any:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="^mine$"):
+        ms.meta_gradient(ms.FOMAML(ms.GradientDescent(0.1, 0)), loss, X, ms.Task(X, X))
 
 
 COMPLEX = [

@@ -86,6 +86,10 @@ class Box:
     def dtype(self) -> Any:
         return self.value.dtype
 
+    @dtype.setter
+    def dtype(self, value: Any) -> None:
+        raise UnsupportedError("setting the dtype of a traced array: bind a new one, x = x.astype(dtype)")
+
     @property
     def device(self) -> Any:
         return self.value.device

@@ -17,7 +17,7 @@ from metaspec_numpy.tracer.numpy_api import dispatch as protocol
 from metaspec_numpy.tracer.numpy_api import reshaping as shapes
 from metaspec_numpy.tracer.numpy_api import writes
 from metaspec_numpy.tracer.numpy_api.refusals import instead_of
-from metaspec_numpy.tracer.numpy_api.rule import guarded
+from metaspec_numpy.tracer.numpy_api.rule import RULES, guarded
 from metaspec_numpy.tracer.rules import elementwise_rules as rules
 from metaspec_numpy.tracer.rules.structure import astype, matrix_transpose
 from metaspec_numpy.tracer.value_needed import no_value
@@ -103,6 +103,15 @@ def set_real(x: Box, value: Any) -> None:
     assign(x, value)
 
 
+def unset(name: str, instead: str) -> property:
+    """An attribute of NumPy's arrays that has no rule; nothing is bound to its name."""
+
+    def refuse(x: Box, value: Any = None) -> NoReturn:
+        raise NoRuleError(f"setting {name!r} of a traced array (numpy.ndarray.{name}): {instead}")
+
+    return property(lambda x: lacking(x, name), refuse)
+
+
 def formatted(x: Box, spec: str) -> str:
     return format(repr(x), "" if spec.endswith(("f", "e", "g", "%", "d", "n")) else spec)
 
@@ -151,7 +160,7 @@ UNARY: dict[str, Callable[..., Any]] = {
 METHODS: dict[str, Callable[..., Any]] = {
     **{name: protocol.method(name) for name in protocol.METHODS.split()},
     "astype": as_type,
-    "clip": lambda x, min=None, max=None, out=None: selection.clip(x, min, max),
+    "clip": lambda x, *args, **options: RULES[numpy.clip]((x, *args), options, "numpy.ndarray.clip"),
     "conj": lambda x: x,
     "conjugate": lambda x: x,
     "copy": duplicate,
@@ -190,11 +199,14 @@ SPECIAL: dict[str, Any] = {
     "item": no_value("item()"),
     "tolist": no_value("tolist()"),
     "T": property(shapes.reverse),
+    "data": unset("data", "write x[...] = value"),
+    "flat": property(lambda x: lacking(x, "flat"), writes.set_flat),
     "imag": property(lambda x: x * 0),
     "mT": property(matrix_transpose),
     "nbytes": property(lambda x: x.size * x.dtype.itemsize),
     "itemsize": property(lambda x: x.dtype.itemsize),
     "real": property(lambda x: x, set_real),
+    "strides": unset("strides", "write x.reshape(shape) or np.transpose(x, axes)"),
 }
 
 

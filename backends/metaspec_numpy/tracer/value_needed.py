@@ -5,10 +5,10 @@ import linecache
 import re
 import sys
 from collections.abc import Callable
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NoReturn
 
-from metaspec.errors import InvalidTypeError
+from metaspec.errors import InvalidTypeError, MetaspecError
 from metaspec_numpy.tracer.core import Box
 from metaspec_numpy.tracer.numpy_api.refusals import instead_of
 from metaspec_numpy.tracer.numpy_api.rule import RULES
@@ -37,6 +37,8 @@ REMEDIES = {  # the last name in the expression -> what to write
         ("inv", "det", "cholesky", "svd", "pinv", "lstsq", "norm", "eigh", "qr"), "write the function of np.linalg"
     ),
 }
+OUTSIDE = ("numpy", "scipy")
+_BOX = re.compile(r"\w+Box\b|<traced array|WRITEBACKIFCOPY")
 GENERAL = (
     "choose between arrays with np.where(condition, a, b) (xp.where) in place of `if`, keep arithmetic in arrays, and "
     "pass what must be known beforehand in as a plain number, not in the batch"
@@ -57,14 +59,37 @@ def no_value(kind: str) -> Callable[..., NoReturn]:
     return refuse
 
 
+def foreign(error: Exception) -> InvalidTypeError | None:
+    """What is said in place of an error of code that knows nothing of traced arrays; None where it is not about one."""
+    if isinstance(error, MetaspecError) or not _BOX.search(str(error)):
+        return None
+    expression, remedy = "", GENERAL
+    tb = error.__traceback__
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        if tb.tb_frame.f_globals.get("__name__", "").split(".")[0] not in (*OUTSIDE, "metaspec", "metaspec_numpy"):
+            expression = _source(code, tb.tb_lasti)
+            remedy = instead_of(_callee(expression))
+        tb = tb.tb_next
+    where = f" in `{expression}`" if expression else ""
+    return InvalidTypeError(
+        f"{type(error).__name__}{where}, to which a traced array was given that takes plain ones alone ({error}). "
+        f"Instead, {remedy}."
+    )
+
+
 def _asked(frame: FrameType | None) -> tuple[str, str]:
     """The expression of the first caller outside of NumPy and SciPy, and what to write for it."""
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("numpy", "scipy"):
+    masked = False
+    while frame is not None and (module := frame.f_globals.get("__name__", "")).split(".")[0] in OUTSIDE:
+        masked = masked or module.startswith("numpy.ma")
         frame = frame.f_back
     if frame is None:
         return "", GENERAL
     operation = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-    expression = _source(frame)
+    expression = _source(frame.f_code, frame.f_lasti)
+    if masked:
+        return expression, instead_of("masked_array")
     if operation == "STORE_SUBSCR":
         return f"{expression} = ...", f"{ASSEMBLY}"
     names = re.findall(r"[A-Za-z_]\w*", re.sub(r"[(\[].*", "", expression, flags=re.DOTALL) or expression)
@@ -92,13 +117,13 @@ def _callee(expression: str) -> str:
     return ""
 
 
-def _source(frame: FrameType) -> str:
-    """The text of the expression that a frame is at; empty where there is no source."""
-    positions = list(frame.f_code.co_positions())[frame.f_lasti // 2]
+def _source(code: CodeType, instruction: int) -> str:
+    """The text of the expression of an instruction; empty where there is no source."""
+    positions = list(code.co_positions())[instruction // 2]
     first, last, start, end = positions
     if first is None or last is None or start is None or end is None:
         return ""
-    lines = [linecache.getline(frame.f_code.co_filename, i).encode() for i in range(first, last + 1)]
+    lines = [linecache.getline(code.co_filename, i).encode() for i in range(first, last + 1)]
     lines[-1] = lines[-1][:end]
     lines[0] = lines[0][start:]
     return " ".join(line.decode(errors="replace").strip() for line in lines)[:200]

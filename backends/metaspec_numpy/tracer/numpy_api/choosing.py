@@ -10,7 +10,7 @@ from metaspec_numpy.tracer.core import Array, Box
 from metaspec_numpy.tracer.functions import elementwise_functions as elementwise
 from metaspec_numpy.tracer.functions import indexing_functions as indexing
 from metaspec_numpy.tracer.functions import reduction_functions as reductions
-from metaspec_numpy.tracer.functions import shaping
+from metaspec_numpy.tracer.functions import shaping, writing
 from metaspec_numpy.tracer.numpy_api.ordering import searchsorted
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
 from metaspec_numpy.tracer.rules import elementwise_rules as rules
@@ -94,13 +94,14 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     return rules.where(rules.greater(x, xp[n - 1]), fp[n - 1] if right is None else right, inside)
 
 
-@rule(numpy.nan_to_num)
-def nan_to_num(x: Any, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Array:
-    x = array(x)
+@rule(numpy.nan_to_num, view=True)
+def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Array:
+    given = x = array(x)
     info = numpy.finfo(x.dtype)
     out = rules.where(rules.isnan(x), nan, x)
     out = rules.where(rules.equal(x, math.inf), info.max if posinf is None else posinf, out)
-    return rules.where(rules.equal(x, -math.inf), info.min if neginf is None else neginf, out)
+    out = rules.where(rules.equal(x, -math.inf), info.min if neginf is None else neginf, out)
+    return out if copy else writing.assign(given, out)
 
 
 @rule(numpy.round, numpy.around)

@@ -29,7 +29,7 @@ def _axes(axes: Any) -> Any:
     return axes if isinstance(axes, int) else tuple(tuple(a) if isinstance(a, list | tuple) else a for a in axes)
 
 
-@rule(numpy.einsum)
+@rule(numpy.einsum, view=True)  # of one operand without sums: its diagonal, its transpose
 def einsum_(*operands: Any, optimize: Any = False) -> Array:
     if not isinstance(operands[0], str):
         raise UnsupportedError("einsum: operands with lists of labels have no rule; write the subscripts as text")

@@ -20,6 +20,12 @@ _REASONS = {
     "use np.linalg.lstsq on np.vander(x, deg + 1)": "polyfit",
     "use np.log and np.linspace: np.exp(np.linspace(np.log(a), np.log(b), n))": "geomspace",
     "call it on plain arrays, outside of the loss": "save savez savez_compressed savetxt array2string",
+    "go through np.ndindex(x.shape), or x.ravel()": "nditer ndenumerate broadcast flat",
+    "write it for whole arrays, with functions that have rules": "vectorize frompyfunc",
+    "a traced array has no memory; x.astype(...) converts, x[...] and x.copy() give a view and a copy": """memoryview
+        frombuffer tobytes data ctypes base flags strides view byteswap""",
+    "use arrays, with @ for the product": "matrix asmatrix bmat",
+    "use arrays, with np.where(mask, x, 0) for what is masked": "masked_array masked_where masked_invalid",
     "use scipy.special.i0 on plain arrays, outside of the loss": "i0 i1",
 }
 _GENERAL = (

@@ -2,7 +2,7 @@
 
 `@rule(numpy.sum)` registers a function whose required parameters come by position and whose options come by name. An
 option that is given, is not NumPy's default, and is not a parameter of the rule is refused by name. `out=` is dealt
-with here, for all.
+with here, for all, and `copy=` where a result may share memory.
 """
 
 import inspect
@@ -16,8 +16,8 @@ from metaspec_numpy.tracer.aliasing import fresh, zero_dim
 from metaspec_numpy.tracer.core import Array, Box
 from metaspec_numpy.tracer.functions.writing import assign
 
-IGNORED = frozenset({"subok", "overwrite_input", "optimize", "device", "copy", "casting"})
-"""Options that change no value of a real array (`copy` and `casting` where a rule does not take them itself)."""
+IGNORED = frozenset({"subok", "overwrite_input", "optimize", "device", "casting"})
+"""Options that change no value of a real array (`casting` where a rule does not take it itself)."""
 
 RULES: dict[Any, "NumpyRule"] = {}
 
@@ -55,6 +55,7 @@ class NumpyRule:
             args = tuple(options.pop(name) for name in self.required)
         options = {k: v for k, v in options.items() if not self._is_default(k, v)}
         out = options.pop("out", None)
+        copy = options.pop("copy", None) if self.view and "copy" not in self.accepted else None
         unknown = options.keys() - self.accepted
         if unknown - IGNORED and not self.open:
             refuse_options(label, sorted(unknown - IGNORED))
@@ -62,7 +63,7 @@ class NumpyRule:
         result = guarded(label, self.f, *args, **options)
         if out is not None:
             return write_out(label, out, result)
-        result = result if self.view else fresh(result)
+        result = result if self.view and not copy else fresh(result)
         return zero_dim(result) if self.array else result
 
     def _is_default(self, name: str, value: Any) -> bool:
@@ -109,6 +110,8 @@ def refuse_options(label: str, names: list[str]) -> None:
 
 def write_out(label: str, out: Any, result: Any, where: Any = True) -> Box:
     """`out=`: writes to a traced array; one of NumPy's own cannot hold a traced value."""
+    if isinstance(result, tuple):
+        raise UnsupportedError(f"{label}: out= of a function with several results has no rule; bind them anew")
     (target,) = out if isinstance(out, tuple) else (out,)
     if not isinstance(target, Box):
         raise InvalidTypeError(

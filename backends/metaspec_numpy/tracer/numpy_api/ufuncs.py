@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -91,15 +92,19 @@ REDUCTIONS: dict[str, tuple[Callable[..., Any], Any]] = {  # with the neutral el
 }
 
 
+def _known(name: str) -> str:
+    return "frompyfunc" if name.endswith("(vectorized)") else name
+
+
 def array_ufunc(self: Box, ufunc: numpy.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """NumPy's hook for its elementwise functions, and SciPy's."""
     name = ufunc.__name__
-    label = f"numpy.{name}" if hasattr(numpy, name) else f"scipy.special.{name}"
+    label = next((f"{m.__name__}.{name}" for m in (numpy, sys.modules.get("scipy.special")) if hasattr(m, name)), name)
     f = UFUNCS.get(name) or scipy_special.UFUNCS.get(name)
     if method != "__call__":
         label += f".{method}"
     if f is None:
-        raise UnsupportedError(f"{label} has no rule for traced arrays; {instead_of(name)}")
+        raise UnsupportedError(f"{label} has no rule for traced arrays; {instead_of(_known(name))}")
     options = {
         k: v for k, v in options.items() if v is not numpy._NoValue and k != "subok" and (v is not None or k == "axis")
     }

@@ -1,11 +1,12 @@
 """NumPy's functions that write to their first argument."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy
 
-from metaspec.errors import InvalidTypeError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec_numpy.tracer.core import Array, Box
 from metaspec_numpy.tracer.functions import indexing_functions as indexing
 from metaspec_numpy.tracer.functions import reduction_functions as reductions
@@ -18,6 +19,7 @@ from metaspec_numpy.tracer.rules import elementwise_rules as rules
 def _written(f: Callable[..., None]) -> Callable[..., None]:
     """A traced target is written to; one of NumPy's own cannot hold what is traced."""
 
+    @functools.wraps(f)
     def write(target: Any, *args: Any, **options: Any) -> None:
         if not isinstance(target, Box):
             raise InvalidTypeError(
@@ -38,8 +40,16 @@ def copyto(dst: Box, src: Any, casting: str = "same_kind", where: Any = True) ->
 
 @rule(numpy.put)
 @_written
-def put(a: Box, ind: Any, v: Any) -> None:
+def put(a: Box, ind: Any, v: Any, mode: str = "raise") -> None:
+    if mode not in ("raise", "wrap", "clip"):
+        raise InvalidArgumentError(f"put: mode {mode!r}; expected 'raise', 'wrap' or 'clip'")
     ind = shaping.reshape(array(ind), -1)
+    if mode == "clip":
+        ind = rules.minimum(rules.maximum(ind, 0), a.size - 1)
+    elif mode == "wrap":
+        ind = rules.remainder(ind, a.size)
+    elif not isinstance(ind, Box) and ind.size and not -a.size <= ind.min() <= ind.max() < a.size:
+        raise IndexError(f"put: indices from {ind.min()} to {ind.max()} for an array of {a.size} elements")
     ind = rules.where(rules.less(ind, 0), ind + a.size, ind)
     writing.put(a, ind, resize(v, ind.size))
 
@@ -85,4 +95,9 @@ def sort(x: Box, axis: int = -1, kind: Any = None, order: Any = None, *, stable:
 
 
 def put_method(x: Box, indices: Any, values: Any, mode: str = "raise") -> Array:
-    return put(x, indices, values)
+    return put(x, indices, values, mode)
+
+
+def set_flat(x: Box, values: Any) -> None:
+    """`x.flat = values`, which are repeated as often as x has room."""
+    writing.assign(x, shaping.reshape(resize(values, x.size), x.shape), "unsafe")

@@ -11,6 +11,7 @@ import numpy
 
 from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
+from metaspec.backend.random_draws import without_draws
 from metaspec.backend.reducing import reduced
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
@@ -54,6 +55,7 @@ class JaxTuning(Tuning):
         return sharding.spread(params, tasks)
 
     def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
+        f = without_draws(f)
         jitted = jax.jit(f, donate_argnums=tuple(donate))
         kinds: set[type] = set()  # of concrete ones: asking is_array of each leaf would take longer than the call
         constants = TraceCache(

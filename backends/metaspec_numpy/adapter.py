@@ -11,13 +11,13 @@ import numpy
 
 from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
+from metaspec.backend.random_draws import without_draws
 from metaspec.backend.reducing import reduced
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec.errors import DtypeNotHonouredError, InvalidTypeError, UnsupportedError
 from metaspec.task import Array, Tree
 from metaspec_numpy import processes, tracer
-from metaspec_numpy.random_state import no_random_draws
 from metaspec_numpy.tracer.aliasing import as_input
 from metaspec_numpy.tracer.value_needed import foreign
 
@@ -187,11 +187,7 @@ class NumpyBackend(Backend):
         return TraceCache(self, f, lambda flat, arrays: tracer.record(flat, tuple(arrays)), _signature)
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        def trace(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
-            with no_random_draws(f):
-                return tracer.record(flat, tuple(arrays))
-
-        cache = TraceCache(self, f, trace, _signature)
+        cache = self.compile_with_draws(without_draws(f))
         refused: list[Exception] = []
 
         def compiled(*args: Tree) -> Tree:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
+from metaspec.backend.random_draws import without_draws
 from metaspec.backend.reducing import reduced
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
@@ -199,7 +200,7 @@ class TensorFlowBackend(Backend):
         return self.tree_unflatten(structure, leaves), self.tree_unflatten(out, ys)
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        return TraceCache(self, f, compiling.compiled, _private.kind)
+        return TraceCache(self, without_draws(f), compiling.compiled, _private.kind)
 
     def process(self) -> tuple[int, int]:
         return processes.process()

@@ -22,18 +22,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from metaspec.errors import InvalidArgumentError, MetaspecError, MutationError
+from metaspec.errors import InvalidArgumentError, MetaspecError
 from metaspec.task import Array
 from metaspec_tensorflow import _private
+from metaspec_tensorflow.impure_losses import explained, refuse_impure
 
 LOG = logging.getLogger("metaspec")
 Flat = Callable[..., Sequence[Array]]
 
-RANDOM = re.compile(
-    r"(Stateful)?(Random(Uniform|UniformInt|StandardNormal|Shuffle|Gamma|Poisson|PoissonV2|Binomial|Crop)"
-    r"|StandardNormal|StandardNormalV2|(Parameterized)?TruncatedNormal|Uniform|UniformInt|UniformFullInt"
-    r"|Multinomial|RngSkip|RngReadAndSkip|NonDeterministicInts|SampleDistortedBoundingBox(V2)?|\w*CandidateSampler)"
-)
 STATELESS = re.compile(r"Stateless(Random|Truncated|ParameterizedTruncated|Multinomial|Sample)\w*")
 
 
@@ -61,7 +57,7 @@ def compiled(flat: Flat, arrays: Sequence[Array]) -> Flat:
     """Return `flat` traced for arrays of these shapes and dtypes, and compiled by XLA where it can be.
 
     Raises:
-        MutationError: It draws random numbers.
+        LossError, MutationError, UnsupportedError: It is no pure function of tensors.
         InvalidArgumentError: Python decides on values of tensors in a way that AutoGraph does not convert.
     """
     tried = FIRST
@@ -78,10 +74,14 @@ def compiled(flat: Flat, arrays: Sequence[Array]) -> Flat:
                 ) from error
             tried = replace(tried, autograph=True)
             continue
+        except Exception as error:
+            if ours := explained(error):
+                raise ours from error
+            raise
         finally:
             form.reset(token)
         operations = _operations(concrete)
-        refuse_random(operations)
+        refuse_impure(operations)
         if tried.xla and any(map(STATELESS.fullmatch, operations)):
             LOG.warning("TensorFlow: compiled without XLA, whose stateless random numbers are others")
             tried = replace(tried, xla=False)
@@ -110,17 +110,6 @@ def _operations(concrete: Any) -> set[str]:
     """Return the names of the operations of a traced function and of all that it calls."""
     graph = concrete.graph.as_graph_def()
     return {node.op for nodes in (graph.node, *(f.node_def for f in graph.library.function)) for node in nodes}
-
-
-def refuse_random(operations: set[str]) -> None:
-    """Raise MutationError where one of the operations draws random numbers."""
-    drawn = sorted(filter(RANDOM.fullmatch, operations))
-    if drawn:
-        raise MutationError(
-            f"loss: it draws random numbers ({', '.join(drawn)}), and a meta-gradient is of a function: the gradient "
-            "and the Hessian-vector products of one step would see different numbers. Put what is random (masks, "
-            "noise, or a seed for tf.random.stateless_uniform) into the batch"
-        )
 
 
 def mapped(flat: Flat, rows: Sequence[Array]) -> Sequence[Array]:

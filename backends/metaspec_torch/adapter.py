@@ -8,6 +8,7 @@ import torch
 
 from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
+from metaspec.backend.random_draws import without_draws
 from metaspec.backend.reducing import reduced
 from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import Tuning
@@ -79,7 +80,7 @@ class TorchTuning(Tuning):
     def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
         if not native:
             return self.backend.compile(f)
-        return TraceCache(self.backend, f, compiled_natively, _layout, _ambient)
+        return TraceCache(self.backend, without_draws(f), compiled_natively, _layout, _ambient)
 
 
 class TorchGuard(Guard):
@@ -209,7 +210,7 @@ class TorchBackend(Backend):
         return mapped
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        return TraceCache(self, f, replayed, _layout, _ambient)
+        return TraceCache(self, without_draws(f), replayed, _layout, _ambient)
 
     def process(self) -> tuple[int, int]:
         return processes.process()

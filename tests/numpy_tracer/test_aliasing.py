@@ -247,7 +247,9 @@ def _by_options(x: Any) -> Any:
     apart *= 3.0
     g = x * 1.0
     g.flat = x[1]
-    return h * apart - g
+    for same in (np.real_if_close(g), np.diff(g, n=0), np.linalg.matrix_power(g[:3], 1), g[[]], g[range(2)]):
+        same *= 1.5
+    return h * apart - g * (g[0] == None).sum() + g * np.mean(g != "x")  # noqa: E711
 
 
 PROGRAMS: list[Callable[[Any], Any]] = [
@@ -321,6 +323,8 @@ def test_a_kept_tape_holds_the_values_that_were_used() -> None:
         (lambda x: (x * 1).__setitem__(0, np.ones(4)), InvalidArgumentError, r"of shape \(4,\) to an array of shape"),
         (lambda x: (x[0] * 1).__iadd__(x), InvalidArgumentError, r"of shape \(4, 3\) to an array of shape \(3,\)"),
         (lambda x: np.broadcast_to(x[0] * 1, (4, 3)).__iadd__(1.0), MutationError, "read-only"),
+        (lambda x: x[True], InvalidTypeError, r"x\[None\] for x\[True\]"),
+        (lambda x: (x * 1).__setitem__(np.True_, 0.0), InvalidTypeError, r"x\[None\] for x\[True\]"),
         (lambda x: np.put(x * 1, [12], 1.0), IndexError, "from 12 to 12 for an array of 12"),
         (lambda x: setattr(x * 1, "dtype", np.float32), UnsupportedError, r"x.astype\(dtype\)"),
         (lambda x: setattr(x * 1, "strides", (8, 8)), UnsupportedError, "numpy.ndarray.strides"),

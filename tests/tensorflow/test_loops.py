@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow")
+keras = pytest.importorskip("keras")
 
 import metaspec as ms  # noqa: E402
-from metaspec.errors import InvalidArgumentError, LossError, MutationError  # noqa: E402
+from metaspec.errors import InvalidArgumentError, LossError, MutationError, UnsupportedError  # noqa: E402
 
 RNG = np.random.default_rng(0)
 TASKS = ms.Task(
@@ -133,6 +134,54 @@ def test_draws_in_a_compiled_function_are_refused(kind, batch):
     f = batched(MAML, DRAWS[kind]) if batch else lambda p, t: ms.meta_gradient(MAML, DRAWS[kind], p, t)
     with pytest.raises(MutationError, match=r"draws random numbers \(.*into the batch"):
         ms.compile(f)(PARAMS, TASKS if batch else one)
+
+
+COUNT = tf.Variable(0.0, dtype=tf.float64)
+DROPOUT = keras.layers.Dropout(0.5, dtype="float64")
+
+
+def counted(p, b):
+    COUNT.assign_add(1.0)
+    return fit(p["w"][0] * COUNT, b)
+
+
+def written(p, b):
+    made = tf.Variable(tf.zeros_like(p["w"]))
+    made.assign(p["w"])
+    return fit(made[0], b)
+
+
+IMPURE = {
+    "writes": (counted, MutationError, r"writes to a variable \(AssignAddVariableOp\)"),
+    "keras": (lambda p, b: fit(DROPOUT(p["w"][0] * b["x"][0], training=True), b), MutationError, "from_model"),
+    "numpy_function": (
+        lambda p, b: fit(tf.numpy_function(lambda x: x, [p["w"][0] * b["x"][0]], tf.float64), b),
+        UnsupportedError,
+        "tf.numpy_function has no derivative",
+    ),
+    "py_function": (
+        lambda p, b: fit(tf.py_function(lambda x: x**2, [p["w"][0] * b["x"][0]], tf.float64), b),
+        UnsupportedError,
+        "tf.py_function no second one",
+    ),
+    "numpy()": (lambda p, b: fit(p["w"][0].numpy() * p["w"][0], b), LossError, r"x.numpy\(\), float\(x\)"),
+    "of NumPy": (lambda p, b: fit(np.tanh(p["w"][0] * b["x"][0]), b), LossError, r"write TensorFlow's own functions"),
+    "variable": (written, LossError, "it makes a tf.Variable"),
+    "recompute": (
+        lambda p, b: fit(tf.recompute_grad(lambda w: tf.tanh(w))(p["w"][0]) * b["x"][0], b),
+        LossError,
+        "leave it out",
+    ),
+    "np.random": (lambda p, b: fit(p["w"][0] * np.random.rand(4), b), LossError, r"draws random .*numpy.random"),
+}
+
+
+@pytest.mark.parametrize("kind", IMPURE)
+def test_what_is_no_pure_function_of_tensors_is_refused_in_a_trace(kind):
+    loss, error, message = IMPURE[kind]
+    one = ms.Task(*[{name: leaf[0] for name, leaf in part.items()} for part in TASKS])
+    with pytest.raises(error, match=message):
+        ms.compile(lambda p, t: ms.meta_gradient(MAML, loss, p, t))(PARAMS, one)
 
 
 def test_stateless_draws_from_a_seed_in_the_batch_are_compiled():

@@ -33,7 +33,7 @@ def operator(name: str, f: Callable[..., Any]) -> Callable[[Any, Any], Any]:
 
     def apply(x: Any, y: Any) -> Any:
         if isinstance(y, str | bytes | dict | set) or y is None:
-            return NotImplemented
+            return numpy.full(x.shape, name == "ne") if name in ("eq", "ne") else NotImplemented
         return f(x, y if not isinstance(y, list | tuple) else shapes.make(y))
 
     return apply

@@ -107,15 +107,21 @@ def along_axis_key(x: Array, indices: Array, axis: int) -> tuple[Any, ...]:
 
 
 def is_key_array(k: Any) -> bool:
-    return isinstance(k, Box) or (hasattr(k, "shape") and not isinstance(k, numpy.generic)) or isinstance(k, list)
+    return (
+        isinstance(k, Box) or (hasattr(k, "shape") and not isinstance(k, numpy.generic)) or isinstance(k, list | range)
+    )
 
 
 def _without_masks(keys: Sequence[Any]) -> list[Any]:
     """Boolean arrays become integer arrays; that takes their values, so they must be concrete."""
     plain: list[Any] = []
     for k in keys:
-        if isinstance(k, list):
-            k = numpy.asarray(k)
+        if isinstance(k, list | range):
+            k = numpy.asarray(k, dtype=None if len(k) else int)
+        if isinstance(k, bool | numpy.bool_):
+            raise InvalidTypeError(
+                f"the index {k} is a boolean: write x[None] for x[True], np.where(mask, x, 0) for a mask"
+            )
         raw = raw_value(k)
         if not is_key_array(k) or not namespace_of(raw).isdtype(raw.dtype, "bool"):
             plain.append(k)

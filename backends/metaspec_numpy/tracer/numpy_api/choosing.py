@@ -156,7 +156,7 @@ rule(numpy.angle)(
         rules.less(array(z), 0), 180.0 if deg else math.pi, rules.where(rules.isnan(array(z)), array(z), 0.0)
     )
 )
-rule(numpy.real_if_close)(lambda a: array(a))
+rule(numpy.real_if_close, view=True)(lambda a: array(a))
 rule(numpy.iscomplexobj)(lambda x: False)
 rule(numpy.isrealobj)(lambda x: True)
 rule(numpy.iscomplex)(lambda x: numpy.zeros(x.shape, bool))

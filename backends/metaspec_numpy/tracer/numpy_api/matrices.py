@@ -21,7 +21,7 @@ rule(NP.cholesky)(lambda a, upper=False: linalg.cholesky(array(a), upper=upper))
 rule(NP.det)(lambda a: linalg.det(array(a)))
 rule(NP.inv)(lambda a: linalg.inv(array(a)))
 rule(NP.eigvalsh)(lambda a, UPLO="L": linalg.eigvalsh(array(a), UPLO))
-rule(NP.matrix_power)(lambda a, n: linalg.matrix_power(array(a), n))
+rule(NP.matrix_power, view=True)(lambda a, n: linalg.matrix_power(array(a), n))
 rule(NP.vector_norm)(
     lambda x, axis=None, keepdims=False, ord=2: linalg.vector_norm(array(x), axis=axis, keepdims=keepdims, ord=ord)
 )

@@ -120,7 +120,7 @@ cumsum = rule(numpy.cumsum)(_cumulation(reductions.cumulative_sum))
 cumprod = rule(numpy.cumprod)(_cumulation(reductions.cumulative_prod))
 
 
-@rule(numpy.diff)
+@rule(numpy.diff, view=True)  # of no differences the array itself
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
     a = array(a)
     axis = normalize_axis(axis, a.ndim)

@@ -1,10 +1,11 @@
-"""Random draws inside a function that is recorded: the recording would repeat the drawn numbers for ever."""
+"""Random draws of NumPy and Python inside a function that is traced: the trace would repeat the numbers for ever."""
 
 import random
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import numpy
@@ -14,6 +15,17 @@ from metaspec.errors import LossError
 GENERATORS = (numpy.random.Generator, numpy.random.RandomState, random.Random)
 NAMES = ("numpy.random", "random")
 MOST = 2000  # objects looked at
+
+
+def without_draws(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return f, a function to be traced, with LossError raised where it draws."""
+
+    @wraps(f)
+    def watched(*args: Any) -> Any:
+        with no_random_draws(f):
+            return f(*args)
+
+    return watched
 
 
 @contextmanager

@@ -261,6 +261,8 @@ def _composites() -> Iterator[Case]:
     yield Case("broadcast_to", "tile", lambda xp, x: xp.tile(x * x, (2, 1, 2)), (x,))
     yield Case("where", "tril", lambda xp, x: xp.tril(x * x, k=-1) + xp.triu(x, k=1), (real(2, 4, 3),))
     yield Case("slice", "diff", lambda xp, x: xp.diff(x * x, axis=1, n=2), (real(2, 5),))
+    yield Case("concat", "diff, ends", lambda xp, x: xp.diff(x, prepend=x[:, :1] * 2, append=x * x), (real(2, 3),))
+    yield Case("reshape", "expand_dims, axis by position", lambda xp, x: xp.expand_dims(x * x, 0), (real(2, 3),))
     yield Case("minimum", "clip", lambda xp, x: xp.clip(x, -0.65, 0.65) * x, (x,))
     yield Case("slice", "diagonal", lambda xp, x: xp.linalg.diagonal(x, offset=1) ** 2, (real(2, 3, 4),))
     yield Case("slice", "trace", lambda xp, x: xp.linalg.trace(x @ x, offset=-1), (real(2, 3, 3),))

@@ -290,6 +290,35 @@ def test_into_complex_arrays_nothing_is_written() -> None:
     assert not out.any()
 
 
+OF_COMPLEX_DATA = {
+    "np.conj": lambda z: np.abs(np.conj(z) + z),
+    "z.conj()": lambda z: np.abs(z.conj() + z),
+    "xp.conj": lambda z: np.abs(ms.array_namespace(z).conj(z) + z),
+    "z.imag": lambda z: z.imag - z.real,
+    "np.real": lambda z: np.real(z) + np.imag(z),
+    "np.angle": np.angle,
+    "np.vdot": lambda z: np.abs(np.vdot(z, z)),
+    "np.vecdot": lambda z: np.abs(np.vecdot(z, z)),
+    "xp.vecdot": lambda z: np.abs(ms.array_namespace(z).vecdot(z, z)),
+    "np.cov": lambda z: np.abs(np.cov(z)),
+    "np.correlate": lambda z: np.abs(np.correlate(z, z)),
+    "np.isreal": lambda z: np.isreal(z) + np.iscomplexobj(z),
+}
+
+
+@pytest.mark.parametrize("of", OF_COMPLEX_DATA.values(), ids=OF_COMPLEX_DATA)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_complex_data_have_numpys_conjugate_in_every_form(of: Any) -> None:
+    loss = lambda p, z: np.sum(of(z) * p**2)  # noqa: E731
+    data = [ms.Task(z, z) for z in (X[0] + 1j * W[0], X[1] - 2j * W[1])]
+    algo = ms.FOMAML(ms.GradientDescent(0.1, 0))
+    f = lambda p, t: ms.meta_gradient(algo, loss, p, t)  # noqa: E731
+    values = [loss(X[2], task.query) for task in data]
+    close(f(X[2], data[0]).query_loss, values[0], 1e-13)
+    close(ms.compile(f)(X[2], data[0]).query_loss, values[0], 1e-13)
+    close(ms.batch_meta_gradient(algo, loss, X[2], data).query_loss, np.mean(values), 1e-13)
+
+
 def test_complex_data_are_computed_with_where_no_derivative_passes() -> None:
     def loss(z: Any, w: Any) -> Any:
         return np.sum(np.abs(np.exp(z)) * w)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from metaspec_numpy.tracer.aliasing import fresh
+from metaspec_numpy.tracer.complex_values import conjugate
 from metaspec_numpy.tracer.core import Array, Box, NoRuleError, Primitive, namespace_of, raw_namespace, raw_value
 from metaspec_numpy.tracer.functions import (
     contractions,
@@ -30,7 +31,7 @@ from metaspec_numpy.tracer.rules import structure
 
 ELEMENTWISE = """
     add subtract multiply divide remainder negative positive reciprocal square sqrt hypot exp expm1 log log1p log2 log10
-    logaddexp sigmoid softplus sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh maximum minimum where
+    logaddexp sigmoid softplus sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh maximum minimum
     floor_divide sign floor ceil trunc isfinite isinf isnan signbit copysign equal not_equal less
     less_equal greater greater_equal logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
     bitwise_invert bitwise_left_shift bitwise_right_shift
@@ -46,8 +47,14 @@ REDUCTIONS = """
 CONTRACTIONS = "matmul vecdot tensordot"
 INDEXING = "take take_along_axis"
 STRUCTURE = "astype matrix_transpose"
-OTHERS = {"abs": rules.absolute, "pow": rules.power, "round": rules.round_, "clip": elementwise.clip}
-OTHERS |= {"stop_gradient": elementwise.stop_gradient}
+OTHERS = {
+    "abs": rules.absolute,
+    "pow": rules.power,
+    "round": rules.round_,
+    "clip": elementwise.clip,
+    "stop_gradient": elementwise.stop_gradient,
+    "where": elementwise.where,
+}
 
 # No derivative and no box in them, or dtypes and numbers: taken as they are.
 TAKEN = """
@@ -112,6 +119,7 @@ def _real_part(name: str) -> Any:
     def part(x: Array, /) -> Array:
         if not isinstance(x, Box):
             return getattr(namespace_of(x), name)(x)
+        x = conjugate(x)  # which refuses what is complex
         return namespace_of(x).zeros(x.shape, dtype=x.dtype) if name == "imag" else x
 
     part.__name__ = name

@@ -7,6 +7,7 @@ import numpy
 
 from metaspec.errors import InvalidTypeError, UnsupportedError
 from metaspec_numpy.tracer.aliasing import fresh, twin, zero_dim
+from metaspec_numpy.tracer.complex_values import conjugate
 from metaspec_numpy.tracer.core import Array, Box, NoRuleError
 from metaspec_numpy.tracer.functions import contractions
 from metaspec_numpy.tracer.functions.indexing_functions import getitem
@@ -161,8 +162,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     **{name: protocol.method(name) for name in protocol.METHODS.split()},
     "astype": as_type,
     "clip": lambda x, *args, **options: RULES[numpy.clip]((x, *args), options, "numpy.ndarray.clip"),
-    "conj": lambda x: x,
-    "conjugate": lambda x: x,
+    "conj": conjugate,
+    "conjugate": conjugate,
     "copy": duplicate,
     "fill": writes.fill,
     "flatten": shapes.flatten,
@@ -201,11 +202,11 @@ SPECIAL: dict[str, Any] = {
     "T": property(shapes.reverse),
     "data": unset("data", "write x[...] = value"),
     "flat": property(lambda x: lacking(x, "flat"), writes.set_flat),
-    "imag": property(lambda x: x * 0),
+    "imag": property(lambda x: conjugate(x) * 0),
     "mT": property(matrix_transpose),
     "nbytes": property(lambda x: x.size * x.dtype.itemsize),
     "itemsize": property(lambda x: x.dtype.itemsize),
-    "real": property(lambda x: x, set_real),
+    "real": property(conjugate, set_real),
     "strides": unset("strides", "write x.reshape(shape) or np.transpose(x, axes)"),
 }
 

@@ -124,7 +124,7 @@ def squeeze(x: Array, /, axis: int | tuple[int, ...]) -> Array:
     return tf.squeeze(x, axes) if axes else tf.identity(x)
 
 
-def expand_dims(x: Array, /, *, axis: int = 0) -> Array:
+def expand_dims(x: Array, /, axis: int = 0) -> Array:
     """`x` with a new axis of length 1."""
     x = operand("expand_dims", x)
     return tf.expand_dims(x, axis_of("expand_dims", axis, x.shape.rank + 1))

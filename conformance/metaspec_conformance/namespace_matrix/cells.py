@@ -205,4 +205,6 @@ def _found(B: Backend, places: Sequence[Place], form: str) -> tuple[Any, list[An
     f, given = (batch, B.tree_stack(tasks)) if form in ("batched", "all three") else (one, tasks[0])
     f = ms.compile(f, backend=B) if form in ("compiled", "all three") else f
     r = f([B.asarray(x) for x in points], given)
+    if not np.all(B.to_numpy(r.diagnostics.finite)):  # what eager code raises, compiled code says
+        raise ms.errors.NonFiniteError("NaN or infinity arose: r.diagnostics.finite is false")
     return B.to_numpy(r.query_loss), [B.to_numpy(d) for d in r.delta]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from metaspec.errors import InvalidArgumentError
+from metaspec_numpy.tracer.complex_values import conjugate
 from metaspec_numpy.tracer.core import Array
 from metaspec_numpy.tracer.functions.shaping import expand_dims, moveaxis, permute_dims, reshape, squeeze
 from metaspec_numpy.tracer.outputs import as_array
@@ -24,8 +25,8 @@ def matmul(a: Array, b: Array, /) -> Array:
 
 
 def vecdot(a: Array, b: Array, /, *, axis: int = -1) -> Array:
-    """The sum of a * b over `axis`, after broadcasting the others."""
-    a, b = moveaxis(a, axis, -1), moveaxis(b, axis, -1)
+    """The sum of conj(a) * b over `axis`, after broadcasting the others."""
+    a, b = moveaxis(conjugate(a), axis, -1), moveaxis(b, axis, -1)
     if a.shape[-1] != b.shape[-1]:
         raise InvalidArgumentError(f"vecdot: the shapes {a.shape} and {b.shape} differ along the axis of the sum")
     product = matmul_p(expand_dims(a, axis=-2), expand_dims(b, axis=-1))

@@ -14,6 +14,11 @@ def stop_gradient(x: Array, /) -> Array:
     return out.copy() if isinstance(x, Box) and is_numpy(out) else twin(out)
 
 
+def where(condition: Array, x1: Any, x2: Any, /) -> Array:
+    """The entries of `x1` where the condition is true, else those of `x2`."""
+    return rules.where(condition, x1, x2)
+
+
 def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:
     """`x` where it is between the bounds, else the bound: a maximum and a minimum, with their convention at a tie."""
     x = x if min is None else maximum(x, min)

@@ -155,9 +155,11 @@ def _with_initial(x: Array, axis: int, value: int) -> Array:
     return concat([namespace_of(x).full(shape, value, dtype=x.dtype), x], axis=axis)
 
 
-def diff(x: Array, /, *, axis: int = -1, n: int = 1) -> Array:
-    """The n-th differences of neighbours along `axis`."""
+def diff(x: Array, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Array:
+    """The n-th differences of neighbours along `axis`, which `prepend` and `append` lengthen first."""
     axis = normalize_axis(axis, x.ndim)
+    pieces = [piece for piece in (prepend, x, append) if piece is not None]
+    x = concat(pieces, axis=axis) if len(pieces) > 1 else x
     for _ in range(n):
         x = cut(x, axis, 1, None) - cut(x, axis, None, -1)
     return x

@@ -87,7 +87,7 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
     return permute_dims(x, order)
 
 
-def expand_dims(x: Array, /, *, axis: int | tuple[int, ...] = 0) -> Array:
+def expand_dims(x: Array, /, axis: int | tuple[int, ...] = 0) -> Array:
     """New axes of length 1, at positions counted in the result."""
     rank = x.ndim + len(_sequence(axis))
     for a in sorted(normalize_axis(a, rank) for a in _sequence(axis)):

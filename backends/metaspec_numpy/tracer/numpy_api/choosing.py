@@ -6,6 +6,7 @@ from typing import Any
 import numpy
 
 from metaspec.errors import InvalidArgumentError, InvalidTypeError, UnsupportedError
+from metaspec_numpy.tracer.complex_values import conjugate, is_complex
 from metaspec_numpy.tracer.core import Array, Box
 from metaspec_numpy.tracer.functions import elementwise_functions as elementwise
 from metaspec_numpy.tracer.functions import indexing_functions as indexing
@@ -149,18 +150,18 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
 
 
 rule(numpy.fix)(lambda x: rules.trunc(array(x)))
-rule(numpy.real, view=True)(lambda val: array(val))
-rule(numpy.imag)(lambda val: rules.where(numpy.asarray(False), array(val), 0.0))
+rule(numpy.real, view=True)(lambda val: conjugate(array(val)))
+rule(numpy.imag)(lambda val: rules.where(numpy.asarray(False), conjugate(array(val)), 0.0))
 rule(numpy.angle)(
     lambda z, deg=False: rules.where(
-        rules.less(array(z), 0), 180.0 if deg else math.pi, rules.where(rules.isnan(array(z)), array(z), 0.0)
+        rules.less(conjugate(array(z)), 0), 180.0 if deg else math.pi, rules.where(rules.isnan(array(z)), array(z), 0.0)
     )
 )
-rule(numpy.real_if_close, view=True)(lambda a: array(a))
-rule(numpy.iscomplexobj)(lambda x: False)
-rule(numpy.isrealobj)(lambda x: True)
-rule(numpy.iscomplex)(lambda x: numpy.zeros(x.shape, bool))
-rule(numpy.isreal)(lambda x: numpy.ones(x.shape, bool))
+rule(numpy.real_if_close, view=True)(lambda a: conjugate(array(a)))
+rule(numpy.iscomplexobj)(is_complex)
+rule(numpy.isrealobj)(lambda x: not is_complex(x))
+rule(numpy.iscomplex)(lambda x: numpy.zeros(conjugate(x).shape, bool))
+rule(numpy.isreal)(lambda x: numpy.ones(conjugate(x).shape, bool))
 rule(numpy.isposinf)(lambda x: rules.equal(array(x), math.inf))
 rule(numpy.isneginf)(lambda x: rules.equal(array(x), -math.inf))
 rule(numpy.result_type)(lambda *xs: numpy.result_type(*[x.dtype if isinstance(x, Box) else x for x in xs]))

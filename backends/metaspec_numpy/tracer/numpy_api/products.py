@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from metaspec.errors import InvalidArgumentError, UnsupportedError
+from metaspec_numpy.tracer.complex_values import conjugate
 from metaspec_numpy.tracer.core import Array
 from metaspec_numpy.tracer.functions import contractions, einsum, shaping
 from metaspec_numpy.tracer.functions import linalg_functions as linalg
@@ -16,7 +17,7 @@ from metaspec_numpy.tracer.rules.structure import normalize_axis
 
 rule(numpy.dot)(lambda a, b: contractions.dot(array(a), array(b)))
 rule(numpy.outer, numpy.linalg.outer)(lambda a, b: contractions.outer(array(a), array(b)))
-rule(numpy.vdot)(lambda a, b: contractions.dot(shaping.reshape(array(a), -1), shaping.reshape(array(b), -1)))
+rule(numpy.vdot)(lambda a, b: contractions.dot(shaping.reshape(conjugate(array(a)), -1), shaping.reshape(array(b), -1)))
 rule(numpy.tensordot, numpy.linalg.tensordot)(
     lambda a, b, axes=2: contractions.tensordot(array(a), array(b), axes=_axes(axes))
 )
@@ -88,7 +89,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Array:
 
 @rule(numpy.correlate)
 def correlate(a: Any, v: Any, mode: str = "valid") -> Array:
-    a, v = array(a), array(v)
+    a, v = array(a), conjugate(array(v))
     if v.size > a.size:
         return shaping.flip(correlate(v, a, mode))
     full = convolve(a, shaping.flip(v), "full")

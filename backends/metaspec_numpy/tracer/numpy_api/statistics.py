@@ -6,6 +6,7 @@ from typing import Any
 import numpy
 
 from metaspec.errors import InvalidArgumentError, UnsupportedError
+from metaspec_numpy.tracer.complex_values import conjugate
 from metaspec_numpy.tracer.core import Array
 from metaspec_numpy.tracer.functions import contractions, shaping
 from metaspec_numpy.tracer.functions import reduction_functions as reductions
@@ -192,7 +193,7 @@ def cov(
         x = shaping.concat([x, _variables(y, rowvar)], axis=0)
     d = x - reductions.mean(x, axis=1, keepdims=True)
     n = max(x.shape[1] - ((0 if bias else 1) if ddof is None else ddof), 0)
-    found = contractions.matmul(d, shaping.permute_dims(d, (1, 0))) / n
+    found = contractions.matmul(d, shaping.permute_dims(conjugate(d), (1, 0))) / n
     return shaping.squeeze(found if dtype is None else astype(found, numpy.dtype(dtype)))
 
 

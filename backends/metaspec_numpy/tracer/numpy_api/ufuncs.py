@@ -10,6 +10,7 @@ import numpy
 
 from metaspec.errors import UnsupportedError
 from metaspec_numpy.tracer.aliasing import fresh
+from metaspec_numpy.tracer.complex_values import conjugate
 from metaspec_numpy.tracer.core import Array, Box
 from metaspec_numpy.tracer.functions import contractions, shaping, writing
 from metaspec_numpy.tracer.functions import reduction_functions as reductions
@@ -66,7 +67,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "rad2deg": lambda x: x * (180.0 / math.pi),
     "radians": lambda x: x * (math.pi / 180.0),
     "deg2rad": lambda x: x * (math.pi / 180.0),
-    "conjugate": rules.positive,
+    "conjugate": lambda x: rules.positive(conjugate(x)),
     "divmod": lambda x, y: (rules.floor_divide(x, y), rules.remainder(x, y)),
     "fmax": fmax,
     "fmin": fmin,

@@ -169,7 +169,7 @@ def _is_float_dtype(x: Array, dtype: Any) -> bool:
     return bool(raw_namespace([raw_value(x)]).isdtype(dtype, "real floating"))
 
 
-def astype(x: Array, dtype: Any, *, copy: bool = True) -> Array:
+def astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Array:
     """`x` in another dtype; between floating-point dtypes this has a derivative."""
     return x if x.dtype == dtype else astype_p(x, dtype=dtype)
 

@@ -290,6 +290,27 @@ def test_into_complex_arrays_nothing_is_written() -> None:
     assert not out.any()
 
 
+OF_SMALL_INTEGERS = {
+    "np.prod": np.prod,
+    "np.cumprod": lambda n: np.cumprod(n)[-1],
+    "np.multiply.reduce": np.multiply.reduce,
+    "np.multiply.accumulate": lambda n: np.multiply.accumulate(n)[-1],
+    "np.linalg.norm": np.linalg.norm,
+    "np.linalg.norm of 1": lambda n: np.linalg.norm(n, 1),
+    "np.linalg.vector_norm": np.linalg.vector_norm,
+    "np.interp": lambda n: np.interp(1.5, np.arange(3), n),
+    "np.sum": np.sum,
+    "np.var": np.var,
+}
+
+
+@pytest.mark.parametrize("of", OF_SMALL_INTEGERS.values(), ids=OF_SMALL_INTEGERS)
+def test_small_integers_are_widened_as_numpy_widens_them(of: Any) -> None:
+    n = np.array([200, 3, 2], np.uint8)
+    close(tracer.record(of, (n,))(n), of(n), 1e-14)
+    close(tracer.vmap(of)(np.stack([n, n]))[1], of(n), 1e-14)
+
+
 OF_COMPLEX_DATA = {
     "np.conj": lambda z: np.abs(np.conj(z) + z),
     "z.conj()": lambda z: np.abs(z.conj() + z),

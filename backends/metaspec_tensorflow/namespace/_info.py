@@ -39,9 +39,10 @@ class _Info:
         return [d.name for d in tf.config.list_logical_devices()]
 
     def dtypes(self, *, device: str | None = None, kind: Any = None) -> dict[str, DType]:
-        """All types, or those of a kind, by name."""
+        """The standard's types, or those of a kind, by name."""
         chosen = STANDARD_KINDS if kind is None else kind
-        return {d.name: d for d in sorted(KINDS["any"], key=lambda d: d.name) if isdtype(d, chosen)}
+        standard = [d for d in KINDS["any"] if d.name not in ("bfloat16", "float16")]
+        return {d.name: d for d in sorted(standard, key=lambda d: d.name) if isdtype(d, chosen)}
 
 
 def __array_namespace_info__() -> _Info:  # noqa: N807

@@ -3,7 +3,7 @@
 from typing import Any
 
 from metaspec.errors import InvalidArgumentError
-from metaspec_numpy.tracer.core import Array, namespace_of
+from metaspec_numpy.tracer.core import Array, namespace_of, raw_value
 from metaspec_numpy.tracer.functions.indexing_functions import take_along_axis
 from metaspec_numpy.tracer.functions.shaping import concat, cut, expand_dims, flip, is_inexact, reshape, squeeze
 from metaspec_numpy.tracer.outputs import as_array
@@ -51,8 +51,7 @@ def safe_sqrt(x: Array) -> Array:
 
 def prod(x: Array, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Array:
     """The product over `axis`, by halves: every derivative is right where factors are zero, and no rule is needed."""
-    if dtype is not None:
-        x = astype(x, dtype)
+    x = _wide(x, dtype)
     axes = normalize_axes(axis, x.ndim)
     for a in axes:
         if x.shape[a] == 0:
@@ -123,6 +122,14 @@ def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool 
     return take_along_axis(x, argsort(x, axis=axis, descending=descending), axis=axis)
 
 
+def _wide(x: Array, dtype: Any) -> Array:
+    """`x` in the dtype of its products: 64 bits where none is given and it is of integers."""
+    xp = namespace_of(x)
+    if dtype is None and not is_inexact(x):
+        dtype = xp.uint64 if xp.isdtype(raw_value(x).dtype, "unsigned integer") else xp.int64
+    return x if dtype is None else astype(x, dtype)
+
+
 def cumulative_sum(x: Array, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Array:
     """The sums of the first 1, 2, ... elements along `axis`."""
     x, axis = _along(x, axis, dtype)
@@ -132,7 +139,7 @@ def cumulative_sum(x: Array, /, *, axis: int | None = None, dtype: Any = None, i
 
 def cumulative_prod(x: Array, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Array:
     """The products of the first 1, 2, ... elements along `axis`, by doubling steps that are right at zeros too."""
-    x, axis = _along(x, axis, dtype)
+    x, axis = _along(_wide(x, dtype), axis, None)
     step = 1
     while step < x.shape[axis]:
         x = concat([cut(x, axis, None, step), cut(x, axis, step, None) * cut(x, axis, None, -step)], axis=axis)

@@ -14,6 +14,7 @@ from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.functions import shaping, writing
 from metaspec_numpy.tracer.numpy_api.ordering import searchsorted
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
+from metaspec_numpy.tracer.numpy_api.statistics import inexact
 from metaspec_numpy.tracer.rules import elementwise_rules as rules
 from metaspec_numpy.tracer.rules.structure import astype
 
@@ -82,7 +83,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Ar
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Array:
     if period is not None:
         raise UnsupportedError("interp: period= has no rule; use np.remainder on x, and repeat the ends of xp and fp")
-    x, xp, fp = array(x), array(xp), array(fp)
+    x, xp, fp = (inexact(array(part)) for part in (x, xp, fp))
     n = xp.shape[0]
     if n == 1:
         inside = shaping.broadcast_to(fp[0], x.shape)

@@ -12,6 +12,7 @@ from metaspec_numpy.tracer.functions import linalg_functions as linalg
 from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.functions.linalg_functions import EighResult, QRResult, SlogdetResult
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
+from metaspec_numpy.tracer.numpy_api.statistics import inexact
 from metaspec_numpy.tracer.rules.elementwise_rules import absolute, greater
 from metaspec_numpy.tracer.rules.structure import astype, normalize_axis
 
@@ -23,7 +24,9 @@ rule(NP.inv)(lambda a: linalg.inv(array(a)))
 rule(NP.eigvalsh)(lambda a, UPLO="L": linalg.eigvalsh(array(a), UPLO))
 rule(NP.matrix_power, view=True)(lambda a, n: linalg.matrix_power(array(a), n))
 rule(NP.vector_norm)(
-    lambda x, axis=None, keepdims=False, ord=2: linalg.vector_norm(array(x), axis=axis, keepdims=keepdims, ord=ord)
+    lambda x, axis=None, keepdims=False, ord=2: linalg.vector_norm(
+        inexact(array(x)), axis=axis, keepdims=keepdims, ord=ord
+    )
 )
 
 
@@ -52,7 +55,7 @@ def solve(a: Any, b: Any) -> Array:
 
 @rule(NP.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
-    x = array(x)
+    x = inexact(array(x))
     if ord is None:
         return linalg.vector_norm(x, axis=axis, keepdims=keepdims)
     axes = tuple(range(x.ndim)) if axis is None else tuple(axis) if isinstance(axis, tuple | list) else (axis,)

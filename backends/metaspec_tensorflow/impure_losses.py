@@ -64,4 +64,6 @@ def explained(error: Exception) -> LossError | None:
         return None
     text = str(error)
     found = next((meaning for pattern, meaning in MEANINGS if re.search(pattern, text)), None)
-    return found and LossError(f"loss: {found} ({type(error).__name__}: {' '.join(text.split())[:160]})")
+    if found is None:
+        return None
+    return LossError(f"loss: {found} ({type(error).__name__}: {' '.join(text.split())[:160]})")

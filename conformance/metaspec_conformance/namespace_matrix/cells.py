@@ -73,7 +73,7 @@ def _judged(B: Backend, form: str, places: Sequence[Place], batched: bool, secon
         ours = isinstance(error, ms.MetaspecError)
         bad: Cell | None = Cell(REFUSED, words) if ours else Cell(FOREIGN, f"{type(error).__name__}: {words[:160]}")
     else:
-        truth = [_truth(*place, batched, second) for place in places]
+        truth = [t for place in places if (t := _truth(*place, batched, second)) is not None]
         bad = _apart("value", value, np.sum([t[0] for t in truth]), 1.0 if len(places) > 1 else np.inf)
         for a, (_, b) in zip(derivatives, truth, strict=True):
             bad = bad or _apart("derivative", a, b)

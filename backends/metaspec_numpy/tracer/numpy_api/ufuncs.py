@@ -100,7 +100,8 @@ def _known(name: str) -> str:
 def array_ufunc(self: Box, ufunc: numpy.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """NumPy's hook for its elementwise functions, and SciPy's."""
     name = ufunc.__name__
-    label = next((f"{m.__name__}.{name}" for m in (numpy, sys.modules.get("scipy.special")) if hasattr(m, name)), name)
+    modules = [sys.modules[m] for m in ("numpy", "scipy.special") if m in sys.modules]
+    label = next((f"{m.__name__}.{name}" for m in modules if hasattr(m, name)), name)
     f = UFUNCS.get(name) or scipy_special.UFUNCS.get(name)
     if method != "__call__":
         label += f".{method}"

@@ -40,9 +40,10 @@ class AuditPipeline:
         """
         state = self._run()
         if not state.repetition and self.caller.differs(state.calls[0]):
-            first = self.caller.switched_at(state.calls[0])
-            if first is None:
-                state.repetition = "call-state"
+            drew = state.calls[0].observed.drew
+            first = "random" if drew else self.caller.switched_at(state.calls[0])
+            if isinstance(first, str):
+                state.repetition = first
                 return state
             later, self.state, self.caller.fresh_module = first[1], AuditState(), True
             state = self._run()

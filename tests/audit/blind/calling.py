@@ -4,22 +4,16 @@ import contextlib
 import importlib
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
 import metaspec as ms
-from tests.audit.blind.plain import LEAVES, PLACES, SIZE, Asked, Batch, Tasks, Vector, leaves
+from tests.audit.blind import truth_members
+from tests.audit.blind.plain import LEAVES, PLACES, SIZE, Asked, Batch, Pair, Tasks, Vector, leaves
 
 CODE = "tests.audit.blind.code"
-
-
-class Pair(NamedTuple):
-    """A batch."""
-
-    x: Any
-    y: Any
 
 
 NEEDS = {"torch_libraries": ("higher", "torchopt"), "jax_libraries": ("jaxopt", "optax"), "keras_models": ("keras",)}
@@ -29,6 +23,8 @@ def implementation(module: str, name: str) -> Callable[..., Any]:
     """A function or class of the set; without the packages that it needs, the test that asks is skipped."""
     for package in (framework_of(module), *NEEDS.get(module, ())):
         pytest.importorskip(package)
+    if module.endswith("_members"):
+        return truth_members.implementation(framework_of(module), name)
     return getattr(importlib.import_module(f"{CODE}.{module}"), name)
 
 

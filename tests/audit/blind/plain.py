@@ -30,6 +30,13 @@ class Asked(NamedTuple):
     outer_lr: float = 0.5
 
 
+class Pair(NamedTuple):
+    """A batch as code gets it."""
+
+    x: Any
+    y: Any
+
+
 Batch = tuple[np.ndarray, np.ndarray]
 Tasks = list[tuple[Batch, Batch]]
 Oracle = Callable[[Vector, Tasks, Asked], Vector]

@@ -9,13 +9,17 @@ from tests.audit.blind import calling
 from tests.audit.blind.blindset import ALL, identity
 from tests.audit.blind.plain import Asked, gradient
 from tests.audit.blind.truth import Truth
+from tests.audit.blind.truth_members import SUMMED
 
 CALCULATED = {(truth.module, truth.name): truth for truth in ALL if truth.oracle is not None}
 RANDOM = {
     (truth.module, truth.name): truth for truth in ALL if truth.faults[:1] in {("random",), ("call-state|random",)}
 }
+LOOPS = ("jax_members", "tensorflow_members")  # those of torch_members on other frameworks
 QUICK = [
-    truth for truth in CALCULATED.values() if calling.framework_of(truth.module) != "jax"
+    truth
+    for truth in CALCULATED.values()
+    if calling.framework_of(truth.module) != "jax" and truth.module not in LOOPS and not truth.name.endswith(SUMMED)
 ]  # JAX compiles for seconds
 COMPILED = [pytest.param(truth, marks=pytest.mark.soak) for truth in CALCULATED.values() if truth not in QUICK]
 OTHER = pytest.param(Asked(0.06, 2, 1.3, 3, 0.7), id="two steps", marks=pytest.mark.soak)

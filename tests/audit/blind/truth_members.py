@@ -7,9 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
+from tests.audit.blind import plain
 from tests.audit.blind.code import members
 from tests.audit.blind.code.members import BY_LEAF, LISTED, Loop
-from tests.audit.blind.truth import about, some
+from tests.audit.blind.plain import Asked, Pair, Tasks, Vector
+from tests.audit.blind.truth import Truth, about, some
 
 TOOLS = {"torch": members.Torch, "jax": members.Jax, "tensorflow": members.TensorFlow}
 LR = 0.05  # that an audit gives first
@@ -113,7 +117,9 @@ LOOPS: Mapping[str, MemberTruth] = {
     "proximal by leaf": MemberTruth(Loop(pull=BY_LEAF), faults=("inner-optimizer", "regularization")),
     "proximal, sigma-MAML": MemberTruth(Loop(pull=BY_LEAF), "sigma-maml", algorithm="sigma-maml"),
     "outer decay": MemberTruth(Loop(finish=decayed), faults=("outer-decay",), found={"outer_decay": about(0.02)}),
-    "outer clipping": MemberTruth(Loop(finish=clipped(0.1)), faults=("outer-clipping",)),
+    "outer clipping": MemberTruth(
+        Loop(finish=clipped(0.1)), faults=("outer-clipping",), found={"outer_clip": about(0.1)}
+    ),
     "last step alone": MemberTruth(
         Loop(detached_before=lambda K: K - 1),
         faults=("partial-second-order",),
@@ -136,14 +142,64 @@ LOOPS: Mapping[str, MemberTruth] = {
 }
 """By name; the tasks' mean."""
 
-CASES = [(framework, name, total) for name in LOOPS for framework in TOOLS for total in (False, True)]
-"""Framework, loop, and whether tasks are summed: a second deviation."""
+
+class ByComplexSteps:
+    """Derivatives without any rule: the imaginary part of a value at an imaginary distance."""
+
+    sqrt = staticmethod(np.sqrt)
+
+    def grad(self, f: Callable[[Any], Any], theta: dict[str, Any]) -> dict[str, Any]:
+        return plain.leaves(plain.gradient(_vector(theta), f.__defaults__[0]))  # type: ignore[attr-defined]
+
+    def outer(self, f: Callable[[Any], Any], params: dict[str, Any]) -> dict[str, Any]:
+        return plain.leaves(plain.derivative(lambda v: f(plain.leaves(v)), _vector(params)))
+
+    def detach(self, x: Any) -> Any:
+        return np.real(x) + 0j
+
+    def rows(self, x: Any, rows: list[int]) -> Any:
+        return x[rows]
 
 
-def truth_of(name: str, total: bool) -> MemberTruth:
-    """The truth of a loop, with the sum over tasks where `total`."""
-    truth = LOOPS[name]
-    if not total:
-        return truth
-    found = {k: v for k, v in truth.found.items() if k not in ("outer_decay",)}
-    return replace(truth, loop=replace(truth.loop, total=True), faults=(*truth.faults, "task-sum"), found=found)
+def _vector(tree: Mapping[str, Any]) -> Vector:
+    return np.concatenate([np.asarray(tree[name]).reshape(-1) for name in plain.LEAVES])
+
+
+@dataclass(frozen=True)
+class LoopOracle:
+    """What a loop computes, by complex steps."""
+
+    loop: Loop
+
+    def __call__(self, phi: Vector, tasks: Tasks, asked: Asked) -> Vector:
+        run = members.implementation(self.loop, ByComplexSteps())
+        pairs = [tuple(Pair(*batch) for batch in task) for task in tasks]
+
+        def loss(params: Any, batch: Any) -> Any:
+            return plain.loss(_vector(params), batch)
+
+        return _vector(run(plain.leaves(phi), pairs, loss, asked.lr, asked.steps))
+
+
+def implementation(framework: str, name: str) -> Callable[..., Any]:
+    """A loop by the name of its truth, on a framework."""
+    loops = {f"{key}{SUMMED * total}": loop_of(key, total) for key in LOOPS for total in (False, True)}
+    return members.implementation(loops[name], TOOLS[framework]())
+
+
+def loop_of(name: str, total: bool) -> Loop:
+    """A loop with the mean over tasks, or the sum: a second deviation."""
+    return replace(LOOPS[name].loop, total=total)
+
+
+def _truth(framework: str, name: str, total: bool) -> Truth:
+    member = LOOPS[name]
+    hidden = "?" * (name == "outer clipping")  # the clipped mean is the clipped sum
+    faults, oracle = (*member.faults, *["task-sum" + hidden] * total), LoopOracle(loop_of(name, total))
+    options = {"framework": framework}
+    named = f"{framework}_members", f"{name}{SUMMED * total}", "in one loop"
+    return Truth(*named, member.claim, oracle, member.algorithm, faults, member.found, options=options, digits=9.0)
+
+
+SUMMED = ", summed"
+TRUTHS = [_truth(framework, name, total) for framework in TOOLS for name in LOOPS for total in (False, True)]

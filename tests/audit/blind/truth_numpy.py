@@ -140,9 +140,8 @@ TRUTHS = [
         "maml",
         Program("maml"),
         "maml",
-        ("precision?",),
-        NO_FORMAT,
-        CONSISTENT,
+        ("difference",),
+        {"difference": about(0.01)} | NO_FORMAT,
         digits=4,
     ),
     Truth(

@@ -12,6 +12,8 @@ from metaspec_conformance.audit.calls.problem_data import LABEL_FORMATS, CallInp
 from metaspec_conformance.audit.hypotheses.objective import Vector
 from metaspec_conformance.audit.thresholds import EQUAL_CALLS, FIT_SETTINGS
 
+REPEATED_DRAWS = 6  # equal calls of code that draws random numbers: of few outcomes, two may well be alike
+
 
 class FailedError(Exception):
     """The audited function gave nothing that can be explained; `failure` says why."""
@@ -116,10 +118,10 @@ class Caller:
         Raises:
             FailedError: As a call.
         """
-        close = EQUAL_CALLS[self.harness.dtype]
-        if spread([flat(first.observed), flat(self(first.inputs).observed)]) <= close:
+        close, count = EQUAL_CALLS[self.harness.dtype], REPEATED_DRAWS if first.observed.drew else 1
+        if all(spread([flat(first.observed), flat(self(first.inputs).observed)]) <= close for _ in range(count)):
             return ""
-        again = [flat(self(first.inputs, fresh=True).observed) for _ in range(2)]
+        again = [flat(self(first.inputs, fresh=True).observed) for _ in range(1 + count)]
         anew = self.harness.function.reload() is not None
         if anew and spread(again) <= close:
             self.fresh_module = True
@@ -136,22 +138,25 @@ class Caller:
             return False
         return spread([flat(first.observed), flat(self(first.inputs).observed)]) > EQUAL_CALLS[self.harness.dtype]
 
-    def switched_at(self, first: ObservedCall) -> tuple[int, ObservedCall] | None:
+    def switched_at(self, first: ObservedCall) -> tuple[int, ObservedCall] | str:
         """Return the number of the call, from a fresh module on, that is the first to differ, and what it gave.
 
-        None where the module cannot be had afresh, or equal calls do not differ there.
+        "random" where another fresh module does not give the same there, and "call-state" where none can be had, or
+        equal calls do not differ in it.
 
         Raises:
             FailedError: As a call.
         """
         if self.harness.function.reload() is None:
-            return None
-        again = flat(self(first.inputs, fresh=True).observed)
-        for number in range(2, self.count + 1):
-            call = self(first.inputs)
-            if spread([again, flat(call.observed)]) > EQUAL_CALLS[self.harness.dtype]:
-                return number, call
-        return None
+            return "call-state"
+        close = EQUAL_CALLS[self.harness.dtype]
+        calls = [self(first.inputs, fresh=True)]
+        while len(calls) < self.count and spread([flat(calls[0].observed), flat(calls[-1].observed)]) <= close:
+            calls.append(self(first.inputs))
+        again = [self(first.inputs, fresh=i == 0) for i in range(len(calls))]
+        if any(spread([flat(a.observed), flat(b.observed)]) > close for a, b in zip(calls, again, strict=True)):
+            return "random"
+        return (len(calls), calls[-1]) if spread([flat(c.observed) for c in calls]) > close else "call-state"
 
     def single_tasks(self, whole: ObservedCall) -> tuple[list[ObservedCall], str]:
         """Call the function on each task alone.

@@ -19,6 +19,7 @@ from metaspec_conformance.audit.calls.observation import Observed
 from metaspec_conformance.audit.calls.observing import observe
 from metaspec_conformance.audit.calls.problem_data import CallInputs, ProblemData
 from metaspec_conformance.audit.calls.signature import Signature
+from metaspec_conformance.audit.hypotheses.loss_derivatives import Derivatives, of_supplied
 from metaspec_conformance.audit.hypotheses.objective import Objective, Vector
 from metaspec_conformance.audit.hypotheses.prediction import Predictor
 from metaspec_conformance.audit.problem import Problem
@@ -54,7 +55,7 @@ class AuditHarness:
     seconds: float = 0.0
     _objectives: dict[Any, Objective] = field(default_factory=dict)
     _loaded: Any = None
-    _native: Objective | None = None
+    _derivatives: Derivatives | None = None
 
     @cached_property
     def data(self) -> ProblemData:
@@ -127,17 +128,18 @@ class AuditHarness:
         return made
 
     def _objective(self, inputs: CallInputs, dtype: str, seed: int | None) -> Objective:
-        rounding = perturbation(error_model.PERTURBATION, seed) if seed is not None else None
-        extra = () if rounding is None else (rounding,)
+        rounding = perturbation(error_model.PERTURBATION, seed) if seed is not None else EXACT
         numpy, data = get_backend(problems.REFERENCE), self.data
         params, tasks = data.params(inputs), data.tasks(inputs)
         if isinstance(self.problem, str):
-            return Objective(numpy, problems.loss(self.problem), params, tasks, dtype, *extra)
-        if data.portable:
-            return Objective(numpy, self.problem.loss, params, data.plain(tasks), dtype, *extra)
-        if self._native is None:
-            self._native = Objective(self.B, data.native_loss(), params, tasks, self.dtype)
-        return Objective(self.B, self._native.loss, params, tasks, self.dtype, rounding or EXACT, self._native)
+            known = of_supplied(self.problem) if seed is None else None
+            return Objective(numpy, problems.loss(self.problem), params, tasks, dtype, rounding, known)
+        B, loss = (numpy, self.problem.loss) if data.portable else (self.B, data.native_loss())
+        tasks, dtype = (data.plain(tasks), dtype) if data.portable else (tasks, self.dtype)
+        known = None if data.portable and seed is not None else self._derivatives
+        found = Objective(B, loss, params, tasks, dtype, rounding, known)
+        self._derivatives = self._derivatives or (found.derivatives if seed is None else None)
+        return found
 
     def _given(self, inputs: CallInputs) -> ProblemInputs:
         settings = {k: x for k, x in inputs.settings.items() if k in self.signature.names or k == "outer_lr"}

@@ -57,12 +57,13 @@ def observe(
         except WrongResultError as error:
             found = Observed(Failure(error.code, str(error)))
         settings_after = B.guard.settings()
+        differing = tuple(name for name, value in settings_after.items() if settings.get(name) != value)
         return replace(
             found,
             changed=tuple(name for name in ("params", "tasks") if differ(before.get(name), after.get(name))),
             buffers=tuple(k for k, v in before.get("buffers", {}).items() if differ([v], [after["buffers"].get(k)])),
-            settings=tuple(name for name, value in settings_after.items() if settings.get(name) != value),
-            drew=random_state(models) != randomness,
+            settings=differing,
+            drew=random_state(models) != randomness or any("random" in name for name in differing),
             seconds=seconds,
         )
 

@@ -1,6 +1,6 @@
 """Candidates held against fresh calls: other problems and settings, which had no part in finding them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,8 @@ from metaspec_conformance.audit.hypotheses.generalising import GeneralisedHypoth
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
 from metaspec_conformance.audit.hypotheses.objective import Vector
 from metaspec_conformance.audit.hypotheses.prediction import Predictor, finished
-from metaspec_conformance.audit.search.fitting import Fit, newton_move, numbers, with_numbers
+from metaspec_conformance.audit.search.fitting import Fit
+from metaspec_conformance.audit.search.free_numbers import newton_move, numbers, with_numbers
 from metaspec_conformance.audit.search.number_formats import adjusted
 from metaspec_conformance.audit.thresholds import LOST_DIGITS, SAME_NUMBER
 
@@ -97,126 +98,126 @@ def _combined(
     return sum((float(w) * v for w, v in with_weights), np.zeros_like(parts[0]))
 
 
-def confirmed(
-    harness: AuditHarness,
-    fit: Fit,
-    combined: Combined | None,
-    inputs: CallInputs,
-    validation_calls: Sequence[ObservedCall],
-    reading: str,
-    keep: Any,
-    residual: float,
-    expected_factor: str | None,
-) -> ConfirmedHypothesis | None:
-    """Return the first generalisation of a fit that explains the validation calls too; None where none does.
+@dataclass(frozen=True)
+class Confirmation:
+    """Validation calls, of fresh problems with other settings, that a fit has to explain with the rules of its numbers.
 
-    Args:
+    Attributes:
         harness: Gives the objectives.
-        fit: The hypothesis with its numbers.
         combined: How the tasks are combined.
-        inputs: Of the calls that the fit was found on.
-        validation_calls: Of fresh problems with other settings.
+        inputs: Of the calls that fits were found on.
+        calls: The validation calls.
         reading: How results are read.
         keep: The entries that count.
         residual: What may remain of each call.
         expected_factor: How the factor should follow the settings; tried first.
     """
-    trial = _Trial(harness, fit, combined, reading, keep)
-    for generalised in generalisations(fit.hypothesis, inputs.settings, harness.signature.names):
-        scales, worst = [(inputs.settings, fit.scale)], 0.0
-        for call in validation_calls:
-            generalised = trial.with_further_numbers(generalised, call)
-            scale, remains = trial.explained(generalised, call)
-            if residual < remains <= LOST_DIGITS:
-                generalised = trial.with_adjusted(generalised, call, residual)
-                scale, remains = trial.explained(generalised, call)
-            worst = max(worst, remains)
-            if not worst <= residual:
-                break
-            if scale is not None:
-                scales.append((call.inputs.settings, scale))
-        if not worst <= residual:
-            continue
-        rule = _scale_rule(scales, expected_factor, max(10 * residual, SAME_NUMBER))
-        if rule is None and fit.hypothesis.every == "weighted":
-            rule = "free"  # weights may have any sum, another for each number of steps
-        if rule is not None:
-            return ConfirmedHypothesis(generalised, fit.outer_sum, fit.scale, rule, combined, worst)
-    return None
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """What is held against each validation call.
-
-    Attributes:
-        harness: Gives the objectives.
-        fit: The hypothesis with its numbers.
-        combined: How the tasks are combined.
-        reading: How results are read.
-        keep: The entries that count.
-    """
 
     harness: AuditHarness
-    fit: Fit
     combined: Combined | None
+    inputs: CallInputs
+    calls: Sequence[ObservedCall]
     reading: str
     keep: Any
+    residual: float
+    expected_factor: str | None
 
-    def delta(self, call: ObservedCall) -> Vector:
-        """Return what a call returned."""
-        delta = call.delta(self.harness, self.reading)
+    def __call__(self, fit: Fit) -> ConfirmedHypothesis | None:
+        """Return the first generalisation of a fit that explains the validation calls too; None where none does."""
+        factor = fit.scale / monomial(self.expected_factor or "constant", self.inputs.settings)
+        for generalised in self._generalisations(fit, factor):
+            scales, worst = [(self.inputs.settings, fit.scale)], 0.0
+            for call in self.calls:
+                generalised = self._with_further_numbers(generalised, fit, call)
+                scale, remains = self._explained(generalised, fit, call)
+                if self.residual < remains <= LOST_DIGITS:
+                    generalised = self._with_adjusted(generalised, fit, call)
+                    scale, remains = self._explained(generalised, fit, call)
+                worst = max(worst, remains)
+                if not worst <= self.residual:
+                    break
+                if scale is not None:
+                    scales.append((call.inputs.settings, scale))
+            if not worst <= self.residual:
+                continue
+            rule = _scale_rule(scales, self.expected_factor, max(10 * self.residual, SAME_NUMBER))
+            if rule is None and fit.hypothesis.every == "weighted":
+                rule = "free"  # weights may have any sum, another for each number of steps
+            if rule is not None:
+                return ConfirmedHypothesis(generalised, fit.outer_sum, fit.scale, rule, self.combined, worst)
+        return None
+
+    def remains(self, fit: Fit) -> tuple[str, ...]:
+        """Return what a fit leaves on each validation call, and with which inner rate it leaves least there."""
+        generalised, found = next(self._generalisations(fit)), []
+        for call in self.calls:
+            settings, named = call.inputs.settings, self.harness.signature.names
+            h, left = generalised.at(settings), self._explained(generalised, fit, call)[1]
+            text = f"{left:.1e} at " + ", ".join(f"{k} {v:g}" for k, v in settings.items() if k in named)
+            move = newton_move(h, ("rate",), *self._held(fit, call)) if h.steps else None
+            if move is not None:
+                moved = with_numbers(h, ("rate",), [h.rate + float(np.clip(move[0], -h.rate / 2, h.rate))])
+                less = self._explained(replace(generalised, adjusted=((settings, moved),)), fit, call)[1]
+                text += f" ({less:.1e} with the rate {moved.rate:.4g})" if less < left else ""
+            found.append(text)
+        return tuple(found)
+
+    def _generalisations(self, fit: Fit, factor: float = 1.0) -> Iterator[GeneralisedHypothesis]:
+        return generalisations(fit.hypothesis, self.inputs.settings, self.harness.signature.names, factor)
+
+    def _held(self, fit: Fit, call: ObservedCall) -> tuple[Callable[[Hypothesis], Vector], Vector]:
+        """Return what a hypothesis predicts of the entries of one call that count, up to the factor, and these."""
+        predictor, delta = self.harness.predictor(call.inputs), call.delta(self.harness, self.reading)
         assert delta is not None
-        return delta
 
-    def predictions(self, call: ObservedCall) -> Callable[[Hypothesis], Vector]:
-        """Return what a hypothesis predicts of a call, up to the factor, as a function of the hypothesis."""
-        fit, inputs, predictor = self.fit, call.inputs, self.harness.predictor(call.inputs)
-        return lambda h: direction(h, fit.outer_sum, self.combined, inputs, predictor, fit.scale)
+        def predict(h: Hypothesis) -> Vector:
+            with np.errstate(all="ignore"):
+                return direction(h, fit.outer_sum, self.combined, call.inputs, predictor, fit.scale)[self.keep]
 
-    def explained(self, generalised: GeneralisedHypothesis, call: ObservedCall) -> tuple[float | None, float]:
+        return predict, delta[self.keep]
+
+    def _explained(
+        self, generalised: GeneralisedHypothesis, fit: Fit, call: ObservedCall
+    ) -> tuple[float | None, float]:
         """Return the factor that fits one call best, and the relative residual that it leaves.
 
         Where both the prediction and the result vanish nothing is learned of the factor: (None, 0).
         """
-        keep, delta, predict = self.keep, self.delta(call), self.predictions(call)
-        with np.errstate(all="ignore"):
-            predicted = predict(generalised.at(call.inputs.settings))
-        length, vanishes = float(np.dot(predicted[keep], predicted[keep])), not np.any(delta[keep])
+        predict, seen = self._held(fit, call)
+        predicted = predict(generalised.at(call.inputs.settings))
+        length, vanishes = float(np.dot(predicted, predicted)), not np.any(seen)
         if length == 0 and vanishes:
             return None, 0.0
         if not np.isfinite(length) or length == 0 or vanishes:
             return None, np.inf
-        scale = float(np.dot(predicted[keep], delta[keep]) / length)
-        return scale, relative(delta, scale * predicted, keep)
+        scale = float(np.dot(predicted, seen) / length)
+        return scale, relative(seen, scale * predicted, ...)
 
-    def with_further_numbers(self, generalised: GeneralisedHypothesis, call: ObservedCall) -> GeneralisedHypothesis:
+    def _with_further_numbers(
+        self, generalised: GeneralisedHypothesis, fit: Fit, call: ObservedCall
+    ) -> GeneralisedHypothesis:
         """Return the hypothesis with the numbers of further steps, rates or weights, as one call shows them."""
         settings = call.inputs.settings
         fields = generalised.unknown(settings)
         if not fields:
             return generalised
-        delta, predict = self.delta(call)[self.keep], self.predictions(call)
         for start in (1, -1):  # rates in the reverse order are almost as good, and a minimum of their own
             h = generalised.at(settings)
             h = with_numbers(h, fields, numbers(h, fields)[::start])
             for _ in range(FURTHER_ROUNDS):
-                move = newton_move(h, fields, lambda h: predict(h)[self.keep], delta)
+                move = newton_move(h, fields, *self._held(fit, call))
                 if move is None:
                     break
                 h = with_numbers(h, fields, np.array(numbers(h, fields)) + np.clip(move, -1, 1))
             generalised = replace(generalised, adjusted=((settings, h), *generalised.adjusted))
-            if self.explained(generalised, call)[1] <= LOST_DIGITS:
+            if self._explained(generalised, fit, call)[1] <= LOST_DIGITS:
                 break
         return generalised
 
-    def with_adjusted(
-        self, generalised: GeneralisedHypothesis, call: ObservedCall, residual: float
-    ) -> GeneralisedHypothesis:
-        """Return the hypothesis with its numbers as the code holds them at one call's settings, if these explain it."""
-        settings, predict = call.inputs.settings, self.predictions(call)
-        delta = self.delta(call)[self.keep]
-        h = adjusted(generalised.at(settings), lambda h: predict(h)[self.keep], delta, residual)
+    def _with_adjusted(self, generalised: GeneralisedHypothesis, fit: Fit, call: ObservedCall) -> GeneralisedHypothesis:
+        """Return the hypothesis with its numbers as the code holds them at one call's settings, where these explain."""
+        settings = call.inputs.settings
+        h = adjusted(generalised.at(settings), *self._held(fit, call), self.residual)
         return generalised if h is None else replace(generalised, adjusted=(*generalised.adjusted, (settings, h)))
 
 

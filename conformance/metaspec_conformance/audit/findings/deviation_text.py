@@ -6,6 +6,7 @@ from metaspec_conformance.audit.findings.report_draft import ReportDraft
 from metaspec_conformance.audit.findings.wording import TITLES
 from metaspec_conformance.audit.hypotheses.expectation import name_of
 from metaspec_conformance.audit.hypotheses.hypothesis import RATES, SOLVERS, Hypothesis, loss_weights, steps_kept
+from metaspec_conformance.audit.hypotheses.implicit_operators import written
 from metaspec_conformance.audit.hypotheses.inner_rules import PLAIN
 
 FORMS = {"around": "around the end", "split": "round by round", "first": "the first ones at every step"}
@@ -18,7 +19,6 @@ def deviation_text(draft: ReportDraft, code: str, h: Hypothesis) -> str:
     if code == "algorithm":
         assert draft.claims.algorithm is not None
         return f"{TITLES[name_of(h)]}, where {TITLES[draft.claims.algorithm]} was claimed"
-    operator = f"{h.operator[0]:.6g} I + {h.operator[1]:.6g} H/lambda{_follows(draft, 'operator')}"
     texts: Mapping[str, str] = {
         "steps": f"{h.steps} inner steps ({draft.found.get('steps_rule')}), where {e.steps} were asked for",
         "inner-rate": _rates(draft, h),
@@ -43,9 +43,10 @@ def deviation_text(draft: ReportDraft, code: str, h: Hypothesis) -> str:
         f"{h.outer_clip:.6g}",
         "proximal-missing": "the inner loop has no proximal term",
         "regularization": _strengths(draft, h),
-        "operator": f"the operator is {operator}",
+        "operator": operator_text(draft, h),
         "block-diagonal": "H has no entries between leaves" if h.blocks == "leaf" else "H is replaced by its diagonal",
         "solver": f"the system is solved {SOLVERS[h.solver].format(n=h.solver_steps, rate=h.solver_rate)}"
+        + _follows(draft, "solver_rate")
         + _follows(draft, "solver_steps", " whatever is asked for")
         + (f"; {e.cg_steps} steps of conjugate gradients were asked for" if e.cg_steps else ""),
         "leaf-frozen": f"the inner loop moves {_moved(h, names)} alone, not {_named(h.frozen, names)}",
@@ -58,6 +59,27 @@ def deviation_text(draft: ReportDraft, code: str, h: Hypothesis) -> str:
         "inner-optimizer": _optimizer_text(h),
     }
     return texts[code]
+
+
+def operator_text(draft: ReportDraft, h: Hypothesis) -> str:
+    """Return iMAML's operator in words, with what of the factor on the result is its own."""
+    form = draft.state.explanation.generalised.rule("operator") if draft.state.explanation else "constant"
+    factor, power = operator_factor(draft, h)
+    return f"the operator is {written(h.operator, form, h.strength, factor, power)}"
+
+
+def operator_factor(draft: ReportDraft, h: Hypothesis) -> tuple[float, int]:
+    """Return what of the factor on the result is the operator's: a number, and a power of lambda to multiply it by."""
+    explanation = draft.state.explanation
+    if explanation is None or h.algorithm != "imaml" or explanation.outer_sum or explanation.scale < 0:
+        return 1.0, 0
+    factor = explanation.scale / (draft.expected.factor or 1)
+    power = {"1/regularization": -1, "regularization": 1}.get(explanation.scale_rule, 0)
+    damped = explanation.generalised.factor != 1
+    natural = h.operator != (1.0, 1.0) and any(abs(x / factor - 1) <= draft.same_factor for x in h.operator)
+    if power or damped or (natural and abs(factor - 1) > draft.same_factor):
+        return factor / draft.state.calls[0].inputs.settings["regularization"] ** power, power
+    return 1.0, 0
 
 
 def listed(numbers: Sequence[float]) -> str:

@@ -1,5 +1,6 @@
 """Findings on what remains beside the hypothesis: the factor, the combination of the tasks, the digits."""
 
+from metaspec_conformance.audit.findings.deviation_text import operator_factor, operator_text
 from metaspec_conformance.audit.findings.report_draft import ReportDraft
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
 from metaspec_conformance.audit.thresholds import SAME_NUMBER
@@ -27,10 +28,9 @@ def add_factor_findings(draft: ReportDraft, h: Hypothesis) -> None:
     factor = abs(scale) / expected
     follows = draft.state.reading == "params" and draft.harness.signature.names & {"outer_lr", "optimizer"}
     right = "outer_lr" if follows else "constant"
-    if h.algorithm == "imaml" and rule in ("1/regularization", "regularization") and scale > 0:
-        a, b = h.operator
-        draft.found["operator"], draft.found["scale"] = [a / factor, b / factor], 1.0
-        draft.add("operator", f"the operator is {a / factor:.4g} I + {b / factor:.4g} H/lambda")
+    if operator_factor(draft, h) != (1.0, 0):
+        draft.found["operator"], draft.found["scale"] = [x / factor for x in h.operator], 1.0
+        draft.add("operator", operator_text(draft, h))  # once, where the operator deviates too
         return
     draft.found["scale"] = scale / expected
     if h.every == "weighted":

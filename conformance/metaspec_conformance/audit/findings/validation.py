@@ -1,6 +1,6 @@
 """The validation stage: candidates have to explain fresh problems with other settings, to the digits of the format."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +11,10 @@ from metaspec_conformance.audit.calls.counted_calls import Caller, ObservedCall
 from metaspec_conformance.audit.calls.harness import AuditHarness
 from metaspec_conformance.audit.calls.problem_data import CallInputs
 from metaspec_conformance.audit.findings.audit_verdicts import judged
-from metaspec_conformance.audit.findings.confirming import ConfirmedHypothesis, confirmed, direction
+from metaspec_conformance.audit.findings.confirming import Confirmation, ConfirmedHypothesis, direction
 from metaspec_conformance.audit.hypotheses.combining import Combined
 from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations, name_of
-from metaspec_conformance.audit.hypotheses.generalising import generalisations
-from metaspec_conformance.audit.hypotheses.hypothesis import ALGORITHMS, Hypothesis, canonical
-from metaspec_conformance.audit.hypotheses.prediction import Predictor
-from metaspec_conformance.audit.search.fitting import Fit, newton_move, with_numbers
+from metaspec_conformance.audit.hypotheses.hypothesis import ALGORITHMS, canonical
 from metaspec_conformance.audit.search.search import Search
 from metaspec_conformance.audit.thresholds import CANDIDATES, NUDGE, SAME_NUMBER, VALIDATION_FACTOR, VALIDATION_SETTINGS
 
@@ -40,9 +37,7 @@ def validate(caller: Caller, state: AuditState, whole: ObservedCall, searched: S
     _choose(state, state.search, confirm)
     if state.explanation is None:
         if state.fits:
-            keep = state.search.targets[0].keep
-            how = None if unexplained else state.combined
-            state.elsewhere = remains_elsewhere(harness, state.fits[0], how, searched[0].inputs, state, keep)
+            state.elsewhere = confirm.remains(state.fits[0])
         return
     fresh = state.validation_calls[0]
     for call in (fresh,) if unexplained else (fresh, whole):
@@ -52,22 +47,16 @@ def validate(caller: Caller, state: AuditState, whole: ObservedCall, searched: S
         state.narrow = _is_narrow(caller, state, state.explanation, fresh)
 
 
-def _confirmation(
-    harness: AuditHarness, state: AuditState, inputs: CallInputs, how: Combined | None
-) -> Callable[[Fit], ConfirmedHypothesis | None]:
-    """Return a function that holds a fit against the validation calls."""
+def _confirmation(harness: AuditHarness, state: AuditState, inputs: CallInputs, how: Combined | None) -> Confirmation:
+    """Return what holds a fit against the validation calls."""
     assert state.search is not None
     residual = max(VALIDATION_FACTOR * state.search.screen, 20 * state.fits[0].residual)
     takes_rate = state.reading == "params" and harness.signature.names & {"outer_lr", "optimizer"}
     factor, keep = "outer_lr" if takes_rate else None, state.search.targets[0].keep
-
-    def confirm(fit: Fit) -> ConfirmedHypothesis | None:
-        return confirmed(harness, fit, how, inputs, state.validation_calls, state.reading, keep, residual, factor)
-
-    return confirm
+    return Confirmation(harness, how, inputs, state.validation_calls, state.reading, keep, residual, factor)
 
 
-def _choose(state: AuditState, search: Search, confirm: Callable[[Fit], ConfirmedHypothesis | None]) -> None:
+def _choose(state: AuditState, search: Search, confirm: Confirmation) -> None:
     """Take the simplest candidate that is confirmed, and the others that are as simple."""
     codes = {fit.hypothesis: deviations(fit.hypothesis, search.expected) for fit in state.fits[:CANDIDATES]}
     least: tuple[int, ...] | None = None
@@ -84,38 +73,6 @@ def _choose(state: AuditState, search: Search, confirm: Callable[[Fit], Confirme
             state.others.append(found)
         elif found.residual < 0.01 * state.explanation.residual:
             state.explanation = found  # the same deviations with numbers that fresh problems bear out
-
-
-def remains_elsewhere(
-    harness: AuditHarness, fit: Fit, how: Combined | None, inputs: CallInputs, state: AuditState, keep: Any
-) -> tuple[str, ...]:
-    """Return what a candidate leaves on each validation call, and with which inner rate it leaves least there."""
-    generalised, found = next(generalisations(fit.hypothesis, inputs.settings, harness.signature.names)), []
-    for call in state.validation_calls:
-        predictor, delta = harness.predictor(call.inputs), call.delta(harness, state.reading)
-        assert delta is not None
-
-        def predict(h: Hypothesis, call: ObservedCall = call, predictor: Predictor = predictor) -> Any:
-            return direction(h, fit.outer_sum, how, call.inputs, predictor, fit.scale)[keep]
-
-        def left(h: Hypothesis, seen: Any = delta[keep], predict: Any = predict) -> float:
-            v = predict(h)
-            scale = float(v @ seen) / max(float(v @ v), 1e-300)
-            return float(np.linalg.norm(seen - scale * v) / max(float(np.linalg.norm(seen)), 1e-300))
-
-        h = generalised.at(call.inputs.settings)
-        text = f"{left(h):.1e} at " + ", ".join(f"{k} {v:g}" for k, v in _named(harness, call).items())
-        fields = ("rate",) * (h.steps > 0)
-        move = newton_move(h, fields, predict, delta[keep]) if fields else None
-        if move is not None:
-            moved = with_numbers(h, fields, [h.rate + float(np.clip(move[0], -h.rate / 2, h.rate))])
-            text += f" ({left(moved):.1e} with the rate {moved.rate:.4g})" if left(moved) < left(h) else ""
-        found.append(text)
-    return tuple(found)
-
-
-def _named(harness: AuditHarness, call: ObservedCall) -> dict[str, float]:
-    return {name: x for name, x in call.inputs.settings.items() if name in harness.signature.names}
 
 
 def later_algorithm(harness: AuditHarness, state: AuditState, call: ObservedCall) -> str | None:
@@ -173,9 +130,7 @@ def _is_narrow(caller: Caller, state: AuditState, explanation: ConfirmedHypothes
     return float(np.linalg.norm(after - before - (there - here))) > 0.5 * float(np.linalg.norm(there - here))
 
 
-def _indistinguishable(
-    search: Search, explanation: ConfirmedHypothesis, confirm: Callable[[Fit], ConfirmedHypothesis | None]
-) -> tuple[str, ...]:
+def _indistinguishable(search: Search, explanation: ConfirmedHypothesis, confirm: Confirmation) -> tuple[str, ...]:
     """Return the other algorithms that, without any deviation, explain all calls as well, with the same factor."""
     own = explanation.generalised.hypothesis
     e = search.expected

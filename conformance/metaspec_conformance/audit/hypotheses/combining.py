@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
+from metaspec_conformance.audit.hypotheses.inner_loops import Path
 from metaspec_conformance.audit.hypotheses.objective import Vector
-from metaspec_conformance.audit.hypotheses.prediction import Path, Predictor
+from metaspec_conformance.audit.hypotheses.prediction import Predictor
 from metaspec_conformance.audit.thresholds import SAME_NUMBER
 
 COMBINATIONS = ("mean", "sum", "first", "last", "by query size", "by support size")
@@ -79,7 +80,7 @@ def chained(h: Hypothesis, predictor: Predictor, tasks: Sequence[int], carried: 
     for i, task in enumerate(tasks):
         one = replace(predictor, phi=start, _paths={})
         earlier = i * h.steps if carried == "state" else 0
-        path = one.walked(h, task, Path([one.started(h, start)], states=[state], earlier=earlier), start)
+        path = one.walked(h, task, Path([one.started(h, start)], states=[state], earlier=earlier))
         delta = one.result(h, task, path, phi if carried == "path" else start)
         total = total + delta
         if carried in ("parameters", "path"):

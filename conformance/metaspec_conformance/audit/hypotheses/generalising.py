@@ -6,6 +6,7 @@ from itertools import islice, product
 from typing import Any
 
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, steps_kept, with_steps
+from metaspec_conformance.audit.hypotheses.implicit_operators import DAMPED, FORMS, at_strength
 from metaspec_conformance.audit.thresholds import GENERALISATIONS
 
 CallSettings = Mapping[str, float]
@@ -19,12 +20,14 @@ class GeneralisedHypothesis:
         hypothesis: With the numbers of the settings at which it was found.
         fit_settings: Those settings.
         rules: For each field that has one, the rule's name.
+        factor: On the result, at those settings.
         adjusted: For some settings, the hypothesis with the numbers as the code holds them there.
     """
 
     hypothesis: Hypothesis
     fit_settings: CallSettings
     rules: tuple[tuple[str, str], ...]
+    factor: float = 1.0
     adjusted: tuple[tuple[CallSettings, Hypothesis], ...] = ()
 
     def at(self, settings: CallSettings) -> Hypothesis:
@@ -33,7 +36,7 @@ class GeneralisedHypothesis:
             if known == settings:
                 return adjusted
         h = self.hypothesis
-        now = {name: _number(h, name, rule, self.fit_settings, settings) for name, rule in self.rules}
+        now = {name: _number(h, name, rule, self.fit_settings, settings, self.factor) for name, rule in self.rules}
         return with_steps(replace(h, **{k: x for k, x in now.items() if k != "steps"}), now.get("steps", h.steps))
 
     def unknown(self, settings: CallSettings) -> tuple[str, ...]:
@@ -50,9 +53,16 @@ class GeneralisedHypothesis:
 
 
 def generalisations(
-    h: Hypothesis, fit_settings: CallSettings, named: frozenset[str]
+    h: Hypothesis, fit_settings: CallSettings, named: frozenset[str], factor: float = 1.0
 ) -> Iterator[GeneralisedHypothesis]:
-    """Every way in which the numbers may follow the settings that the code is given, the plainest first."""
+    """Every way in which the numbers may follow the settings that the code is given, the plainest first.
+
+    Args:
+        h: With the numbers of `fit_settings`.
+        fit_settings: Those settings.
+        named: The settings that the code is given.
+        factor: On the result, at those settings.
+    """
     options: list[list[tuple[str, str]]] = []
     if "steps" in named:
         options.append([("steps", rule) for rule in _step_rules(h.steps, int(fit_settings["steps"]))])
@@ -73,18 +83,21 @@ def generalisations(
         options.append([("outer_clip", rule) for rule in ("constant", "1/outer_lr")])
     if h.hessian_factor != 1:
         options.append([("hessian_factor", rule) for rule in ("constant", "lr", "1/lr")])
-    if h.algorithm == "imaml" or h.proximal:
-        if "regularization" in named:
-            options.append([("strength", rule) for rule in ("regularization", "constant", "1/regularization")])
+    if (h.algorithm == "imaml" or h.proximal) and "regularization" in named:
+        options.append([("strength", rule) for rule in ("regularization", "constant", "1/regularization")])
         if h.operator != (1.0, 1.0):
-            follows = ["constant", "b*regularization", "b*regularization^2", "1+regularization", "1+1/regularization"]
-            options.append([("operator", rule) for rule in follows])
+            options.append([("operator", form) for form in FORMS])
     if "cg_steps" in named and h.solver_steps:
         options.append(
             [("solver_steps", rule) for rule in _solver_rules(h.solver_steps, int(fit_settings["cg_steps"]))]
         )
     for chosen in islice(product(*options), GENERALISATIONS):
-        yield GeneralisedHypothesis(h, fit_settings, tuple(chosen))
+        if ("operator", DAMPED) not in chosen:
+            yield GeneralisedHypothesis(h, fit_settings, tuple(chosen))
+            continue
+        for each in (1.0, factor):
+            if 0 < h.operator[1] < each:  # else nothing is added to lambda
+                yield GeneralisedHypothesis(h, fit_settings, tuple(chosen), each)
 
 
 def _step_rules(steps: int, given: int) -> list[str]:
@@ -100,7 +113,7 @@ def _solver_rules(steps: int, given: int) -> list[str]:
     return ["cg_steps", "constant", *(["half cg_steps"] if steps == given // 2 else [])]
 
 
-def _number(h: Hypothesis, name: str, rule: str, fit_settings: CallSettings, now: CallSettings) -> Any:
+def _number(h: Hypothesis, name: str, rule: str, fit_settings: CallSettings, now: CallSettings, factor: float) -> Any:
     if name == "steps":
         if rule.startswith("always"):
             return h.steps
@@ -112,22 +125,13 @@ def _number(h: Hypothesis, name: str, rule: str, fit_settings: CallSettings, now
     if name == "mask":
         return rule
     if name == "operator":
-        return _operator(h.operator, rule, fit_settings["regularization"], now["regularization"])
+        return at_strength(h.operator, rule, fit_settings["regularization"], now["regularization"], factor)
     if name == "solver_steps":
         if rule == "half cg_steps":
             return int(now["cg_steps"]) // 2
         apart = 0 if rule == "constant" else int(now["cg_steps"]) - int(fit_settings["cg_steps"])
         return max(1, h.solver_steps + apart)
     return getattr(h, name) * monomial(rule, now) / monomial(rule, fit_settings)
-
-
-def _operator(operator: tuple[float, float], rule: str, fit_settings: float, now: float) -> tuple[float, float]:
-    a, b = operator
-    if rule.startswith("b*"):
-        return a, b * (now / fit_settings) ** (2 if rule.endswith("^2") else 1)
-    if rule.startswith("1+"):
-        return 1 + (a - 1) * (now / fit_settings) ** (-1 if "/" in rule else 1), b
-    return operator
 
 
 def monomial(rule: str, settings: CallSettings) -> float:

@@ -40,6 +40,11 @@ class TriedRule:
         """What the constants are called."""
         return RULES[self.kind][1]
 
+    @property
+    def by_entry(self) -> bool:
+        """Whether an entry moves by its own gradient alone."""
+        return self.kind not in (*NORM_CLIPS, "normalised")
+
     def begin(self, theta: Vector) -> State:
         """Return the state before the first step."""
         return self._member.init(_numpy(), theta)

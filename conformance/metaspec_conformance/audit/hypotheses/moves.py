@@ -7,10 +7,8 @@ from typing import Any
 
 from metaspec_conformance.audit.hypotheses.expectation import Expectation
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, steps_kept
-from metaspec_conformance.audit.hypotheses.inner_rules import FREE, TRIED
+from metaspec_conformance.audit.hypotheses.inner_rules import TRIED
 from metaspec_conformance.audit.hypotheses.objective import Objective
-
-MOST_NUMBERS = 30  # that are fitted at once: three tasks' results have to determine them
 
 
 @dataclass(frozen=True)
@@ -65,15 +63,18 @@ def _loop(h: Hypothesis, expected: Expectation, objective: Objective) -> Changes
             yield "rate", {"rate": h.rate * n}
         for factor in (2.0, 0.5, -1.0, h.rate, 1 / h.rate, float(max(1, h.steps)), 1 / max(1, h.steps)):
             yield "rate", {"rate": h.rate * factor}
-    for rule in TRIED if h.steps else ():
+    rules = TRIED if expected.rate is not None else {rule.kind: rule for rule in reversed(TRIED)}.values()
+    for rule in rules if h.steps else ():
         yield "rule", {"rule": rule}
     if h.steps > 1:
         yield "rates", {"rate_per": "linear"}
     for decay in (0.1, 0.01, 1e-3, 1e-4, 5e-4):
         yield "decay", {"decay": decay}
-    for size in range(1, objective.examples(0, h.inner_data)) if objective.divides and h.steps else ():
-        for form in ("around", "split", "first"):
-            yield "minibatches", {"minibatch": size, "minibatch_form": form}
+    parts = dict.fromkeys((h.inner_data, "support")) if objective.divides and h.steps else ()  # Reptile's: both, or one
+    for part in parts:
+        for size in range(1, objective.examples(0, part)):
+            for form in ("around", "split", "first"):
+                yield "minibatches", {"minibatch": size, "minibatch_form": form, "inner_data": part}
     if h.algorithm == "imaml":
         yield "proximal", {"proximal": False}
     elif expected.strength is not None:
@@ -155,55 +156,3 @@ def _implicit(h: Hypothesis) -> Changes:
     for solver in ("conjugate gradients", "old residual", "normal equations", "neumann"):
         for n in range(1 if solver != "old residual" else 2, 13):
             yield "solver", {"solver": solver, "solver_steps": n}
-
-
-Structure = tuple[Hypothesis, tuple[str, ...]]
-"""A hypothesis, and the names of its numbers that nobody knows: a field, or "field[place]" of a tuple."""
-
-QUOTIENTS = ("central / |v|", "central", "forward / |v|", "forward")
-
-
-def freed(h: Hypothesis) -> Iterator[Structure]:
-    """Structures with one or two numbers that nobody knows."""
-    if h.steps:
-        yield h, ("rate",)
-        yield replace(h, inner_sum=True), ("rate",)
-        yield replace(h, decay=0.01), ("decay",)
-        for rule, count in FREE:
-            yield replace(h, rule=rule), tuple(f"constants[{i}]" for i in range(count))
-        yield replace(h, shrink=0.9), ("shrink",)
-    if h.steps > 1:
-        for law in ("geometric", "harmonic"):
-            yield replace(h, rate_per=law, rate_ratios=(0.5,)), ("rate_ratios[0]",)
-    if h.algorithm == "maml":
-        yield h, ("hessian_factor",)
-        for form in QUOTIENTS if h.steps else ():
-            yield replace(h, difference=0.01, difference_form=form), ("difference",)
-    if h.algorithm != "reptile":
-        yield replace(h, outer_decay=0.01), ("outer_decay",)
-        for by in ("norm", "entry"):
-            yield replace(h, outer_clip=1.0, outer_clip_by=by), ("outer_clip",)
-    if h.algorithm == "imaml":
-        yield h, ("strength",)
-        yield h, ("operator[1]",)
-        for n in {*range(1, 11), h.solver_steps} - {0}:
-            yield replace(h, solver="neumann", solver_steps=n, solver_rate=0.5), ("solver_rate",)
-    elif h.steps:
-        yield replace(h, proximal=True), ("strength",)
-
-
-def vectors(h: Hypothesis, objective: Objective) -> Iterator[Structure]:
-    """Structures with a number for each leaf, step, or entry."""
-
-    def free(name: str, count: int) -> tuple[str, ...]:
-        return tuple(f"{name}[{i}]" for i in range(count))
-
-    leaves = len(objective.shapes)
-    for per, count in (("step", h.steps), ("leaf", leaves), ("entry", objective.size)) if h.steps else ():
-        if count > 1 and count <= MOST_NUMBERS and h.algorithm != "imaml":
-            yield replace(h, rate_per=per, rate_ratios=(1.0,) * count), free("rate_ratios", count)
-    if h.algorithm in ("maml", "fomaml") and h.steps > 1:
-        yield replace(h, every="weighted", loss_weights=(0.5,) * (h.steps - 1)), free("loss_weights", h.steps - 1)
-    if 1 < leaves <= MOST_NUMBERS and h.steps and h.algorithm != "fomaml":
-        pulled = replace(h, proximal=True, strengths=(1.0,) * leaves)
-        yield pulled, free("strengths", leaves)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,12 @@ import numpy as np
 from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
 from metaspec.task import Task, Tree
+from metaspec_conformance.audit.hypotheses.loss_derivatives import Derivatives, places
 from metaspec_conformance.audit.problem import REFERENCE
 from metaspec_conformance.oracles.extended_precision import EXACT, Rounding
 
 DENSE = 64  # parameters; beyond it products are computed one by one, and a matrix only where a system is solved
+AT_ONCE = 16  # points whose derivatives are computed in one call: one trace serves any number of them
 TRUSTED = {"float64": 1e-4, "float32": 0.05}  # between a framework's product and a difference quotient of gradients
 
 Vector = Any
@@ -30,7 +31,7 @@ class Objective:
         tasks: The tasks, as trees of arrays of any framework.
         dtype: The format that is computed in.
         rounding: Errors to be made, for amplifications; operations within the loss are perturbed on NumPy alone.
-        traced: An objective of the same backend, loss and leaves, whose traces are used instead of new ones.
+        derivatives: Of this loss; by default they are traced anew.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Objective:
         tasks: Sequence[Task],
         dtype: str,
         rounding: Rounding = EXACT,
-        traced: "Objective | None" = None,
+        derivatives: Derivatives | None = None,
     ) -> None:
         self.B, self.dtype, self.rounding = B, dtype, rounding
         leaves, self._structure = B.tree_flatten(params)
@@ -50,25 +51,10 @@ class Objective:
         self.size = sum(int(np.prod(shape)) for shape in self.shapes)
         self._start = np.concatenate([np.reshape(np.array(B.to_numpy(B.asarray(x))), -1) for x in leaves])
         self._tasks = [asarray(task, dtype=dtype, backend=B) for task in tasks]
-        self.loss = loss
+        self.slices = places(self.shapes)
+        self.derivatives = derivatives or Derivatives(B, loss, self._structure, self.shapes, rounding)
         self._known: dict[tuple[str, int, str, bytes], Any] = {}
         self._batches: dict[tuple[int, str], Any] = {}
-        self._gradient: Callable[..., Any]
-        self._product: Callable[..., Any]
-        plain = rounding.factors is None or B.name != REFERENCE
-        make = B.compile if plain else lambda f: rounding.everywhere(B, f)
-        self._hessian = make(self._matrix) if B.name == REFERENCE else self._rows
-        if traced is not None:
-            self._gradient, self._product = traced._gradient, traced._product
-            return
-        self._gradient = make(B.grad(self._value))
-        self._product = make(lambda v, batch, u: B.hvp(lambda x: self._value(x, batch))(v, u))
-
-    @property
-    def slices(self) -> tuple[slice, ...]:
-        """Where each leaf stands in a vector."""
-        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes)])
-        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
     @property
     def count(self) -> int:
@@ -76,20 +62,24 @@ class Objective:
         return len(self._tasks)
 
     def gradient(self, task: int, part: str, theta: Vector) -> Vector:
-        """The gradient at theta of the loss on "support", "query" or "both"."""
-        return self._cached("g", self._gradient, task, part, theta)
+        """The gradient at theta of the loss on "support", "query" or "both"; of a matrix at each of its rows."""
+        if theta.ndim > 1:
+            return self._at_rows("g", task, part, theta)
+        return self._cached("g", self.derivatives.gradient, task, part, theta)
 
     def hessian(self, task: int, part: str, theta: Vector) -> Matrix:
         """The Hessian there."""
+        if theta.ndim > 1:
+            return self._at_rows("H", task, part, theta)
         if self.B.name != REFERENCE and not self.twice_differentiable:
             columns = [self._difference(task, part, theta, v) for v in np.eye(self.size)]
             return (np.stack(columns) + np.stack(columns, axis=1)) / 2
-        return self._cached("H", self._hessian, task, part, theta)
+        return self._cached("H", self.derivatives.hessian, task, part, theta)
 
     def product(self, task: int, part: str, theta: Vector, v: Vector) -> Vector:
         """The Hessian there times v."""
-        if self.size <= DENSE:
-            return self.hessian(task, part, theta) @ v
+        if self.size <= DENSE and self.rounding.factors is None:
+            return (self.hessian(task, part, theta) @ v[..., None])[..., 0]
         if self.B.name != REFERENCE and not self.twice_differentiable:
             return self._difference(task, part, theta, v)
         return self._framework_product(task, part, theta, v)
@@ -140,22 +130,22 @@ class Objective:
         """The vector's leaves as NumPy arrays, by name."""
         return {n: np.reshape(v[s], shape) for n, s, shape in zip(self.names, self.slices, self.shapes, strict=True)}
 
-    def _value(self, v: Any, batch: Tree) -> Any:
-        xp = self.B.xp
-        leaves = [xp.reshape(v[s], shape) for s, shape in zip(self.slices, self.shapes, strict=True)]
-        return self.loss(self.B.tree_unflatten(self._structure, leaves), batch)
-
-    def _matrix(self, v: Any, batch: Tree) -> Any:
-        _, hvp = self.B.linearize_grad(self._value)(v, batch)
-        return self.B.vmap(hvp)(self.B.xp.eye(self.size, dtype=v.dtype))
-
-    def _rows(self, v: Any, batch: Tree) -> Any:
-        """The matrix where a framework's vmap may not know all of a user's loss; one product is traced, not each."""
-        return self.B.xp.stack([self._product(v, batch, self._in(row)) for row in np.eye(self.size)])
-
     def _framework_product(self, task: int, part: str, theta: Vector, v: Vector) -> Vector:
-        with computing(self.B, self._in(theta)):
-            return self._out(self._product(self._in(theta), self._batch(task, part), self._in(v)))
+        point, rounded = self._in(self.rounding(theta)), self._in(self.rounding(v))
+        with computing(self.B, point):
+            return self.rounding(self._out(self.derivatives.product(point, self._batch(task, part), rounded)))
+
+    def _at_rows(self, kind: str, task: int, part: str, points: Vector) -> Any:
+        """The gradients ("g") or Hessians ("H") at each row of a matrix."""
+        if self.B.name != REFERENCE or self.rounding.factors is not None or self.size > DENSE:
+            one = self.gradient if kind == "g" else self.hessian
+            return np.stack([one(task, part, point) for point in points])
+        found = []
+        for i in range(0, len(points), AT_ONCE):
+            rows = self._in(np.resize(points[i : i + AT_ONCE], (AT_ONCE, self.size)))
+            with computing(self.B, rows):
+                found.append(self._out(self.derivatives.rows[kind](rows, self._batch(task, part))))
+        return np.concatenate(found)[: len(points)]
 
     def _difference(self, task: int, part: str, theta: Vector, v: Vector) -> Vector:
         """The Hessian times v by central differences of gradients, extrapolated twice: the error is of sixth order."""

@@ -25,12 +25,12 @@ def solved(h: Hypothesis, A: Matrix, g: Vector, rounding: Round) -> Vector:
 
 
 def _neumann(rate: float, A: Matrix, g: Vector, terms: int, rounding: Round) -> Vector:
-    """Sum over j < terms of (I - rate A)^j g; Richardson's iteration from zero is `rate` times it."""
+    """Rate times the sum over j < terms of (I - rate A)^j g, which is Richardson's iteration from zero."""
     total = power = g
     for _ in range(terms - 1):
         power = rounding(power - rate * (A @ power))
         total = total + power
-    return total
+    return rate * total
 
 
 def _conjugate_gradients(A: Matrix, b: Vector, steps: int, rounding: Round, old_residual: bool = False) -> Vector:

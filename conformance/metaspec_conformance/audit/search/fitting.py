@@ -1,16 +1,16 @@
 """How well a hypothesis explains what was seen, and the numbers with which it does so best."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
-from metaspec_conformance.audit.hypotheses.inner_rules import TriedRule
 from metaspec_conformance.audit.hypotheses.objective import Vector
-from metaspec_conformance.audit.hypotheses.prediction import Predictor, finished
-from metaspec_conformance.audit.thresholds import FIT_ALL_TARGETS
+from metaspec_conformance.audit.hypotheses.prediction import ROWS, Predictor, finished
+from metaspec_conformance.audit.search.free_numbers import damped_moves, numbers, with_numbers
+from metaspec_conformance.audit.thresholds import FIT_ALL_TARGETS, PROMISING
 
 WORST = float("inf")
 FEW_NUMBERS = 6  # which one target determines; more are fitted on all of them
@@ -41,8 +41,15 @@ class SearchTarget:
         counts = [self.predictor.objective.examples(task, h.outer_data) for task in self.tasks]
         return mean, self._finished(h, [n * v for n, v in zip(counts, parts, strict=True)])
 
+    def rows(self, h: Hypothesis, fields: Sequence[str], numbers: Vector, outer_sum: bool) -> Vector:
+        """The same with each row of numbers in the free fields, for one of the two."""
+        many = with_numbers(h, fields, numbers.T[..., None])
+        counts = [self.predictor.objective.examples(i, h.outer_data) if outer_sum else 1 for i in self.tasks]
+        parts = [n * self.predictor.rows(many, i, len(numbers)) for n, i in zip(counts, self.tasks, strict=True)]
+        return self._finished(h, parts)
+
     def _finished(self, h: Hypothesis, parts: Sequence[Vector]) -> Vector:
-        return finished(h, sum(parts[1:], parts[0]) / len(parts), self.predictor.phi)[self.keep]
+        return finished(h, sum(parts[1:], parts[0]) / len(parts), self.predictor.phi)[..., self.keep]
 
 
 @dataclass(frozen=True)
@@ -101,38 +108,43 @@ def _evaluate(h: Hypothesis, targets: Sequence[SearchTarget]) -> Fit:
         return best
 
 
-def with_numbers(h: Hypothesis, fields: Sequence[str], numbers: Iterable[float]) -> Hypothesis:
-    """The hypothesis with other numbers in its free fields, "rate" or "rate_ratios[2]", say."""
-    changes: dict[str, Any] = {}
-    for name, x in zip(fields, numbers, strict=True):
-        field, _, place = name.partition("[")
-        if not place:
-            changes[field] = float(x)
-            continue
-        row = changes.setdefault(field, list(h.rule.constants if field == "constants" else getattr(h, field)))
-        row[int(place[:-1])] = float(x)
-    plain: dict[str, Any] = {field: tuple(x) if isinstance(x, list) else x for field, x in changes.items()}
-    if "constants" in plain:
-        plain["rule"] = TriedRule(h.rule.kind, plain.pop("constants"))
-    return replace(h, **plain)
-
-
-def numbers(h: Hypothesis, fields: Sequence[str]) -> list[float]:
-    """The numbers in those fields."""
-    found = []
-    for name in fields:
-        field, _, place = name.partition("[")
-        value: Any = h.rule.constants if field == "constants" else getattr(h, field)
-        found.append(float(value[int(place[:-1])] if place else value))
-    return found
-
-
 def grid_search(
     h: Hypothesis, fields: Sequence[str], starts: Iterable[Sequence[float]], targets: Sequence[SearchTarget]
-) -> Fit:
-    """The best of some numbers in the free fields, by the first target alone."""
-    fits = (evaluate(with_numbers(h, fields, x), targets[:1]) for x in starts)
-    return min(fits, key=lambda fit: fit.residual)
+) -> tuple[Fit, float]:
+    """The best of some numbers in the free fields, by the first target alone, and what better numbers may leave."""
+    tried, left = list(starts), WORST
+    if _in_rows(h, fields):
+        best, left = _nearest(h, fields, np.array(tried), targets[0])
+        tried = [best]
+    fit = min((evaluate(with_numbers(h, fields, x), targets[:1]) for x in tried), key=lambda fit: fit.residual)
+    if left == WORST and fit.residual < PROMISING and len(fields) <= FEW_NUMBERS:
+        fit = gauss_newton(fit.hypothesis, fields, targets[:1], 2)
+    return fit, min(left, fit.residual)
+
+
+def _in_rows(h: Hypothesis, fields: Sequence[str]) -> bool:
+    """Whether hypotheses that differ in these numbers can be computed at once."""
+    return ROWS.issuperset(name.partition("[")[0] for name in fields) and h.rule.by_entry and not h.outer_clip
+
+
+def _nearest(h: Hypothesis, fields: Sequence[str], numbers: Vector, target: SearchTarget) -> tuple[Vector, float]:
+    """The row of numbers that predicts the direction of what was seen best, and what is left with those between.
+
+    That is estimated by a curve through the row and its neighbours; WORST where there are several numbers.
+    """
+    seen = target.delta[target.keep]
+    with np.errstate(all="ignore"):
+        try:
+            v = target.rows(h, fields, numbers, False)
+        except np.linalg.LinAlgError:
+            return numbers[0], WORST
+        best = int(np.argmax(np.nan_to_num(np.abs(v @ seen) / np.sqrt(np.sum(v * v, axis=-1)), nan=-1.0)))
+    if len(fields) > 1:
+        return numbers[best], WORST
+    curve = v[max(best - 1, 0) : best + 2]
+    curve = curve[np.all(np.isfinite(curve), axis=-1)].T
+    off = seen - curve @ np.linalg.lstsq(curve, seen, rcond=None)[0]
+    return numbers[best], _norm(off) / max(_norm(seen), 1e-300)
 
 
 def fit_numbers(rough: Fit, fields: Sequence[str], targets: Sequence[SearchTarget]) -> Fit:
@@ -148,47 +160,23 @@ def fit_numbers(rough: Fit, fields: Sequence[str], targets: Sequence[SearchTarge
     )
 
 
-def newton_move(
-    h: Hypothesis, fields: Sequence[str], predict: Callable[[Hypothesis], Vector], seen: Vector
-) -> Vector | None:
-    """Gauss and Newton's move of the numbers in `fields`, the factor on the prediction projected out.
-
-    None where a prediction is not finite or does not depend on one of the numbers.
-    """
-    x = np.array(numbers(h, fields))
-    columns = [predict(h)]
-    for i in range(len(x)):
-        step = 1e-6 * (abs(x[i]) + 1e-12) * np.eye(len(x))[i]
-        ahead, behind = (predict(with_numbers(h, fields, x + s * step)) for s in (1, -1))
-        columns.append((ahead - behind) / (2 * step[i]))
-    J = np.stack(columns, axis=1)
-    sizes = np.linalg.norm(J, axis=0)
-    if not np.all(np.isfinite(J)) or not np.all(sizes):
-        return None
-    solution = np.linalg.lstsq(J / sizes, seen, rcond=None)[0] / sizes
-    return np.asarray(solution[1:] / solution[0]) if solution[0] else None
-
-
 def gauss_newton(h: Hypothesis, fields: Sequence[str], targets: Sequence[SearchTarget], rounds: int) -> Fit:
-    """Gauss and Newton on the free numbers, the factor projected out."""
+    """Gauss and Newton's method on the free numbers, damped where it leaves more, the factor projected out."""
     best, seen = evaluate(h, targets), observed(targets)
     for _ in range(rounds):
-        outer_sum, x = best.outer_sum, np.array(numbers(best.hypothesis, fields))
-        move = newton_move(best.hypothesis, fields, lambda h, s=outer_sum: predicted(h, s, targets), seen)  # type: ignore[misc]
-        if move is None:
-            break
-        better = None
-        for shorter in (1.0, 0.25, 0.05):
-            y = x + shorter * np.clip(move, -0.7 * np.abs(x) - 1e-3, 2 * np.abs(x) + 1e-3)
+        before, x = best, np.array(numbers(best.hypothesis, fields))
+
+        def predict(numbers: Vector, fit: Fit = best) -> Vector:
+            return predicted_rows(fit, fields, numbers, targets)
+
+        for move in damped_moves(x, predict, seen):
+            y = x + np.clip(move, -0.7 * np.abs(x) - 1e-3, 2 * np.abs(x) + 1e-3)
             trial = evaluate(with_numbers(h, fields, y), targets)
             if trial.residual < best.residual:
-                better = trial
+                best = trial
+            if best.residual < 0.5 * before.residual:
                 break
-        if better is None:
-            break
-        stalled = better.residual > 0.999 * best.residual
-        best = better
-        if stalled:
+        if best.residual > 0.999 * before.residual:
             break
     return _rounded(best, fields, targets)
 
@@ -208,6 +196,16 @@ def predicted(h: Hypothesis, outer_sum: bool, targets: Sequence[SearchTarget]) -
     """Return what a hypothesis predicts of all targets, up to the factor."""
     with np.errstate(all="ignore"):
         return np.concatenate([s.predicted(h)[outer_sum] for s in targets])
+
+
+def predicted_rows(fit: Fit, fields: Sequence[str], numbers: Vector, targets: Sequence[SearchTarget]) -> Vector:
+    """Return the same with each row of numbers in the free fields of a fit."""
+    if not _in_rows(fit.hypothesis, fields):
+        each = (with_numbers(fit.hypothesis, fields, x) for x in numbers)
+        return np.stack([predicted(h, fit.outer_sum, targets) for h in each])
+    with np.errstate(all="ignore"):
+        parts = [target.rows(fit.hypothesis, fields, numbers, fit.outer_sum) for target in targets]
+    return np.concatenate(parts, axis=-1)
 
 
 def observed(targets: Sequence[SearchTarget]) -> Vector:

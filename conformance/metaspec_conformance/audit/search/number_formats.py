@@ -11,7 +11,7 @@ import numpy as np
 
 from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
 from metaspec_conformance.audit.hypotheses.objective import Vector
-from metaspec_conformance.audit.search.fitting import newton_move, numbers, with_numbers
+from metaspec_conformance.audit.search.free_numbers import newton_move, numbers, with_numbers
 from metaspec_conformance.audit.thresholds import SAME_NUMBER
 
 ROUNDS = 4  # of Gauss and Newton's method; it starts within 1e-6 of the solution

@@ -20,9 +20,12 @@ from metaspec_conformance.audit.thresholds import (
     LOST_DIGITS_16_BITS,
     NUDGE,
     ORIGIN_ROUNDINGS,
+    PROMISING,
 )
 
-SINGLE_FITS = 2  # what leaves so little after this level that lost digits explain it is not taken for more
+RANDOM_LEVELS = 2  # that are worth trying on what has noise
+VECTORS = 3  # what leaves so little after this level that lost digits explain it is not taken for more
+NEAR = 0.1  # residual of a reading in which something is near: one of the algorithms leaves less of most code
 NARROW_FORMATS = ("float32", "float16", "bfloat16")
 
 Searched = dict[str, tuple[Search, tuple[int, ...]]]
@@ -37,7 +40,7 @@ def search_readings(
     searches = _searches(caller.harness, claims, calls, until)
     if not searches:
         return
-    for level in range(LEVELS if state.repetition != "random" else SINGLE_FITS):
+    for level in range(LEVELS if state.repetition != "random" else RANDOM_LEVELS):
         for search, _ in searches.values():
             search.run(level)
             if any(search.cost(fit) == 0 for fit in search.candidates()):
@@ -45,13 +48,13 @@ def search_readings(
         exact = {
             name: item for name, item in searches.items() if any(item[0].cost(f) == 0 for f in item[0].candidates())
         }
-        searches = exact or searches
+        searches = exact or _likely(searches)
         if any(search.candidates() for search, _ in searches.values()) and level > 0:
             break
         near = min((fit for s, _ in searches.values() for fit in s.nearest(1)), key=lambda fit: fit.residual)
-        if time.process_time() > until or (level == SINGLE_FITS and near.residual <= LOST_DIGITS):
+        if time.process_time() > until or (level == VECTORS and near.residual <= LOST_DIGITS):
             break
-        if level == SINGLE_FITS and near.residual <= LOST_DIGITS_16_BITS and _follows_no_nudge(caller, state, calls[0]):
+        if level == VECTORS and near.residual <= LOST_DIGITS_16_BITS and _follows_no_nudge(caller, state, calls[0]):
             state.narrow = True
             break
     state.reading, (state.search, state.ignored) = min(searches.items(), key=_rank)
@@ -68,6 +71,14 @@ def _searches(harness: AuditHarness, claims: Claims, calls: Sequence[ObservedCal
         expected = expectation(harness, claims, FIT_SETTINGS, reading)
         searches[reading] = Search(targets, expected, _fit_residual(harness, calls, reading), until), ignored
     return searches
+
+
+def _likely(searches: Searched) -> Searched:
+    """Return the searches without those in whose reading nothing is near, where in another one something is."""
+    left = {name: min(fit.residual for fit in search.nearest(1)) for name, (search, _) in searches.items()}
+    if min(left.values()) > NEAR:
+        return searches
+    return {name: item for name, item in searches.items() if left[name] < PROMISING}
 
 
 def _rank(item: tuple[str, tuple[Search, tuple[int, ...]]]) -> tuple[Any, ...]:

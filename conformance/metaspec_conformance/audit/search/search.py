@@ -6,31 +6,26 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations, groupby
 from typing import Any
 
+import numpy as np
+
 from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations
-from metaspec_conformance.audit.hypotheses.hypothesis import ALGORITHMS, Hypothesis, canonical
-from metaspec_conformance.audit.hypotheses.inner_rules import NORM_CLIPS, PLAIN
-from metaspec_conformance.audit.hypotheses.moves import Move, Structure, freed, moves, vectors
+from metaspec_conformance.audit.hypotheses.free_structures import Structure, freed, vectors
+from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
+from metaspec_conformance.audit.hypotheses.moves import Move, moves
 from metaspec_conformance.audit.hypotheses.objective import Vector
 from metaspec_conformance.audit.search.fitting import (
-    FEW_NUMBERS,
     Fit,
     SearchTarget,
     evaluate,
     fit_numbers,
-    gauss_newton,
     grid_search,
-    numbers,
     observed,
     predicted,
 )
 from metaspec_conformance.audit.search.number_formats import adjusted
+from metaspec_conformance.audit.search.starting_points import bases, starts, unknown
 from metaspec_conformance.audit.thresholds import AFTER_A_FIT, BLOCK, CANDIDATES, LOST_DIGITS, PROMISING
 
-STEPS = (*range(1, 11), 12, 15, 16, 20, 25, 32, 50)  # where nobody says how many
-RATES = tuple(1e-4 * 1.3**i for i in range(45))  # up to about 10
-STRENGTHS = (0.1, 0.5, 1.0, 2.0, 5.0, 20.0, 100.0)
-CG_STEPS = (1, 2, 3, 5, 10)
-CLIPS = (*NORM_CLIPS, "clipped entries")
 LEVELS = 6
 
 
@@ -112,43 +107,28 @@ class Search:
         own = len(deviations(fit.hypothesis, unclaimed, objective.entries(0)))
         return self.cost(fit), fit.hypothesis.freedom, own
 
-    def bases(self) -> Iterator[Hypothesis]:
-        """The algorithms with the settings that are claimed; a free number stands at 1 or at a guess."""
-        e = self.expected
-        for steps in (e.steps,) if e.steps is not None else (0, *STEPS):
-            for algorithm in ALGORITHMS:
-                if steps == 0 and algorithm in ("maml", "reptile"):
-                    continue
-                counts: Iterable[int] = (0,)
-                if algorithm == "imaml":
-                    counts = (e.cg_steps,) if e.cg_steps else (0, *CG_STEPS)
-                for cg_steps in counts:
-                    h = canonical(algorithm, steps, e.rate or 0.1, e.strength or 1.0, cg_steps)
-                    if h.inner_data == "both" and not self.targets[0].predictor.objective.joins:
-                        h = replace(h, inner_data="support")
-                    h = replace(h, rate_per="given") if e.gives_rates else h
-                    yield replace(h, proximal=True) if "sigma" in e.given else h
-        if e.steps is not None and e.steps > 0:
-            yield canonical("fomaml", 0, e.rate or 0.1, e.strength or 1.0)
+    def _bases(self) -> Iterator[Hypothesis]:
+        return bases(self.expected, self.targets[0].predictor.objective.joins)
 
-    def _free(self, h: Hypothesis) -> list[str]:
-        known = self.expected.rate is not None or h.rate_per == "given" or h.rate_ratios[1:] or not h.steps
-        free = [] if known else ["rate"]
-        pulled = h.algorithm == "imaml" and "sigma" not in self.expected.given
-        return free + (["strength"] if self.expected.strength is None and pulled else [])
+    def _largest(self, by: str) -> float:
+        """Return the largest norm or entry of a result: what a code that clips has clipped it to."""
+        size = np.linalg.norm if by == "norm" else lambda v: np.max(np.abs(v))
+        return float(max(size(target.delta) for target in self.targets)) / (self.expected.factor or 1)
 
-    def _evaluated(self, structures: Iterable[Structure], promising: int) -> Iterator[Fit]:
+    def _evaluated(self, structures: Iterable[Structure], promising: int, apart: int = 3) -> Iterator[Fit]:
         """Each structure with its free numbers; where there are any, those of the most promising are fitted."""
         rough: list[Any] = []
         for h, extra in structures:
-            free = [*self._free(h), *(name for name in extra if name not in self._free(h))]
+            if h.outer_clip:
+                h = replace(h, outer_clip=self._largest(h.outer_clip_by))
+            own = unknown(h, self.expected)
+            free = [*own, *(name for name in extra if name not in own)]
             if not free:
                 yield evaluate(h, self.targets, self.screen)
                 continue
-            coarse = grid_search(h, free, _starts(h, free, self.expected.rate is not None), self.targets)
-            if coarse.residual < PROMISING and len(free) <= FEW_NUMBERS:
-                coarse = gauss_newton(coarse.hypothesis, free, self.targets[:1], 2)
-            rough.append((coarse.residual, len(rough), coarse, free))
+            points = starts(h, free, self.expected.rate is not None, apart)
+            coarse, left = grid_search(h, free, points, self.targets)
+            rough.append((left, len(rough), coarse, free))
             yield evaluate(coarse.hypothesis, self.targets) if coarse.residual <= self.screen else coarse
             if len(rough) == BLOCK:
                 yield from self._fit_promising(rough, promising)
@@ -161,15 +141,19 @@ class Search:
                 yield fit_numbers(coarse, free, self.targets)
 
     def _claims(self) -> Iterator[Fit]:
-        for _, group in groupby(self.bases(), key=lambda h: h.steps if self.expected.steps is None else 0):
-            yield from self._evaluated(((h, ()) for h in group), 6)
+        for _, group in groupby(self._bases(), key=lambda h: h.steps if self.expected.steps is None else 0):
+            yield from self._evaluated(((h, ()) for h in group), 6, 1)
             if self.expected.steps is None and self.candidates():
                 return
 
     def _deviating(self) -> Iterator[tuple[Hypothesis, list[Move]]]:
         objective = self.targets[0].predictor.objective
         known = self.candidates() if self.expected.steps is None else []
-        for h in self.bases():
+        e = self.expected
+        implicit = e.algorithm in (None, "imaml") or e.strength is not None
+        for h in self._bases():
+            if h.algorithm == "imaml" and not implicit:
+                continue  # two unknown numbers, and nothing that speaks for it
             if h.solver_steps and self.expected.cg_steps is None and h.algorithm == "imaml":
                 continue  # the same structures as of the exact solve, with the solver as a deviation
             if self.expected.steps is None and h.steps > 5:
@@ -192,6 +176,8 @@ class Search:
         objective = self.targets[0].predictor.objective
         for h, _ in self._deviating():
             for structure, names in vectors(h, objective):
+                if any(fit.hypothesis.rate_per == structure.rate_per == "step" for fit in self.candidates()):
+                    continue  # another start for the same numbers
                 yield from self._evaluated([(structure, names)], 1)
 
     def _pairs(self) -> Iterator[Fit]:
@@ -221,31 +207,3 @@ class Search:
 def _field(name: str) -> str:
     field = name.partition("[")[0]
     return {"constants": "rule"}.get(field, field)
-
-
-def _starts(h: Hypothesis, free: Sequence[str], known_rate: bool) -> Iterator[tuple[float, ...]]:
-    """The product of the grids of the free fields; the numbers of a tuple start alike."""
-    grids: dict[str, Sequence[float]] = {
-        "rate": RATES,
-        "strength": STRENGTHS,
-        "hessian_factor": (-2.0, -0.5, 0.1, 0.5, 1.5, 3.0, 10.0),
-        "decay": (1e-3, 1e-1),
-        "operator": (-0.5, 0.1, 0.5, 1.5, 4.0),
-        "rate_ratios": (1.0,) if known_rate else tuple(x / h.rate for x in RATES[::4]),
-        "solver_rate": (0.05, 0.2, 0.5, 0.8),
-        "difference": (1e-1, 1e-2, 1e-3),
-        "outer_clip": (0.02, 0.1, 0.3, 1.0),
-    }
-    if h.rate_per in ("geometric", "harmonic"):
-        grids["rate_ratios"] = (0.3, 0.5, 0.8, 0.95)
-    kinds = list(dict.fromkeys(name.partition("[")[0] for name in free))
-    points: list[dict[str, float]] = [{}]
-    for kind in kinds:
-        grid = grids.get(kind, ())
-        if kind == "constants" and len([name for name in free if name.startswith(kind)]) == 1:
-            grid = (0.1, 0.5, 0.9) if h.rule.kind not in CLIPS else (0.05, 0.2, 0.5, 1.0, 2.0)
-        if kind == "rate" and (len(kinds) > 1 or h.rule != PLAIN):
-            grid = grid[::4]
-        points = [{**point, kind: x} for point in points for x in grid] if grid else points
-    own = dict(zip(free, numbers(h, free), strict=True))
-    return (tuple(point.get(name.partition("[")[0], own[name]) for name in free) for point in points)

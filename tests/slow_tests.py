@@ -16,6 +16,7 @@ FILE = Path(__file__).with_name("slow.txt")
 SECONDS = 3.0
 """What a test may take in the default run."""
 _taken: Counter[str] = Counter()
+_skipped: set[str] = set()
 
 
 @cache
@@ -25,12 +26,13 @@ def named() -> frozenset[str]:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if not report.skipped:
-        _taken[report.nodeid] += report.duration
+    if report.skipped:
+        _skipped.add(report.nodeid)
+    _taken[report.nodeid] += report.duration
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
-        slow = {name for name, seconds in _taken.items() if seconds > SECONDS}
-        lines = sorted(slow | {name for name in named() if name not in _taken})
+        ran = {name: seconds for name, seconds in _taken.items() if name not in _skipped}
+        lines = sorted({name for name in ran if ran[name] > SECONDS} | (named() - ran.keys()))
         FILE.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -42,7 +42,7 @@ class SearchTarget:
         return mean, self._finished(h, [n * v for n, v in zip(counts, parts, strict=True)])
 
     def rows(self, h: Hypothesis, fields: Sequence[str], numbers: Vector, outer_sum: bool) -> Vector:
-        """The same with each row of numbers in the free fields, for one of the two."""
+        """Return the mean meta-update for each row of numbers in the free fields, of losses that are means or sums."""
         many = with_numbers(h, fields, numbers.T[..., None])
         counts = [self.predictor.objective.examples(i, h.outer_data) if outer_sum else 1 for i in self.tasks]
         parts = [n * self.predictor.rows(many, i, len(numbers)) for n, i in zip(counts, self.tasks, strict=True)]

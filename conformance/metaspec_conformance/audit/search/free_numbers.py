@@ -54,7 +54,7 @@ def newton_move(
 
 
 def damped_moves(x: Vector, predict: Callable[[Vector], Vector], seen: Vector) -> Iterator[Vector]:
-    """The same from numbers x, with predictions row by row, and Levenberg and Marquardt's moves after it."""
+    """Yield the Gauss-Newton move of the numbers x towards what was seen, then Levenberg and Marquardt's."""
     steps = 1e-6 * (np.abs(x) + 1e-12)
     found = predict(np.concatenate([x[None], x + np.diag(steps), x - np.diag(steps)]))
     J = np.concatenate([found[:1], (found[1 : len(x) + 1] - found[len(x) + 1 :]) / (2 * steps[:, None])]).T

@@ -37,7 +37,7 @@ class Plain:
 
     @classmethod
     def of(cls, scenario: Scenario) -> "Plain":
-        """Of the scenario's first task; without a query set the support set stands for it."""
+        """Return the forms of the scenario's first task; without a query set the support set stands for it."""
         algo: Any = scenario.algorithm
         params, task = cast((scenario.params, scenario.tasks[0]), np.longdouble)
         phi, rates = ravel(params), quadratic.rate_vector(algo.inner.lr, params)

@@ -21,7 +21,7 @@ from metaspec_conformance.laws.framework.law_scenarios import nowhere, scenarios
 
 
 def mean(at: LawContext, trees: list[Tree]) -> Tree:
-    """Of trees of one structure."""
+    """Return the mean of trees of one structure."""
     return divide(at.B, reduce(partial(add, at.B), trees), float(len(trees)))
 
 

@@ -33,7 +33,7 @@ class OneExample:
 
     @classmethod
     def of(cls, scenario: Scenario) -> "OneExample":
-        """Of the scenario's first task."""
+        """Return the one-example problem of the scenario's first task."""
         support, query = cast(scenario.tasks[0], np.longdouble)
         phi = ravel(cast(scenario.params, np.longdouble))
         ones = np.ones((len(query["y"]), 1), np.longdouble)
@@ -65,7 +65,7 @@ class OneExample:
         return self.phi + self.a * (s - np.sum(self.a * self.phi)) / self.n
 
     def query_gradient(self, s: Any) -> Vector:
-        """Of the whole query set at `reached(s)`."""
+        """Return the gradient of the query loss at `reached(s)`."""
         z = np.sum(self.queries * self.reached(s), axis=1)
         return np.mean((_sigmoid(z) - self.labels)[:, None] * self.queries, axis=0)
 

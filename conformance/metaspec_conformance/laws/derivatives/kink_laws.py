@@ -53,7 +53,7 @@ def away_from_kinks(at: LawContext) -> Iterator[Claim]:
 
 
 def _gaps(scenario: Scenario) -> list[tuple[str, float]]:
-    """Of the data alone, so computed on NumPy whatever backend is certified."""
+    """Return the distances of the data from kinks, by place; computed on NumPy, whatever backend is certified."""
     numpy_backend = get_backend("numpy")
     on, found = LawContext(numpy_backend, "float64", scenario), []
     with backend_context(numpy_backend):

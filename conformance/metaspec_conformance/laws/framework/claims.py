@@ -53,7 +53,7 @@ Claim = Equal | Within | Same | Holds
 def raises(
     what: str, kinds: type[Exception] | tuple[type[Exception], ...], call: Callable[[], Any], *words: str
 ) -> Holds:
-    """That the call raises an error of this kind, or of one of these, and that its message has these words."""
+    """Return the claim that a call raises an error of a kind, or of one of several, with these words in its message."""
     wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
     try:
         returned = call()

@@ -28,17 +28,17 @@ class LawCheck:
 
     @property
     def clauses(self) -> tuple[str, ...]:
-        """The law's."""
+        """The clauses of SPEC.md that the law covers."""
         return LAWS[self.law].clauses
 
     @property
     def algorithm_name(self) -> str:
-        """What it is counted under."""
+        """The name under which reports count the check: the law's subject, or the scenario's algorithm."""
         return LAWS[self.law].subject or self.scenario.algorithm_name
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Those of both."""
+        """The formats that the scenario and the law have in common."""
         return tuple(dtype for dtype in self.scenario.dtypes if dtype in LAWS[self.law].dtypes)
 
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from metaspec import list_backends
+from metaspec.cli.app import build
 
 FEW = ("--scenario", "least-squares/*/steps-1")
 
@@ -167,3 +168,9 @@ def test_help_has_an_example(command):
 def test_import_of_metaspec_leaves_the_command_line_out():
     code = "import metaspec, sys; assert not {'typer', 'rich', 'click'} & set(sys.modules), sorted(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_command_loads_its_own_module_alone():
+    names = lambda app: {command.name for command in app.registered_commands}  # noqa: E731
+    assert names(build("new-adapter")) == {"new-adapter"}
+    assert {"train", "verify", "bench"} < names(build("trian"))

@@ -1,6 +1,7 @@
 """Keras models, losses and optimisers, for audits of code that works on them."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -27,6 +28,9 @@ class KerasModels:
     def backpropagate(self, returned: Any) -> bool:
         """Keras leaves no gradients on its variables."""
         return False
+
+    def prepare(self, learner: Any) -> None:
+        """A Keras model has its optimiser from `compile`."""
 
     def network(self, weights: Mapping[str, Any], dtype: str) -> Any:
         """Sequential of two Dense layers."""
@@ -79,6 +83,10 @@ class KerasModels:
                 return loss(model, batch)
 
         return value
+
+    def noting_autocast(self) -> AbstractContextManager[set[str]]:
+        """Return nothing ever: in Keras a layer's policy, not a context, says in which format it computes."""
+        return nullcontext(set())
 
     def random_state(self) -> bytes:
         """Cannot be looked at without a change."""

@@ -1,6 +1,7 @@
 """Modules, criteria and optimisers of PyTorch, for audits of code that works on them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch.nn import functional
 
 
 class TorchModels:
-    """See `metaspec_conformance.audit.native.NativeModels`."""
+    """See `metaspec_conformance.audit.calls.native_models.NativeModels`."""
 
     layout = (("w1", True), ("b1", False), ("w2", True), ("b2", False))
 
@@ -34,6 +35,14 @@ class TorchModels:
             return False
         loss.backward()
         return True
+
+    def prepare(self, learner: Any) -> None:
+        """Give a Lightning module that optimises by hand what its trainer would: `optimizers`, `manual_backward`."""
+        if getattr(learner, "automatic_optimization", True) or not hasattr(learner, "configure_optimizers"):
+            return
+        own = _optimizers(learner.configure_optimizers())
+        learner.optimizers = lambda *_, **__: own[0] if len(own) == 1 else own
+        learner.manual_backward = lambda loss, *args, **named: loss.backward(*args, **named)
 
     def network(self, weights: Mapping[str, Any], dtype: str) -> torch.nn.Module:
         """Sequential(Linear, Tanh, Linear)."""
@@ -97,9 +106,37 @@ class TorchModels:
 
         return value
 
+    @contextmanager
+    def noting_autocast(self) -> Iterator[set[str]]:
+        """Collect the formats that `torch.autocast` is entered for on the CPU meanwhile."""
+        formats: set[str] = set()
+        enter = torch.autocast.__enter__
+
+        def entered(autocast: torch.autocast) -> Any:
+            returned = enter(autocast)
+            if torch.is_autocast_enabled("cpu"):
+                formats.add(str(torch.get_autocast_dtype("cpu")).removeprefix("torch."))
+            return returned
+
+        torch.autocast.__enter__ = entered
+        try:
+            yield formats
+        finally:
+            torch.autocast.__enter__ = enter
+
     def random_state(self) -> bytes:
         """Return the state of PyTorch's default generator."""
         return bytes(torch.get_rng_state().numpy().tobytes())
+
+
+def _optimizers(configured: Any) -> list[Any]:
+    """Return the optimisers in any of the forms that `configure_optimizers` may return."""
+    if isinstance(configured, torch.optim.Optimizer):
+        return [configured]
+    if isinstance(configured, dict):
+        return _optimizers(configured["optimizer"])
+    several = configured[0] if isinstance(configured[0], list | tuple) else configured  # ([...], [schedulers])
+    return [optimizer for each in several for optimizer in _optimizers(each)]
 
 
 class _Scored(torch.nn.Module):

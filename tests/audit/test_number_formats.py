@@ -65,3 +65,10 @@ def test_numbers_of_float32_are_recognised() -> None:
         assert in_float32(x * (1 + 3e-8)) == float(np.float32(x))
         assert not is_held_in_float32(x)
     assert not is_held_in_float32(0.5)
+
+
+def test_mixed_precision_is_examined_as_it_runs() -> None:
+    report = ms.audit(code("torch_autocast"), claim="maml")
+    assert (report.algorithm, report.codes) == ("maml", ("mixed-precision", "precision")), str(report)
+    assert report.passed, str(report)
+    assert "autocast to bfloat16 was active" in str(report)

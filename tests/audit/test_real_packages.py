@@ -75,3 +75,29 @@ def test_learn2learn(name: str, claim: str) -> None:
 
     report = ms.audit(getattr(by_l2l, name), claim=claim, framework="torch")
     assert report.passed, str(report)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "solver"),
+    [
+        ("cg", "2 steps of conjugate gradients that take the old residual into the direction"),
+        ("neumann", "3 terms of a Neumann series (Richardson steps) with the rate 0.6"),
+    ],
+)
+def test_betty_s_implicit_derivatives(estimator: str, solver: str) -> None:
+    pytest.importorskip("betty")
+    from tests.audit.code.by_betty import by_betty
+
+    report = ms.audit(by_betty(estimator), claim="imaml", framework="torch")
+    assert (report.algorithm, report.codes) == ("imaml", ("solver",)), str(report)
+    assert solver in report.findings[0].text
+
+
+@pytest.mark.parametrize("name", ["Automatic", "ByHand"])
+def test_lightning(name: str) -> None:
+    pytest.importorskip("lightning")
+    from tests.audit.code import by_lightning
+
+    report = ms.audit(getattr(by_lightning, name), claim="maml")
+    assert (report.algorithm, report.codes) == ("maml", ()), str(report)
+    assert report.passed

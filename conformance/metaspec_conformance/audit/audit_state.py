@@ -25,6 +25,23 @@ class Claims:
     reduction: str = "mean"
 
 
+@dataclass(frozen=True)
+class RandomEstimate:
+    """What the mean of a random result agrees with.
+
+    Attributes:
+        algorithms: Those that agree with it; several, where it has not been called often enough to tell them apart.
+        calls: How many were made.
+        error: The relative standard error of their mean.
+        spread: The relative standard deviation of one.
+    """
+
+    algorithms: tuple[str, ...]
+    calls: int
+    error: float
+    spread: float
+
+
 @dataclass
 class AuditState:
     """Everything that the stages of an audit have found.
@@ -41,6 +58,7 @@ class AuditState:
         ignored: Leaves whose result is always zero.
         unequal: Whether tasks of unequal sizes raised an error.
         repetition: "", "call-state" or "random": how equal calls differ.
+        estimate: What the mean of many calls of random code agrees with.
         combined: How the tasks are combined.
         order_matters: Whether the order of the tasks changes the result.
         indistinguishable: Algorithms that the problem cannot tell from the one found.
@@ -60,6 +78,7 @@ class AuditState:
     ignored: tuple[int, ...] = ()
     unequal: bool = False
     repetition: str = ""
+    estimate: RandomEstimate | None = None
     combined: Combined | None = None
     order_matters: bool = False
     indistinguishable: tuple[str, ...] = ()

@@ -76,3 +76,17 @@ SHOWN_DIGITS = 3.0
 FITTED_DIGITS = 10.0
 """Digits that an explanation with many fitted numbers has to have in common with a result: the numbers' own errors are
 amplified by the conditioning of their fit."""
+
+MEAN_SECONDS = 15.0
+"""Seconds of computation for calls of random code whose mean is held against the algorithms."""
+
+MEAN_AGREES, MEAN_DIFFERS = 2.0, 3.0
+"""How many standard errors of the mean an algorithm may lie off it, and from how many on it is another one. The length
+of an error of 24 entries of like size is 1 with a standard deviation of 0.14; of 5 that count, 0.3."""
+
+TOLD_STANDARD_ERROR = 0.06
+"""Relative standard error of the mean at which calls end, once one algorithm is left: MAML and FO-MAML differ by a
+tenth."""
+
+SHOWN_STANDARD_ERROR = 0.2
+"""Relative standard error of the mean above which nothing is named: about what Reptile and MAML differ by."""

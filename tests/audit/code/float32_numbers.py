@@ -99,3 +99,8 @@ def tensorflow_variable(params, tasks, loss, lr, steps):
             added = loss(theta, query) / len(tasks)
             total = added if total is None else total + added
     return outer.gradient(total, phi)
+
+
+def torch_autocast(params, tasks, loss, lr, steps):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return _torch(params, tasks, loss, lr, steps, True)

@@ -141,8 +141,8 @@ class Caller:
     def switched_at(self, first: ObservedCall) -> tuple[int, ObservedCall] | str:
         """Return the number of the call, from a fresh module on, that is the first to differ, and what it gave.
 
-        "random" where another fresh module does not give the same there, and "call-state" where none can be had, or
-        equal calls do not differ in it.
+        "random" where another fresh module does not give the same there, or calls go on to differ after it, and
+        "call-state" where no fresh module can be had, or equal calls do not differ in it.
 
         Raises:
             FailedError: As a call.
@@ -156,7 +156,10 @@ class Caller:
         again = [self(first.inputs, fresh=i == 0) for i in range(len(calls))]
         if any(spread([flat(a.observed), flat(b.observed)]) > close for a, b in zip(calls, again, strict=True)):
             return "random"
-        return (len(calls), calls[-1]) if spread([flat(c.observed) for c in calls]) > close else "call-state"
+        if spread([flat(c.observed) for c in calls]) <= close:
+            return "call-state"
+        later = [self(first.inputs) for _ in range(REPEATED_DRAWS)]
+        return "random" if spread([flat(c.observed) for c in (calls[-1], *later)]) > close else (len(calls), calls[-1])
 
     def single_tasks(self, whole: ObservedCall) -> tuple[list[ObservedCall], str]:
         """Call the function on each task alone.

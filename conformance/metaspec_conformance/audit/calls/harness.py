@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from metaspec.backend.protocol import Backend
+from metaspec.backend.registry import registration_of
 from metaspec.backend.selection import get_backend
 from metaspec_conformance.audit import problem as problems
 from metaspec_conformance.audit.calls.audited_function import AuditedFunction
 from metaspec_conformance.audit.calls.call_arguments import ProblemInputs
 from metaspec_conformance.audit.calls.learners import layout
-from metaspec_conformance.audit.calls.native_models import NativeModels
+from metaspec_conformance.audit.calls.native_models import NativeModels, native_models
 from metaspec_conformance.audit.calls.observation import Observed
 from metaspec_conformance.audit.calls.observing import observe
 from metaspec_conformance.audit.calls.problem_data import CallInputs, ProblemData
@@ -42,6 +44,7 @@ class AuditHarness:
         reading: What the result is said to be.
         notify: Called with True before and False after each call, for whoever keeps the time.
         seconds: What all calls took.
+        autocast: The formats of two bytes that calls let the framework cast to by itself.
     """
 
     function: AuditedFunction
@@ -53,6 +56,7 @@ class AuditHarness:
     reading: str
     notify: Callable[[bool], None] = lambda calling: None
     seconds: float = 0.0
+    autocast: set[str] = field(default_factory=set)
     _objectives: dict[Any, Objective] = field(default_factory=dict)
     _loaded: Any = None
     _derivatives: Derivatives | None = None
@@ -81,10 +85,21 @@ class AuditHarness:
         given, shapes = self._given(inputs), self.objective(inputs).shapes
         begun = time.perf_counter()
         self.notify(True)
-        found = observe(self._loaded, self.signature, given, self.B, self.models, shapes, self.dtype, self.reading)
+        with self._noting_autocast() as formats:
+            found = observe(self._loaded, self.signature, given, self.B, self.models, shapes, self.dtype, self.reading)
+        self.autocast |= formats
         self.notify(False)
         self.seconds += time.perf_counter() - begun
         return found
+
+    def _noting_autocast(self) -> AbstractContextManager[set[str]]:
+        if not registration_of(self.B.name).auditing:
+            return nullcontext(set())
+        return native_models(self.B.name).noting_autocast()
+
+    def in_single_precision(self) -> None:
+        """Give float32 from now on."""
+        self.dtype, self._objectives, self._derivatives = "float32", {}, None
 
     def objective(self, inputs: CallInputs) -> Objective:
         """Return the problem's objective in the format that hypotheses are searched in."""
@@ -123,6 +138,7 @@ class AuditHarness:
             learner = code.make({**FIT_SETTINGS, **settings})
             network = code.network_of(learner, models)
             models.assign(network, dict(zip(models.parameters(network), values, strict=True)))
+            models.prepare(learner)
             return learner, network
 
         return made

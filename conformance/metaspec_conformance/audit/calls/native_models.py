@@ -1,6 +1,7 @@
 """What the audit asks of a framework that has models with parameters of their own (see `Registration.auditing`)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -33,6 +34,9 @@ class NativeModels(Protocol):
     def backpropagate(self, returned: Any) -> bool:
         """Backpropagate a scalar loss that a step returned; whether it was one."""
 
+    def prepare(self, learner: Any) -> None:
+        """Give a learner what its framework's trainer would give it before a step."""
+
     def network(self, weights: Mapping[str, Array], dtype: str) -> Model:
         """The supplied network, tanh(x w1 + b1) w2 + b2."""
 
@@ -59,6 +63,9 @@ class NativeModels(Protocol):
 
     def functional(self, model: Model, loss: Callable[[Model, Any], Any]) -> Callable[[Mapping[str, Array], Any], Any]:
         """loss(params, batch), pure, of the parameters by name."""
+
+    def noting_autocast(self) -> AbstractContextManager[set[str]]:
+        """Collect the formats of two bytes that the framework casts to by itself while the context is open."""
 
     def random_state(self) -> bytes:
         """The state of the framework's global generator."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from metaspec_conformance.audit.audit_state import RandomEstimate
 from metaspec_conformance.audit.calls.problem_data import LABEL_FORMATS
 from metaspec_conformance.audit.findings.report_draft import ReportDraft
 from metaspec_conformance.audit.findings.wording import TITLES
@@ -12,7 +13,7 @@ def add_call_findings(draft: ReportDraft) -> None:
     """Add what the calls showed: differing repetitions, changed inputs, buffers and settings, missing leaves."""
     state, first = draft.state, draft.state.calls[0].observed
     if state.repetition == "random":
-        draft.add("random", "two equal calls give different results, and so do calls that begin afresh")
+        draft.add("random", _scatter(state.estimate))
     if state.repetition == "call-state":
         draft.add("call-state", "a second, equal call gives a different result")
     if state.switch is not None:
@@ -39,9 +40,20 @@ def add_call_findings(draft: ReportDraft) -> None:
         draft.add(
             "label-format", f"class labels were given as {labels}; as {LABEL_FORMATS[0]} the code raises", note=True
         )
+    if draft.harness.autocast:
+        formats = " and ".join(sorted(draft.harness.autocast))
+        text = f"autocast to {formats} was active; the code was examined in float32, as autocast leaves float64 alone"
+        draft.add("mixed-precision", text, note=True)
     missing = [i for i in first.missing if i not in state.ignored]
     if missing:
         draft.add("wrong-tree", f"None in place of {draft.leaf_names(missing)}")
+
+
+def _scatter(estimate: RandomEstimate | None) -> str:
+    if estimate is None:
+        return "two equal calls give different results, and so do calls that begin afresh"
+    one = f"equal calls give different results: one is off their mean by {estimate.spread:.0%} (standard deviation)"
+    return f"{one}, the mean of {estimate.calls:,} by {estimate.error:.1%} (standard error)"
 
 
 def add_zero_leaves(draft: ReportDraft) -> None:

@@ -44,6 +44,8 @@ def conclude(harness: AuditHarness, claims: Claims, state: AuditState, calls: in
         add_factor_findings(draft, h)
         add_precision_findings(draft)
         add_learned_findings(draft)
+    elif state.estimate is not None and len(state.estimate.algorithms) == 1:
+        algorithm = state.estimate.algorithms[0]
     add_zero_leaves(draft)
     add_task_findings(draft)
     decided = verdict(draft, algorithm)

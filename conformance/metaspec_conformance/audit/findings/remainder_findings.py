@@ -92,6 +92,7 @@ def add_precision_findings(draft: ReportDraft) -> None:
         digits = min(j.digits for j in judgements)
         what = f"the result is in {', '.join(narrow)}; " if narrow else ""
         text = f"{what}{digits:.1f} digits are right, of what {draft.harness.dtype} holds"
-        smooth = not (narrow or state.narrow)
+        mixed = bool(draft.harness.autocast)
+        smooth = not (narrow or state.narrow or mixed)
         text += "; the error is smooth, as of difference quotients or an inexact solve" if smooth else ""
-        draft.add("precision", text, note=smooth)
+        draft.add("precision", text, note=smooth or mixed)

@@ -20,6 +20,8 @@ def verdict(draft: ReportDraft, algorithm: str | None) -> Literal["identified", 
     state = draft.state
     if algorithm is None:
         return "none"
+    if state.estimate is not None:
+        return "consistent"
     if (
         state.indistinguishable
         or state.others
@@ -37,6 +39,8 @@ def verdict(draft: ReportDraft, algorithm: str | None) -> Literal["identified", 
 def unexplained(draft: ReportDraft) -> str:
     """Return why nothing explains the result."""
     state = draft.state
+    if state.estimate is not None:
+        return "each call gives another result, and their mean agrees with several algorithms"
     if not state.fits:
         stopped = " (the search ended with its time)" if state.search is not None and state.search.stopped else ""
         return f"no hypothesis explains the result{stopped}"
@@ -54,7 +58,11 @@ def sentence(draft: ReportDraft, found: str, algorithm: str | None, findings: Se
         near += " on one problem, but not on others" if near and draft.state.fits else ""
         if draft.state.search is None:
             return f"the result is exactly zero{ending}"
-        return f"computes none of these{near}{ending}"
+        several = draft.state.estimate.algorithms if draft.state.estimate is not None else ()
+        mean = f"; its mean is that of {' or '.join(TITLES[name] for name in several)}" if several else ""
+        return f"computes none of these{near}{mean}{ending}"
+    if draft.state.estimate is not None:
+        return f"estimates {TITLES[algorithm]}: its results are random, and their mean agrees with it{ending}"
     codes = tuple(dict.fromkeys(f.code for f in findings if f.severity == "fault" and f.code != "unexplained"))
     verb = "computes" if found == "identified" else "is consistent with"
     extra = joined(codes)

@@ -93,7 +93,8 @@ CAUSES = {
     "leaf-exchanged": "Gradients and parameters are zipped in different orders.",
     "task-state": "The parameters or the optimiser of the inner loop are made once, outside of the loop over tasks.",
     "call-state": "Parameters, an optimiser or a cache live in the module, and a call does not begin afresh.",
-    "random": "Dropout, shuffling or sampling inside of the function.",
+    "random": "Dropout, shuffling or sampling inside of the function; where the mean is right, evolution strategies or "
+    "products with random vectors.",
     "input-changed": "An in-place update on the tensors that came in, or a copy that shares their memory.",
     "buffers-changed": "Batch normalisation in training mode on the meta-model itself.",
     "globals-changed": "A default dtype or a flag that is set and not set back.",

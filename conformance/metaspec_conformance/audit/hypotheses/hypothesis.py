@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from metaspec_conformance.audit.hypotheses.inner_rules import PLAIN, TriedRule
+from metaspec_conformance.audit.thresholds import SAME_NUMBER
 
 Algorithm = Literal["maml", "fomaml", "reptile", "imaml"]
 Part = Literal["support", "query", "both"]
@@ -150,6 +151,19 @@ def with_steps(h: Hypothesis, steps: int) -> Hypothesis:
     if h.rate_per == "step":
         h = replace(h, rate_ratios=_lengthened(h.rate_ratios, steps))
     return replace(h, loss_weights=_lengthened(h.loss_weights, steps - 1)) if h.loss_weights else h
+
+
+def without_idle_steps(h: Hypothesis) -> Hypothesis:
+    """The hypothesis without the steps whose rates were fitted to nothing; with one rate where one step is left."""
+    if h.rate_per != "step" or h.minibatch or h.loss_weights:
+        return h
+    most = max(map(abs, h.rate_ratios))
+    kept = tuple(r for r in h.rate_ratios if abs(r) > SAME_NUMBER * most)
+    if len(kept) == len(h.rate_ratios):
+        return h
+    if len(kept) == 1:
+        return replace(h, steps=1, rate=h.rate * kept[0], rate_per="", rate_ratios=())
+    return replace(h, steps=len(kept), rate_ratios=kept)
 
 
 def _lengthened(numbers: tuple[float, ...], count: int) -> tuple[float, ...]:

@@ -54,7 +54,8 @@ def search_readings(
         near = min((fit for s, _ in searches.values() for fit in s.nearest(1)), key=lambda fit: fit.residual)
         if time.process_time() > until or (level == VECTORS and near.residual <= LOST_DIGITS):
             break
-        if level == VECTORS and near.residual <= LOST_DIGITS_16_BITS and _follows_no_nudge(caller, state, calls[0]):
+        two_bytes = level == VECTORS and near.residual <= LOST_DIGITS_16_BITS
+        if two_bytes and (caller.harness.autocast or _follows_no_nudge(caller, state, calls[0])):
             state.narrow = True
             break
     state.reading, (state.search, state.ignored) = min(searches.items(), key=_rank)

@@ -10,7 +10,7 @@ import numpy as np
 
 from metaspec_conformance.audit.hypotheses.expectation import Expectation, deviations
 from metaspec_conformance.audit.hypotheses.free_structures import Structure, freed, vectors
-from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis
+from metaspec_conformance.audit.hypotheses.hypothesis import Hypothesis, without_idle_steps
 from metaspec_conformance.audit.hypotheses.moves import Move, moves
 from metaspec_conformance.audit.hypotheses.objective import Vector
 from metaspec_conformance.audit.search.fitting import (
@@ -178,7 +178,9 @@ class Search:
             for structure, names in vectors(h, objective):
                 if any(fit.hypothesis.rate_per == structure.rate_per == "step" for fit in self.candidates()):
                     continue  # another start for the same numbers
-                yield from self._evaluated([(structure, names)], 1)
+                for fit in self._evaluated([(structure, names)], 1):
+                    simple = without_idle_steps(fit.hypothesis)
+                    yield fit if simple is fit.hypothesis else evaluate(simple, self.targets)
 
     def _pairs(self) -> Iterator[Fit]:
         pairs: list[Any] = []

@@ -169,7 +169,8 @@ class TorchBackend(Backend):
         return isinstance(x, torch.Tensor | TaskStack)
 
     def to_numpy(self, x: Array) -> Any:
-        return x.detach().cpu().numpy()
+        whole = x.full_tensor() if hasattr(x, "full_tensor") else x  # a DTensor's shards, gathered
+        return whole.detach().cpu().numpy()
 
     def precision(self, dtype: str) -> AbstractContextManager[None]:
         return _without_tf32() if dtype == "float32" and torch.cuda.is_available() else nullcontext()
@@ -216,6 +217,7 @@ class TorchBackend(Backend):
         return processes.process()
 
     def all_reduce(self, tree: Tree, op: str = "sum") -> Tree:
+        processes.check_whole(self.tree_flatten(tree)[0])
         return reduced(self, tree, op, processes.sum_vector)
 
     def joined(self, timeout: float) -> AbstractContextManager[None]:

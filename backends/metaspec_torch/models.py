@@ -168,6 +168,12 @@ class _RandomOperations(TorchDispatchMode):
 def _check_module(model: Any) -> None:
     if not isinstance(model, torch.nn.Module):
         raise InvalidTypeError(f"from_model: expected a torch.nn.Module, got {type(model).__name__}")
+    if any(hasattr(module, "unshard") or hasattr(module, "summon_full_params") for module in model.modules()):
+        raise InvalidTypeError(
+            "from_model: got a module of FSDP's, whose hooks gather its own parameters before a forward pass; a "
+            "meta-gradient calls it with others. Leave fully_shard out and shard the parameters: "
+            "torch.distributed.tensor.distribute_tensor(p, mesh, [Shard(0)])"
+        )
     if isinstance(model, torch.nn.parallel.DistributedDataParallel):
         raise InvalidTypeError(
             "from_model: got a DistributedDataParallel wrapper, whose averaging belongs to backward(); pass its .module"

@@ -1,13 +1,14 @@
 """Processes of torch.distributed: gloo between CPUs, NCCL between GPUs."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 from torch import distributed
 
+from metaspec.errors import UnsupportedError
 from metaspec.task import Array
 
 
@@ -16,6 +17,16 @@ def process() -> tuple[int, int]:
     if not (distributed.is_available() and distributed.is_initialized()):
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()
+
+
+def check_whole(leaves: Iterable[Array]) -> None:
+    """Raise UnsupportedError where one is a DTensor, which the ranks hold together."""
+    if any(hasattr(leaf, "full_tensor") for leaf in leaves):
+        raise UnsupportedError(
+            "all_reduce: a leaf is a DTensor, spread over the ranks, which therefore compute each task together; ranks "
+            "that share tasks out need whole parameters. Call batch_meta_gradient on all tasks in every rank, without "
+            "distributed=True, and step an optimiser of your own"
+        )
 
 
 def sum_vector(x: Array) -> Array:

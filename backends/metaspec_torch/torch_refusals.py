@@ -74,6 +74,11 @@ def _known(message: str) -> MetaspecError | None:
             "has no gradient in plain PyTorch either. Write x = x + 1 for x += 1 and torch.where(mask, a, x) for "
             f"x[mask] = a, or clone the tensor before it is read ({message})"
         )
+    if "mixed torch.Tensor and DTensor" in message:
+        return UnsupportedError(
+            "loss: some of its tensors are DTensors and some are not; spread the batch over the mesh too: "
+            "torch.distributed.tensor.distribute_tensor(x, mesh, [Replicate()])"
+        )
     if "use_reentrant=True" in message:
         return UnsupportedError(
             "loss: torch.utils.checkpoint.checkpoint with use_reentrant=True has no gradient by torch.autograd.grad; "

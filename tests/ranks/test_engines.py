@@ -34,8 +34,9 @@ def two_free_ports():
                 return port
 
 
-def run_two(name, folder):
-    program = [sys.executable, "-m", "tests.ranks.engine_rank", name, str(folder)]
+def run_two(name, folder, module="tests.ranks.engine_rank"):
+    named = [name] if module == "tests.ranks.engine_rank" else []
+    program = [sys.executable, "-m", module, *named, str(folder)]
     if name == "numpy":
         command, libraries = mpiexec()
         environment = os.environ | {"LD_LIBRARY_PATH": libraries}
@@ -52,6 +53,17 @@ def run_two(name, folder):
         for process in processes:
             process.kill()
     return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_parameters_that_two_ranks_hold_together(tmp_path):
+    pytest.importorskip("torch")
+    first, second = run_two("torch", tmp_path, "tests.ranks.sharded_rank")
+    assert first == second
+    errors = {name: first.pop(name) for name in ("fomaml", "maml", "adam", "reptile", "imaml")}
+    assert max(errors.values()) < 16 * 64 * EPS, errors  # the error model, with an amplification of at most 64
+    assert "spread the batch over the mesh too" in first["plain batch"]
+    assert "need whole parameters" in first["shared out"]
+    assert "Leave fully_shard out" in first["fsdp"]
 
 
 def test_two_ranks_give_what_one_gives(backend, tmp_path):

@@ -33,6 +33,12 @@ def test_a_series_is_printed_with_its_rate_and_its_terms(rate: float, count: int
     assert faults(report) == [f"solver: {text} I + H/lambda"], str(report)
 
 
+def test_the_identity_in_place_of_the_inverse_is_t1_t2() -> None:
+    report = ms.audit(implicit(lambda H, g, strength: 0.4 * g), claim="imaml", framework="numpy")
+    text = "the system is solved with the identity in place of the inverse, as T1-T2 has it"
+    assert faults(report) == [f"solver: {text}", "scale: the result is 0.4 times what it should be"], str(report)
+
+
 OPERATORS: dict[str, Callable[[Any, Any, float], Any]] = {
     "I + H/(lambda + 2)": lambda E, H, c: E + H / (c + 2),
     "1.5 I + H/(lambda + 10)": lambda E, H, c: 1.5 * E + H / (c + 10),

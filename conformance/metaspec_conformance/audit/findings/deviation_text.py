@@ -45,7 +45,7 @@ def deviation_text(draft: ReportDraft, code: str, h: Hypothesis) -> str:
         "regularization": _strengths(draft, h),
         "operator": operator_text(draft, h),
         "block-diagonal": "H has no entries between leaves" if h.blocks == "leaf" else "H is replaced by its diagonal",
-        "solver": f"the system is solved {SOLVERS[h.solver].format(n=h.solver_steps, rate=h.solver_rate)}"
+        "solver": f"the system is solved {_solved(h)}"
         + _follows(draft, "solver_rate")
         + _follows(draft, "solver_steps", " whatever is asked for")
         + (f"; {e.cg_steps} steps of conjugate gradients were asked for" if e.cg_steps else ""),
@@ -59,6 +59,12 @@ def deviation_text(draft: ReportDraft, code: str, h: Hypothesis) -> str:
         "inner-optimizer": _optimizer_text(h),
     }
     return texts[code]
+
+
+def _solved(h: Hypothesis) -> str:
+    if h.solver == "neumann" and h.solver_steps == 1:
+        return "with the identity in place of the inverse, as T1-T2 has it"
+    return SOLVERS[h.solver].format(n=h.solver_steps, rate=h.solver_rate).replace("by 1 steps", "by 1 step")
 
 
 def operator_text(draft: ReportDraft, h: Hypothesis) -> str:

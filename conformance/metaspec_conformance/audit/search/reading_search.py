@@ -23,7 +23,7 @@ from metaspec_conformance.audit.thresholds import (
     PROMISING,
 )
 
-RANDOM_LEVELS = 2  # that are worth trying on what has noise
+RANDOM_LEVELS = 1  # of what has noise the algorithms as they are written alone are tried
 VECTORS = 3  # what leaves so little after this level that lost digits explain it is not taken for more
 NEAR = 0.1  # residual of a reading in which something is near: one of the algorithms leaves less of most code
 NARROW_FORMATS = ("float32", "float16", "bfloat16")

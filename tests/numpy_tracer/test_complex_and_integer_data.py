@@ -76,14 +76,51 @@ OF_SMALL_INTEGERS = {
     "np.interp": lambda n: np.interp(1.5, np.arange(3), n),
     "np.sum": np.sum,
     "np.var": np.var,
+    "np.sum in uint8": lambda n: np.sum(np.stack([n, n]), dtype=np.uint8),
+    "n.sum in int8": lambda n: n.sum(dtype=np.int8),
+    "xp.sum in uint8": lambda n: ms.array_namespace(n).sum(n * 2, dtype=np.uint8),
+    "np.cumsum in uint8": lambda n: np.cumsum(np.stack([n, n]), dtype=np.uint8),
+    "np.cumulative_sum in uint8": lambda n: np.cumulative_sum(n, dtype=np.uint8, include_initial=True),
+    "np.add.reduce in uint8": lambda n: np.add.reduce(np.stack([n, n]), dtype=np.uint8, axis=None),
+    "np.add.accumulate in uint8": lambda n: np.add.accumulate(n, dtype=np.uint8),
+    "np.nansum in uint8": lambda n: np.nansum(np.stack([n, n]), dtype=np.uint8),
+    "np.trace in uint8": lambda n: np.trace(np.outer(n, n), dtype=np.uint8),
+    "np.prod in uint8": lambda n: np.prod(n, dtype=np.uint8),
+    "np.mean in float32": lambda n: np.mean(n, dtype=np.float32),
+    "np.add in int16": lambda n: np.add(n, n, dtype=np.int16),
+    "np.dot": lambda n: np.dot(n, n),
+    "np.vecdot": lambda n: np.vecdot(n, n),
+    "np.einsum": lambda n: np.einsum("i,i->", n, n),
+    "np.trace": lambda n: np.trace(np.outer(n, n)),
+    "np.nansum": np.nansum,
+    "np.nanmax": np.nanmax,
+    "np.nancumprod": np.nancumprod,
+    "np.nanmedian": np.nanmedian,
+    "np.multiply.accumulate in uint8": lambda n: np.multiply.accumulate(n, dtype=np.uint8),
+    "np.cumprod in uint8": lambda n: np.cumprod(n, dtype=np.uint8),
+    "np.multiply.reduce in uint8": lambda n: np.multiply.reduce(n, dtype=np.uint8),
+    "np.cumsum": np.cumsum,
+    "np.add.accumulate": np.add.accumulate,
+    "np.diff": np.diff,
+    "np.ptp": np.ptp,
+    "np.median": np.median,
+    "np.convolve": lambda n: np.convolve(n, n),
+    "np.cross": lambda n: np.cross(n, n + 1),
+    "np.square": np.square,
+    "np.negative": np.negative,
+    "np.power": lambda n: np.power(n, 2),
+    "np.true_divide": lambda n: n / 2,
+    "np.floor_divide": lambda n: n // 2,
+    "np.sqrt": np.sqrt,
 }
 
 
 @pytest.mark.parametrize("of", OF_SMALL_INTEGERS.values(), ids=OF_SMALL_INTEGERS)
 def test_small_integers_are_widened_as_numpy_widens_them(of: Any) -> None:
     n = np.array([200, 3, 2], np.uint8)
-    close(tracer.record(of, (n,))(n), of(n), 1e-14)
-    close(tracer.vmap(of)(np.stack([n, n]))[1], of(n), 1e-14)
+    for found in (tracer.record(of, (n,))(n), tracer.vmap(of)(np.stack([n, n]))[1]):
+        close(found, of(n), 1e-14)
+        assert found.dtype == of(n).dtype
 
 
 OF_COMPLEX_DATA = {

@@ -17,9 +17,9 @@ Axis = int | tuple[int, ...] | None
 def sum(x: Array, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Array:
     """The sum over `axis`."""
     x = as_array(x)
-    if dtype is not None:
-        x = astype(x, dtype)
-    return sum_p(x, axis=normalize_axes(axis, x.ndim), keepdims=keepdims)
+    x = x if dtype is None else astype(x, dtype)
+    total = sum_p(x, axis=normalize_axes(axis, x.ndim), keepdims=keepdims)
+    return total if dtype is None else astype(total, dtype)  # sums of small integers are of 64 bits
 
 
 def mean(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -134,6 +134,7 @@ def cumulative_sum(x: Array, /, *, axis: int | None = None, dtype: Any = None, i
     """The sums of the first 1, 2, ... elements along `axis`."""
     x, axis = _along(x, axis, dtype)
     total = rules.cumsum_p(x, axis=axis, reverse=False)
+    total = total if dtype is None else astype(total, dtype)
     return _with_initial(total, axis, 0) if include_initial else total
 
 

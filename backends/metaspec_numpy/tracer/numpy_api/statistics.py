@@ -21,7 +21,8 @@ def _reduction(whole: Any, f: Any, neutral: Any) -> Callable[..., Array]:
         a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
     ) -> Array:
         a = array(a) if dtype is None else astype(array(a), numpy.dtype(dtype))
-        return reduced(whole, f, neutral, a, axis, keepdims, initial, where)
+        found = reduced(whole, f, neutral, a, axis, keepdims, initial, where)
+        return found if dtype is None else astype(found, numpy.dtype(dtype))  # it was widened
 
     return reduce
 

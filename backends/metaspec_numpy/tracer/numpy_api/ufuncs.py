@@ -153,7 +153,8 @@ def reduce(
     x = array(x) if dtype is None else astype(array(x), numpy.dtype(dtype))
     if name in REDUCTIONS:
         whole, neutral = REDUCTIONS[name]
-        return reduced(whole, f, neutral, x, axis, keepdims, initial, where)
+        found = reduced(whole, f, neutral, x, axis, keepdims, initial, where)
+        return found if dtype is None else astype(found, numpy.dtype(dtype))  # it was widened
     if where is not True or x.ndim == 0 or (axis is None and x.ndim > 1) or isinstance(axis, tuple):
         raise UnsupportedError(
             "reduce over several axes, or with where=, has a rule for add, multiply and extrema only"
@@ -195,9 +196,9 @@ def accumulate(name: str, f: Any, x: Any, axis: int = 0, dtype: Any = None) -> A
     """The results of reducing the first 1, 2, ... elements."""
     x = array(x) if dtype is None else astype(array(x), numpy.dtype(dtype))
     if name == "add":
-        return reductions.cumulative_sum(x, axis=axis)
+        return reductions.cumulative_sum(x, axis=axis, dtype=None if dtype is None else x.dtype)
     if name == "multiply":
-        return reductions.cumulative_prod(x, axis=axis)
+        return reductions.cumulative_prod(x, axis=axis, dtype=None if dtype is None else x.dtype)
     parts = list(shaping.unstack(x, axis=axis))
     for i in range(1, len(parts)):
         parts[i] = f(parts[i - 1], parts[i])

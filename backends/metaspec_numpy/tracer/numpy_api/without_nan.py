@@ -7,6 +7,7 @@ import numpy
 
 from metaspec_numpy.tracer.core import Array
 from metaspec_numpy.tracer.functions import reduction_functions as reductions
+from metaspec_numpy.tracer.functions.shaping import is_inexact
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
 from metaspec_numpy.tracer.numpy_api.statistics import (
     all_,
@@ -28,7 +29,7 @@ def _without_nan(f: Callable[..., Array], fill: Any) -> Callable[..., Array]:
     def apply(a: Any, axis: Any = None, dtype: Any = None, **options: Any) -> Array:
         x = array(a)
         options = options if dtype is None else options | {"dtype": dtype}
-        return f(rules.where(rules.isnan(x), fill, x), axis, **options)
+        return f(rules.where(rules.isnan(x), fill, x) if is_inexact(x) else x, axis, **options)
 
     return apply
 
@@ -47,6 +48,8 @@ for _function, _f, _fill in (
 def _extremum_without_nan(f: Callable[..., Array], fill: float) -> Callable[..., Array]:
     def apply(a: Any, axis: Any = None, keepdims: bool = False) -> Array:
         x = array(a)
+        if not is_inexact(x):
+            return f(x, axis, keepdims=keepdims)
         nan = rules.isnan(x)
         empty = all_(nan, axis, keepdims=keepdims)
         return rules.where(empty, numpy.nan, f(rules.where(nan, fill, x), axis, keepdims=keepdims))

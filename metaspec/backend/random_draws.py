@@ -1,10 +1,10 @@
 """Random draws of NumPy and Python inside a function that is traced: the trace would repeat the numbers for ever."""
 
 import random
+import threading
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -13,38 +13,45 @@ import numpy
 from metaspec.errors import LossError
 
 GENERATORS = (numpy.random.Generator, numpy.random.RandomState, random.Random)
-NAMES = ("numpy.random", "random")
 MOST = 2000  # objects looked at
+RUNS = 4
+OTHER_THREADS = (
+    " If it draws none, another thread did at each of its runs: give that thread a generator of its own, "
+    "numpy.random.default_rng() or random.Random()."
+)
 
 
 def without_draws(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return f, a function to be traced, with LossError raised where it draws."""
+    """Return f, a function to be traced, with LossError raised where it draws.
+
+    It draws if NumPy's or Python's global generator, or one that f refers to, has another state after it than before.
+    No generator says which thread drew. So where there are other threads f is traced again: it is innocent if one of
+    its runs leaves the generators as they were. A thread that draws all the time from one of them is told in the error.
+    """
 
     @wraps(f)
     def watched(*args: Any) -> Any:
-        with no_random_draws(f):
-            return f(*args)
+        generators = _generators(f)
+        for _ in range(1 if threading.active_count() == 1 else RUNS):
+            before = _states(generators)
+            result = f(*args)
+            names = [name for (name, old), (_, new) in zip(before, _states(generators), strict=True) if old != new]
+            if not names:
+                return result
+        raise LossError(
+            f"compile: the function draws random numbers ({', '.join(names)}); a compiled function would repeat the "
+            "draws of its recording for ever. Draw before the call, and pass the numbers in with the batch."
+            + (OTHER_THREADS if threading.active_count() > 1 else "")
+        )
 
     return watched
 
 
-@contextmanager
-def no_random_draws(f: Callable[..., Any]) -> Iterator[None]:
-    """Raises LossError where NumPy's or Python's global generator, or one that f refers to, was drawn from within."""
-    generators = _generators(f)
-    before = _global_states(), [_state(g) for g in generators]
-    yield
-    names = [name for name, old, new in zip(NAMES, before[0], _global_states(), strict=True) if old != new]
-    names += [repr(g) for g, old in zip(generators, before[1], strict=True) if _state(g) != old]
-    if names:
-        raise LossError(
-            f"compile: the function draws random numbers ({', '.join(names)}); a compiled function would repeat the "
-            "draws of its recording for ever. Draw before the call, and pass the numbers in with the batch."
-        )
-
-
-def _global_states() -> list[str]:
-    return [repr(_flat(numpy.random.get_state(legacy=False))), repr(random.getstate())]  # noqa: NPY002 (it is looked at)
+def _states(generators: Sequence[Any]) -> list[tuple[str, str]]:
+    """The names and the states of the global generators and of these."""
+    of_numpy = repr(_flat(numpy.random.get_state(legacy=False)))  # noqa: NPY002 (it is looked at)
+    both = [("numpy.random", of_numpy), ("random", repr(random.getstate()))]
+    return both + [(repr(g), _state(g)) for g in generators]
 
 
 def _state(generator: Any) -> str:

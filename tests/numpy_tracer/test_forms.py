@@ -1,8 +1,10 @@
 """Every form gives the same: eager, batched, recorded; of ordinary, one-sized, empty, scalar arrays; at two orders."""
 
 import random
+import threading
 import warnings
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -184,3 +186,30 @@ def test_no_draw_is_frozen(draw: Callable[[Any], Any]) -> None:
 def test_a_generator_that_is_not_drawn_from_is_no_draw() -> None:
     f = ms.compile(lambda x: x * 2 + 0 * len(str(GENERATOR)), backend="numpy")
     close(f(np.ones(3)), np.full(3, 2.0), 0)
+
+
+@pytest.mark.parametrize(("runs", "told"), [(1, False), (99, True)], ids=["once", "always"])
+def test_a_draw_of_another_thread_is_not_the_functions(runs: int, told: bool) -> None:
+    """The other thread draws while f is traced: once, as a loader may, or at each of its runs."""
+    asked: SimpleQueue[Any] = SimpleQueue()
+    drawn: SimpleQueue[Any] = SimpleQueue()
+    left = iter(range(runs))
+
+    def f(x: Any) -> Any:
+        if next(left, None) is not None:
+            asked.put("a draw")
+            drawn.get(timeout=60)
+        return x * 2
+
+    other = threading.Thread(target=lambda: [drawn.put(np.random.rand()) for _ in iter(asked.get, None)])
+    other.start()
+    compiled = ms.compile(f, backend="numpy")
+    try:
+        if told:
+            with pytest.raises(LossError, match="another thread did .* numpy.random.default_rng"):
+                compiled(np.ones(3))
+        else:
+            close(compiled(np.ones(3)), np.full(3, 2.0), 0)
+    finally:
+        asked.put(None)
+        other.join()

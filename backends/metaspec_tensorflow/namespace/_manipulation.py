@@ -16,6 +16,7 @@ from metaspec_tensorflow.namespace._operands import (
     Axes,
     axes_of,
     axis_of,
+    by_int64,
     common,
     is_array,
     length_of,
@@ -164,7 +165,7 @@ def repeat(x: Array, repeats: int | Array, /, *, axis: int | None = None) -> Arr
     shape = shape_of(x)
     multiples = [1] * (len(shape) + 1)
     multiples[a + 1] = repeats
-    tiled = tf.tile(tf.expand_dims(x, a + 1), multiples)
+    tiled = by_int64(lambda x: tf.tile(x, multiples), tf.expand_dims(x, a + 1))
     return tf.reshape(tiled, [*shape[:a], shape[a] * repeats, *shape[a + 1 :]])
 
 
@@ -173,4 +174,4 @@ def tile(x: Array, repetitions: tuple[int, ...], /) -> Array:
     x = operand("tile", x)
     missing = len(repetitions) - x.shape.rank
     x = tf.reshape(x, [1] * missing + shape_of(x)) if missing > 0 else x
-    return tf.tile(x, [1] * -missing + list(repetitions))
+    return by_int64(lambda x: tf.tile(x, [1] * -missing + list(repetitions)), x)

@@ -111,7 +111,8 @@ def det(x: Array, /) -> Array:
 
 def slogdet(x: Array, /) -> SlogdetResult:
     """Signs of determinants, and logarithms of their absolute values."""
-    return SlogdetResult(*tf.linalg.slogdet(_matrix("slogdet", x, square=True)))
+    sign, logabsdet = tf.linalg.slogdet(_matrix("slogdet", x, square=True))
+    return SlogdetResult(sign, tf.math.real(logabsdet))  # TensorFlow's has the type of x
 
 
 def cholesky(x: Array, /, *, upper: bool = False) -> Array:

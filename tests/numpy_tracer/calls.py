@@ -149,12 +149,13 @@ special.expit(x) | special.logit(p) | special.log_expit(x) | special.erf(x) | sp
 special.ndtr(x) | special.log_ndtr(x) | special.gammaln(p + 1) | special.gamma(p + 1) | special.digamma(p)
 special.psi(p) | special.betaln(p, W**2) | special.beta(p, 2.0) | special.xlogy(x, p) | special.xlogy(0.0, p)
 special.xlog1py(x, p) | special.entr(p) | special.rel_entr(p, W**2) | special.kl_div(p, W**2) | special.exp10(x)
-special.loggamma(p)
+special.loggamma(p) | special.beta(p * 400, 2.0) | special.betaln(p * 1e3, 3.0) | special.beta(p, x + 3)
 """
 
 
 NUMPY_ONLY = """
-    cbrt exp2 fmod logaddexp2 svd svdvals pinv erf erfc erfcx polygamma gammaln gamma log_ndtr ndtr expit logit
+    cbrt exp2 fmod logaddexp2 svd svdvals pinv erf erfc erfcx polygamma gammaln loggamma gamma beta betaln
+    log_ndtr ndtr expit logit
 """
 
 

@@ -83,10 +83,10 @@ def _neutral(value: float, *, left: bool) -> Any:
 
 
 def _same(x: Any, args: tuple[Any, ...]) -> bool:
-    """Whether x has the shape and dtype that an elementwise operation on `args` gives."""
+    """Whether x has the shape and dtype that an elementwise operation on `args` gives; integers may turn to floats."""
     dtypes = [arg.dtype for arg in args if hasattr(arg, "dtype")]
     shape = broadcast_shapes(*(shape_of(arg) for arg in args))
-    return isinstance(x, Box) and x.shape == shape and all(dtype == x.dtype for dtype in dtypes)
+    return isinstance(x, Box) and is_float(x) and x.shape == shape and all(dtype == x.dtype for dtype in dtypes)
 
 
 def _identity(trace: Any, primitive: Primitive, args: tuple[Any, ...], params: Params) -> Any:

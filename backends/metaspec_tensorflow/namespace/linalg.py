@@ -165,6 +165,8 @@ def matrix_rank(x: Array, /, *, rtol: Any = None) -> Array:
 def pinv(x: Array, /, *, rtol: Any = None) -> Array:
     """Pseudo-inverses; singular values up to `rtol` (by default max(M, N) * eps) times the largest count as 0."""
     x = _matrix("pinv", x)
+    if 0 in x.shape[-2:]:  # batched and compiled, TensorFlow fails in the products of nothing
+        return matrix_transpose(x)
     u, s, vh = svd(x, full_matrices=False)
     keep = s > _cutoff(x, s, rtol)
     inverse = tf.where(keep, 1 / tf.where(keep, s, tf.ones_like(s)), tf.zeros_like(s))

@@ -76,7 +76,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Ar
         flat = shaping.reshape(x, -1)  # where the function is not meant to be evaluated, it gets a value where it is
         first = indexing.take(flat, reductions.argmax(shaping.reshape(condition, -1)))
         out = rules.where(condition, f(rules.where(condition, x, first), *args, **kw), out)
-    return out
+    return astype(out, x.dtype)
 
 
 @rule(numpy.interp)

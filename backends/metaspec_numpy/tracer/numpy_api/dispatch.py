@@ -20,20 +20,29 @@ from metaspec_numpy.tracer.numpy_api import (
     writes,
 )
 from metaspec_numpy.tracer.numpy_api.refusals import instead_of
+from metaspec_numpy.tracer.numpy_api.result_types import in_numpys_dtype
 from metaspec_numpy.tracer.numpy_api.rule import RULES, NumpyRule
 
-array_ufunc = ufuncs.array_ufunc
 TABLES = (joining, matrices, ordering, picking, products, choosing, reshaping, statistics, without_nan, writes)
 
 PLAIN = (numpy.zeros, numpy.ones, numpy.empty, numpy.eye, numpy.identity, numpy.arange, numpy.tri)
 """Functions that get a box by `like=` alone."""
 
 
+def array_ufunc(self: Box, ufunc: numpy.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+    """NumPy's hook for its elementwise functions, and SciPy's."""
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        return ufuncs.array_ufunc(self, ufunc, method, *inputs, **options)
+
+    return in_numpys_dtype(getattr(ufunc, method), call, inputs, options)
+
+
 def array_function(self: Box, f: Any, types: Any, args: Any, options: Any) -> Any:
     """NumPy's hook for all of its functions that are not elementwise."""
     rule = RULES.get(f)
     if rule is not None:
-        return rule(args, options)
+        return in_numpys_dtype(f, lambda *args, **options: rule(args, options), args, options)
     if f in PLAIN:
         return f(*args, **options)
     raise UnsupportedError(f"{f.__module__}.{f.__name__} has no rule for traced arrays; {instead_of(f.__name__)}")
@@ -41,9 +50,14 @@ def array_function(self: Box, f: Any, types: Any, args: Any, options: Any) -> An
 
 def method(name: str) -> Any:
     """The method of that name, by the rule of NumPy's function."""
-    rule: NumpyRule = RULES[getattr(numpy, name)]
+    function = getattr(numpy, name)
+    rule: NumpyRule = RULES[function]
     label = f"numpy.ndarray.{name}"
-    return lambda x, *args, **options: rule((x, *args), options, label)
+
+    def call(*args: Any, **options: Any) -> Any:
+        return rule(args, options, label)
+
+    return lambda x, *args, **options: in_numpys_dtype(function, call, (x, *args), options)
 
 
 METHODS = """

@@ -86,7 +86,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Array:
         raise UnsupportedError("insert at several places has no rule; np.concatenate the pieces")
     axis, length = normalize_axis(axis, arr.ndim), arr.shape[axis]
     obj = obj + length if obj < 0 else obj
-    values = array(values)
+    values = astype(array(values), arr.dtype)
     if values.ndim == arr.ndim == 1:
         new = values
     else:

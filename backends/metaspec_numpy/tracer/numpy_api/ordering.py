@@ -84,11 +84,12 @@ def quantile(
         raise IndexError("quantile of no elements")
     rows = reductions.sort(rows, axis=-1)  # NaN last
     missing = rules.isnan(rows)
+    kind = a.dtype if isinstance(q, int | float) else numpy.result_type(a.dtype, array(q).dtype)
     q = array(q)
     found = [_pick(rows, missing, part, method, nan) for part in shaping.reshape(q, -1)]
     shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape)) if keepdims else tuple(a.shape[i] for i in rest)
     found = [shaping.reshape(x, shape) for x in found]
-    return shaping.reshape(shaping.stack(found), (*q.shape, *shape))
+    return astype(shaping.reshape(shaping.stack(found), (*q.shape, *shape)), kind)
 
 
 def _pick(rows: Array, missing: Array, q: Any, method: str, nan: bool) -> Array:
@@ -121,7 +122,11 @@ def _at(rows: Array, index: Any) -> Array:
 def percentile(
     a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False, weights: Any = None
 ) -> Array:
-    return quantile(a, array(q) / 100.0, axis, method, keepdims, weights)
+    return quantile(a, _fractions(q), axis, method, keepdims, weights)
+
+
+def _fractions(percent: Any) -> Any:
+    return (percent if isinstance(percent, int | float) else array(percent)) / 100.0
 
 
 @rule(numpy.median)
@@ -142,6 +147,6 @@ rule(numpy.nanquantile)(
 )
 rule(numpy.nanpercentile)(
     lambda a, q, axis=None, method="linear", keepdims=False: quantile(
-        a, array(q) / 100.0, axis, method, keepdims, nan=True
+        a, _fractions(q), axis, method, keepdims, nan=True
     )
 )

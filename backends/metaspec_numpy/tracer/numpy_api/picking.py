@@ -86,6 +86,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Array:
     x = array(x)
     n = x.size if N is None else N
     powers = numpy.arange(n) if increasing else numpy.arange(n)[::-1]
+    x = astype(x, numpy.promote_types(x.dtype, int))
     return shaping.reshape(x, (-1, 1)) ** powers.astype(x.dtype)
 
 

@@ -13,7 +13,7 @@ from metaspec_numpy.tracer.functions import contractions, einsum, shaping
 from metaspec_numpy.tracer.functions import linalg_functions as linalg
 from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
-from metaspec_numpy.tracer.rules.structure import normalize_axis
+from metaspec_numpy.tracer.rules.structure import astype, normalize_axis
 
 rule(numpy.dot)(lambda a, b: contractions.dot(array(a), array(b)))
 rule(numpy.outer, numpy.linalg.outer)(lambda a, b: contractions.outer(array(a), array(b)))
@@ -34,7 +34,13 @@ def _axes(axes: Any) -> Any:
 def einsum_(*operands: Any, optimize: Any = False) -> Array:
     if not isinstance(operands[0], str):
         raise UnsupportedError("einsum: operands with lists of labels have no rule; write the subscripts as text")
-    return einsum.einsum(operands[0], *map(array, operands[1:]))
+    return einsum.einsum(operands[0], *_of_one_dtype(operands[1:]))
+
+
+def _of_one_dtype(operands: Any) -> list[Array]:
+    """The operands in their common dtype: a product of two of several small integers would overflow before."""
+    given = [array(x) for x in operands]
+    return [astype(x, numpy.result_type(*(x.dtype for x in given))) for x in given]
 
 
 @rule(numpy.inner)
@@ -101,8 +107,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Array:
 
 @rule(numpy.linalg.multi_dot)
 def multi_dot(arrays: Any) -> Array:
-    parts = [array(x) for x in arrays]
-    return functools.reduce(contractions.matmul, parts)
+    return functools.reduce(contractions.matmul, _of_one_dtype(arrays))
 
 
 @rule(numpy.polyval)

@@ -175,6 +175,7 @@ rule(numpy.full_like, array=True)(
 def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
 ) -> Any:
+    kind = numpy.result_type(*(x if isinstance(x, int | float) else array(x).dtype for x in (start, stop)), 1.0)
     start, stop = (shaping.expand_dims(x, axis=0) for x in shaping.broadcast_arrays(array(start), array(stop)))
     parts = num - 1 if endpoint else num
     weights = numpy.arange(num, dtype=float).reshape(-1, *(1,) * (start.ndim - 1))
@@ -182,7 +183,7 @@ def linspace(
     points = start + weights * (step if parts > 0 else stop - start)
     if endpoint and num > 1:
         points = shaping.concat([shaping.cut(points, 0, 0, -1), stop], axis=0)
-    points = shaping.moveaxis(points if dtype is None else astype(points, numpy.dtype(dtype)), 0, axis)
+    points = shaping.moveaxis(astype(points, kind if dtype is None else numpy.dtype(dtype)), 0, axis)
     return (points, shaping.squeeze(step, 0)) if retstep else points
 
 

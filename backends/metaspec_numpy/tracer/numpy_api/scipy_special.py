@@ -5,9 +5,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy
+
 from metaspec_numpy.tracer.core import Array, Primitive
 from metaspec_numpy.tracer.rules import elementwise_rules as rules
 from metaspec_numpy.tracer.rules.elementwise_rules import define, exp, square
+from metaspec_numpy.tracer.rules.structure import astype
+
+INTEGERS = tuple(map(numpy.dtype, "?bhilqBHILQ"))
 
 
 def _of_scipy(name: str) -> Callable[..., Array]:
@@ -25,6 +30,23 @@ erfcx: Primitive = define("erfcx", [lambda g, z, x: g * (2.0 * x * z - 2 / math.
 polygamma: Primitive = define("polygamma", [lambda g, z, x, *, n: g * polygamma(x, n=n + 1)], _polygamma)
 gammaln: Primitive = define("gammaln", [lambda g, z, x: g * polygamma(x, n=0)], _of_scipy("gammaln"))
 gamma: Primitive = define("gamma", [lambda g, z, x: g * (z * polygamma(x, n=0))], _of_scipy("gamma"))
+loggamma: Primitive = define("loggamma", [lambda g, z, x: g * polygamma(x, n=0)], _of_scipy("loggamma"))
+beta: Primitive = define(
+    "beta",
+    [
+        lambda g, z, a, b: g * (z * (polygamma(a, n=0) - polygamma(a + b, n=0))),
+        lambda g, z, a, b: g * (z * (polygamma(b, n=0) - polygamma(a + b, n=0))),
+    ],
+    _of_scipy("beta"),
+)
+betaln: Primitive = define(
+    "betaln",
+    [
+        lambda g, z, a, b: g * (polygamma(a, n=0) - polygamma(a + b, n=0)),
+        lambda g, z, a, b: g * (polygamma(b, n=0) - polygamma(a + b, n=0)),
+    ],
+    _of_scipy("betaln"),
+)
 log_ndtr: Primitive = define(
     "log_ndtr",
     [lambda g, z, x: g * (exp(-0.5 * square(x) - z) / math.sqrt(2 * math.pi))],
@@ -63,17 +85,26 @@ def _softplus(x: Array) -> Array:
     return rules.logaddexp(x, 0.0)
 
 
-UFUNCS: dict[str, Callable[..., Any]] = {
+def _of_floats(f: Callable[..., Any]) -> Callable[..., Any]:
+    """SciPy computes integers in floating numbers from the start."""
+
+    def apply(*args: Any) -> Any:
+        return f(*(astype(x, numpy.dtype(float)) if getattr(x, "dtype", float) in INTEGERS else x for x in args))
+
+    return apply
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "erf": erf,
     "erfc": erfc,
     "erfcx": erfcx,
     "gammaln": gammaln,
-    "loggamma": gammaln,
+    "loggamma": loggamma,
     "gamma": gamma,
     "psi": lambda x: polygamma(x, n=0),
     "digamma": lambda x: polygamma(x, n=0),
-    "betaln": lambda a, b: gammaln(a) + gammaln(b) - gammaln(a + b),
-    "beta": lambda a, b: gamma(a) * gamma(b) / gamma(a + b),
+    "betaln": betaln,
+    "beta": beta,
     "ndtr": ndtr,
     "log_ndtr": log_ndtr,
     "expit": expit,
@@ -86,3 +117,4 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "kl_div": lambda x, y: rel_entr(x, y) - x + y,
     "exp10": lambda x: exp(x * math.log(10.0)),
 }
+UFUNCS = {name: _of_floats(f) for name, f in _FUNCTIONS.items()}

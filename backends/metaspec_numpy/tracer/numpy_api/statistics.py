@@ -138,13 +138,13 @@ def _border(x: Array, a: Array, axis: int) -> Array:
 @rule(numpy.ediff1d)
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Array:
     inner = reductions.diff(shaping.reshape(array(ary), -1))
-    parts = [shaping.reshape(array(x), -1) for x in (to_begin, inner, to_end) if x is not None]
+    parts = [astype(shaping.reshape(array(x), -1), inner.dtype) for x in (to_begin, inner, to_end) if x is not None]
     return shaping.concat(parts)
 
 
 @rule(numpy.gradient)
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    f = array(f)
+    f = inexact(array(f))
     axes = normalize_axes(axis, f.ndim)
     if len(varargs) not in (0, 1, len(axes)):
         raise InvalidArgumentError("gradient: give one spacing, or one for each axis")
@@ -199,7 +199,8 @@ def cov(
 
 
 def _variables(m: Any, rowvar: bool) -> Array:
-    x = inexact(array(m))
+    x = array(m)
+    x = astype(x, numpy.result_type(x.dtype, numpy.float64))
     x = shaping.reshape(x, (1, -1)) if x.ndim < 2 else x
     return shaping.permute_dims(x, (1, 0)) if not rowvar and array(m).ndim > 1 and x.shape[0] != 1 else x
 

@@ -29,7 +29,7 @@ SAME = """
 """
 RENAMED = {
     "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan", "arctan2": "atan2",
-    "arctanh": "atanh", "fabs": "absolute", "float_power": "power", "rint": "round_", "invert": "bitwise_invert",
+    "arctanh": "atanh", "fabs": "absolute", "rint": "round_", "invert": "bitwise_invert",
     "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift",
 }  # fmt: skip
 
@@ -43,8 +43,13 @@ def fmin(x: Array, y: Array) -> Array:
 
 
 def heaviside(x: Array, at_zero: Array) -> Array:
-    step = rules.where(rules.greater(x, 0), 1.0, 0.0)
+    step = astype(rules.greater(x, 0), x.dtype)
     return rules.where(rules.equal(x, 0), at_zero, rules.where(rules.isnan(x), x, step))
+
+
+def float_power(x: Any, y: Any) -> Array:
+    x, y = (z if isinstance(z, int | float) else astype(array(z), numpy.dtype(float)) for z in (x, y))
+    return rules.power(x, y)
 
 
 def modf(x: Array) -> tuple[Array, Array]:
@@ -53,7 +58,7 @@ def modf(x: Array) -> tuple[Array, Array]:
 
 
 def ldexp(x: Array, exponent: Array) -> Array:
-    return x * rules.power(2.0, exponent)
+    return x * astype(rules.power(2.0, exponent), x.dtype)
 
 
 UFUNCS: dict[str, Callable[..., Any]] = {
@@ -71,6 +76,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "divmod": lambda x, y: (rules.floor_divide(x, y), rules.remainder(x, y)),
     "fmax": fmax,
     "fmin": fmin,
+    "float_power": float_power,
     "heaviside": heaviside,
     "modf": modf,
     "ldexp": ldexp,
@@ -98,7 +104,7 @@ def _known(name: str) -> str:
 
 
 def array_ufunc(self: Box, ufunc: numpy.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-    """NumPy's hook for its elementwise functions, and SciPy's."""
+    """The result of an elementwise function of NumPy's or SciPy's, or of one of its methods."""
     name = ufunc.__name__
     modules = [sys.modules[m] for m in ("numpy", "scipy.special") if m in sys.modules]
     label = next((f"{m.__name__}.{name}" for m in modules if hasattr(m, name)), name)

@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 from metaspec.errors import InvalidArgumentError, UnsupportedError
+from metaspec_numpy.tracer.complex_values import conjugate, is_complex
 from metaspec_numpy.tracer.core import Array, namespace_of
 from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.functions.contractions import matmul, outer, tensordot, vecdot
@@ -81,7 +82,7 @@ def _symmetric(name: str, x: Array, *, upper: bool = False) -> Array:
     """The symmetric matrices whose lower (or upper) triangle x has: all that LAPACK reads of x."""
     _square(name, x)
     half = triu(x) if upper else tril(x)
-    return where(triangle_mask(x, 0, lower=not upper), half, matrix_transpose(half))
+    return where(triangle_mask(x, 0, lower=not upper), half, matrix_transpose(conjugate(half)))
 
 
 def cholesky(x: Array, /, *, upper: bool = False) -> Array:
@@ -90,7 +91,7 @@ def cholesky(x: Array, /, *, upper: bool = False) -> Array:
     Only the lower triangle of x is read (the upper one with `upper`): the derivative in the other is zero.
     """
     factor = rules.cholesky_p(_symmetric("cholesky", x, upper=upper))
-    return matrix_transpose(factor) if upper else factor
+    return matrix_transpose(conjugate(factor)) if upper else factor
 
 
 def eigh(x: Array, /, UPLO: str = "L") -> EighResult:
@@ -123,13 +124,13 @@ def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
     packed = rules.qr_p(cut(x, x.ndim - 1, 0, min(rows, columns)))
     q, r = cut(packed, x.ndim - 2, 0, rows), cut(packed, x.ndim - 2, rows, None)
     if columns > rows:
-        r = concat([r, matmul(matrix_transpose(q), cut(x, x.ndim - 1, rows, None))], axis=-1)
+        r = concat([r, matmul(matrix_transpose(conjugate(q)), cut(x, x.ndim - 1, rows, None))], axis=-1)
     return QRResult(q, r)
 
 
 def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Array:
     """(sum |x|**ord) ** (1/ord); where it is 0, so are its derivatives."""
-    axes = normalize_axes(axis, x.ndim)
+    axes, x = normalize_axes(axis, x.ndim), absolute(x) if is_complex(x) else x
     if ord == 2:
         return reductions.safe_sqrt(reductions.sum(square(x), axis=axes, keepdims=keepdims))
     if ord == math.inf:
@@ -145,13 +146,18 @@ def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: f
 
 
 def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
-    """The Frobenius norm, or the largest sum of absolute values of a column (1) or of a row (inf)."""
-    if ord == "fro":
+    """Norms of matrices: 'fro', 'nuc', and the operator norms 1, 2, inf and their least counterparts -1, -2, -inf."""
+    if ord in ("fro", None):
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
-    along = {1: -2, math.inf: -1}.get(ord)
-    if along is None:
-        raise UnsupportedError(f"linalg.matrix_norm: ord {ord!r} has no rule; 'fro', 1 and inf have")
-    return reductions.max(reductions.sum(absolute(x), axis=along, keepdims=True), axis=(-2, -1), keepdims=keepdims)
+    if ord in (1, -1, math.inf, -math.inf):
+        sums = reductions.sum(absolute(x), axis=-2 if abs(ord) == 1 else -1)
+        found = reductions.max(sums, axis=-1) if ord > 0 else reductions.min(sums, axis=-1)
+    elif ord in (2, -2, "nuc"):
+        s = svdvals(x)
+        found = reductions.sum(s, axis=-1) if ord == "nuc" else s[..., 0 if ord == 2 else -1]
+    else:
+        raise InvalidArgumentError(f"norm: ord {ord!r} is not one of matrices")
+    return expand_dims(found, axis=(-2, -1)) if keepdims else found
 
 
 def diagonal(x: Array, /, *, offset: int = 0) -> Array:
@@ -215,11 +221,14 @@ def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
             f"svd: full_matrices=True of matrices {rows} x {columns} has columns that the matrix does not determine, "
             "and so no derivative; give full_matrices=False"
         )
-    return SVDResult(*svd_rules.unpack_svd(svd_rules.svd_p(x), rows))
+    u, s, vh = svd_rules.unpack_svd(svd_rules.svd_p(x), rows)
+    return SVDResult(u, absolute(s) if is_complex(s) else s, vh)
 
 
 def pinv(x: Array, /, *, rtol: float | None = None) -> Array:
     """The pseudo-inverse; singular values up to rtol times the largest count as zero."""
+    if getattr(rtol, "ndim", 0):
+        raise UnsupportedError("linalg.pinv: rtol of several numbers has no rule; give one number")
     roundoff = float(namespace_of(x).finfo(x.dtype).eps)
     return svd_rules.pinv_p(x, rcond=max(x.shape[-2:]) * roundoff if rtol is None else float(rtol))
 

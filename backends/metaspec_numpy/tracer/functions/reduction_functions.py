@@ -3,12 +3,23 @@
 from typing import Any
 
 from metaspec.errors import InvalidArgumentError
+from metaspec_numpy.tracer.complex_values import is_complex
 from metaspec_numpy.tracer.core import Array, namespace_of, raw_value
 from metaspec_numpy.tracer.functions.indexing_functions import take_along_axis
 from metaspec_numpy.tracer.functions.shaping import concat, cut, expand_dims, flip, is_inexact, reshape, squeeze
 from metaspec_numpy.tracer.outputs import as_array
 from metaspec_numpy.tracer.rules import reduction_rules as rules
-from metaspec_numpy.tracer.rules.elementwise_rules import equal, exp, isfinite, log, sqrt, square, stop_gradient, where
+from metaspec_numpy.tracer.rules.elementwise_rules import (
+    absolute,
+    equal,
+    exp,
+    isfinite,
+    log,
+    sqrt,
+    square,
+    stop_gradient,
+    where,
+)
 from metaspec_numpy.tracer.rules.structure import astype, count, normalize_axes, normalize_axis, sum_p
 
 Axis = int | tuple[int, ...] | None
@@ -35,7 +46,12 @@ def var(x: Array, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bo
     """The mean square deviation from the mean, with n - correction in the denominator."""
     axes = normalize_axes(axis, x.ndim)
     deviation = x - mean(x, axis=axes, keepdims=True)
-    return sum_p(square(deviation), axis=axes, keepdims=keepdims) / (count(x.shape, axes) - correction)
+    return sum_p(squared(deviation), axis=axes, keepdims=keepdims) / (count(x.shape, axes) - correction)
+
+
+def squared(x: Array) -> Array:
+    """The square of the absolute value, which of complex numbers is not the square."""
+    return square(absolute(x) if is_complex(x) else x)
 
 
 def std(x: Array, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Array:

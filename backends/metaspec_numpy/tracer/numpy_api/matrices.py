@@ -13,7 +13,7 @@ from metaspec_numpy.tracer.functions import reduction_functions as reductions
 from metaspec_numpy.tracer.functions.linalg_functions import EighResult, QRResult, SlogdetResult
 from metaspec_numpy.tracer.numpy_api.rule import array, rule
 from metaspec_numpy.tracer.numpy_api.statistics import inexact
-from metaspec_numpy.tracer.rules.elementwise_rules import absolute, greater
+from metaspec_numpy.tracer.rules.elementwise_rules import greater
 from metaspec_numpy.tracer.rules.structure import astype, normalize_axis
 
 NP = numpy.linalg
@@ -72,18 +72,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 @rule(NP.matrix_norm)
 def matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Array:
-    x = array(x)
-    if ord in ("fro", None):
-        return linalg.vector_norm(x, axis=(-2, -1), keepdims=keepdims)
-    if ord in (1, -1, math.inf, -math.inf):
-        sums = reductions.sum(absolute(x), axis=-2 if abs(ord) == 1 else -1)
-        found = reductions.max(sums, axis=-1) if ord > 0 else reductions.min(sums, axis=-1)
-    elif ord in (2, -2, "nuc"):
-        s = svdvals(x)
-        found = reductions.sum(s, axis=-1) if ord == "nuc" else s[..., 0 if ord == 2 else -1]
-    else:
-        raise InvalidArgumentError(f"norm: ord {ord!r} is not one of matrices")
-    return shaping.expand_dims(found, axis=(-2, -1)) if keepdims else found
+    return linalg.matrix_norm(inexact(array(x)), ord=ord, keepdims=keepdims)
 
 
 @rule(NP.svdvals)
@@ -113,7 +102,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Array, Array, Array, Array
     rows, columns = a.shape
     x = contractions.matmul(pinv(a), b)
     residual = b - contractions.matmul(a, x)
-    squares = shaping.reshape(reductions.sum(residual * residual, axis=0), -1)
+    squares = shaping.reshape(reductions.sum(reductions.squared(residual), axis=0), -1)
     return x, squares if rows > columns else squares[:0], matrix_rank(a), svdvals(a)
 
 

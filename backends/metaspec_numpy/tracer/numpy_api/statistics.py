@@ -69,8 +69,8 @@ def var(
 ) -> Array:  # fmt: skip
     a = inexact(array(a)) if dtype is None else astype(array(a), numpy.dtype(dtype))
     center = _mean(a, axis, keepdims=True, where=where) if mean is None else mean
-    square = rules.square(a - center)
-    n = counted(a, axis, where, keepdims) - (ddof if correction is None else correction)
+    square = reductions.squared(a - center)
+    n = counted(square, axis, where, keepdims) - (ddof if correction is None else correction)
     return sum_(square, axis, keepdims=keepdims, where=where) / (max(n, 0) if isinstance(n, int | float) else n)
 
 
@@ -105,7 +105,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
             w = shaping.reshape(w, tuple(-1 if i == axis else 1 for i in range(a.ndim)))
         scale = sum_(shaping.broadcast_to(w, a.shape), axis, keepdims=keepdims)
         found = sum_(a * w, axis, keepdims=keepdims) / scale
-    return (found, shaping.broadcast_to(scale, found.shape)) if returned else found
+    return (found, astype(shaping.broadcast_to(scale, found.shape), found.dtype)) if returned else found
 
 
 def _cumulation(f: Callable[..., Array]) -> Callable[..., Array]:

@@ -48,8 +48,14 @@ def heaviside(x: Array, at_zero: Array) -> Array:
 
 
 def float_power(x: Any, y: Any) -> Array:
-    x, y = (z if isinstance(z, int | float) else astype(array(z), numpy.dtype(float)) for z in (x, y))
+    x, y = (z if isinstance(z, int | float) else array(z) for z in (x, y))
+    x, y = (astype(z, numpy.result_type(z.dtype, float)) if hasattr(z, "dtype") else z for z in (x, y))
     return rules.power(x, y)
+
+
+def vecmat(x: Any, a: Any) -> Array:
+    column = shaping.expand_dims(conjugate(array(x)), axis=-1)
+    return contractions.matmul(matrix_transpose(array(a)), column)[..., 0]
 
 
 def modf(x: Array) -> tuple[Array, Array]:
@@ -83,9 +89,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "matmul": contractions.matmul,
     "vecdot": contractions.vecdot,
     "matvec": lambda a, x: contractions.matmul(array(a), shaping.expand_dims(array(x), axis=-1))[..., 0],
-    "vecmat": lambda x, a: contractions.matmul(matrix_transpose(array(a)), shaping.expand_dims(array(x), axis=-1))[
-        ..., 0
-    ],
+    "vecmat": vecmat,
 }
 
 REDUCTIONS: dict[str, tuple[Callable[..., Any], Any]] = {  # with the neutral element

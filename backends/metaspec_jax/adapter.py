@@ -17,7 +17,7 @@ from metaspec.backend.trace_cache import TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec.errors import DtypeNotHonouredError
 from metaspec.task import Array, Tree
-from metaspec_jax import _private, processes, sharding
+from metaspec_jax import _private, concrete_values, processes, sharding
 
 BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
 JOINED_BYTES = 32 << 10  # likewise
@@ -51,6 +51,9 @@ class JaxTuning(Tuning):
             return super().from_numpy_many(arrays)  # which says what is wrong
         return _copies(list(arrays))
 
+    def map_tasks(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
+        return concrete_values.mapped(f)
+
     def spread(self, params: Tree, tasks: Tree) -> Tree:
         return sharding.spread(params, tasks)
 
@@ -81,7 +84,7 @@ class JaxGuard(Guard):
         return _private.configuration()
 
     def compute_context(self, wide: str | None) -> AbstractContextManager[None]:
-        return sharding.explained(super().compute_context(wide))
+        return concrete_values.explained(sharding.explained(super().compute_context(wide)))
 
     def constant_context(self) -> AbstractContextManager[None]:
         return jax.ensure_compile_time_eval()

@@ -30,7 +30,7 @@ def main() -> int:
     parser = ArgumentParser(prog="python -m metaspec_conformance.array_api_suite", description=__doc__)
     parser.add_argument("folder", type=Path, help="clone of data-apis/array-api-tests")
     parser.add_argument("backend", help=" or ".join(NAMESPACES))
-    parser.add_argument("--max-examples", type=int, default=10, help="of Hypothesis, for each test (10)")
+    parser.add_argument("--max-examples", type=int, default=20, help="of Hypothesis, for each test (20)")
     chosen, options = parser.parse_known_args()
     if chosen.backend not in NAMESPACES:
         parser.error(

@@ -173,5 +173,6 @@ def _without_reports_of_failures() -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    """The error's kind and its first words, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    """The error's kind and its first words, on one line, without the numbered names of graphs."""
+    words = re.sub(r"(graph|converting) \S*\d\S*", r"\1", " ".join(str(error).split()))
+    return f"{type(error).__name__}: {words[:160]}"

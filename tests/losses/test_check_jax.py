@@ -66,4 +66,4 @@ def test_a_branch_on_the_batch_works_eagerly() -> None:
         return jnp.mean((b["x"] @ p["w"] @ p["v"]) ** 2) * (1.0 if float(b["x"].sum()) > -1e9 else 2.0)
 
     check = ms.check_loss(loss, *problem())
-    assert kinds(check) == {("batched", "warning")}
+    assert kinds(check) == {("compiled", "warning")}

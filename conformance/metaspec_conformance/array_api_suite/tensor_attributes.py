@@ -5,9 +5,9 @@ meet that too (docs/portable-losses.md has what to write instead); without it fe
 """
 
 import math
+from importlib import import_module
 from typing import Any
 
-import ndindex.shapetools as shapetools
 import pytest
 
 import metaspec as ms
@@ -16,7 +16,7 @@ import metaspec as ms
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure() -> None:
     B = ms.get_backend("tensorflow")
-    tensor = B.asarray(0.0)
+    tensor, shapetools = B.asarray(0.0), import_module("ndindex.shapetools")
     shape_kind, as_shape = type(tensor.shape), shapetools.asshape
     attributes: dict[str, Any] = {
         "size": property(lambda x: math.prod(x.shape)),
@@ -30,4 +30,4 @@ def pytest_configure() -> None:
     def tuple_shape(shape: Any, *args: Any, **options: Any) -> Any:
         return as_shape(tuple(shape) if isinstance(shape, shape_kind) else shape, *args, **options)
 
-    shapetools.asshape = tuple_shape
+    setattr(shapetools, as_shape.__name__, tuple_shape)

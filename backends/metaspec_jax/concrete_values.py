@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 import jax
 import jax.numpy as jnp
 
-from metaspec.errors import LossError
+from metaspec.errors import LossError, MetaspecError
 from metaspec.task import Tree
 
 LOG = logging.getLogger("metaspec")
@@ -24,16 +24,23 @@ ASKED = (
 
 
 def mapped(f: Callable[..., Tree]) -> Callable[..., Tree]:
-    """Return f over axis 0 of all leaves, by jax.vmap or, where f asks for values that are known, row after row."""
+    """Return f over axis 0 of all leaves, by jax.vmap or, where that refuses f and values are known, row after row.
+
+    jax.vmap also refuses derivatives of loops whose number of steps is data, and callbacks without a batched form.
+    """
 
     def over_rows(*args: Tree) -> Tree:
         try:
             return jax.vmap(f)(*args)
-        except ASKED as error:
+        except MetaspecError:
+            raise
+        except (*ASKED, NotImplementedError, ValueError) as error:
             leaves = jax.tree.leaves(args)
             if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
                 raise
-            rows = [f(*jax.tree.map(lambda leaf, i=i: leaf[i], args)) for i in range(len(leaves[0]))]
+            rows = [
+                f(*jax.tree.map(lambda leaf, i=i: leaf[i], args)) for i in range(len(leaves[0]))
+            ]  # or its own error
             LOG.warning("JAX: jax.vmap refuses it (%s); tasks one after another", _line(error))
             return jax.tree.map(lambda *parts: jnp.stack(parts), *rows)
 

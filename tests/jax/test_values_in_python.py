@@ -17,6 +17,7 @@ from metaspec.errors import LossError  # noqa: E402
 RNG = np.random.default_rng(0)
 PARAMS = {"w": jnp.asarray(RNG.normal(size=(3, 4)), "float32"), "v": jnp.asarray(RNG.normal(size=4), "float32")}
 RATE = 0.05
+SCALAR = jax.ShapeDtypeStruct((), jnp.float32)
 
 
 def batch() -> dict[str, Any]:
@@ -38,6 +39,8 @@ OF_DATA: dict[str, Callable[[Any, Any], Any]] = {
     "float": lambda p, b: float(b["y"][0]) * fit(p, b),
     "a function of NumPy's": lambda p, b: fit(p, b) + np.sum(np.asarray(b["y"])) * jnp.sum(p["v"]),
     "a mask": lambda p, b: jnp.sum((jnp.tanh(b["x"] @ p["w"]) @ p["v"])[b["mask"]] ** 2),
+    "a number of steps": lambda p, b: jax.lax.fori_loop(0, jnp.sum(b["mask"]), lambda i, h: jnp.sin(h), fit(p, b)),
+    "a callback": lambda p, b: fit(p, b) * jax.pure_callback(lambda y: np.sum(y), SCALAR, b["y"]),
     "a range": lambda p, b: sum(fit(p, b) for _ in range(int(b["mask"].sum()))) + fit(p, b),
 }
 

@@ -38,9 +38,10 @@ def mapped(f: Callable[..., Tree]) -> Callable[..., Tree]:
             leaves = jax.tree.leaves(args)
             if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
                 raise
-            rows = [
-                f(*jax.tree.map(lambda leaf, i=i: leaf[i], args)) for i in range(len(leaves[0]))
-            ]  # or its own error
+            try:
+                rows = [f(*jax.tree.map(lambda leaf, i=i: leaf[i], args)) for i in range(len(leaves[0]))]
+            except Exception:
+                raise error from None  # f itself is at fault
             LOG.warning("JAX: jax.vmap refuses it (%s); tasks one after another", _line(error))
             return jax.tree.map(lambda *parts: jnp.stack(parts), *rows)
 

@@ -1,6 +1,7 @@
 """Losses with loops, and with operations that XLA lacks, compiled and batched: the values of eager TensorFlow."""
 
 import logging
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,3 +193,26 @@ def test_stateless_draws_from_a_seed_in_the_batch_are_compiled():
     tasks = ms.Task(*[{**part, "seed": tf.constant([[1, 2], [3, 4]])} for part in TASKS])
     expected = batched(MAML, loss)(PARAMS, tasks).delta["w"]
     np.testing.assert_allclose(ms.compile(batched(MAML, loss))(PARAMS, tasks).delta["w"], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("of", ["svd", "eigh"])
+def test_decompositions_have_all_digits_where_they_are_compiled(of: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 5, 5)) + 2 * np.eye(5)
+    y = x + np.swapaxes(x, -1, -2)
+    values, vectors = np.linalg.eigh(y)
+    u, _, vh = np.linalg.svd(x)
+    expected = u @ vh if of == "svd" else vectors * np.cos(values)[:, None] @ np.swapaxes(vectors, -1, -2)
+
+    def loss(p: Any, b: Any) -> Any:
+        if of == "svd":
+            return tf.reduce_sum(tf.linalg.svd(p + b, compute_uv=False))
+        return tf.reduce_sum(tf.sin(tf.linalg.eigh(p + b)[0]))
+
+    algo = ms.FOMAML(ms.GradientDescent(0.1, 0))
+    with ms.get_backend("tensorflow").precision("float64"):
+        params, zero = tf.constant(x if of == "svd" else y), tf.zeros((30, 5, 5), tf.float64)
+        compiled = ms.compile(lambda p, t: ms.meta_gradient(algo, loss, p, t, backend="tensorflow").delta)
+        found = compiled(params, ms.Task(zero, zero)).numpy()
+    found = found if of == "svd" else (found + np.swapaxes(found, -1, -2)) / 2  # TensorFlow's is of the lower triangle
+    np.testing.assert_allclose(found, expected, atol=1e-11)

@@ -9,7 +9,8 @@
 Each is tried once, when a function is first traced, and told by one line of the logger "metaspec". What draws random
 numbers is refused: a gradient and the products that belong to it would see different numbers. Stateless random numbers
 are functions of their seed, but other functions under XLA than elsewhere, so what has them is compiled without it.
-Eigenvalues and singular values neither get XLA, which iterates and stops early: derivatives in float64 were off by 5e-6.
+Eigenvalues and singular values get no XLA either, which iterates and stops early: in float64 derivatives were off by
+up to 5e-6.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """What a user might write next, in the words of each framework: NumPy, PyTorch, jax.numpy, TensorFlow.
 
 Each block is one computation in the functions of its own that each framework has for it. `=` stands for NumPy's words
-with `jnp` for `np`. Each makes h, of shape N x H, from h.
+with `jnp` for `np`. Each makes h, of shape N x H, from h. (`tf.nn.gelu` keeps the root of 2 in float32.)
 """
 
 LANGUAGES = ("numpy", "torch", "jax", "tensorflow")
@@ -335,7 +335,7 @@ h = tf.nn.relu(h - 0.0117)
 h = 0.5 * h * (1 + special.erf(h / np.sqrt(2)))
 h = F.gelu(h)
 h = jax.nn.gelu(h, approximate=False)
-h = tf.nn.gelu(h)
+h = 0.5 * h * (1 + tf.math.erf(h / 2**0.5))
 
 h = np.where(h > 0, h, np.expm1(np.minimum(h, 0)))
 h = F.elu(h)

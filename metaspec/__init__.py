@@ -24,7 +24,7 @@ from metaspec.algorithms import (
     SigmaReptile,
     multi_step_weights,
 )
-from metaspec.api import adapt, batch_meta_gradient, compile, meta_gradient
+from metaspec.api import adapt, batch_meta_gradient, compile, initial_state, meta_gradient
 from metaspec.backend.arrays import array_namespace, asarray
 from metaspec.backend.bound_modules import install as _install_bound_modules
 from metaspec.backend.capabilities import Capability
@@ -44,6 +44,7 @@ from metaspec.inner import (
     Momentum,
     Proximal,
     RMSProp,
+    RuleState,
     Sigma,
     clip_by_norm,
     clip_by_value,
@@ -95,6 +96,7 @@ __all__ = [
     "RMSProp",
     "Registration",
     "Reptile",
+    "RuleState",
     "Sigma",
     "SigmaIMAML",
     "SigmaMAML",
@@ -119,6 +121,7 @@ __all__ = [
     "errors",
     "from_model",
     "get_backend",
+    "initial_state",
     "list_backends",
     "meta_gradient",
     "meta_test",

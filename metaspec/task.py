@@ -113,6 +113,7 @@ class MetaGradient(NamedTuple):
         adapted: The adapted parameters theta_K (of a batch: stacked, axis 0 over tasks).
         diagnostics: See Diagnostics (of a batch: stacked).
         aux: What the loss returned beside its value on the query set, with `has_aux=True` (of a batch: stacked).
+        state: The inner rule's `RuleState` after the adaptation, where one was given (of a batch: the mean over tasks).
 
     Example:
         >>> import numpy as np
@@ -132,3 +133,4 @@ class MetaGradient(NamedTuple):
     adapted: Tree
     diagnostics: Diagnostics
     aux: Any = None
+    state: Any = None

@@ -64,7 +64,8 @@ def _linear_meta_gradient(B: Backend, algo: Algorithm, loss: Loss, params: Tree,
     def with_linear_query(theta: Tree, batch: Tree) -> tuple[Array, Any]:
         return (dot(B, theta, batch.tree), None) if isinstance(batch, Cotangent) else loss(theta, batch)
 
-    return _chain(algo).meta_gradient(B, with_linear_query, params, Task(batch, Cotangent(v)))
+    r = _chain(algo).meta_gradient(B, with_linear_query, params, Task(batch, Cotangent(v)))
+    return r._replace(state=None)
 
 
 def _chain(algo: Any) -> Algorithm:

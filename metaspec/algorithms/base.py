@@ -13,7 +13,9 @@ from metaspec.trees import all_finite
 class Algorithm(Protocol):
     """A meta-learning algorithm: a frozen dataclass with an inner rule and these functions.
 
-    They are pure and know no backend but `B`. `params`, `task` and the loss are checked before they are called.
+    They are pure and know no backend but `B`. `params`, `task` and the loss are checked before they are called. One
+    whose inner rule can go on from a given state also has `inner_loop(B, loss, params, batch) -> InnerLoop`, and its
+    `meta_gradient` returns the rule's state.
     """
 
     @property
@@ -61,7 +63,9 @@ def is_empty(B: Backend, batch: Tree) -> bool:
     return all(0 in getattr(leaf, "shape", ()) for leaf in B.tree_flatten(batch)[0])
 
 
-def result(B: Backend, delta: Tree, adapted: Tree, query_loss: Array, aux: Any, **diagnostics: Array) -> MetaGradient:
-    """Return a MetaGradient of these parts; `finite` is computed from them."""
+def result(
+    B: Backend, delta: Tree, adapted: Tree, state: Tree, query_loss: Array, aux: Any, **diagnostics: Array
+) -> MetaGradient:
+    """Return a MetaGradient of these parts, `state` being the rule's s_K; `finite` is computed from them."""
     finite = all_finite(B, delta, adapted, query_loss)
-    return MetaGradient(delta, query_loss, adapted, Diagnostics(finite, query_loss, **diagnostics), aux)
+    return MetaGradient(delta, query_loss, adapted, Diagnostics(finite, query_loss, **diagnostics), aux, state)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from metaspec.algorithms.base import query_gradient, result
-from metaspec.algorithms.inner_loop import inner_loop
+from metaspec.algorithms.inner_loop import InnerLoop, inner_loop
 from metaspec.algorithms.minibatches import Minibatches
 from metaspec.backend.protocol import Backend
 from metaspec.inner.base import InnerRule, check_inner, learned_inputs
@@ -56,10 +56,13 @@ class FOMAML:
 
     def adapt_to(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
         """Return theta_K on `batch`."""
-        loop = inner_loop(
+        return self.inner_loop(B, loss, params, batch).end()[0]
+
+    def inner_loop(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> InnerLoop:
+        """Return the inner loop from `params` on `batch`."""
+        return inner_loop(
             B, self.inner, loss, params, batch, algorithm="FOMAML", adapt=self.adapt, minibatches=self.minibatches
         )
-        return loop.adapted(loop.run())
 
     def inner_batch(self, B: Backend, task: Task) -> Tree:
         """Return the support set."""
@@ -67,7 +70,7 @@ class FOMAML:
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
         """Return delta as the module's formula has it."""
-        theta = self.adapt_to(B, loss, params, task.support)
+        theta, state = self.inner_loop(B, loss, params, task.support).end()
         query_loss, aux, delta = query_gradient(B, loss, theta, task)
         learned = zeros_like(B, params.learned) if isinstance(params, Meta) else {}
-        return result(B, with_learned(delta, learned), theta, query_loss, aux)
+        return result(B, with_learned(delta, learned), theta, state, query_loss, aux)

@@ -88,8 +88,7 @@ class IMAML:
 
     def adapt_to(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
         """Return the proximal optimum on `batch`, as far as the inner rule gets."""
-        loop = self._loop(B, loss, params, batch)
-        return loop.adapted(loop.run())
+        return self.inner_loop(B, loss, params, batch).end()[0]
 
     def inner_batch(self, B: Backend, task: Task) -> Tree:
         """Return the support set."""
@@ -97,8 +96,8 @@ class IMAML:
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
         """Return delta as the module's formula has it; one linearisation serves all products of the solve."""
-        loop = self._loop(B, loss, params, task.support)
-        phi, theta = loop.params, self.adapt_to(B, loss, params, task.support)
+        loop = self.inner_loop(B, loss, params, task.support)
+        phi, (theta, state) = loop.params, loop.end()
         gradient, hvp = B.linearize_grad(lambda theta, batch: loss(theta, batch)[0])(theta, task.support)
         query_loss, aux, g = query_gradient(B, loss, theta, task)
         start = self._start(B, task)
@@ -127,6 +126,7 @@ class IMAML:
             B,
             delta,
             theta,
+            state,
             query_loss,
             aux,
             stationarity=norm(B, proximal_gradient(B, gradient, strengths, theta, phi)),
@@ -139,8 +139,9 @@ class IMAML:
     def _learned(self) -> dict[str, Learned]:
         return learned_inputs(Proximal(self.inner, self.regularization))
 
-    def _loop(self, B: Backend, loss: Loss, meta: Tree, batch: Tree) -> InnerLoop:
-        return inner_loop(B, Proximal(self.inner, self.regularization), loss, meta, batch, algorithm="IMAML")
+    def inner_loop(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> InnerLoop:
+        """Return the inner loop from `params` on `batch`, on the proximal objective."""
+        return inner_loop(B, Proximal(self.inner, self.regularization), loss, params, batch, algorithm="IMAML")
 
     def _strengths(self, loop: InnerLoop, learned: dict[str, Tree]) -> Tree:
         """Return lambda for every entry of the parameters."""

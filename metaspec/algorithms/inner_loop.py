@@ -28,7 +28,7 @@ from metaspec.backend.loops import repeat
 from metaspec.backend.patterns import Partition
 from metaspec.backend.protocol import Backend, is_floating
 from metaspec.errors import InvalidArgumentError
-from metaspec.inner.base import Hyper, InnerRule, check_trees, given_at, learned_inputs
+from metaspec.inner.base import Hyper, InnerRule, check_trees, given_at, learned_inputs, member_of
 from metaspec.inner.learned import Learned, meta_parts
 from metaspec.task import Loss, Tree
 from metaspec.trees import add, zeros_like
@@ -71,6 +71,11 @@ class InnerLoop:
         """Return x_K, or x after so many steps; no path is kept."""
         return repeat(self.B, self.advance, self.start(), self.rule.steps if steps is None else steps)
 
+    def end(self) -> tuple[Tree, Tree]:
+        """Return theta_K, the whole tree of parameters, and the rule's state s_K."""
+        x = self.run()
+        return self.adapted(x), x[1]
+
     def adapted(self, x: Tree) -> Tree:
         """Return the whole tree of parameters at x."""
         return self.partition.join(x[0], self._staying)
@@ -108,8 +113,9 @@ class InnerLoop:
             return theta, self._divide(state)[0]
 
         (next_theta, next_floating), pull = B.vjp(update, theta, floating, gradient, self._differentiable)
-        if hasattr(self.rule, "check_derivative") and isinstance(k, int) and k == 0:
-            self.rule.check_derivative(B, gradient, pull((next_theta, zeros_like(B, next_floating)))[2])
+        check = member_of(self.rule, "check_derivative")
+        if check is not None and isinstance(k, int) and k == 0:
+            check(B, gradient, pull((next_theta, zeros_like(B, next_floating)))[2])
         if any(leaf is not None for leaf in others[0]):  # integers, a count of steps say, have no derivative
             others = self._divide(
                 self.rule.update(B, theta, state, gradient, k, self._hyper(self._differentiable, k))[1]
@@ -169,7 +175,7 @@ class InnerLoop:
     def _differentiable(self) -> dict[str, Tree]:
         """The inputs of a step that are differentiated: the learned ones, and theta_0 for a rule that reads it."""
         inputs = {"learned": dict(self.learned)}
-        return {**inputs, "start": self._theta0} if getattr(self.rule, "reads_start", False) else inputs
+        return {**inputs, "start": self._theta0} if member_of(self.rule, "reads_start") else inputs
 
     def _value(self, theta: Tree, staying: list[Any], batch: Tree) -> Any:
         return self.loss(self.partition.join(theta, staying), batch)[0]

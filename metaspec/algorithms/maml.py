@@ -90,8 +90,7 @@ class MAML:
 
     def adapt_to(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
         """Return theta_K on `batch`."""
-        loop = self._loop(B, loss, params, batch)
-        return loop.adapted(loop.run())
+        return self.inner_loop(B, loss, params, batch).end()[0]
 
     def inner_batch(self, B: Backend, task: Task) -> Tree:
         """Return the support set."""
@@ -99,19 +98,21 @@ class MAML:
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
         """Return delta as the module's formula has it; only gradients and Hessian-vector products are used."""
-        loop = self._loop(B, loss, params, task.support)
+        loop = self.inner_loop(B, loss, params, task.support)
         judge = _Judge(B, loop, loss, task, self.query_weights, self.minibatches)
         steps = self.inner.steps if self.backprop_steps is None else self.backprop_steps
         start = loop.run(self.inner.steps - steps)
-        (v, query_loss), (theta, aux) = checkpointed_vjp(B, judge.step, start, steps, judge.endpoint, self.checkpoint)
-        return result(B, with_learned(*loop.meta_update(v)), theta, query_loss, aux)
+        (v, query_loss), end = checkpointed_vjp(B, judge.step, start, steps, judge.endpoint, self.checkpoint)
+        theta, state, aux = end
+        return result(B, with_learned(*loop.meta_update(v)), theta, state, query_loss, aux)
 
-    def _loop(self, B: Backend, loss: Loss, meta: Tree, batch: Tree) -> InnerLoop:
+    def inner_loop(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> InnerLoop:
+        """Return the inner loop from `params` on `batch`."""
         return inner_loop(
             B,
             self.inner,
             loss,
-            meta,
+            params,
             batch,
             algorithm="MAML",
             adapt=self.adapt,
@@ -131,13 +132,13 @@ class _Judge:
     weights: Sequence[float] | None
     minibatches: Minibatches | None
 
-    def endpoint(self, x: Tree) -> tuple[tuple[Tree, Array], tuple[Tree, Any]]:
-        """Return the cotangent of x_K and the objective so far; theta_K and the loss's aux."""
+    def endpoint(self, x: Tree) -> tuple[tuple[Tree, Array], tuple[Tree, Tree, Any]]:
+        """Return the cotangent of x_K and the objective so far; theta_K, s_K and the loss's aux."""
         theta = self.loop.adapted(x)
         value, aux, gradient = query_gradient(self.B, self.loss, theta, self._task(x))
         if self.weights is not None:
             value, gradient = self.weights[-1] * value, scale(self.B, self.weights[-1], gradient)
-        return (self.loop.cotangent(x, gradient), value), (theta, aux)
+        return (self.loop.cotangent(x, gradient), value), (theta, x[1], aux)
 
     @property
     def step(self) -> Step:

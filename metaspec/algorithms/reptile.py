@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from metaspec.algorithms.base import is_empty, result
-from metaspec.algorithms.inner_loop import inner_loop
+from metaspec.algorithms.inner_loop import InnerLoop, inner_loop
 from metaspec.algorithms.minibatches import Minibatches
 from metaspec.backend.protocol import Backend
 from metaspec.errors import InvalidArgumentError
@@ -61,8 +61,11 @@ class Reptile:
 
     def adapt_to(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> Tree:
         """Return theta_K on `batch`."""
-        loop = inner_loop(B, self.inner, loss, params, batch, algorithm="Reptile", minibatches=self.minibatches)
-        return loop.adapted(loop.run())
+        return self.inner_loop(B, loss, params, batch).end()[0]
+
+    def inner_loop(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> InnerLoop:
+        """Return the inner loop from `params` on `batch`."""
+        return inner_loop(B, self.inner, loss, params, batch, algorithm="Reptile", minibatches=self.minibatches)
 
     def inner_batch(self, B: Backend, task: Task) -> Tree:
         """Support and query joined along axis 0.
@@ -77,9 +80,9 @@ class Reptile:
 
     def meta_gradient(self, B: Backend, loss: Loss, params: Tree, task: Task) -> MetaGradient:
         """Delta as the module's formula has it."""
-        theta = self.adapt_to(B, loss, params, self.inner_batch(B, task))
+        theta, state = self.inner_loop(B, loss, params, self.inner_batch(B, task)).end()
         query_loss, aux = loss(theta, task.support if is_empty(B, task.query) else task.query)
-        return result(B, subtract(B, params, theta), theta, query_loss, aux)
+        return result(B, subtract(B, params, theta), theta, state, query_loss, aux)
 
 
 def _check_joinable(B: Backend, task: Task) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from metaspec.algorithms.base import result
 from metaspec.algorithms.imaml import IMAML
+from metaspec.algorithms.inner_loop import InnerLoop
 from metaspec.backend.protocol import Backend
 from metaspec.inner.base import InnerRule
 from metaspec.inner.learned import Learned, Meta
@@ -56,6 +57,10 @@ class SigmaReptile:
         """Return the proximal optimum on `batch`, as far as the inner rule gets."""
         return self._implicit.adapt_to(B, loss, params, batch)
 
+    def inner_loop(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> InnerLoop:
+        """Return the inner loop from `params` on `batch`, on the proximal objective."""
+        return self._implicit.inner_loop(B, loss, params, batch)
+
     def inner_batch(self, B: Backend, task: Task) -> Tree:
         """Return the support set."""
         return task.support
@@ -66,7 +71,7 @@ class SigmaReptile:
         phi, sigma = params.params, params.learned["sigma"]
         strengths = strength(B, {"sigma": self.sigma.resolve(B, sigma, phi, 0)}, phi)
         moved = tree_map(B, lambda c, x0, x: c * (x0 - x), strengths, phi, r.adapted)
-        return result(B, Meta(moved, r.delta.learned), r.adapted, r.query_loss, r.aux, **_solve(r))
+        return result(B, Meta(moved, r.delta.learned), r.adapted, r.state, r.query_loss, r.aux, **_solve(r))
 
 
 def _solve(r: MetaGradient) -> dict[str, object]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from metaspec.algorithms.adapted_vjp import adapted_vjp, adapted_vjp_in_turn, adapted_vjp_over_tasks
 from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.algorithms.diagnosis import check_adapted, check_finite
 from metaspec.algorithms.meta_batch import chosen_chunk, over_tasks
 from metaspec.api.ragged import at_work, of_one_size
+from metaspec.api.rule_states import mean_state, starting_from, state_after
 from metaspec.backend.arrays import computing
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
@@ -20,6 +21,7 @@ from metaspec.checks.inputs import (
     check_stacked,
     check_task,
 )
+from metaspec.inner.continued import RuleState
 from metaspec.losses.lifting import lift_loss
 from metaspec.task import Loss, MetaGradient, Task, Tree
 from metaspec.trees import mean0, scale, tree_map
@@ -34,6 +36,7 @@ def meta_gradient(
     task: Task,
     *,
     has_aux: bool = False,
+    state: RuleState | None = None,
     backend: str | Backend | None = None,
 ) -> MetaGradient:
     """Meta-update of one task: the gradient of l(theta_K; query) by the meta-parameters, or what stands for it.
@@ -47,6 +50,8 @@ def meta_gradient(
         params: The meta-parameters phi: a tree of floating arrays.
         task: Support and query, trees of arrays of the same framework.
         has_aux: The loss returns (value, aux); the query set's aux is in the result.
+        state: None: the inner rule starts afresh. Or its state after an earlier task (`initial_state` before the
+            first), from which it goes on: a constant under differentiation. The result's `state` is the next one.
         backend: Name or instance; by default as `get_backend` chooses, else the framework of `params`.
 
     Returns:
@@ -54,7 +59,8 @@ def meta_gradient(
 
     Raises:
         BackendMismatchError: Arrays of another framework than the chosen one, or of several.
-        InvalidArgumentError, InvalidTypeError: `params` is empty or not floating, `task` is no Task, `lr` does not fit.
+        InvalidArgumentError, InvalidTypeError: `params` is empty or not floating, `task` is no Task, `lr` or `state`
+            does not fit.
         LossError: The loss did not return a floating scalar.
         MutationError: The loss changed its parameters in place.
         NonFiniteError: NaN or infinity arose; the message says at which step and in which leaf. Under a trace, where
@@ -80,8 +86,10 @@ def meta_gradient(
     params = B.guard.per_device(params, task)
     lifted = lift_loss(B, loss, has_aux)
     with computing(B, params):
+        algo = starting_from(B, algo, state)
         r = algo.meta_gradient(B, lifted, params, task)
         check_finite(B, algo, lifted, params, task, r)
+        r = r._replace(state=state_after(algo, state, r.state))
     pull_back = partial(adapted_vjp, B, algo, lifted, params, lambda: algo.inner_batch(B, task))
     return _attached(B, B.guard.detach(r), given, pull_back)
 
@@ -93,6 +101,7 @@ def batch_meta_gradient(
     tasks: Task | Sequence[Task],
     *,
     has_aux: bool = False,
+    state: RuleState | None = None,
     chunk_size: int | None = None,
     distributed: bool = False,
     backend: str | Backend | None = None,
@@ -108,6 +117,8 @@ def batch_meta_gradient(
             sequence of Task. Of one size they are stacked and batched. Of unequal sizes they are computed one after
             the other; under `compile` each size is then compiled once, whatever the order and the mix.
         has_aux: As in `meta_gradient`; the aux of a batch is stacked.
+        state: As in `meta_gradient`; every task starts from it, and the result's is the mean over (this process's)
+            tasks, so that their order does not matter.
         chunk_size: How many tasks of one size are computed at once: 1, one after the other; n, in chunks of n (the last
             may be smaller). None: by the rule of docs/performance.md, from the number of parameters and of tasks.
         distributed: `tasks` are this process's share, of any size, and the means are over the tasks of all processes
@@ -145,7 +156,7 @@ def batch_meta_gradient(
     params = B.guard.per_device(params, tasks)
 
     def own() -> tuple[MetaGradient, int, Callable[[Tree], Tree]]:
-        r, count, pull_back = _over_own_tasks(B, algo, loss, lifted, params, tasks, has_aux, chunk)
+        r, count, pull_back = _over_own_tasks(B, algo, loss, lifted, params, tasks, has_aux, state, chunk)
         return B.guard.detach(r), count, pull_back
 
     with computing(B, params):
@@ -166,12 +177,15 @@ def _over_own_tasks(
     params: Tree,
     tasks: Task | Sequence[Task],
     has_aux: bool,
+    state: RuleState | None,
     chunk: int | None,
 ) -> tuple[MetaGradient, int, Callable[[Tree], Tree]]:
     """Return the mean over these tasks, their number, and the pull-back through `adapted`."""
+    continued = starting_from(B, algo, state)
 
     def per_task(task: Task) -> MetaGradient:
-        return _with_arrays(B, algo.meta_gradient(B, lifted, params, task))
+        r = continued.meta_gradient(B, lifted, params, task)
+        return _with_arrays(B, r._replace(state=state_after(algo, state, r.state)))
 
     if isinstance(tasks, Task):
         check_task(B, tasks)
@@ -182,16 +196,16 @@ def _over_own_tasks(
         for task in sequence:
             check_task(B, task)
         if not of_one_size(B, sequence):
-            rows = _one_by_one(B, algo, loss, has_aux, params, sequence)
+            rows = _one_by_one(B, algo, loss, has_aux, params, state, sequence)
             auxes = [row.aux for row in rows]
-            r = _mean(B, B.tree_stack([row._replace(aux=None) for row in rows]))
+            r = _mean(B, B.tree_stack([row._replace(aux=None) for row in rows]), state)
             r = r._replace(aux=auxes if has_aux else None)
-            return r, len(sequence), partial(adapted_vjp_in_turn, B, algo, lifted, params, sequence)
+            return r, len(sequence), partial(adapted_vjp_in_turn, B, continued, lifted, params, sequence)
         stacked, count = B.tree_stack(sequence), len(sequence)
     chunk = chunk or chosen_chunk(B, params, count)
-    r = over_tasks(B, per_task, params, stacked, count, chunk)
-    check_finite(B, algo, lifted, params, stacked, r)
-    return r, count, partial(adapted_vjp_over_tasks, B, algo, lifted, params, stacked, count, chunk)
+    r = mean_state(B, over_tasks(B, per_task, params, stacked, count, chunk), state)
+    check_finite(B, continued, lifted, params, stacked, r)
+    return r, count, partial(adapted_vjp_over_tasks, B, continued, lifted, params, stacked, count, chunk)
 
 
 def adapt(
@@ -201,6 +215,7 @@ def adapt(
     support: Tree,
     *,
     has_aux: bool = False,
+    state: RuleState | None = None,
     backend: str | Backend | None = None,
 ) -> Tree:
     """Adapted parameters theta_K, which the algorithm's inner loop reaches from `params` on a support set (meta-test).
@@ -211,10 +226,11 @@ def adapt(
         params: As in `meta_gradient`.
         support: A tree of arrays, as the loss reads it.
         has_aux: The loss returns (value, aux); the aux is dropped.
+        state: As in `meta_gradient`.
         backend: As in `meta_gradient`.
 
     Returns:
-        theta_K, a tree like `params`.
+        theta_K, a tree like `params`; where `state` was given, theta_K and the next state.
 
     Raises:
         MetaspecError: As `meta_gradient`.
@@ -238,10 +254,15 @@ def adapt(
     params = B.guard.per_device(params, support)
     with computing(B, params):
         lifted, support = lift_loss(B, loss, has_aux), B.guard.private_copy(support)
-        theta = algo.adapt_to(B, lifted, params, support)
+        algo = starting_from(B, algo, state)
+        if state is None:
+            theta, reached = algo.adapt_to(B, lifted, params, support), None
+        else:
+            theta, reached = cast(Any, algo).inner_loop(B, lifted, params, support).end()
         check_adapted(B, algo, lifted, params, support, theta)
     pull_back = partial(adapted_vjp, B, algo, lifted, params, lambda: support)
-    return B.guard.attach(B.guard.detach(theta), given, pull_back)
+    theta = B.guard.attach(B.guard.detach(theta), given, pull_back)
+    return theta if state is None else (theta, B.guard.detach(state_after(algo, state, reached)))
 
 
 def _enter(backend: str | Backend | None, params: Tree) -> tuple[Backend, Tree]:
@@ -263,22 +284,31 @@ def _with_arrays(B: Backend, r: MetaGradient) -> MetaGradient:
 
 
 def _one_by_one(
-    B: Backend, algo: Algorithm, loss: UserLoss, has_aux: bool, params: Tree, tasks: Sequence[Task]
+    B: Backend,
+    algo: Algorithm,
+    loss: UserLoss,
+    has_aux: bool,
+    params: Tree,
+    state: RuleState | None,
+    tasks: Sequence[Task],
 ) -> list[MetaGradient]:
     """Return each task's meta-gradient; within a compiled function by a compiled program of the task's size."""
 
-    def one(params: Tree, task: Task) -> MetaGradient:
-        return _with_arrays(B, algo.meta_gradient(B, lift_loss(B, loss, has_aux), params, task))
+    def one(params: Tree, state: RuleState | None, task: Task) -> MetaGradient:
+        r = starting_from(B, algo, state).meta_gradient(B, lift_loss(B, loss, has_aux), params, task)
+        return _with_arrays(B, r._replace(state=state_after(algo, state, r.state)))
 
     programs = at_work.get()
     if programs is not None:
         program = programs.program((B, algo, loss, has_aux), lambda: one)
-        return [program(params, task) for task in tasks]
-    rows = [one(params, task) for task in tasks]
+        return [program(params, state, task) for task in tasks]
+    rows = [one(params, state, task) for task in tasks]
     for i, (task, row) in enumerate(zip(tasks, rows, strict=True)):
-        check_finite(B, algo, lift_loss(B, loss, has_aux), params, task, row, origin=f"task {i}: ")
+        check_finite(
+            B, starting_from(B, algo, state), lift_loss(B, loss, has_aux), params, task, row, origin=f"task {i}: "
+        )
     return rows
 
 
-def _mean(B: Backend, r: MetaGradient) -> MetaGradient:
-    return r._replace(delta=mean0(B, r.delta), query_loss=mean0(B, r.query_loss))
+def _mean(B: Backend, r: MetaGradient, state: RuleState | None) -> MetaGradient:
+    return mean_state(B, r._replace(delta=mean0(B, r.delta), query_loss=mean0(B, r.query_loss)), state)

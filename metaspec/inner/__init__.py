@@ -1,6 +1,7 @@
 """Inner rules: how a task's parameters are updated."""
 
 from metaspec.inner.adaptive import Adadelta, AdaGrad, Adam, RMSProp
+from metaspec.inner.continued import RuleState
 from metaspec.inner.from_library import FromTransformation
 from metaspec.inner.gradient_descent import GradientDescent
 from metaspec.inner.learned import Learned, Meta
@@ -21,6 +22,7 @@ __all__ = [
     "Momentum",
     "Proximal",
     "RMSProp",
+    "RuleState",
     "Sigma",
     "clip_by_norm",
     "clip_by_value",

@@ -10,7 +10,7 @@ from typing import Any
 
 from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import FRACTION, NOT_NEGATIVE, POSITIVE
-from metaspec.inner.base import Hyper, coefficients, power, settle_rule
+from metaspec.inner.base import Hyper, coefficients, complement_of_power, settle_rule
 from metaspec.task import Array, Tree
 from metaspec.trees import tree_map, zeros_like
 
@@ -70,7 +70,7 @@ class Adam:
         top = tree_map(B, B.xp.maximum, state[2], v) if self.amsgrad else v
 
         def moved(x: Array, m: Array, v: Array, lr: Any, b1: Any, b2: Any, eps: Any, decay: Any) -> Array:
-            mean, square = m / (1 - power(B, b1, k + 1, x)), v / (1 - power(B, b2, k + 1, x))
+            mean, square = (s / complement_of_power(B, b, k + 1, x) for s, b in ((m, b1), (v, b2)))
             step = mean / (_root(B, square) + eps)
             return x - lr * (step if isinstance(decay, float) and decay == 0.0 else step + decay * x)
 

@@ -53,6 +53,12 @@ def learned_inputs(rule: InnerRule) -> dict[str, Learned]:
     return {name: value for name, value in rule.inputs.items() if isinstance(value, Learned)}
 
 
+def member_of(rule: Any, name: str) -> Any:
+    """Return an optional member of a rule, else that of the rule which it is around; None where neither has it."""
+    found = getattr(rule, name, None)
+    return member_of(rule.rule, name) if found is None and hasattr(rule, "rule") else found
+
+
 def with_steps(rule: Any, steps: int) -> Any:
     """Return the rule with another number of steps, that of the rule inside where it is around another."""
     if any(field.name == "steps" for field in fields(rule)):
@@ -92,13 +98,20 @@ def coefficients(B: Backend, value: Any, tree: Tree) -> Tree:
     return tree_map(B, lambda leaf, c: like(B, c, leaf), tree, value)
 
 
-def power(B: Backend, base: Any, exponent: Any, leaf: Array) -> Any:
-    """Return base ** exponent in the leaf's dtype; a Python number where both are."""
+def complement_of_power(B: Backend, base: Any, exponent: Any, leaf: Array) -> Any:
+    """Return 1 - base ** exponent, exponent >= 1, in the leaf's dtype; a Python number where both are.
+
+    Where the exponent is an array it is -expm1(exponent log1p(-(1 - base))): 1 - 0.999 ** k loses three digits.
+    """
     if isinstance(exponent, int):
-        return base**exponent
+        return 1 - base**exponent
+    if isinstance(base, float) and base == 0.0:
+        return 1.0
     xp = B.xp
-    base = base if B.is_array(base) else B.asarray(float(base), dtype=B.dtype_name(leaf))
-    return xp.pow(base, xp.astype(exponent, leaf.dtype))
+    exponent = xp.astype(exponent, leaf.dtype)
+    if B.is_array(base):
+        return 1 - xp.pow(base, exponent)
+    return -xp.expm1(exponent * xp.log1p(-B.asarray(1.0 - base, dtype=B.dtype_name(leaf))))
 
 
 def settle_rule(rule: Any, **domains: Domain) -> None:

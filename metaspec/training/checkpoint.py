@@ -109,7 +109,7 @@ def read(path: Path) -> Stored:
         raise CheckpointError(f"{file}: {error}: foreign") from None
 
 
-def restore(stored: Stored, B: Backend, params: Tree, optimizer: Any = None) -> Run:
+def restore(stored: Stored, B: Backend, params: Tree, optimizer: Any = None, inner_state: Tree = None) -> Run:
     """The run of a checkpoint as arrays of `B`.
 
     Args:
@@ -117,6 +117,7 @@ def restore(stored: Stored, B: Backend, params: Tree, optimizer: Any = None) -> 
         B: The backend.
         params: Parameters of the model: their structure, shapes and dtypes must be those of the checkpoint.
         optimizer: The outer optimiser; without one `optimizer_state` is left out (None).
+        inner_state: What the inner rule's state is like; without it that is left out (None).
 
     Raises:
         CheckpointError: The checkpoint is of other parameters or of another optimiser.
@@ -125,6 +126,7 @@ def restore(stored: Stored, B: Backend, params: Tree, optimizer: Any = None) -> 
         like = asarray(params, backend=B)
         state = None if optimizer is None else _fitted(stored, B, "optimizer", optimizer.init(B, like))
         described = stored.description
+        inner = None if inner_state is None else _fitted(stored, B, "inner", inner_state)
         evaluations = parsed_evaluations(described, described["steps"])
         best = None
         if described["best"] is not None:
@@ -132,7 +134,7 @@ def restore(stored: Stored, B: Backend, params: Tree, optimizer: Any = None) -> 
             best = Best(judged, _fitted(stored, B, "best", like))
         columns = (stored.arrays[f"history/{name}"].tolist() for name in ("query_loss", "seconds"))
         history = tuple(StepRecord(i, *row) for i, row in enumerate(zip(*columns, strict=True)))
-        return Run(_fitted(stored, B, "params", like), state, history, evaluations, best)
+        return Run(_fitted(stored, B, "params", like), state, history, evaluations, best, inner)
 
 
 def named_leaves(B: Backend, tree: Tree) -> dict[str, Any]:
@@ -156,7 +158,7 @@ def packed(arrays: Mapping[str, Any]) -> bytes:
 
 
 def _parts(run: Run) -> dict[str, Tree]:
-    parts = {"params": run.params, "optimizer": run.optimizer_state}
+    parts = {"params": run.params, "optimizer": run.optimizer_state, "inner": run.inner_state}
     return parts if run.best is None else parts | {"best": run.best.params}
 
 

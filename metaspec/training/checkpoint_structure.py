@@ -9,7 +9,7 @@ import safetensors.numpy
 from metaspec.training.evaluation import EvaluationReport, read_number
 from metaspec.training.run import Judged
 
-PARTS = ("history", "params", "optimizer", "best")
+PARTS = ("history", "params", "optimizer", "best", "inner")
 COLUMNS = ("query_loss", "seconds")
 
 

@@ -13,6 +13,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import settle
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.inner.continued import RuleState
 from metaspec.task import Tree
 from metaspec.training import checkpoint
 from metaspec.training.errors import CheckpointError
@@ -184,7 +185,12 @@ def save_checkpoint(path: str | Path, run: Run, *, backend: str | Backend | None
 
 
 def load_checkpoint(
-    path: str | Path, params: Tree, optimizer: Any = None, *, backend: str | Backend | None = None
+    path: str | Path,
+    params: Tree,
+    optimizer: Any = None,
+    *,
+    inner_state: RuleState | None = None,
+    backend: str | Backend | None = None,
 ) -> Run:
     """Return the run in a checkpoint, on any backend, whichever wrote it.
 
@@ -193,6 +199,7 @@ def load_checkpoint(
         params: Parameters of the same model, for their structure, shapes and dtypes.
         optimizer: The outer optimiser of the run, to go on with; without it `optimizer_state` is None, and
             `meta_train(resume=)` warns that the optimiser starts afresh.
+        inner_state: `initial_state(algo, params)` of a run that carried the inner rule's state, for its structure.
         backend: Name or instance; by default as `get_backend` chooses, else the framework of `params`.
 
     Returns:
@@ -217,4 +224,6 @@ def load_checkpoint(
     B, path = resolve(backend, params), checked_path(path, "load_checkpoint: path")
     stored = Checkpoints(path).newest() if any(newest_first(path)) else checkpoint.read(path)
     assert stored is not None
-    return checkpoint.restore(stored, B, params, None if optimizer is None else optimizer_for(B, optimizer))
+    return checkpoint.restore(
+        stored, B, params, None if optimizer is None else optimizer_for(B, optimizer), inner_state
+    )

@@ -16,6 +16,7 @@ from metaspec.checks.arguments import checked_integer, settle
 from metaspec.checks.caller_warnings import warn_caller
 from metaspec.data.source import TaskSource, check_source
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.inner.continued import RuleState
 from metaspec.inner.learned import parameters_of
 from metaspec.ranks import Distributed, RankGroup, ranks_for
 from metaspec.task import Task, Tree
@@ -214,6 +215,7 @@ def meta_test(
     tasks: int = 100,
     tasks_per_batch: int = 25,
     metric: Callable[[Tree, Tree], Any] | None = None,
+    state: RuleState | None = None,
     distributed: Distributed = "auto",
     backend: str | Backend | None = None,
 ) -> EvaluationReport:
@@ -227,6 +229,7 @@ def meta_test(
         tasks: Number of tasks; rounded up to whole batches.
         tasks_per_batch: Tasks per compiled call.
         metric: (params, batch) -> scalar, e.g. the accuracy; averaged like the loss.
+        state: The inner rule's, from which every task starts: the `inner_state` of a run that carried it. None: afresh.
         distributed: As in `meta_train`: the processes share the batches, and all get the same report.
         backend: As in `meta_train`.
 
@@ -251,7 +254,7 @@ def meta_test(
     size = checked_integer(tasks_per_batch, "meta_test: tasks_per_batch", least=1)
     count = checked_integer(tasks, "meta_test: tasks", least=1)
     with ranks_for(B, distributed, "meta_test") as ranks:
-        return evaluator(B, algo, loss, metric, ranks)(params, task_source, count, size)
+        return evaluator(B, algo, loss, metric, ranks)(params, task_source, count, size, state)
 
 
 def evaluator(
@@ -260,27 +263,30 @@ def evaluator(
     loss: Callable[[Tree, Tree], Any],
     metric: Callable[[Tree, Tree], Any] | None,
     ranks: RankGroup | None = None,
-) -> Callable[[Tree, TaskSource, int, int], EvaluationReport]:
-    """Return `meta_test` as a function of (params, source, tasks, tasks per batch), compiled once for many calls."""
+) -> Callable[..., EvaluationReport]:
+    """Return `meta_test`, compiled once for many calls, of (params, source, tasks, tasks per batch, state)."""
     ranks = ranks or RankGroup(B)
     measures = [B.tuning.task_loss(measure, measure) for measure in (loss, metric) if measure is not None]
 
-    def judge(params: Tree, batch: Task) -> Tree:
+    def judge(params: Tree, state: RuleState | None, batch: Task) -> Tree:
         def per_task(task: Task) -> Tree:
-            adapted = adapt(algo, loss, params, task.support, backend=B)
+            adapted = adapt(algo, loss, params, task.support, state=state, backend=B)
+            adapted = adapted if state is None else adapted[0]
             return [[measure(p, task.query) for p in (parameters_of(params), adapted)] for measure in measures]
 
         return B.tuning.map_tasks(per_task)(batch)
 
     judged = compile(judge, backend=B)
 
-    def test(params: Tree, source: TaskSource, tasks: int, size: int) -> EvaluationReport:
+    def test(
+        params: Tree, source: TaskSource, tasks: int, size: int, state: RuleState | None = None
+    ) -> EvaluationReport:
         batches = ceil(tasks / size)
         with computing(B, params):
             params = asarray(params, backend=B)
             values = numpy.zeros((2 * len(measures), batches, size))
             for i in range(ranks.index, batches, ranks.count):
-                rows = judged(params, B.tuning.spread(params, asarray(source.batch(i, size), backend=B)))
+                rows = judged(params, state, B.tuning.spread(params, asarray(source.batch(i, size), backend=B)))
                 values[:, i] = [B.to_numpy(row) for before_and_after in rows for row in before_and_after]
             report = EvaluationReport(batches * size, *map(_estimate, ranks.union(values)))
         if not report.finite and ranks.first:

@@ -31,6 +31,7 @@ def meta_train(
     tasks_per_step: int = 25,
     optimizer: Any = None,
     clip_norm: float | None = None,
+    carry_state: bool = False,
     evaluation: Evaluation | None = None,
     checkpoints: Checkpoints | None = None,
     resume: Run | None = None,
@@ -60,6 +61,9 @@ def meta_train(
         optimizer: `Adam(1e-3)` unless given; SGD, AdamW, an optax transformation, a class of torch.optim (or
             functools.partial of one), a Keras optimizer.
         clip_norm: The mean meta-update is shortened to this norm (over all leaves) where it is longer.
+        carry_state: The inner rule does not start afresh in each task: a step's tasks start from the mean of the states
+            that the last step's tasks ended with, and evaluations from the state at hand. Published Reptile keeps one
+            state of Adam so; with `tasks_per_step=1` it is handed from task to task. For one process.
         evaluation: Judge on held-out tasks on the way; the best parameters are kept, and training may stop early.
         checkpoints: Where and how often to save. Where the folder has checkpoints of this training, it goes on.
         resume: A Run to go on from, of any backend; `params` is then its own.
@@ -101,7 +105,9 @@ def meta_train(
     check_callbacks(callbacks)
     B = resolve(backend, params)
     with ranks_for(B, distributed, "meta_train", rank_timeout) as ranks, ExitStack() as stack:
-        plan = TrainingPlan(B, algo, loss, task_source, optimizer, tasks_per_step, clip_norm, prefetch, check, ranks)
+        plan = TrainingPlan(
+            B, algo, loss, task_source, optimizer, tasks_per_step, clip_norm, carry_state, prefetch, check, ranks
+        )
         callbacks = callbacks if ranks.first else ()
         if checkpoints is not None and ranks.first:
             stack.enter_context(checkpoints.held())

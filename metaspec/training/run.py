@@ -1,9 +1,10 @@
 """The result of a training: a value that can be saved, restored and resumed from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import NamedTuple
 
+from metaspec.inner.continued import RuleState
 from metaspec.task import Tree
 from metaspec.training.evaluation import EvaluationReport
 
@@ -87,6 +88,7 @@ class Run:
         history: One StepRecord per step.
         evaluations: What was found on the way, if anything was evaluated.
         best: The best of them with its parameters; None without evaluations.
+        inner_state: The inner rule's state, where `meta_train(carry_state=True)` carried it.
 
     Example:
         >>> from metaspec import data, nn, training
@@ -107,6 +109,7 @@ class Run:
     history: tuple[StepRecord, ...] = field(default=(), repr=False)
     evaluations: tuple[Judged, ...] = field(default=(), repr=False)
     best: Best | None = field(default=None, repr=False)
+    inner_state: RuleState | None = field(default=None, repr=False)
 
     @property
     def steps(self) -> int:
@@ -124,4 +127,4 @@ class Run:
         best = self.best
         if best is None or isnan(best.judged.goal) or goal < best.judged.goal:
             best = Best(judged, self.params)
-        return Run(self.params, self.optimizer_state, self.history, (*self.evaluations, judged), best)
+        return replace(self, evaluations=(*self.evaluations, judged), best=best)

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from metaspec.algorithms.base import Algorithm, check_algorithm
-from metaspec.api import batch_meta_gradient
+from metaspec.api import batch_meta_gradient, initial_state
 from metaspec.backend.arrays import WIDE, asarray, computing, uploaded
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import backend_context, resolve
 from metaspec.checks.arguments import POSITIVE, checked_integer, checked_number
 from metaspec.data.source import TaskSource, check_source
-from metaspec.errors import NonFiniteError
+from metaspec.errors import InvalidArgumentError, NonFiniteError
+from metaspec.inner.continued import RuleState
 from metaspec.ranks import RankGroup, StoppedError, sum_over_ranks
 from metaspec.task import Task, Tree
 from metaspec.training.describe import described
@@ -40,6 +41,7 @@ class Progress(NamedTuple):
         record: The step's StepRecord.
         params: The meta-parameters after it.
         optimizer_state: The outer optimiser's state after it.
+        inner_state: The inner rule's state after it, where it is carried from step to step.
 
     Example:
         >>> from metaspec import data, nn, training
@@ -56,6 +58,7 @@ class Progress(NamedTuple):
     record: StepRecord
     params: Tree
     optimizer_state: Tree
+    inner_state: RuleState | None = None
 
 
 def training_steps(
@@ -69,6 +72,7 @@ def training_steps(
     tasks_per_step: int = 25,
     *,
     clip_norm: float | None = None,
+    inner_state: RuleState | None = None,
     prefetch: int = 1,
     check: bool = True,
     backend: str | Backend | None = None,
@@ -85,6 +89,7 @@ def training_steps(
         first_step: The number of the first batch to take.
         tasks_per_step: As in `meta_train`.
         clip_norm: As in `meta_train`.
+        inner_state: The inner rule's, which is then carried from step to step (`initial_state` or the last Progress's).
         prefetch: As in `meta_train`.
         check: As in `meta_train`.
         backend: As in `meta_train`.
@@ -108,8 +113,9 @@ def training_steps(
         >>> stream.close()
     """
     B = resolve(backend, params)
-    plan = TrainingPlan(B, algo, loss, task_source, optimizer, tasks_per_step, clip_norm, prefetch, check, RankGroup(B))
-    return plan.steps(params, optimizer_state, first_step)
+    carry, ranks = inner_state is not None, RankGroup(B)
+    plan = TrainingPlan(B, algo, loss, task_source, optimizer, tasks_per_step, clip_norm, carry, prefetch, check, ranks)
+    return plan.steps(params, optimizer_state, inner_state, first_step)
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,7 @@ class TrainingPlan:
         optimizer: The outer optimiser; None is `Adam()`, a framework's own is wrapped.
         tasks_per_step: The meta-batch size.
         clip_norm: The norm to which a longer meta-update is shortened, or None.
+        carry_state: The inner rule goes on from the state that the step before left.
         prefetch: How many batches a thread makes ahead.
         check: Look at the loss before the first step.
         ranks: The processes that share the tasks of each step.
@@ -139,6 +146,7 @@ class TrainingPlan:
     optimizer: Any
     tasks_per_step: int
     clip_norm: float | None
+    carry_state: bool
     prefetch: int
     check: bool
     ranks: RankGroup
@@ -154,6 +162,8 @@ class TrainingPlan:
         }
         if self.clip_norm is not None:
             settled["clip_norm"] = checked_number(self.clip_norm, "meta_train: clip_norm", *POSITIVE)
+        if self.carry_state and self.ranks.count > 1:
+            raise InvalidArgumentError("meta_train: carry_state is for one process; pass distributed=False")
         for name, value in settled.items():
             object.__setattr__(self, name, value)
 
@@ -168,6 +178,7 @@ class TrainingPlan:
                 "tasks_per_step": self.tasks_per_step,
                 "clip_norm": self.clip_norm,
             }
+            | ({"carry_state": True} if self.carry_state else {})
         )
 
     def algorithm_at(self, step: int) -> Algorithm:
@@ -177,7 +188,16 @@ class TrainingPlan:
         check_algorithm(algo)
         return algo
 
-    def steps(self, params: Tree, state: Tree | None, first: int) -> Generator[Progress, None, None]:
+    def first_inner_state(self, params: Tree) -> RuleState | None:
+        """Return the inner rule's state before the first step, where it is carried; else None."""
+        if not self.carry_state:
+            return None
+        with computing(self.B, params):
+            return initial_state(self.algorithm_at(0), asarray(params, backend=self.B), backend=self.B)
+
+    def steps(
+        self, params: Tree, state: Tree | None, inner: RuleState | None, first: int
+    ) -> Generator[Progress, None, None]:
         """Yield the Progress after each outer step, from number `first` on and without end."""
         B, outer = self.B, self.optimizer
         algo = self.algorithm_at(first)
@@ -202,38 +222,40 @@ class TrainingPlan:
                     tasks = B.tuning.spread(params, tasks)
                     watch.before(params, tasks)
                     try:
-                        moved, state_after, query_loss, finite = take(params, state, rate, tasks)
+                        moved, state_after, inner_after, query_loss, finite = take(params, state, inner, rate, tasks)
                     except StoppedError:
                         return
                     except NonFiniteError as error:
                         raise NonFiniteError(f"outer step {step}: {error}") from None
                     value = float(B.to_numpy(query_loss))
                     if not (bool(B.to_numpy(finite)) and isfinite(value)):
-                        self._explain(algo, params, state, tasks, rate, step)
+                        self._explain(algo, params, state, inner, tasks, rate, step)
                     watch.after(params, tasks, step, value)
-                params, state = moved, state_after
-                yield Progress(StepRecord(step, value, time.perf_counter() - start), params, state)
+                params, state, inner = moved, state_after, inner_after
+                yield Progress(StepRecord(step, value, time.perf_counter() - start), params, state, inner)
 
-    def _compiled(self, algo: Algorithm) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
-        """Return (params, state, rate, tasks) -> (params, state, query loss, whether all is finite)."""
+    def _compiled(self, algo: Algorithm) -> Callable[..., tuple[Tree, Tree, Tree, Any, Any]]:
+        """Return (params, state, inner state, rate, tasks) -> (the three after it, query loss, if all is finite)."""
         if self.ranks.count > 1:
             return self._compiled_over_ranks(algo)
         B, outer, limit = self.B, self.optimizer, self.clip_norm
 
-        def direction(params: Tree, tasks: Task) -> tuple[Tree, Any, Any]:
-            r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
+        def direction(params: Tree, inner: Tree, tasks: Task) -> tuple[Tree, Tree, Any, Any]:
+            r = batch_meta_gradient(algo, self.loss, params, tasks, state=inner, backend=B)
             delta = r.delta if limit is None else clip_by_global_norm(B, r.delta, limit)
-            return delta, r.query_loss, B.xp.all(r.diagnostics.finite)
+            return delta, r.state, r.query_loss, B.xp.all(r.diagnostics.finite)
 
-        def one_step(params: Tree, state: Tree, rate: Any, tasks: Task) -> tuple[Tree, Tree, Any, Any]:
-            delta, query_loss, finite = step_direction(params, tasks)
+        def one_step(
+            params: Tree, state: Tree, inner: Tree, rate: Any, tasks: Task
+        ) -> tuple[Tree, Tree, Tree, Any, Any]:
+            delta, inner, query_loss, finite = step_direction(params, inner, tasks)
             params, state = outer.update(B, params, state, delta, rate)
-            return params, state, query_loss, B.xp.logical_and(finite, all_finite(B, params))
+            return params, state, inner, query_loss, B.xp.logical_and(finite, all_finite(B, params))
 
         step_direction = direction if outer.traceable else B.compile(direction)
         return B.compile(one_step) if outer.traceable else one_step
 
-    def _compiled_over_ranks(self, algo: Algorithm) -> Callable[..., tuple[Tree, Tree, Any, Any]]:
+    def _compiled_over_ranks(self, algo: Algorithm) -> Callable[..., tuple[Tree, Tree, None, Any, Any]]:
         """Return the same, of this rank's tasks, with a reduction between what is compiled."""
         B, outer, limit = self.B, self.optimizer, self.clip_norm
 
@@ -251,7 +273,9 @@ class TrainingPlan:
 
         own_sums, updated = B.compile(sums), B.compile(update) if outer.traceable else update
 
-        def one_step(params: Tree, state: Tree, rate: Any, tasks: Task) -> tuple[Tree, Tree, Any, Any]:
+        def one_step(
+            params: Tree, state: Tree, inner: None, rate: Any, tasks: Task
+        ) -> tuple[Tree, Tree, None, Any, Any]:
             def own() -> tuple[Tree, Any, int]:
                 delta, query_loss, finite = own_sums(params, tasks)
                 if not (bool(B.to_numpy(finite)) and isfinite(float(B.to_numpy(query_loss)))):
@@ -263,7 +287,7 @@ class TrainingPlan:
             moved, state, finite = updated(params, state, rate, total, B.asarray(count, dtype=B.dtype_name(query_loss)))
             if not bool(B.to_numpy(finite)):
                 raise NonFiniteError(UPDATE_ALONE)
-            return moved, state, query_loss / count, finite
+            return moved, state, None, query_loss / count, finite
 
         return one_step
 
@@ -277,11 +301,13 @@ class TrainingPlan:
             with suppress(StoppedError), computing(self.B, params):
                 sum_over_ranks(self.ranks, params, own)
 
-    def _explain(self, algo: Algorithm, params: Tree, state: Tree, tasks: Task, rate: Any, step: int) -> NoReturn:
+    def _explain(
+        self, algo: Algorithm, params: Tree, state: Tree, inner: Tree, tasks: Task, rate: Any, step: int
+    ) -> NoReturn:
         """Take the step again where values can be looked at; the error then says where NaN or infinity arose."""
         B = self.B
         try:
-            r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
+            r = batch_meta_gradient(algo, self.loss, params, tasks, state=inner, backend=B)
         except NonFiniteError as error:
             raise NonFiniteError(f"outer step {step}: {error}") from None
         if not bool(B.to_numpy(all_finite(B, self.optimizer.update(B, params, state, r.delta, rate)[0]))):

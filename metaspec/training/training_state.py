@@ -7,8 +7,8 @@ from typing import Any
 from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
 from metaspec.checks.caller_warnings import warn_caller
-from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidArgumentError
+from metaspec.inner.continued import RuleState
 from metaspec.ranks import RankGroup
 from metaspec.task import Tree
 from metaspec.training import checkpoint
@@ -32,7 +32,7 @@ class TrainingState:
         checkpoints: Where and how often to save; None never does.
         evaluation: What to judge on, and when; None never does.
         test: The compiled `meta_test` of the evaluation.
-        latest: Parameters, optimiser's state, steps taken.
+        latest: Parameters, optimiser's state, inner rule's state (None where it is not carried), steps taken.
         history: The records of the steps.
         judged: The evaluations so far, and the best of them.
         saved: The number of steps that the newest checkpoint has.
@@ -43,8 +43,8 @@ class TrainingState:
     setup: Any
     checkpoints: Checkpoints | None
     evaluation: Evaluation | None
-    test: Callable[[Tree, TaskSource, int, int], EvaluationReport] | None
-    latest: tuple[Tree, Tree, int]
+    test: Callable[..., EvaluationReport] | None
+    latest: tuple[Tree, Tree, RuleState | None, int]
     history: list[StepRecord]
     judged: tuple[tuple[Judged, ...], Best | None]
     saved: int
@@ -81,13 +81,16 @@ class TrainingState:
                     f"meta_train: {stored.path} is of a training with another set-up: {'; '.join(changed[:5])}. Choose "
                     "another folder, or go on with load_checkpoint and resume"
                 )
-            resume = checkpoint.restore(stored, B, params, outer)
+            resume = checkpoint.restore(stored, B, params, outer, plan.first_inner_state(params))
         elif resume is not None:
             _check_state(B, outer, resume)
         if resume is None:
             with computing(B, params):
                 params = asarray(params, backend=B)
                 resume = Run(params, outer.init(B, params))
+        inner = plan.first_inner_state(resume.params)
+        if inner is not None and resume.inner_state is not None:
+            inner = asarray(resume.inner_state, backend=B)
         first, size = resume.steps, plan.tasks_per_step
         agree(ranks, "tasks", lambda: {f"step {first}": described(plan.task_source.batch(first, size)._asdict())})
         agree_on_parameters(ranks, resume.params, first)
@@ -100,7 +103,7 @@ class TrainingState:
             test=None
             if evaluation is None
             else evaluator(B, evaluation.algo or plan.algorithm_at(0), plan.loss, evaluation.metric, ranks),
-            latest=(resume.params, resume.optimizer_state, resume.steps),
+            latest=(resume.params, resume.optimizer_state, inner, resume.steps),
             history=list(resume.history),
             judged=(resume.evaluations, resume.best),
             saved=0 if stored is None else resume.steps,
@@ -109,17 +112,17 @@ class TrainingState:
     @property
     def taken(self) -> int:
         """The number of outer steps taken so far."""
-        return self.latest[2]
+        return self.latest[3]
 
     def run(self) -> Run:
         """Return the training as it stands."""
-        params, state, taken = self.latest
-        return Run(params, state, tuple(self.history[:taken]), *self.judged)
+        params, state, inner, taken = self.latest
+        return Run(params, state, tuple(self.history[:taken]), *self.judged, inner)
 
     def advance(self, progress: Progress) -> None:
         """Take over what a step left behind."""
         self.history[self.taken :] = [progress.record]
-        self.latest = progress.params, progress.optimizer_state, len(self.history)
+        self.latest = progress.params, progress.optimizer_state, progress.inner_state, len(self.history)
 
     def evaluate_if_due(self) -> Judged | None:
         """Judge the parameters as they are where the evaluation's interval has passed and they have not been judged."""
@@ -127,7 +130,7 @@ class TrainingState:
         last = evaluations[-1].steps if evaluations else 0
         if plan is None or self.test is None or self.taken % plan.every or last >= self.taken:
             return None
-        report = self.test(self.latest[0], plan.source, plan.tasks, plan.tasks_per_batch)
+        report = self.test(self.latest[0], plan.source, plan.tasks, plan.tasks_per_batch, self.latest[2])
         after = self.run().evaluated(report, float(plan.goal(report)))
         self.judged = after.evaluations, after.best
         return after.evaluations[-1]

@@ -99,10 +99,14 @@ def relative_errors(found, truth):
     return {path: float(np.linalg.norm(got[path] - a) / (np.linalg.norm(a) or 1.0)) for path, a in errors.items()}
 
 
+def on_backend(backend):
+    return lambda tree: ms.asarray(tree, dtype="float64", backend=backend)
+
+
 def found(backend, algo, compiled=False, stacked=False):
     B = ms.get_backend(backend)
     with B.precision("float64"):
-        on = lambda x: ms.asarray(x, dtype="float64", backend=backend)  # noqa: E731
+        on = on_backend(backend)
         task = ms.Task(on(SUPPORT), on(QUERY))
         meta = algo.init(on(PARAMS), backend=backend)
 

@@ -5,8 +5,9 @@ from typing import Any
 import metaspec as ms
 from metaspec import trees
 from metaspec.algorithms import inner_loop, maml, minibatches, sigma_reptile
+from metaspec.api import rule_states
 from metaspec.backend import patterns
-from metaspec.inner import adaptive, base, learned, meta_curvature, proximal, transforms
+from metaspec.inner import adaptive, base, continued, learned, meta_curvature, proximal, transforms
 from metaspec.training import steps
 from metaspec.trees import tree_map, zeros_like
 from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
@@ -48,6 +49,32 @@ def state_carried_from_task_to_task(patch: Patch) -> None:
 
     _update(patch, ms.Adam, update)
     method(patch, ms.Adam, "init", lambda f, self, B, theta: last.get("state", f(self, B, theta)))
+
+
+@fault(family)
+def carried_count_starts_anew(patch: Patch) -> None:
+    """Adam's bias correction counts each task's own steps where the moments are carried."""
+
+    def update(f: Any, self: Any, *args: Any) -> Any:
+        return self.rule.update(*args)
+
+    method(patch, continued.Continued, "update", update)
+
+
+@fault(family)
+def given_state_forgotten(patch: Patch) -> None:
+    """A task starts afresh where a state was given."""
+    method(patch, continued.Continued, "init", lambda f, self, B, theta: self.rule.init(B, theta))
+
+
+@fault(family)
+def state_of_the_first_task(patch: Patch) -> None:
+    """What a batch hands on is its first task's state, not the mean."""
+
+    def first(B: Any, r: Any, given: Any) -> Any:
+        return r if given is None else r._replace(state=tree_map(B, lambda leaf: leaf[0, ...], r.state))
+
+    rebind(patch, rule_states.mean_state, first)
 
 
 @fault(family)

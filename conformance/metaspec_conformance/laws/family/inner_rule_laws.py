@@ -36,7 +36,9 @@ def _momentum(nesterov: bool) -> Callable[[LawContext, Learned], Move]:
     return rule
 
 
-def _adam(b1: float = 0.9, b2: float = 0.99, amsgrad: bool = False) -> Callable[[LawContext, Learned], Move]:
+def written_adam(b1: float = 0.9, b2: float = 0.99, amsgrad: bool = False) -> Callable[[LawContext, Learned], Move]:
+    """Return Adam's formula as a step of a loop; its state is (m, v, the largest v)."""
+
     def rule(at: LawContext, learned: Learned) -> Move:
         xp, lr, decay = at.B.xp, learned.get("lr", 0.01), learned.get("decay", 0.0)
 
@@ -161,19 +163,19 @@ RULES: dict[str, tuple[str, str, Callable[[int], Any], Callable[[LawContext, Lea
         "θ ← θ − α m̂ / (√v̂ + ε); ∂/∂α too",
         "MS-RULE-2",
         lambda K: ms.Adam(ms.Learned(0.01), K, b2=0.99, eps=1e-3),
-        _adam(),
+        written_adam(),
     ),
     "amsgrad": (
         "Adam with the largest v so far",
         "MS-RULE-2",
         lambda K: ms.Adam(0.01, K, b1=0.5, b2=0.2, eps=1e-3, amsgrad=True),
-        _adam(0.5, 0.2, amsgrad=True),
+        written_adam(0.5, 0.2, amsgrad=True),
     ),
     "adamw": (
         "θ ← θ − α (m̂ / (√v̂ + ε) + c θ); ∂/∂c too",
         "MS-RULE-2",
         lambda K: ms.Adam(0.01, K, b2=0.99, eps=1e-3, decay=ms.Learned(0.1)),
-        _adam(),
+        written_adam(),
     ),
     "rmsprop": (
         "v ← ρ v + (1 − ρ) g², θ ← θ − α g / (√v + ε); ∂/∂ρ too",

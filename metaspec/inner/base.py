@@ -43,9 +43,20 @@ class InnerRule(Protocol):
 
 def check_inner(inner: Any, algorithm: str) -> None:
     """Raise InvalidTypeError unless `inner` has the members of an InnerRule."""
+    if is_optimiser(inner) and not hasattr(inner, "inputs"):
+        raise InvalidTypeError(
+            f"{algorithm}: inner: {type(inner).__name__} is an optimiser, which ms.FromTransformation(optimiser, "
+            "steps=...) makes a rule of, where it is functional (optax, torchopt)"
+        )
     check_members(
         inner, f"{algorithm}: inner", ("steps", "inputs", "init", "update"), "GradientDescent(lr=0.1, steps=5)"
     )
+
+
+def is_optimiser(value: Any) -> bool:
+    """Return whether it has the methods of a functional optimiser, or those of one that steps in place."""
+    pairs = ("init", "update"), ("step", "zero_grad")
+    return any(all(callable(getattr(value, name, None)) for name in names) for names in pairs)
 
 
 def learned_inputs(rule: InnerRule) -> dict[str, Learned]:
@@ -130,7 +141,7 @@ def checked_input(value: Any, argument: str, expected: str, inside: Callable[[fl
         return checked_number(value, argument, expected, inside)
     if isinstance(value, Learned):
         checked_number(value.value, argument, expected, inside)
-    elif callable(getattr(value, "init", None)) and callable(getattr(value, "update", None)):
+    elif is_optimiser(value):
         raise InvalidTypeError(
             f"{argument} is a rate, a number say; got an optimiser, {type(value).__name__}. As the inner rule "
             "itself it is taken by ms.FromTransformation(optimiser, steps=...), as the outer one by "

@@ -7,7 +7,7 @@ from typing import Any
 
 from metaspec.backend.protocol import Backend
 from metaspec.checks.arguments import check_members, settle
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.inner.base import Hyper
 from metaspec.task import Tree
 from metaspec.trees import add, norm
@@ -40,6 +40,11 @@ class FromTransformation:
 
     def __post_init__(self) -> None:
         settle(self, steps=0)
+        if callable(getattr(self.transformation, "step", None)):
+            raise InvalidTypeError(
+                f"FromTransformation: transformation: {type(self.transformation).__name__} steps in place, and cannot "
+                "be differentiated through; take a functional optimiser of torchopt's, or a rule of metaspec's"
+            )
         check_members(self.transformation, "FromTransformation: transformation", ("init", "update"), "optax.adam(1e-2)")
 
     @property

@@ -141,3 +141,14 @@ def test_a_target_is_given_up_after_three_deaths():
             f"the worker process died 3 times; {2 * len(checks) - 3} checks were not run",
         ),
     )
+
+
+def test_laws_run_in_the_widest_format_unless_all_are_asked_for():
+    checks = [*FEW[:1], *matching("member/asarray")]
+    for thorough, formats in ((True, {"float32", "float64"}), (False, {"float64"})):
+        report = run(["numpy"], checks, thorough=thorough)
+        found = {o.scenario: {p.dtype for p in report.outcomes if p.scenario == o.scenario} for o in report.outcomes}
+        assert found == {"least-squares/maml/steps-3": {"float32", "float64"}, "member/asarray": formats}
+    narrow = run(["numpy"], checks, ["float32"], thorough=False)
+    assert {o.scenario for o in narrow.outcomes} == {check.id for check in checks}
+    assert not narrow.thorough

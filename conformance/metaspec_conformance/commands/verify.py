@@ -67,6 +67,14 @@ def verify(
     dtype: Annotated[list[str] | None, typer.Option(help="Only this format (may be repeated).")] = None,
     workers: Annotated[int, typer.Option(help="How many processes run at a time.", min=1)] = 2,
     timeout: Annotated[float, typer.Option(help="Seconds for one scenario.", min=0.1)] = 120.0,
+    thorough: Annotated[
+        bool,
+        typer.Option(
+            "--thorough",
+            help="Laws in every format that a backend has; without it in the widest alone, scenarios in each "
+            "(with --scenario or --dtype, whatever these choose).",
+        ),
+    ] = False,
     kinks: Annotated[
         bool, typer.Option("--kinks", help="Instead: how each backend differentiates where there is no derivative.")
     ] = False,
@@ -93,7 +101,8 @@ def verify(
         raise InvalidArgumentError(f"--scenario: no scenario's id contains or matches {scenario!r}")
     start = time.perf_counter()
     with _progress(console) as progress:
-        report = run(targets, checks, dtype, workers=workers, timeout=timeout, progress=progress)
+        every = thorough or scenario is not None or bool(dtype)
+        report = run(targets, checks, dtype, workers=workers, timeout=timeout, thorough=every, progress=progress)
     seconds = time.perf_counter() - start
     _print(console, report, seconds)
     for program in drawn.counterexamples(report.failures, examples, seed, timeout):
@@ -147,7 +156,7 @@ def _print(console: Console, report: VerifyReport, seconds: float) -> None:
         console.print(_table(report))
     for target, versions in report.versions.items():
         _say(console, f"{target}: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
-    _say(console, verify_report.statement())
+    _say(console, verify_report.statement(report.thorough))
     for oracle, count in verify_report.oracles(report).items():
         _say(console, f"  {count} scenarios against {oracle}")
     for target, message in report.broken:

@@ -73,7 +73,7 @@ def page_of(
     if kinks:
         sections.append(Section("Kinks", _kinks(kinks)))
     sections.append(Section("Versions", [_versions(report)]))
-    references = {"held against": verify_report.statement()}
+    references = {"held against": verify_report.statement(report.thorough)}
     references |= {name: f"{count} scenarios" for name, count in verify_report.oracles(report).items()}
     names = ", ".join(report.versions) or "nothing"
     return page(f"Conformance of {names}", sections, lead=[verdict(report.passed, answer), definitions(references)])

@@ -61,8 +61,12 @@ def oracles(report: VerifyReport) -> dict[str, int]:
     return {oracle: list(named.values()).count(oracle) for oracle in sorted(set(named.values()))}
 
 
-def statement() -> str:
-    """What the reference is computed with, and what follows from it."""
+def statement(thorough: bool = True) -> str:
+    """What the reference is computed with, what follows from it, and what was left out."""
+    return _reference() + ("" if thorough else "; laws in float32 where float64 is there left out (--thorough)")
+
+
+def _reference() -> str:
     bits = round(-math.log2(error_model.EXTENDED_ROUNDOFF))
     limits = {dtype: error_model.tolerance(dtype) for dtype in ("float32", "float64")}
     text = f"reference in numpy.longdouble ({bits} bits)"
@@ -80,7 +84,8 @@ def as_json(report: VerifyReport, seconds: float) -> dict[str, Any]:
         "passed": report.passed,
         "interrupted": report.interrupted,
         "seconds": round(seconds, 3),
-        "statement": statement(),
+        "statement": statement(report.thorough),
+        "thorough": report.thorough,
         "oracles": oracles(report),
         "versions": report.versions,
         "rows": [_finite(vars(row)) for row in rows(report)],

@@ -27,12 +27,14 @@ class VerifyReport:
         versions: Of each backend that started, what its numbers depend on.
         broken: Failures of a backend, or of the reference, as a whole: (backend, message).
         interrupted: Whether a KeyboardInterrupt ended it before everything had run.
+        thorough: Whether laws ran in every format, not in the widest alone.
     """
 
     outcomes: tuple[Outcome, ...]
     versions: dict[str, dict[str, str]]
     broken: tuple[tuple[str, str], ...]
     interrupted: bool = False
+    thorough: bool = True
 
     @property
     def failures(self) -> tuple[Outcome, ...]:
@@ -52,6 +54,7 @@ def run(
     *,
     workers: int = 2,
     timeout: float = TIMEOUT,
+    thorough: bool = True,
     progress: Progress = lambda target, done, total: None,
 ) -> VerifyReport:
     """Certify backends.
@@ -62,6 +65,7 @@ def run(
         dtypes: The formats; None is each check's own.
         workers: How many processes run at a time: one a backend, and the last backends share those that are free.
         timeout: Seconds for one check.
+        thorough: Check laws in every format; else in the widest alone.
         progress: Called after each check.
 
     Returns:
@@ -69,7 +73,7 @@ def run(
     """
     jobs = [(check, dtype) for check in checks for dtype in check.dtypes if dtypes is None or dtype in dtypes]
     with TemporaryDirectory(prefix="metaspec-") as compilations:
-        queue = WorkQueue(deque(targets), Path(compilations))
+        queue = WorkQueue(deque(targets), Path(compilations), thorough)
         threads = [Thread(target=serve, args=(queue, jobs, timeout)) for _ in range(workers)]
         for thread in threads:
             thread.start()
@@ -81,7 +85,7 @@ def run(
                 thread.join()
     place = {check.id: i for i, check in enumerate(checks)}
     found = sorted(report.outcomes, key=lambda o: (targets.index(o.backend), place[o.scenario], o.dtype))
-    return replace(report, outcomes=tuple(found))
+    return replace(report, outcomes=tuple(found), thorough=thorough)
 
 
 def _collect(queue: WorkQueue, targets: int, progress: Progress) -> VerifyReport:

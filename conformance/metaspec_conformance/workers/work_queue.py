@@ -13,6 +13,7 @@ from threading import Condition, Event
 
 from metaspec_conformance.judging.certification import formats
 from metaspec_conformance.judging.evidence import Check
+from metaspec_conformance.laws.framework.law_check import LawCheck
 from metaspec_conformance.workers.messages import Hello, Result
 from metaspec_conformance.workers.worker import Worker, WorkerDiedError
 
@@ -82,11 +83,13 @@ class TargetRun:
 class WorkQueue:
     """State shared by the runner and its threads: waiting targets, running ones, workers, and events for the runner.
 
-    Workers share what their frameworks compile in the folder `compilations`.
+    Workers share what their frameworks compile in the folder `compilations`. Unless `thorough`, laws are checked in the
+    widest format that a target has.
     """
 
     waiting: "deque[str]"
     compilations: Path
+    thorough: bool = True
     events: "Queue[Started | Answered | Finished]" = field(default_factory=Queue)
     workers: list[Worker] = field(default_factory=list)
     stop: Event = field(default_factory=Event)
@@ -156,7 +159,8 @@ def _certify(queue: WorkQueue, run: TargetRun, jobs: Sequence[Job], timeout: flo
                 if hello.error or hello.unwritten:
                     return hello.error or f"still to be written, in this order: {', '.join(hello.unwritten)}"
                 if run.left is None:
-                    queue.started(run, hello, _possible(jobs, hello.dtypes))
+                    possible = _possible(jobs, hello.dtypes)
+                    queue.started(run, hello, possible if queue.thorough else _without_narrow_laws(possible))
                 _work_off(queue, run, worker, timeout, helps)
         except WorkerDiedError as death:
             return str(death)
@@ -177,6 +181,16 @@ def _possible(jobs: Sequence[Job], there: Sequence[str]) -> list[Job]:
         for check, dtype in jobs
         for found in formats(check, there)
         if found == dtype or (found not in check.dtypes and dtype == check.dtypes[0])
+    ]
+
+
+def _without_narrow_laws(jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs but for laws in float32 that are there in float64 too."""
+    wide = {check.id for check, dtype in jobs if dtype == "float64"}
+    return [
+        (check, dtype)
+        for check, dtype in jobs
+        if not (isinstance(check, LawCheck) and dtype == "float32" and check.id in wide)
     ]
 
 

@@ -70,8 +70,8 @@ class Adam:
         top = tree_map(B, B.xp.maximum, state[2], v) if self.amsgrad else v
 
         def moved(x: Array, m: Array, v: Array, lr: Any, b1: Any, b2: Any, eps: Any, decay: Any) -> Array:
-            mean, square = (s / complement_of_power(B, b, k + 1, x) for s, b in ((m, b1), (v, b2)))
-            step = mean / (_root(B, square) + eps)
+            c1, c2 = (complement_of_power(B, b, k + 1, x) for b in (b1, b2))
+            step = m / (c1 * (_root(B, v / c2) + eps))
             return x - lr * (step if isinstance(decay, float) and decay == 0.0 else step + decay * x)
 
         theta = tree_map(B, moved, theta, m, top, lr, b1, b2, eps, decay)
@@ -205,10 +205,13 @@ class Adadelta:
 
 
 def _root(B: Backend, square: Array) -> Array:
-    """Return the root, with derivative zero where the square is zero."""
+    """Return the root of the square, or of the smallest normal number where that is more; there its derivative is zero.
+
+    Gradients that small, and so what is divided by the root, are zero to the last digit of any eps.
+    """
     xp = B.xp
-    positive = square > 0
-    return xp.where(positive, xp.sqrt(xp.where(positive, square, xp.ones_like(square))), square)
+    least = B.asarray(xp.finfo(square.dtype).smallest_normal, dtype=B.dtype_name(square))
+    return xp.sqrt(xp.maximum(square, least))
 
 
 def _divided(B: Backend, theta: Tree, gradient: Tree, square: Tree, lr: Tree, eps: Tree) -> Tree:

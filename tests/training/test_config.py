@@ -130,5 +130,9 @@ def test_algorithms_by_name(algorithm):
         assert made.adapt == "context"
     if algorithm == "sigma-maml":
         assert made.inner.inputs["sigma"].per == "leaf"
+    if algorithm == "sigma-imaml":
+        assert made.regularization == ms.Sigma(ms.Learned(1.0, per="leaf", positive=True))
+    if algorithm == "sigma-reptile":
+        assert made.sigma == ms.Learned(1.0, per="leaf", positive=True)
     if algorithm == "imaml":
         assert (made.regularization, made.solver.steps) == (2.0, 5)

@@ -64,7 +64,7 @@ def is_empty(B: Backend, batch: Tree) -> bool:
 
 
 def result(
-    B: Backend, delta: Tree, adapted: Tree, state: Tree, query_loss: Array, aux: Any, **diagnostics: Array
+    B: Backend, delta: Tree, adapted: Tree, query_loss: Array, aux: Any, state: Tree = None, **diagnostics: Array
 ) -> MetaGradient:
     """Return a MetaGradient of these parts, `state` being the rule's s_K; `finite` is computed from them."""
     finite = all_finite(B, delta, adapted, query_loss)

@@ -73,4 +73,4 @@ class FOMAML:
         theta, state = self.inner_loop(B, loss, params, task.support).end()
         query_loss, aux, delta = query_gradient(B, loss, theta, task)
         learned = zeros_like(B, params.learned) if isinstance(params, Meta) else {}
-        return result(B, with_learned(delta, learned), theta, state, query_loss, aux)
+        return result(B, with_learned(delta, learned), theta, query_loss, aux, state)

@@ -104,7 +104,7 @@ class MAML:
         start = loop.run(self.inner.steps - steps)
         (v, query_loss), end = checkpointed_vjp(B, judge.step, start, steps, judge.endpoint, self.checkpoint)
         theta, state, aux = end
-        return result(B, with_learned(*loop.meta_update(v)), theta, state, query_loss, aux)
+        return result(B, with_learned(*loop.meta_update(v)), theta, query_loss, aux, state)
 
     def inner_loop(self, B: Backend, loss: Loss, params: Tree, batch: Tree) -> InnerLoop:
         """Return the inner loop from `params` on `batch`."""

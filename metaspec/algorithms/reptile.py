@@ -82,7 +82,7 @@ class Reptile:
         """Delta as the module's formula has it."""
         theta, state = self.inner_loop(B, loss, params, self.inner_batch(B, task)).end()
         query_loss, aux = loss(theta, task.support if is_empty(B, task.query) else task.query)
-        return result(B, subtract(B, params, theta), theta, state, query_loss, aux)
+        return result(B, subtract(B, params, theta), theta, query_loss, aux, state)
 
 
 def _check_joinable(B: Backend, task: Task) -> None:

@@ -71,7 +71,7 @@ class SigmaReptile:
         phi, sigma = params.params, params.learned["sigma"]
         strengths = strength(B, {"sigma": self.sigma.resolve(B, sigma, phi, 0)}, phi)
         moved = tree_map(B, lambda c, x0, x: c * (x0 - x), strengths, phi, r.adapted)
-        return result(B, Meta(moved, r.delta.learned), r.adapted, r.state, r.query_loss, r.aux, **_solve(r))
+        return result(B, Meta(moved, r.delta.learned), r.adapted, r.query_loss, r.aux, r.state, **_solve(r))
 
 
 def _solve(r: MetaGradient) -> dict[str, object]:

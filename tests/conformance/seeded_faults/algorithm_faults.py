@@ -7,6 +7,7 @@ from typing import Any
 import metaspec as ms
 from metaspec.algorithms import adjoint
 from metaspec.algorithms.base import query_gradient, result
+from metaspec.algorithms.inner_loop import InnerLoop
 from metaspec.losses import lifting
 from metaspec.trees import concatenate, scale, subtract, tree_map, zeros_like
 from tests.conformance.seeded_faults.fault import Patch, fault, method, rebind
@@ -256,17 +257,7 @@ def empty_query_replaced(patch: Patch) -> None:
 @fault(algorithm)
 def adapt_on_everything_twice(patch: Patch) -> None:
     """`adapt` goes on for another K steps from where it was."""
-    for kind in ALGORITHMS:
-        method(
-            patch,
-            kind,
-            "adapt_to",
-            (
-                lambda original, self, B, loss, params, batch: original(
-                    self, B, loss, original(self, B, loss, params, batch), batch
-                )
-            ),
-        )
+    method(patch, InnerLoop, "end", lambda original, self: original(replace(self, params=original(self)[0])))
 
 
 @fault(algorithm, margin=True)

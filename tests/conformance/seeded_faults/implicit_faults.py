@@ -40,7 +40,7 @@ def solved(
 @fault(algorithm, 8, margin=True)
 def imaml_proximal_term_dropped(patch: Patch) -> None:
     """iMAML's inner loop has no proximal term."""
-    patch(ms.IMAML, "adapt_to", lambda self, *args: ms.MAML(self.inner).adapt_to(*args))
+    patch(ms.IMAML, "inner_loop", lambda self, *args: ms.MAML(self.inner).inner_loop(*args))
 
 
 @fault(algorithm, 8, margin=True)
@@ -50,7 +50,7 @@ def imaml_proximal_term_halved(patch: Patch) -> None:
     method(
         patch,
         ms.IMAML,
-        "adapt_to",
+        "inner_loop",
         lambda original, self, *args: original(replace(self, regularization=self.regularization / 2), *args),
     )
 

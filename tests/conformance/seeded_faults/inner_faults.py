@@ -4,6 +4,7 @@ from dataclasses import is_dataclass, replace
 from typing import Any
 
 import metaspec as ms
+from metaspec.algorithms.inner_loop import InnerLoop
 from metaspec.inner import base
 from metaspec.inner import gradient_descent as core
 from metaspec.trees import add_scaled, scale, subtract, tree_map
@@ -128,18 +129,18 @@ def starts_where_the_last_task_ended(patch: Patch) -> None:
     """The inner loop starts where that of the last task ended, where phi is the same."""
     last: dict[Any, Any] = {}
 
-    def adapt(original: Any, self: Any, B: Any, loss: Any, params: Any, batch: Any) -> Any:
-        leaves, structure = B.tree_flatten(params)
-        if not all(B.is_concrete(leaf) for leaf in [*leaves, *B.tree_flatten(batch)[0]]):
-            return original(self, B, loss, params, batch)
+    def end(original: Any, self: Any) -> Any:
+        B = self.B
+        leaves, structure = B.tree_flatten(self.params)
+        if not all(B.is_concrete(leaf) for leaf in [*leaves, *B.tree_flatten(self.batch(0))[0]]):
+            return original(self)
         key = structure, *(B.to_numpy(leaf).tobytes() for leaf in leaves)
-        theta = original(self, B, loss, last.get(key, params), batch)
+        theta, state = original(replace(self, params=last.get(key, self.params)))
         if all(B.is_concrete(leaf) for leaf in B.tree_flatten(theta)[0]):
             last[key] = theta
-        return theta
+        return theta, state
 
-    for kind in ALGORITHMS:
-        method(patch, kind, "adapt_to", adapt)
+    method(patch, InnerLoop, "end", end)
 
 
 @fault(inner, 15)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 import metaspec as ms
+from metaspec.algorithms.inner_loop import InnerLoop
 from metaspec.trees import tree_map
 from metaspec_conformance.workers import child
 from metaspec_numpy.tracer import forward, reverse
@@ -49,16 +50,17 @@ def parameters_altered(patch: Patch) -> None:
 def parameters_moved_to_the_adapted(patch: Patch) -> None:
     """`adapt` leaves theta_K in the arrays of phi; what it returns is right."""
 
-    def adapt(original: Any, self: Any, B: Any, loss: Any, params: Any, batch: Any) -> Any:
-        theta = tree_map(B, lambda leaf: leaf + 0, original(self, B, loss, params, batch))
-        if concrete(B, (params, theta)):
-            for old, new in zip(B.tree_flatten(params)[0], B.tree_flatten(theta)[0], strict=True):
+    def end(original: Any, self: Any) -> Any:
+        B = self.B
+        theta, state = original(self)
+        theta = tree_map(B, lambda leaf: leaf + 0, theta)
+        if concrete(B, (self.params, theta)):
+            for old, new in zip(B.tree_flatten(self.params)[0], B.tree_flatten(theta)[0], strict=True):
                 if isinstance(old, numpy.ndarray) and old.flags.writeable:
                     old[...] = new
-        return theta
+        return theta, state
 
-    for kind in ALGORITHMS:
-        method(patch, kind, "adapt_to", adapt)
+    method(patch, InnerLoop, "end", end)
 
 
 @fault(purity, 12)

@@ -17,22 +17,16 @@ training = "training"
 
 
 def looped(patch: Patch, change: Callable[..., Any]) -> None:
-    """`change(original, plan, params, state, first)` for the outer steps."""
-
-    method(
-        patch,
-        steps.TrainingPlan,
-        "steps",
-        lambda original, plan, params, state, first: change(original, plan, params, state, first),
-    )
+    """`change(original, plan, params, state, inner_state, first)` for the outer steps."""
+    method(patch, steps.TrainingPlan, "steps", change)
 
 
 def restored(patch: Patch, change: Callable[..., Run]) -> None:
     """`change(run, B, params, optimizer)` for what a checkpoint is read as."""
     original = checkpoint.restore
 
-    def restore(stored: Any, B: Any, params: Any, optimizer: Any = None) -> Run:
-        return change(original(stored, B, params, optimizer), B, params, optimizer)
+    def restore(stored: Any, B: Any, params: Any, optimizer: Any = None, inner: Any = None) -> Run:
+        return change(original(stored, B, params, optimizer, inner), B, params, optimizer)
 
     patch(checkpoint, "restore", restore)
 
@@ -126,9 +120,10 @@ def history_not_restored(patch: Patch) -> None:
 def batches_start_again(patch: Patch) -> None:
     """After a restore the batches start with number 0 again."""
 
-    def again(original: Any, plan: Any, params: Any, state: Any, first: int) -> Any:
+    def again(original: Any, plan: Any, *arguments: Any) -> Any:
+        first = arguments[-1]
         tasks = Other(plan.task_source, lambda source, step, size: source.batch(step - first, size))
-        return original(replace(plan, task_source=tasks), params, state, first)
+        return original(replace(plan, task_source=tasks), *arguments)
 
     looped(patch, again)
 

@@ -10,6 +10,7 @@ from torch._guards import TracingContext, tracing
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.autograd.function import BackwardCFunction, once_differentiable
+from torch.autograd.graph import _engine_run_backward
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn.modules.batchnorm import _NormBase as TracksStatistics
 from torch.nn.modules.dropout import _DropoutNd as DropsUnits
@@ -26,6 +27,7 @@ __all__ = [
     "TracksStatistics",
     "differentiated_by_functorch",
     "differentiates_once",
+    "each_pulled",
     "each_scaled",
     "each_sum",
     "get_proxy_mode",
@@ -96,6 +98,16 @@ def version_counters(leaves: Sequence[Any]) -> list[int | None]:
         return [x._version for x in leaves]
     except (AttributeError, RuntimeError):  # a leaf is no tensor, or one of inference mode
         return [version_counter(x) for x in leaves if isinstance(x, torch.Tensor)]
+
+
+def each_pulled(
+    outputs: Sequence[Any], inputs: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor], keep: bool, again: bool
+) -> Sequence[torch.Tensor | None]:
+    """`torch.autograd.grad` without its checks of shapes in Python, which cost as much as a small network's layer."""
+    shares: Sequence[torch.Tensor | None] = _engine_run_backward(
+        tuple(outputs), tuple(cotangents), keep, again, tuple(inputs), True, accumulate_grad=False
+    )
+    return shares
 
 
 def each_sum(x: Sequence[torch.Tensor], y: Sequence[torch.Tensor], c: float) -> Sequence[torch.Tensor]:

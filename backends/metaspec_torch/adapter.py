@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from math import isfinite
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from metaspec_torch.compiling import compiled_natively, replayed
 from metaspec_torch.derivatives import linearize_grad, nested, vjp
 from metaspec_torch.known_pullbacks import with_pullback
 from metaspec_torch.settings import attention_by_its_formula
-from metaspec_torch.task_losses import TaskLosses
+from metaspec_torch.task_losses import InTurn, TaskLosses
 from metaspec_torch.task_stack import (
     TaskStack,
     as_stacks,
@@ -52,8 +53,12 @@ class TorchTuning(Tuning):
             if task_count() is not None:
                 return B.vmap(f)(*args)
             count = len(leaves[0])
-            with tasks_at_once(count):
-                found, out = B.tree_flatten(f(*B.tree_unflatten(structure, [TaskStack(leaf) for leaf in leaves])))
+            try:
+                with tasks_at_once(count):
+                    found, out = B.tree_flatten(f(*B.tree_unflatten(structure, [TaskStack(leaf) for leaf in leaves])))
+            except InTurn:
+                rows = zip(*(leaf.unbind(0) for leaf in leaves), strict=True)
+                return B.tree_stack([f(*B.tree_unflatten(structure, row)) for row in rows])
             return B.tree_unflatten(out, [stacked_over(count, leaf) for leaf in found])
 
         return mapped
@@ -65,6 +70,8 @@ class TorchTuning(Tuning):
 
     def all_finite(self, leaves: Sequence[Array]) -> Array:
         stacked = stacks_of(leaves)
+        if not recording_or_transforming() and isfinite(sum(x.detach().sum().item() for x in stacked)):
+            return as_stacks([torch.ones(task_count() or (), dtype=torch.bool, device=stacked[0].device)])[0]
         zeros = [x * 0 for x in stacked] if recording_or_transforming() else each_scaled(stacked, 0)
         sums = [entry_sum(x, 0 if task_count() is None else 1) for x in zeros]  # NaN where an entry is not finite
         finite: Array = as_stacks([torch.stack(sums).sum(0) == 0])[0]
@@ -109,7 +116,8 @@ class TorchGuard(Guard):
     def private_copy(self, tree: Tree) -> Tree:
         if nested() or get_proxy_mode() is not None:
             return tree
-        return tree_map(self.backend, _copied, tree)
+        with torch.inference_mode(False):
+            return tree_map(self.backend, _copied, tree)
 
     def attach(self, value: Tree, params: Tree, pullback: Callable[[Tree], Tree]) -> Tree:
         B = self.backend
@@ -242,8 +250,7 @@ def _layout(x: Array) -> Any:
 def _copied(x: Any) -> Any:
     if not isinstance(x, torch.Tensor) or is_wrapped(x):
         return x
-    with torch.inference_mode(False):
-        return x.detach().clone() if not x.is_inference() else x.clone()
+    return x.detach().clone() if x.requires_grad else x.clone()
 
 
 def _detached(x: Any) -> Any:

@@ -6,16 +6,16 @@ a derivative that is being taken around this one; only then, or where the user r
 recorded too (`create_graph`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
 
 import torch
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from metaspec.backend.protocol import Backend
 from metaspec.task import Tree
-from metaspec_torch._private import differentiated_by_functorch, is_zero_tensor, under_functorch
+from metaspec_torch._private import differentiated_by_functorch, each_pulled, is_zero_tensor, under_functorch
 from metaspec_torch.task_stack import TaskStack, as_stacks, stacks_of
 from metaspec_torch.torch_refusals import explained, refuse_once_differentiable
 
@@ -75,15 +75,16 @@ def linearize_grad(B: Backend, f: Callable[..., Any], x: Tree, args: tuple[Any, 
 
     leaves = stacks_of(leaves)
     around = _recorded(leaves)
-    with explained(), torch.inference_mode(False), torch.enable_grad(), _nesting():
+    with explained(), _Recording():
         inputs = [_input(leaf) for leaf in leaves]
         (value,) = stacks_of([f(tree(inputs), *args)])
-        gradient = _pulled([value], inputs, [torch.ones_like(value)], again=True, keep=True)
+        gradient = _pulled(_edges([value]), inputs, [torch.ones_like(value)], again=True, keep=True)
+    edges = _edges(gradient)
 
     def product(v: Tree) -> Tree:
         cotangent = stacks_of(B.tree_flatten(v)[0])
         with explained():
-            return tree(_pulled(gradient, inputs, cotangent, again=_recorded((*leaves, *cotangent)), keep=True))
+            return tree(_pulled(edges, inputs, cotangent, again=_recorded((*leaves, *cotangent)), keep=True))
 
     return tree(gradient if around else [share.detach() for share in gradient]), product
 
@@ -100,36 +101,41 @@ def _by_autograd(
     flat: Callable[..., tuple[Tensors, Tensors]], leaves: Sequence[torch.Tensor], once: bool
 ) -> tuple[Sequence[torch.Tensor], Pull, Sequence[torch.Tensor]]:
     around = _recorded(leaves)
-    with torch.inference_mode(False), torch.enable_grad(), _nesting():
+    with _Recording():
         inputs = [_input(x) for x in leaves]
         value, aux = flat(*inputs)
-    pulled = value
+    edges = _edges(value)
     if not around:
         value, aux = tuple(x.detach() for x in value), tuple(x.detach() for x in aux)
 
     def pull(cotangent: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         again = around if once else _recorded(cotangent)
-        return _pulled(pulled, inputs, cotangent, again, keep=again or not once)
+        return _pulled(edges, inputs, cotangent, again, keep=again or not once)
 
     return value, pull, aux
 
 
+def _edges(x: Sequence[torch.Tensor]) -> list[GradientEdge | None]:
+    """Where each tensor stands in autograd's graph, which does not keep its values as the tensor would."""
+    return [get_gradient_edge(entry) if entry.requires_grad else None for entry in x]
+
+
 def _pulled(
-    value: Sequence[torch.Tensor],
+    edges: Sequence[GradientEdge | None],
     inputs: Sequence[torch.Tensor],
     cotangent: Sequence[torch.Tensor],
     again: bool,
     keep: bool,
 ) -> tuple[torch.Tensor, ...]:
     """cotangent . J by autograd; with `again` recorded in turn, with `keep` the graph stays for another call."""
-    pairs = [(x, u) for x, u in zip(value, cotangent, strict=True) if x.requires_grad]
+    pairs = [(x, u) for x, u in zip(edges, cotangent, strict=True) if x is not None]
     active = [x for x in inputs if x.requires_grad]
     shares: Any = iter([None] * len(active))
     if pairs and active:
         outputs, cotangents = zip(*pairs, strict=True)
         if again:  # autograd would leave such a function's share of the second derivative out, without a word
-            refuse_once_differentiable(outputs)
-        shares = iter(torch.autograd.grad(outputs, active, cotangents, keep, again, allow_unused=True))
+            refuse_once_differentiable(edge.node for edge in outputs)
+        shares = iter(each_pulled(outputs, active, cotangents, keep, again))
     return tuple(_dense(x, next(shares) if x.requires_grad else None) for x in inputs)
 
 
@@ -158,13 +164,22 @@ def nested() -> bool:
     return _NESTED.get()
 
 
-@contextmanager
-def _nesting() -> Iterator[None]:
-    token = _NESTED.set(True)
-    try:
-        yield
-    finally:
-        _NESTED.reset(token)
+class _Recording:
+    """Context in which autograd records, inference mode or not, for a derivative that is taken here."""
+
+    __slots__ = ("_before", "_token")
+
+    def __enter__(self) -> None:
+        self._before: list[Any] = [torch.inference_mode(False)] if torch.is_inference_mode_enabled() else []
+        self._before.append(torch.enable_grad())
+        for context in self._before:
+            context.__enter__()
+        self._token: Token[bool] = _NESTED.set(True)
+
+    def __exit__(self, *raised: Any) -> None:
+        _NESTED.reset(self._token)
+        for context in reversed(self._before):
+            context.__exit__(*raised)
 
 
 def _by_functorch(

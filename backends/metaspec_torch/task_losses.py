@@ -1,8 +1,9 @@
-"""How a loss is computed for many tasks at once: vectorised, or in a loop over the tasks.
+"""How a loss is computed for many tasks at once: vectorised, or not at all.
 
-The loss alone is vectorised, by `torch.vmap`; derivatives are taken outside of it. A loop it is where `torch.vmap`
-refuses (recurrent layers, `if` on values, a gradient inside of the loss), and on CPUs for convolutions: with weights of
-each task's own they become grouped convolutions, which take longer than one after the other.
+The loss alone is vectorised, by `torch.vmap`; derivatives are taken outside of it. One task after the other it is where
+`torch.vmap` refuses (recurrent layers, `if` on values, a gradient inside of the loss), and on CPUs for convolutions:
+with weights of each task's own they become grouped convolutions, which take longer than one after the other. A task
+then goes through the whole of its algorithm before the next begins, so that only one task's recording is kept.
 """
 
 import logging
@@ -15,10 +16,14 @@ import torch
 
 from metaspec.backend.protocol import NAMESPACE
 from metaspec.task import Tree
-from metaspec_torch.task_stack import TaskStack, in_a_loop, task_by_task, tasks_at_once
+from metaspec_torch.task_stack import TaskStack, task_by_task, tasks_at_once
 
 LOG = logging.getLogger("metaspec")
 SLOW_IN_ONE = "ConvolutionBackward0"
+
+
+class InTurn(Exception):
+    """Raised out of a computation on stacked tasks whose loss is not vectorised."""
 
 
 class TaskLosses:
@@ -40,26 +45,25 @@ class TaskLosses:
 
     def _computed(self, loss: Callable[[Tree, Tree], Any], key: Any, params: Tree, batch: Tree) -> Any:
         known, name = self._known(key)
-        looped = known.get(name)
-        if looped is None:
+        if name not in known:
             loss(*_first_task((params, batch)))  # what the loss itself raises comes from here, without vmap's share
-        if looped:
-            return in_a_loop(loss, params, batch)
+        elif known[name]:
+            raise InTurn
         try:
             returned = task_by_task(loss, params, batch)
             value = _recorded_value(returned)
-            if looped is None and value is not None:
+            if name not in known and value is not None:
                 _check_backward(value, (params, batch))
         except Exception as refusal:
-            returned = in_a_loop(loss, params, batch)
             reason = str(refusal).strip().splitlines()[0] if str(refusal).strip() else type(refusal).__name__
             LOG.warning("batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", reason)
             known[name] = True
-            return returned
-        if looped is None and value is not None:
-            looped = value.device.type == "cpu" and _contains(value.stacked.grad_fn, SLOW_IN_ONE)
-            known[name] = looped
-        return in_a_loop(loss, params, batch) if looped else returned
+            raise InTurn from None
+        if name not in known and value is not None:
+            known[name] = value.device.type == "cpu" and _contains(value.stacked.grad_fn, SLOW_IN_ONE)
+            if known[name]:
+                raise InTurn
+        return returned
 
     def _known(self, key: Any) -> tuple[dict[str, bool], str]:
         """What is known of the methods of one object, or of a function, by name; the object itself is not kept."""

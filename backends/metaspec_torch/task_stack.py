@@ -177,22 +177,6 @@ def task_by_task(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
     return optree.tree_unflatten(out[0], [TaskStack(x) if isinstance(x, torch.Tensor) else x for x in found])
 
 
-def in_a_loop(f: Callable[..., Any], *args: Any) -> Any:
-    """f(*args) of each task, one after the other; tensors that it returns are stacks, of the rest the first counts."""
-    leaves, structure = _flat(args)
-    columns = [leaf.stacked.unbind(0) if isinstance(leaf, TaskStack) else None for leaf in leaves]
-    count = len(next(column for column in columns if column is not None))
-    rows = []
-    for i in range(count):
-        mine = [leaf if column is None else column[i] for leaf, column in zip(leaves, columns, strict=True)]
-        rows.append(_flat(f(*optree.tree_unflatten(structure, mine))))
-    stacked = [
-        TaskStack(torch.stack(column)) if isinstance(column[0], torch.Tensor) else column[0]
-        for column in zip(*(leaves for leaves, _ in rows), strict=True)
-    ]
-    return optree.tree_unflatten(rows[0][1], stacked)
-
-
 def _flat(tree: Tree) -> tuple[list[Any], Any]:
     leaves, structure = optree.tree_flatten(tree, namespace=NAMESPACE)
     return leaves, structure

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-
-import torch
+from typing import Any
 
 from metaspec.errors import LossError, MetaspecError, MutationError, UnsupportedError
 from metaspec_torch._private import differentiates_once
@@ -47,13 +46,13 @@ def explained() -> Iterator[None]:
         raise known from error
 
 
-def refuse_once_differentiable(outputs: Iterable[torch.Tensor]) -> None:
-    """Raise where a function in the outputs' recording can be differentiated only once.
+def refuse_once_differentiable(nodes: Iterable[Any]) -> None:
+    """Raise where a function in the recording that ends in these nodes can be differentiated only once.
 
     Raises:
         UnsupportedError: The function, and what to write instead.
     """
-    waiting = [x.grad_fn for x in outputs if x.grad_fn is not None]
+    waiting = list(nodes)
     seen = set(waiting)
     while waiting:
         node = waiting.pop()

@@ -7,7 +7,7 @@ where the framework's own is measurably better. Optional members have a fallback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 import optree
@@ -120,7 +120,7 @@ class Backend(ABC):
 
     def dtype_name(self, x: Array) -> str:
         """Return the dtype as a string: "float32", "float64", "int64" ..."""
-        return str(x.dtype).rpartition(".")[2]
+        return _name_of(x.dtype)
 
     @cached_property
     def tuning(self) -> Tuning:
@@ -264,6 +264,12 @@ class Backend(ABC):
         return flat, out
 
 
+@cache
+def _name_of(dtype: Any) -> str:
+    return str(dtype).rpartition(".")[2]
+
+
+@cache
 def bytes_of(dtype: str) -> int:
     """Return the bytes of an entry: the digits of the format's name, or 16 where it has none (longdouble)."""
     digits = "".join(filter(str.isdigit, dtype))

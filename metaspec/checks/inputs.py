@@ -48,24 +48,22 @@ def check_task(B: Backend, task: Any) -> None:
 
 def check_stacked(B: Backend, tasks: Task) -> int:
     """Return the number of tasks of a stacked batch: the length of axis 0, the same in every leaf and at least 1."""
-    lengths: dict[str, int] = {}
-    for name, tree in (("tasks.support", tasks.support), ("tasks.query", tasks.query)):
-        for path, leaf in zip(B.tree_paths(tree), B.tree_flatten(tree)[0], strict=True):
-            shape = tuple(getattr(leaf, "shape", ()))
-            if not shape:
-                raise InvalidArgumentError(
-                    f"{name}{path}: a stacked batch needs an axis over tasks in every leaf, got a scalar"
-                )
-            lengths[f"{name}{path}"] = int(shape[0])
-    if not lengths:
+    named = (*_named(B, tasks.support, "tasks.support"), *_named(B, tasks.query, "tasks.query"))
+    shapes = [(name, tuple(getattr(leaf, "shape", ()))) for name, leaf in named]
+    if not shapes:
         raise InvalidArgumentError("tasks: no leaves in support or query; expected arrays stacked along axis 0")
-    if len(set(lengths.values())) > 1:
+    for name, shape in shapes:
+        if not shape:
+            raise InvalidArgumentError(
+                f"{name}: a stacked batch needs an axis over tasks in every leaf, got a scalar"
+            )
+    count = int(shapes[0][1][0])
+    if any(shape[0] != count for _, shape in shapes):
         raise InvalidArgumentError(
             "tasks: leaves of a stacked batch must agree in axis 0, the number of tasks; got "
-            + ", ".join(f"{name}: {n}" for name, n in lengths.items())
+            + ", ".join(f"{name}: {shape[0]}" for name, shape in shapes)
             + ". Tasks of unequal size go in as a sequence of Task"
         )
-    count = next(iter(lengths.values()))
     if count == 0:
         raise InvalidArgumentError("tasks: zero tasks; expected at least one")
     return count

@@ -18,6 +18,7 @@ CANARIES = {
     "differentiates_once": lambda: (
         [_private.differentiates_once(_marked(once)) for once in (True, False)] == [True, False]
     ),
+    "each_pulled": lambda: _pulled_through_an_edge(),
     "each_sum": lambda: torch.equal(_private.each_sum([x], [x], 2.0)[0], 3 * x),
     "each_scaled": lambda: torch.equal(_private.each_scaled([x], 2.0)[0], 2 * x),
     "is_zero_tensor": lambda: _private.is_zero_tensor(torch._efficientzerotensor(2)) and not _private.is_zero_tensor(x),
@@ -45,6 +46,15 @@ def _marked(once):
         "backward": staticmethod(torch.autograd.function.once_differentiable(backward) if once else backward),
     }
     return type("Copy", (torch.autograd.Function,), members).apply(torch.ones(2, requires_grad=True)).grad_fn
+
+
+def _pulled_through_an_edge():
+    leaf = torch.ones(2, requires_grad=True)
+    edge = torch.autograd.graph.get_gradient_edge(3 * leaf)
+    found = [_private.each_pulled([edge], [leaf], [cotangent], True, False)[0] for cotangent in (x, 2 * x)]
+    with pytest.raises(RuntimeError, match="expected shape"):
+        _private.each_pulled([edge], [leaf], [torch.ones(3)], True, False)
+    return [share.tolist() for share in found] == [[3, 3], [6, 6]]
 
 
 def _put_in_script():

@@ -1,6 +1,7 @@
 """Every name that this adapter uses and PyTorch does not document; each has a canary in tests/torch."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,9 +15,11 @@ from torch.autograd.graph import _engine_run_backward
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn.modules.batchnorm import _NormBase as TracksStatistics
 from torch.nn.modules.dropout import _DropoutNd as DropsUnits
+from torch.utils import checkpoint as checkpointing
 from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
+    "CHECKPOINT",
     "DataDependentOutputException",
     "DropsUnits",
     "DynamicOutputShapeException",
@@ -25,6 +28,7 @@ __all__ = [
     "TorchDispatchMode",
     "TracingContext",
     "TracksStatistics",
+    "checkpointing",
     "differentiated_by_functorch",
     "differentiates_once",
     "each_pulled",
@@ -44,6 +48,9 @@ __all__ = [
 ]
 
 
+CHECKPOINT = "_checkpoint_without_reentrant_generator"
+"""What `torch.utils.checkpoint.checkpoint` hands its function to: the name in the module `checkpointing`."""
+_decompositions_loaded = cache(lazy_load_decompositions)
 _MARKED = once_differentiable(len).__code__
 
 
@@ -54,7 +61,7 @@ def is_wrapped(x: torch.Tensor) -> bool:
 
 def mapped_over(f: Callable[..., list[Any]], columns: Sequence[torch.Tensor]) -> list[Any]:
     """`torch.vmap` of f over axis 0 of each column; what f returns and is no tensor stays as it is."""
-    lazy_load_decompositions()
+    _decompositions_loaded()
     count = len(columns[0])
     level = _functorch._vmap_increment_nesting(count, "error")
     try:
@@ -75,11 +82,12 @@ def differentiated_by_functorch() -> bool:
     return any(level.key() in (_functorch.TransformType.Grad, _functorch.TransformType.Jvp) for level in levels)
 
 
-def differentiates_once(node: Any) -> bool:
-    """Whether a node of autograd's graph is an `autograd.Function` whose backward is marked `once_differentiable`."""
-    if not isinstance(node, BackwardCFunction):
+@cache
+def differentiates_once(kind: type) -> bool:
+    """Whether nodes of autograd's graph of this type are of a Function whose backward is `once_differentiable`."""
+    if not issubclass(kind, BackwardCFunction):
         return False
-    return getattr(getattr(node._forward_cls, "backward", None), "__code__", None) is _MARKED
+    return getattr(getattr(kind._forward_cls, "backward", None), "__code__", None) is _MARKED
 
 
 def is_zero_tensor(x: torch.Tensor) -> bool:

@@ -254,7 +254,7 @@ def _copied(x: Any) -> Any:
 
 
 def _detached(x: Any) -> Any:
-    if not isinstance(x, torch.Tensor) or is_wrapped(x):
+    if not isinstance(x, torch.Tensor) or not (x.requires_grad or x.is_inference()) or is_wrapped(x):
         return x
     if x.is_inference():
         with torch.inference_mode(False):

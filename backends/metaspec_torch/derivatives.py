@@ -128,7 +128,7 @@ def _pulled(
     keep: bool,
 ) -> tuple[torch.Tensor, ...]:
     """cotangent . J by autograd; with `again` recorded in turn, with `keep` the graph stays for another call."""
-    pairs = [(x, u) for x, u in zip(edges, cotangent, strict=True) if x is not None]
+    pairs = [(edge, u) for edge, u in zip(edges, cotangent, strict=True) if edge is not None]
     active = [x for x in inputs if x.requires_grad]
     shares: Any = iter([None] * len(active))
     if pairs and active:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from copy import copy
 from functools import wraps
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from metaspec.backend.protocol import NAMESPACE
-from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError, UnsupportedError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError, MutationError
 from metaspec.losses.from_model import LEAVE, Model, altered_statistics, random_numbers, without_variables
 from metaspec.task import Array, Tree
 from metaspec_torch._private import (
@@ -23,15 +24,10 @@ from metaspec_torch._private import (
     version_counter,
 )
 from metaspec_torch.module_state import parameters_replaced, state_tensors
+from metaspec_torch.recomputation import recomputed_in
 from metaspec_torch.seeded_draws import SeededDraws
 
 Loss = Callable[[torch.nn.Module, Tree], Array]
-RECOMPUTED = (
-    "from_model: the loss uses torch.utils.checkpoint or other hooks on saved tensors, which compute with the module's "
-    "parameters in the backward pass, when the task's are no longer in it. Take the checkpoint out of the module; the "
-    'memory of the inner path is saved by MAML(inner, checkpoint="sqrt"). A loss of plain functions '
-    "(params, batch) -> scalar, without from_model, may use it"
-)
 EVALUATE = 'Call eval() on the layers that draw, pass seed="seed" and have an integer of that name in each batch'
 
 
@@ -76,13 +72,23 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
         kept = state_tensors(model)
         fresh = {name: _copy(x, next(iter(params.values()))) for name, x in kept.items()}
         before = {name: version_counter(x) for name, x in fresh.items()}
-        with ExitStack() as stack:
+        draws = None if seed is None else SeededDraws(_seed(batch, seed))
+
+        def here(draws: SeededDraws | None) -> ExitStack:
+            stack = ExitStack()
             stack.enter_context(parameters_replaced(model, params, {id(kept[name]): x for name, x in fresh.items()}))
-            stack.enter_context(without_chance(None if seed is None else SeededDraws(_seed(batch, seed))))
             if "torch._dynamo" in sys.modules:  # what torch.compile makes has no second derivative
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
-            stack.enter_context(torch.autograd.graph.disable_saved_tensors_hooks(RECOMPUTED))
-            value = _refusing(RECOMPUTED, loss, model, batch)
+            if draws is not None:
+                stack.enter_context(draws)
+            return stack
+
+        def noted() -> Callable[[], ExitStack]:
+            begun = copy(draws)  # each second evaluation draws as the first, which goes on drawing
+            return lambda: here(copy(begun))
+
+        with without_chance(draws is not None), here(draws), recomputed_in(noted):
+            value = loss(model, batch)
             now = dict(model.named_buffers())  # a forward pass may put another tensor in a buffer's place
         altered = [name for name, x in fresh.items() if now.get(name, x) is not x or version_counter(x) != before[name]]
         if altered and running_statistics != LEAVE:
@@ -98,16 +104,6 @@ def from_module(model: Any, loss: Loss, variables: Tree, running_statistics: str
         return model
 
     return Model(of_params, params, restore)
-
-
-def _refusing(message: str, loss: Loss, model: torch.nn.Module, batch: Tree) -> Array:
-    """The loss; what PyTorch raises with this message becomes an error of metaspec's."""
-    try:
-        return loss(model, batch)
-    except RuntimeError as error:
-        if message not in str(error):
-            raise
-        raise UnsupportedError(message) from error
 
 
 def _versions(batch: Tree) -> list[int | None]:
@@ -131,16 +127,16 @@ def _seed(batch: Tree, name: str) -> Any:
 
 
 @contextmanager
-def without_chance(draws: SeededDraws | None = None) -> Iterator[None]:
-    """Within it, nothing is drawn from a generator; operations that draw do it by the seed's, where they are given.
+def without_chance(seeded: bool = False) -> Iterator[None]:
+    """Within it, nothing is drawn from a generator; with `seeded`, what operations draw comes from elsewhere.
 
     Raises:
         MutationError: Something was; the generator's state is as before.
     """
-    recorder = _RandomOperations() if draws is None and get_proxy_mode() is not None else None
+    recorder = _RandomOperations() if not seeded and get_proxy_mode() is not None else None
     before = torch.get_rng_state()
     try:
-        with draws or recorder or nullcontext():
+        with recorder or nullcontext():
             yield
     finally:
         drawn = not torch.equal(torch.get_rng_state(), before)

@@ -16,7 +16,7 @@ import torch
 
 from metaspec.backend.protocol import NAMESPACE
 from metaspec.task import Tree
-from metaspec_torch.task_stack import TaskStack, task_by_task, tasks_at_once
+from metaspec_torch.task_stack import TaskStack, task_by_task, task_count, tasks_at_once
 
 LOG = logging.getLogger("metaspec")
 SLOW_IN_ONE = "ConvolutionBackward0"
@@ -36,7 +36,7 @@ class TaskLosses:
         """The loss, which also takes stacks; what is found out about it is remembered for the object `known_by`."""
 
         def of_stacks(params: Tree, batch: Tree) -> Any:
-            if not any(isinstance(leaf, TaskStack) for leaf in _leaves((params, batch))):
+            if task_count() is None:
                 return loss(params, batch)
             with tasks_at_once(None):
                 return self._computed(loss, known_by, params, batch)
@@ -55,8 +55,7 @@ class TaskLosses:
             if name not in known and value is not None:
                 _check_backward(value, (params, batch))
         except Exception as refusal:
-            reason = str(refusal).strip().splitlines()[0] if str(refusal).strip() else type(refusal).__name__
-            LOG.warning("batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", reason)
+            LOG.warning("batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", _why(refusal))
             known[name] = True
             raise InTurn from None
         if name not in known and value is not None:
@@ -72,6 +71,13 @@ class TaskLosses:
             return self._looped.setdefault(owner, {}), getattr(key, "__name__", "")
         except TypeError:  # it has no weak references, or no hash
             return {}, ""
+
+
+def _why(refusal: Exception) -> str:
+    lines = str(refusal).strip().splitlines() or [type(refusal).__name__]
+    if "escaped from inside" in lines[0]:
+        return "its backward pass computes a part of it again, as torch.utils.checkpoint does"
+    return lines[0]
 
 
 def _leaves(tree: Tree) -> list[Any]:

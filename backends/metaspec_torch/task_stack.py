@@ -6,9 +6,8 @@ tensors, so autograd records it as if it had been written for stacks by hand. A 
 through `torch.vmap`, one function at a time.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar, Token
 from typing import Any
 
 import array_api_compat.torch as compat
@@ -29,14 +28,19 @@ REDUCTIONS = {torch.sum, torch.mean, torch.amax, torch.all}
 PLAIN_INDEX = (int, slice, type(...), type(None))
 
 
-@contextmanager
-def tasks_at_once(count: int | None) -> Iterator[None]:
-    """Within it, what differs from task to task is a `TaskStack` of this many tasks; None: nothing is."""
-    token = _COUNT.set(count)
-    try:
-        yield
-    finally:
-        _COUNT.reset(token)
+class tasks_at_once:  # noqa: N801 (a context manager; as a class it takes a third of a generator's time)
+    """Context in which what differs from task to task is a `TaskStack` of this many tasks; None: nothing is."""
+
+    __slots__ = ("_count", "_token")
+
+    def __init__(self, count: int | None) -> None:
+        self._count = count
+
+    def __enter__(self) -> None:
+        self._token: Token[int | None] = _COUNT.set(self._count)
+
+    def __exit__(self, *raised: object) -> None:
+        _COUNT.reset(self._token)
 
 
 def task_count() -> int | None:
@@ -163,6 +167,8 @@ def task_by_task(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """f(*args, **options) by `torch.vmap` over the stacks in its arguments; tensors that it returns are stacks."""
     leaves, structure = _flat((args, options))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, TaskStack)]
+    if not places:
+        return f(*args, **options)
     out: list[Any] = []
 
     def of_rows(*rows: torch.Tensor) -> list[Any]:
@@ -185,7 +191,7 @@ def _flat(tree: Tree) -> tuple[list[Any], Any]:
 def stacks_of(leaves: Sequence[Any]) -> list[torch.Tensor]:
     """The stacked tensors of leaves; outside of `tasks_at_once` the leaves themselves."""
     count = _COUNT.get()
-    return [stacked_over(count, x) for x in leaves]
+    return [x.stacked if type(x) is TaskStack else stacked_over(count, x) for x in leaves]
 
 
 def as_stacks(tensors: Sequence[torch.Tensor]) -> Sequence[Any]:

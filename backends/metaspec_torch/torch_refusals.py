@@ -52,16 +52,16 @@ def refuse_once_differentiable(nodes: Iterable[Any]) -> None:
     Raises:
         UnsupportedError: The function, and what to write instead.
     """
-    waiting = list(nodes)
-    seen = set(waiting)
+    waiting, seen = list(nodes), {None}
     while waiting:
         node = waiting.pop()
-        if differentiates_once(node):
+        if node in seen:
+            continue
+        seen.add(node)
+        if differentiates_once(type(node)):
             instead = INSTEAD["once_differentiable"]
             raise UnsupportedError(NO_SECOND.format(operation=node.name().removesuffix("Backward"), instead=instead))
-        further = {parent for parent, _ in node.next_functions if parent is not None} - seen
-        seen |= further
-        waiting += further
+        waiting += [parent for parent, _ in node.next_functions]
 
 
 def _known(message: str) -> MetaspecError | None:

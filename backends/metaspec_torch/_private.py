@@ -9,7 +9,14 @@ from torch._C import _functorch
 from torch._functorch.vmap import lazy_load_decompositions
 from torch._guards import TracingContext, tracing
 from torch._ops import OpOverload
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+    unset_fake_temporarily,
+)
 from torch.autograd.function import BackwardCFunction, once_differentiable
 from torch.autograd.graph import _engine_run_backward
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
@@ -23,11 +30,13 @@ __all__ = [
     "DataDependentOutputException",
     "DropsUnits",
     "DynamicOutputShapeException",
+    "FakeTensor",
     "FakeTensorMode",
     "OpOverload",
     "TorchDispatchMode",
     "TracingContext",
     "TracksStatistics",
+    "UnsupportedOperatorException",
     "checkpointing",
     "differentiated_by_functorch",
     "differentiates_once",
@@ -43,6 +52,7 @@ __all__ = [
     "set_in_script",
     "tracing",
     "under_functorch",
+    "unset_fake_temporarily",
     "version_counter",
     "version_counters",
 ]

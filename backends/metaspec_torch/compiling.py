@@ -17,13 +17,17 @@ from metaspec.task import Array
 from metaspec_torch._private import (
     DataDependentOutputException,
     DynamicOutputShapeException,
+    FakeTensor,
     FakeTensorMode,
     TracingContext,
+    UnsupportedOperatorException,
     has_cpp_compiler,
     native_code,
     tracing,
+    unset_fake_temporarily,
 )
 from metaspec_torch.simplifying import simplify
+from metaspec_torch.task_losses import AS_IT_IS, NotTried
 
 LOG = logging.getLogger("metaspec")
 VALUES = (
@@ -51,19 +55,39 @@ def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
         with mode:  # one tensor given twice would become one input, so each has a stand-in of its own
             examples = [torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device) for x in arrays]
         try:
-            graph = make_fx(flat)(*examples)
-        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            try:
+                graph = make_fx(flat)(*examples)
+            except NotTried:
+                graph = _after_a_trial(flat, arrays, examples)
+        except (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException) as error:
             raise InvalidTypeError(VALUES.format(error)) from error
         except RuntimeError as error:
             if not any(words in str(error) for words in NOT_OF_STAND_INS):
                 raise
             raise InvalidTypeError(VALUES.format(str(error).splitlines()[0])) from error
+    constants = [getattr(graph, node.target, None) for node in graph.graph.nodes if node.op == "get_attr"]
+    if any(isinstance(x, FakeTensor) for x in constants):
+        raise InvalidTypeError(
+            "compile: the function makes a tensor of its arguments that a recording does not follow (torch.nn.Parameter "
+            "of a computed tensor does); compute with the tensor itself, or leave the function uncompiled"
+        )
     if any(x._version for x in examples):
         raise MutationError("compile: the function changes its arguments in place; write x + 1, not x += 1")
     simplify(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _after_a_trial(flat: Callable[..., Any], arrays: Sequence[Array], examples: Sequence[Array]) -> GraphModule:
+    """Record `flat` after it has run on values, where what is to be known of its losses is found out."""
+    with unset_fake_temporarily(), suppress(Exception):  # what it raises, the recording raises too
+        flat(*arrays)
+    token = AS_IT_IS.set(True)
+    try:
+        return make_fx(flat)(*examples)
+    finally:
+        AS_IT_IS.reset(token)
 
 
 def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:

@@ -7,7 +7,8 @@ then goes through the whole of its algorithm before the next begins, so that onl
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,14 +17,21 @@ import torch
 
 from metaspec.backend.protocol import NAMESPACE
 from metaspec.task import Tree
+from metaspec_torch._private import get_proxy_mode
 from metaspec_torch.task_stack import TaskStack, task_by_task, task_count, tasks_at_once
 
 LOG = logging.getLogger("metaspec")
 SLOW_IN_ONE = "ConvolutionBackward0"
+AS_IT_IS: ContextVar[bool] = ContextVar("metaspec_torch_recorded_as_it_is", default=False)
+"""Whether a recording goes on with a loss of which nothing is known."""
 
 
 class InTurn(Exception):
     """Raised out of a computation on stacked tasks whose loss is not vectorised."""
+
+
+class NotTried(Exception):
+    """Raised where a recording meets a loss of which nothing is known, as its stand-ins have no values to compare."""
 
 
 class TaskLosses:
@@ -45,22 +53,26 @@ class TaskLosses:
 
     def _computed(self, loss: Callable[[Tree, Tree], Any], key: Any, params: Tree, batch: Tree) -> Any:
         known, name = self._known(key)
-        if name not in known:
-            loss(*_first_task((params, batch)))  # what the loss itself raises comes from here, without vmap's share
-        elif known[name]:
+        if known.get(name):
             raise InTurn
+        if name not in known and get_proxy_mode() is not None and not AS_IT_IS.get():
+            raise NotTried
+        if name not in known:  # what the loss itself raises comes from here, without vmap's share
+            first = _first_task((params, batch))
+            alone = _recorded_value(loss(*first))
         try:
             returned = task_by_task(loss, params, batch)
             value = _recorded_value(returned)
             if name not in known and value is not None:
-                _check_backward(value, (params, batch))
+                _check_gradient(value, (params, batch), alone, first)
         except Exception as refusal:
             LOG.warning("batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", _why(refusal))
             known[name] = True
             raise InTurn from None
-        if name not in known and value is not None:
-            known[name] = value.device.type == "cpu" and _contains(value.stacked.grad_fn, SLOW_IN_ONE)
-            if known[name]:
+        if name not in known:
+            slow = value is not None and value.device.type == "cpu" and _contains(value.stacked.grad_fn, SLOW_IN_ONE)
+            known[name] = slow
+            if slow:
                 raise InTurn
         return returned
 
@@ -85,15 +97,31 @@ def _leaves(tree: Tree) -> list[Any]:
     return leaves
 
 
-def _recorded_value(tree: Tree) -> TaskStack | None:
-    return next((leaf for leaf in _leaves(tree) if isinstance(leaf, TaskStack) and leaf.requires_grad), None)
+def _recorded_value(tree: Tree) -> Any:
+    """The first leaf, a stack or a tensor, that requires a gradient; None where there is none."""
+    return next((leaf for leaf in _leaves(tree) if getattr(leaf, "requires_grad", False)), None)
 
 
-def _check_backward(value: TaskStack, given: Tree) -> None:
-    """Raises where what `torch.vmap` recorded has no backward pass: checkpoints recompute outside of it."""
-    inputs = [leaf.stacked for leaf in _leaves(given) if isinstance(leaf, TaskStack) and leaf.requires_grad]
-    ones = torch.ones_like(value.stacked)
-    torch.autograd.grad(value.stacked, inputs, ones, retain_graph=True, allow_unused=True)
+def _check_gradient(value: TaskStack, given: Tree, alone: Any, first: Tree) -> None:
+    """Raise where what `torch.vmap` recorded has no backward pass, as checkpoints have none, or another than the loss.
+
+    Within `torch.vmap` no tensor says that it requires a gradient, and hooks on gradients are left out.
+    """
+    batched = _gradient(value.stacked, [leaf.stacked for leaf in _leaves(given) if isinstance(leaf, TaskStack)])
+    if get_proxy_mode() is not None:
+        return
+    single = _gradient(alone, [leaf for leaf in _leaves(first) if isinstance(leaf, torch.Tensor)])
+    gaps = [(x[0] - y).norm() for x, y in zip(batched, single, strict=True)]
+    size = max((float(y.norm()) for y in single), default=0.0)
+    if any(float(gap) > torch.finfo(gap.dtype).eps ** 0.5 * max(size, 1.0) for gap in gaps):
+        raise ValueError("its gradient is another there than by itself; hooks on gradients are not called there")
+
+
+def _gradient(value: torch.Tensor, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    active = [x for x in inputs if x.requires_grad]
+    ones = torch.ones_like(value)
+    shares = torch.autograd.grad(value, active, ones, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g.to_dense() for x, g in zip(active, shares, strict=True)]
 
 
 def _first_task(tree: Tree) -> Tree:

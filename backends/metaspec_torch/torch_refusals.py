@@ -78,6 +78,11 @@ def _known(message: str) -> MetaspecError | None:
             "loss: some of its tensors are DTensors and some are not; spread the batch over the mesh too: "
             "torch.distributed.tensor.distribute_tensor(x, mesh, [Replicate()])"
         )
+    if "Inference tensors cannot be saved" in message:
+        return LossError(
+            "loss: it computes with a tensor that was made under torch.inference_mode, which autograd keeps no "
+            "derivative through; make it under torch.no_grad, or clone it outside of inference mode"
+        )
     if "use_reentrant=True" in message:
         return UnsupportedError(
             "loss: torch.utils.checkpoint.checkpoint with use_reentrant=True has no gradient by torch.autograd.grad; "

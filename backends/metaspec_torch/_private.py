@@ -93,7 +93,7 @@ def differentiated_by_functorch() -> bool:
 
 
 @cache
-def differentiates_once(kind: type) -> bool:
+def differentiates_once(kind: Any) -> bool:
     """Whether nodes of autograd's graph of this type are of a Function whose backward is `once_differentiable`."""
     if not issubclass(kind, BackwardCFunction):
         return False

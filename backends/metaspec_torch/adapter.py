@@ -22,7 +22,7 @@ from metaspec_torch.compiling import compiled_natively, replayed
 from metaspec_torch.derivatives import linearize_grad, nested, vjp
 from metaspec_torch.known_pullbacks import with_pullback
 from metaspec_torch.settings import attention_by_its_formula
-from metaspec_torch.task_losses import InTurn, TaskLosses
+from metaspec_torch.task_losses import InTurnError, TaskLosses
 from metaspec_torch.task_stack import (
     TaskStack,
     as_stacks,
@@ -56,7 +56,7 @@ class TorchTuning(Tuning):
             try:
                 with tasks_at_once(count):
                     found, out = B.tree_flatten(f(*B.tree_unflatten(structure, [TaskStack(leaf) for leaf in leaves])))
-            except InTurn:
+            except InTurnError:
                 rows = zip(*(leaf.unbind(0) for leaf in leaves), strict=True)
                 return B.tree_stack([f(*B.tree_unflatten(structure, row)) for row in rows])
             return B.tree_unflatten(out, [stacked_over(count, leaf) for leaf in found])

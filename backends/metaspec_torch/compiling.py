@@ -27,7 +27,7 @@ from metaspec_torch._private import (
     unset_fake_temporarily,
 )
 from metaspec_torch.simplifying import simplify
-from metaspec_torch.task_losses import AS_IT_IS, NotTried
+from metaspec_torch.task_losses import AS_IT_IS, UntriedError
 
 LOG = logging.getLogger("metaspec")
 VALUES = (
@@ -57,7 +57,7 @@ def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
         try:
             try:
                 graph = make_fx(flat)(*examples)
-            except NotTried:
+            except UntriedError:
                 graph = _after_a_trial(flat, arrays, examples)
         except (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException) as error:
             raise InvalidTypeError(VALUES.format(error)) from error
@@ -68,7 +68,7 @@ def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
     constants = [getattr(graph, node.target, None) for node in graph.graph.nodes if node.op == "get_attr"]
     if any(isinstance(x, FakeTensor) for x in constants):
         raise InvalidTypeError(
-            "compile: the function makes a tensor of its arguments that a recording does not follow (torch.nn.Parameter "
+            "compile: the function makes a tensor of its arguments which a recording loses (torch.nn.Parameter "
             "of a computed tensor does); compute with the tensor itself, or leave the function uncompiled"
         )
     if any(x._version for x in examples):

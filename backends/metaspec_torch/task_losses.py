@@ -2,14 +2,15 @@
 
 The loss alone is vectorised, by `torch.vmap`; derivatives are taken outside of it. One task after the other it is where
 `torch.vmap` refuses (recurrent layers, `if` on values, a gradient inside of the loss), and on CPUs for convolutions:
-with weights of each task's own they become grouped convolutions, which take longer than one after the other. A task
-then goes through the whole of its algorithm before the next begins, so that only one task's recording is kept.
+with weights of each task's own they become grouped convolutions, which take longer than one after the other. In eager
+code on CPUs it is so too where a task's evaluation makes so much that calls cost little beside it. A task then goes
+through the whole of its algorithm before the next begins, so that only one task's recording is kept.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import optree
@@ -17,20 +18,22 @@ import torch
 
 from metaspec.backend.protocol import NAMESPACE
 from metaspec.task import Tree
-from metaspec_torch._private import get_proxy_mode
+from metaspec_torch._private import TorchDispatchMode, get_proxy_mode
 from metaspec_torch.task_stack import TaskStack, task_by_task, task_count, tasks_at_once
 
 LOG = logging.getLogger("metaspec")
 SLOW_IN_ONE = "ConvolutionBackward0"
+LARGE = 1 << 20  # bytes that an evaluation makes; measured: docs/performance.md, "PyTorch beside forms by hand"
+Vectorised = Literal["always", "recorded", "never"]
 AS_IT_IS: ContextVar[bool] = ContextVar("metaspec_torch_recorded_as_it_is", default=False)
 """Whether a recording goes on with a loss of which nothing is known."""
 
 
-class InTurn(Exception):
+class InTurnError(Exception):
     """Raised out of a computation on stacked tasks whose loss is not vectorised."""
 
 
-class NotTried(Exception):
+class UntriedError(Exception):
     """Raised where a recording meets a loss of which nothing is known, as its stand-ins have no values to compare."""
 
 
@@ -38,7 +41,7 @@ class TaskLosses:
     """Losses of one task as functions of stacks, and what is known of each."""
 
     def __init__(self) -> None:
-        self._looped: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
+        self._looped: WeakKeyDictionary[Any, dict[str, Vectorised]] = WeakKeyDictionary()
 
     def on_stacks(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
         """The loss, which also takes stacks; what is found out about it is remembered for the object `known_by`."""
@@ -53,36 +56,64 @@ class TaskLosses:
 
     def _computed(self, loss: Callable[[Tree, Tree], Any], key: Any, params: Tree, batch: Tree) -> Any:
         known, name = self._known(key)
-        if known.get(name):
-            raise InTurn
+        if _in_turn(known.get(name, "always")):
+            raise InTurnError
         if name not in known and get_proxy_mode() is not None and not AS_IT_IS.get():
-            raise NotTried
+            raise UntriedError
         if name not in known:  # what the loss itself raises comes from here, without vmap's share
             first = _first_task((params, batch))
-            alone = _recorded_value(loss(*first))
+            with _Made() as made:
+                alone = _recorded_value(loss(*first))
         try:
             returned = task_by_task(loss, params, batch)
             value = _recorded_value(returned)
             if name not in known and value is not None:
                 _check_gradient(value, (params, batch), alone, first)
         except Exception as refusal:
-            LOG.warning("batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", _why(refusal))
-            known[name] = True
-            raise InTurn from None
+            LOG.warning(
+                "batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", _why(refusal)
+            )
+            known[name] = "never"
+            raise InTurnError from None
         if name not in known:
-            slow = value is not None and value.device.type == "cpu" and _contains(value.stacked.grad_fn, SLOW_IN_ONE)
-            known[name] = slow
-            if slow:
-                raise InTurn
+            known[name] = _where_vectorised(value, made.bytes)
+            if _in_turn(known[name]):
+                raise InTurnError
         return returned
 
-    def _known(self, key: Any) -> tuple[dict[str, bool], str]:
+    def _known(self, key: Any) -> tuple[dict[str, Vectorised], str]:
         """What is known of the methods of one object, or of a function, by name; the object itself is not kept."""
         owner = getattr(key, "__self__", key)  # a bound method is made anew whenever it is asked for
         try:
             return self._looped.setdefault(owner, {}), getattr(key, "__name__", "")
         except TypeError:  # it has no weak references, or no hash
             return {}, ""
+
+
+def _where_vectorised(value: TaskStack | None, made: int) -> Vectorised:
+    if value is None or value.device.type != "cpu":
+        return "always"
+    if _contains(value.stacked.grad_fn, SLOW_IN_ONE):
+        return "never"
+    return "recorded" if made > LARGE else "always"
+
+
+def _in_turn(vectorised: Vectorised) -> bool:
+    return vectorised == "never" or (vectorised == "recorded" and get_proxy_mode() is None)
+
+
+class _Made(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, f: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = f(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor) and not f.is_view:
+            self.bytes += found.numel() * found.element_size()
+        return found
 
 
 def _why(refusal: Exception) -> str:

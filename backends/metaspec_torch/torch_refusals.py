@@ -58,7 +58,8 @@ def refuse_once_differentiable(nodes: Iterable[Any]) -> None:
         if node in seen:
             continue
         seen.add(node)
-        if differentiates_once(type(node)):
+        kind: Any = type(node)
+        if differentiates_once(kind):
             instead = INSTEAD["once_differentiable"]
             raise UnsupportedError(NO_SECOND.format(operation=node.name().removesuffix("Backward"), instead=instead))
         waiting += [parent for parent, _ in node.next_functions]

@@ -54,9 +54,7 @@ def check_stacked(B: Backend, tasks: Task) -> int:
         raise InvalidArgumentError("tasks: no leaves in support or query; expected arrays stacked along axis 0")
     for name, shape in shapes:
         if not shape:
-            raise InvalidArgumentError(
-                f"{name}: a stacked batch needs an axis over tasks in every leaf, got a scalar"
-            )
+            raise InvalidArgumentError(f"{name}: a stacked batch needs an axis over tasks in every leaf, got a scalar")
     count = int(shapes[0][1][0])
     if any(shape[0] != count for _, shape in shapes):
         raise InvalidArgumentError(

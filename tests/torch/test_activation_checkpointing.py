@@ -106,7 +106,9 @@ def test_the_reentrant_form_is_refused_with_the_remedy():
         for call in (
             lambda algo=algo: ms.meta_gradient(algo, m.loss, m.params, tasks_of((3,))[0]),
             lambda algo=algo: ms.batch_meta_gradient(algo, m.loss, m.params, tasks_of((3,))),
-            lambda algo=algo: ms.compile(lambda p, t: ms.meta_gradient(algo, m.loss, p, t))(m.params, tasks_of((3,))[0]),
+            lambda algo=algo: ms.compile(lambda p, t: ms.meta_gradient(algo, m.loss, p, t))(
+                m.params, tasks_of((3,))[0]
+            ),
         ):
             with pytest.raises(UnsupportedError, match=r"use_reentrant=True.*pass use_reentrant=False"):
                 call()

@@ -1,4 +1,4 @@
-"""What `torch.vmap` would compute otherwise than the loss by itself runs task by task, and what a trace cannot follow."""
+"""Losses that `torch.vmap` would compute otherwise, or at a higher price, and what a trace cannot follow."""
 
 import logging
 
@@ -9,6 +9,7 @@ import metaspec as ms
 torch = pytest.importorskip("torch")
 
 from metaspec.errors import InvalidTypeError  # noqa: E402
+from metaspec_torch._private import is_wrapped  # noqa: E402
 
 from .programs import RATE, STEPS, close, mlp, mse, nn, tasks_of, unrolled  # noqa: E402
 
@@ -48,8 +49,8 @@ def test_hooks_on_gradients_count_in_every_form(make, first, caplog):
         for form in (eager, ms.compile(eager))[:: 1 if first == "eager" else -1]:
             close(form(m.params, tasks).delta, mean)
     assert [r.getMessage() for r in caplog.records if "task by task" in r.getMessage()] == [
-        "batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: its gradient is another there "
-        "than by itself; hooks on gradients are not called there"
+        "batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: its gradient is another "
+        "there than by itself; hooks on gradients are not called there"
     ]
 
 
@@ -67,3 +68,23 @@ def test_a_parameter_made_of_a_result_is_not_recorded():
     ms.batch_meta_gradient(ALGO, m.loss, m.params, tasks_of((3,)))
     with pytest.raises(InvalidTypeError, match=r"torch\.nn\.Parameter of a computed tensor.*uncompiled"):
         ms.compile(lambda p, t: ms.batch_meta_gradient(ALGO, m.loss, p, t))(m.params, tasks_of((3,)))
+
+
+@pytest.mark.parametrize(("width", "vectorised"), [(8, True), (40_000, False)])
+def test_an_eager_loss_that_makes_much_is_evaluated_task_by_task(width, vectorised):
+    """Sums over `width` functions of x: the closed form is that of one, whatever the width."""
+    shapes = []
+
+    def loss(params, batch):
+        shapes.append(torch.is_tensor(batch["x"]) and is_wrapped(batch["x"]))
+        return ((params["w"] * batch["x"]).expand(width, -1) * 1.0).square().mean()
+
+    tasks = [ms.Task({"x": x}, {"x": 2 * x}) for x in torch.randn(3, 4, dtype=torch.float64).unbind()]
+    params = {"w": torch.tensor(1.5, dtype=torch.float64)}
+    for _ in range(2):
+        shapes.clear()
+        r = ms.batch_meta_gradient(ms.MAML(ms.GradientDescent(RATE, 1)), loss, params, tasks)
+    a = torch.stack([task.support["x"].square().mean() for task in tasks])
+    expected = (8 * a * 1.5 * (1 - 2 * RATE * a) ** 2).mean()
+    close(r.delta, {"w": expected})
+    assert shapes == ([True] * 2 if vectorised else [False] * 2 * len(tasks))

@@ -1,5 +1,6 @@
 """PyTorch behind the Backend protocol: derivatives by `torch.autograd`, tasks stacked, losses vectorised."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isfinite
@@ -33,7 +34,13 @@ from metaspec_torch.task_stack import (
     tasks_at_once,
 )
 
+LOG = logging.getLogger("metaspec")
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
+FEW = 4
+SLOW_RECORDING = (
+    "compile: the loss is not vectorised, so each of %d tasks is recorded by itself, which takes seconds a task for a "
+    "deep network; take fewer tasks a step, or call metaspec.batch_meta_gradient uncompiled in a loop of your own"
+)
 
 
 class TorchTuning(Tuning):
@@ -57,6 +64,8 @@ class TorchTuning(Tuning):
                 with tasks_at_once(count):
                     found, out = B.tree_flatten(f(*B.tree_unflatten(structure, [TaskStack(leaf) for leaf in leaves])))
             except InTurnError:
+                if count > FEW and get_proxy_mode() is not None:
+                    LOG.warning(SLOW_RECORDING, count)
                 rows = zip(*(leaf.unbind(0) for leaf in leaves), strict=True)
                 return B.tree_stack([f(*B.tree_unflatten(structure, row)) for row in rows])
             return B.tree_unflatten(out, [stacked_over(count, leaf) for leaf in found])

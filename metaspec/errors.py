@@ -92,5 +92,6 @@ class UnsupportedError(MetaspecError, RuntimeError):
 
 def nearest(value: Any, known: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)" where a known name is like this one, else nothing."""
-    near = get_close_matches(str(value).lower(), known, n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    names = {name.lower(): name for name in known}
+    near = get_close_matches(str(value).lower(), names, n=1, cutoff=0.6)
+    return f" (did you mean {names[near[0]]!r}?)" if near else ""

@@ -26,7 +26,8 @@ class TorchModels:
     def predicted(self, model: torch.nn.Module, x: Any) -> Any:
         """Outputs in evaluation."""
         with torch.no_grad():
-            return model(torch.tensor(x, dtype=next(model.parameters()).dtype)).cpu().numpy()
+            form = next(p.dtype for _, p in model.named_parameters())  # `parameters` may be the user's, and no iterator
+            return model(torch.tensor(x, dtype=form)).cpu().numpy()
 
     def backpropagate(self, returned: Any) -> bool:
         """Call `.backward()` on a scalar tensor, or on a dictionary's "loss"; return whether there was one."""

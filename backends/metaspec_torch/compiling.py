@@ -3,8 +3,8 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -51,7 +51,7 @@ def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
     """
     # In the context, as `make_fx` would make another for each tensor that follows from no argument.
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with torch.inference_mode(False), tracing(TracingContext(mode)):
+    with torch.inference_mode(False), tracing(TracingContext(mode)), _unlogged():
         with mode:  # one tensor given twice would become one input, so each has a stand-in of its own
             examples = [torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device) for x in arrays]
         try:
@@ -88,6 +88,17 @@ def _after_a_trial(flat: Callable[..., Any], arrays: Sequence[Array], examples: 
         return make_fx(flat)(*examples)
     finally:
         AS_IT_IS.reset(token)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep PyTorch from logging the traceback of what an operation on stand-ins raises: it is raised as well."""
+    log = logging.getLogger(FakeTensorMode.__module__)
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
 """Modules of `torch.nn` as a loss of their parameters."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from copy import copy
 from functools import wraps
@@ -216,6 +216,11 @@ def _altered(model: torch.nn.Module, names: list[str]) -> MutationError:
 
 
 def _check_names(params: Tree, names: list[str]) -> None:
+    if not isinstance(params, Mapping):
+        raise InvalidTypeError(
+            "params: expected a dict of the module's parameters by name, as dict(module.named_parameters()) is, got "
+            f"{type(params).__name__}"
+        )
     unknown = [name for name in params if name not in names]
     if unknown:
         raise InvalidArgumentError(

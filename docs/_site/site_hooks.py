@@ -36,6 +36,7 @@ API = {
     "strategies": ("metaspec_conformance.strategies", "Scenarios to draw from with Hypothesis"),
 }
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)(?=[)#])")
+SEARCH = 'data-md-component="search" role="dialog"'
 OUTLINE: list[tuple[str, str]] = []
 
 
@@ -79,6 +80,11 @@ def on_page_content(html: str, page: Page, config: Any, files: Files) -> None:
     first = re.search(r"<p>(.*?)</p>", html, re.DOTALL)
     words = " ".join(re.sub(r"<[^>]+>", "", first[1]).split()) if first else ""
     OUTLINE.append((page.file.dest_uri, f"[{page.title}]({page.file.dest_uri}): {words.partition('. ')[0][:200]}"))
+
+
+def on_post_page(output: str, page: Page, config: Any) -> str:
+    """Name the search dialog, which the theme leaves nameless, for screen readers."""
+    return output.replace(SEARCH, f'{SEARCH} aria-label="Search"')
 
 
 def on_post_build(config: Any) -> None:

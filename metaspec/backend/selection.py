@@ -146,6 +146,8 @@ def resolve(backend: str | Backend | None, tree: Tree, what: str = "params") -> 
     if owners:
         return get_backend(owners[0])
     kinds = sorted({type(leaf).__name__ for leaf in leaves})
+    if "generator" in kinds:
+        raise InvalidTypeError(f"{what}: a generator is no tree of arrays; write dict(model.named_parameters())")
     raise BackendNotChosenError(
         f"{what}: no leaf is an array of a known framework (leaf types: {', '.join(kinds) or 'none'}) and no backend "
         f"is chosen; {_how_to_choose()}"

@@ -15,6 +15,7 @@ from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 import metaspec
 from metaspec.cli.output_files import INTERRUPTED
@@ -24,10 +25,23 @@ USAGE = 2  # exit status for what the user can mend: names, options, what is not
 PACKAGES = ("metaspec.cli", "metaspec_conformance.commands", "metaspec_benchmarks.commands")
 
 
+class _Commands(TyperGroup):
+    """Says of a value that an option refuses what was given, which Typer's message leaves out."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            problems = getattr(error.__cause__, "errors", list)()
+            error.message += f", got {problems[0]['input']!r}" if problems else ""
+            raise
+
+
 def build(command: str = "") -> typer.Typer:
     """Return the application with this command alone, or with all of `PACKAGES` where none has the name."""
     app = typer.Typer(
         name="metaspec",
+        cls=_Commands,
         help="An executable specification of gradient-based meta-learning.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -72,6 +86,8 @@ def run() -> None:
         except SystemExit as ending:
             if ending.code != INTERRUPTED:
                 raise
+            if isinstance(getattr(ending.__context__, "__cause__", None), KeyboardInterrupt):
+                print("interrupted", file=sys.stderr)  # Typer ends silently where a command has not done so itself
             _leave(received)
 
 

@@ -59,6 +59,11 @@ def evaluate(
     )
     B, problem = get_backend(backend or settled.backend), experiment_of(settled)
     if not any(newest_first(saved.checkpoints)):
+        if saved.diverged:
+            raise InvalidArgumentError(
+                f"{run}: its training diverged before the first checkpoint; train in another folder, with a lower "
+                "inner_lr or outer_lr, or with clip_norm"
+            )
         raise InvalidArgumentError(
             f"{run}: its training has left no checkpoint yet; to go on with it: metaspec train --resume --out {run}"
         )

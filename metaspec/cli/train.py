@@ -65,6 +65,10 @@ def train(
     if "data" in given:
         given["data"] = str(Path(os.path.expanduser(given["data"])).absolute())  # judged from elsewhere too
     saved = RunFolder.open(out) if out is not None and resume and (out / "run.json").exists() else None
+    if saved is None and resume and "experiment" not in given:
+        raise InvalidArgumentError(
+            f"--resume: there is no run in {out} to go on with; to start one there, name the experiment or a --config"
+        )
     if saved is None:
         given["backend"] = get_backend(given.get("backend") or chosen_backend() or "numpy").name
     else:

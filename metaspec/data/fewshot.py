@@ -48,7 +48,7 @@ class FewShot:
         seed: names the family of tasks, 0 <= seed < 2^64.
         stream: "train", "validation" or "test": disjoint streams of random numbers under one seed.
         dtype: of x, "float32" or "float64".
-        label_dtype: of y, "int32" or "int64".
+        label_dtype: of y, "int32" or "int64", which `torch.nn.functional.cross_entropy` takes.
         channels: "first", [C, H, W], as `torch.nn.Conv2d` takes pictures; "last", [H, W, C], as Flax, Keras and
             `metaspec.nn` do; None: as the data has them.
         rotations: degrees, counterclockwise, out of 0, 90, 180, 270; each makes a new class of every class. Other than

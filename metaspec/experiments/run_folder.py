@@ -48,7 +48,10 @@ class RunFolder:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InvalidArgumentError(f"--out: {folder} exists and is not an empty folder; choose another")
         run = RunFolder(folder, config)
-        run._write({"versions": versions(B)})
+        try:
+            run._write({"versions": versions(B)})
+        except OSError as error:
+            raise InvalidArgumentError(f"--out: {folder} cannot be written: {error.strerror or error}") from None
         return run
 
     @staticmethod
@@ -73,6 +76,11 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether run.json has results: they come after the last step."""
         return bool(run_description(self.folder).get("results"))
+
+    @property
+    def diverged(self) -> bool:
+        """Whether run.json says that the training ended with NaN or infinity."""
+        return bool(run_description(self.folder).get("diverged"))
 
     def save_result(
         self, B: Backend, params: Any | None, steps: int, reports: Mapping[str, EvaluationReport], **more: Any
@@ -101,7 +109,9 @@ def run_description(folder: Path) -> dict[str, Any]:
     try:
         content = parsed_json(read_regular(folder / RUN, LARGEST_JSON))
     except (FileNotFoundError, NotADirectoryError):
-        raise InvalidArgumentError(f"{folder}: there is no run in it (no {RUN})") from None
+        inside = ", ".join(str(file.parent) for file in sorted(folder.glob(f"*/{RUN}"))[:3])
+        hint = f"; there are some in its folders: {inside}" if inside else ""
+        raise InvalidArgumentError(f"{folder}: there is no run in it (no {RUN}){hint}") from None
     except OSError as error:
         raise InvalidArgumentError(f"{folder / RUN}: it cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -12,6 +12,12 @@ MUTATED = (
     "p[...] = 1 or p.add_(1)): both belong to the caller"
 )
 
+GIVEN = "The loss was given the batch"
+CHANNELS = (
+    'Pictures: FewShot(channels="first") gives [C, H, W], as torch.nn.Conv2d takes them, channels="last" [H, W, C], '
+    "as Flax, Keras and metaspec.nn do; grey ones get their axis so"
+)
+
 INSTEAD = {
     "T": "xp.permute_dims(x, axes)",
     "mT": "xp.matrix_transpose(x)",
@@ -39,6 +45,7 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
             if isinstance(error.__cause__, MetaspecError):  # NumPy wraps what was raised while it looked at an element
                 raise error.__cause__ from None
             if "read-only" not in str(error):
+                _note_batch(B, batch, error)
                 raise
             raise MutationError(MUTATED) from error
         except Exception as error:
@@ -48,6 +55,7 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
                     f"metaspec.array_namespace(params), {instead} works on every backend"
                 ) from error
             if isinstance(error, MetaspecError) or not (formats := _mixed_formats(B, params, batch)):
+                _note_batch(B, batch, error)
                 raise
             first = next(iter(str(error).strip().splitlines()), "")
             raise LossError(
@@ -61,6 +69,17 @@ def lift_loss(B: Backend, loss: Any, has_aux: bool) -> Loss:
         return value, aux
 
     return B.tuning.task_loss(lifted, loss)
+
+
+def _note_batch(B: Backend, batch: Tree, error: Exception) -> None:
+    """Add to what the loss raised which arrays it was given, as the frameworks' messages name none of the batch."""
+    named = zip(B.tree_paths(batch), B.tree_flatten(batch)[0], strict=True)
+    arrays = [(path, tuple(x.shape), B.dtype_name(x)) for path, x in named if B.is_array(x)]
+    if isinstance(error, MetaspecError) or any(n.startswith(GIVEN) for n in getattr(error, "__notes__", ())):
+        return
+    error.add_note(f"{GIVEN} {', '.join(f'{path} {dtype} {shape}' for path, shape, dtype in arrays)}")
+    if any(len(shape) in (3, 4) for _, shape, _ in arrays):
+        error.add_note(CHANNELS)
 
 
 def _everywhere(B: Backend, error: AttributeError) -> str:

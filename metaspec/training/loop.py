@@ -20,6 +20,9 @@ from metaspec.training.run import Run
 from metaspec.training.steps import Progress, TrainingPlan
 from metaspec.training.training_state import TrainingState
 
+GROWN = "If the query loss grew over the outer steps before, the outer learning rate is too large: lower it, or give "
+    "clip_norm"
+
 
 def meta_train(
     algo: Algorithm | Callable[[int], Algorithm],
@@ -134,7 +137,8 @@ def meta_train(
                 stop = any(answer is True for answer in answers)
             state.check_ranks()
         except NonFiniteError as error:
-            raise DivergedError(f"{error}. {state.resume_hint()}", state.run()) from error
+            hint = f"{GROWN}. {state.resume_hint()}" if state.taken else state.resume_hint()
+            raise DivergedError(f"{error}. {hint}", state.run()) from error
         finally:
             state.save()
         return state.run()

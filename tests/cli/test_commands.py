@@ -66,6 +66,10 @@ def test_verify_fails_on_a_broken_backend_and_names_everything(tmp_path):
         (("verify", "numpy", "--json", "/no/such/folder/x.json"), "/no/such/folder"),
         (("verify", "numpy", "--html", "/proc"), "--html: /proc is a folder, expected a file"),
         (("verify", "no_such_module:Backend", *FEW), "No module named 'no_such_module'"),
+        (("verify", "--backend", "nunpy"), "did you mean 'numpy'?"),
+        (("verify", "--workers", "two"), "got 'two'"),
+        (("bench", "--backend", "nunpy"), "did you mean 'numpy'?"),
+        (("audit", "tests.audit.code.recipes_torch:Mta"), "did you mean 'Meta'?"),
         (("nonesuch",), "No such command"),
     ],
 )
@@ -136,6 +140,19 @@ def test_doctor_computes_on_numpy_and_says_what_is_wrong(tmp_path):
     assert all("a broken wheel" in check["problem"] for check in found["backends"].values())
     assert done.returncode == (1 if found["backends"] else 0), done.stdout
     assert "matplotlib [plots]" in found["optional"]
+
+
+def test_an_interrupt_is_told_by_a_command_that_keeps_nothing():
+    program = """
+import metaspec.cli.backends as command
+from metaspec.cli import main
+def interrupted(*given, **named):
+    raise KeyboardInterrupt
+command.list_backends = interrupted
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program, "backends"], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_an_interrupted_verify_keeps_what_it_has(tmp_path):

@@ -146,6 +146,8 @@ def test_omniglot(tmp_path):
         (["sinusoid", "--backend", "abacus"], "'abacus' is not registered"),
         (["sinusoid", "--inner-lr", "-1"], "inner_lr: must be a finite number >= 0"),
         (["sinusoid", "--out", "taken"], "taken exists and is not an empty folder"),
+        (["sinusoid", "--out", "taken/thesis.txt/run"], "taken/thesis.txt/run cannot be written: Not a directory"),
+        (["--resume", "--out", "taken"], "--resume: there is no run in taken to go on with"),
     ],
 )
 def test_refusals(tmp_path, args, message):
@@ -210,6 +212,8 @@ def test_help_has_an_example():
         (["file"], "file: there is no run in it (no run.json)"),
         (["odd"], "run.json: it does not describe a run: expected"),
         (["list"], "run.json: it does not describe a run: expected"),
+        (["."], ".: there is no run in it (no run.json); there are some in its folders: list, new, odd"),
+        (["z/burst"], "z/burst: its training diverged before the first checkpoint"),
         (["new"], "new: its training has left no checkpoint yet; to go on with it: metaspec train --resume --out new"),
         (["new", "--data", "x"], "--data: has no meaning for sinusoid; leave it out"),
         (["new", "--json", "nowhere/figures.json"], "--json: there is no folder"),
@@ -217,8 +221,10 @@ def test_help_has_an_example():
     ],
 )
 def test_evaluate_refuses(tmp_path, args, message):
-    for name, content in (("odd", {}), ("list", {"config": [1]}), ("new", {"config": {"experiment": "sinusoid"}})):
-        (tmp_path / name).mkdir()
+    new = {"config": {"experiment": "sinusoid"}}
+    burst = {**new, "diverged": "inner step 3"}
+    for name, content in (("odd", {}), ("list", {"config": [1]}), ("new", new), ("z/burst", burst)):
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "run.json").write_text(json.dumps(content))
     (tmp_path / "file").touch()
     done = metaspec("evaluate", *args, cwd=tmp_path)

@@ -255,6 +255,14 @@ def test_an_inner_loop_that_leaves_the_loss_s_range_is_told_from_bad_data():
         ms.meta_gradient(algo, loss, {"w": np.array(0.0)}, ms.Task(support, query), backend="numpy")
 
 
+def test_a_meta_gradient_that_overflows_names_the_inner_rate():
+    loss = lambda p, batch: np.sum(batch["k"] * (p["w"] - batch["c"]) ** 2)  # noqa: E731
+    support, query = {"k": np.array([1e200]), "c": np.zeros(1)}, {"k": np.ones(1), "c": np.ones(1)}
+    algo = ms.MAML(ms.GradientDescent(1.0, 2))  # theta stays zero, and (1 - 2 k)^2 is 4e400
+    with pytest.raises(errors.NonFiniteError, match="the meta-gradient did not: .*lower the inner learning rate"):
+        ms.meta_gradient(algo, loss, {"w": np.array([0.0])}, ms.Task(support, query), backend="numpy")
+
+
 def in_place(kind):
     def loss(p, batch):
         if kind == "item":

@@ -85,6 +85,25 @@ def test_another_error_of_the_loss_stays_as_it_is() -> None:
         ms.meta_gradient(MAML, lambda p, b: 1 / 0, p, ms.Task(batch, batch))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_the_loss_was_given_is_a_note_of_what_it_raised(backend: str) -> None:
+    def loss(p: Any, batch: Any) -> Any:
+        return (batch["x"][0, 0] @ p["w"])[0]  # 5 columns, and 3 rows
+
+    p = ms.asarray({"w": np.ones((3, 1), "float32")}, backend=backend)
+    batch = ms.asarray({"x": np.ones((2, 4, 5), "float32")}, backend=backend)
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (each framework has its own)
+        ms.meta_gradient(MAML, loss, p, ms.Task(batch, batch))
+    given, pictures = caught.value.__notes__
+    assert "['x'] float32 (2, 4, 5)" in given
+    assert 'channels="first"' in pictures
+
+
+def test_the_nearest_public_name_is_told() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'MALM' .did you mean 'MAML'?"):
+        _ = ms.MALM
+
+
 def test_an_audit_of_a_framework_that_is_not_installed_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from metaspec.backend import registry
     from metaspec_conformance.audit import audit

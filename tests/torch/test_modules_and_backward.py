@@ -1,6 +1,7 @@
 """The user's module is as it was after any call; results join the user's recording."""
 
 import copy
+import logging
 
 import pytest
 
@@ -103,6 +104,19 @@ def test_modules_that_cannot_be_taken_are_refused():
     m = ms.from_model(mlp().double(), mse)
     with pytest.raises(InvalidArgumentError, match="no parameter w that requires a gradient"):
         m.loss({"w": torch.ones(1)}, tasks_of((3,))[0].support)
+    net = mlp().double()
+    for wrong, words in ((net.parameters(), "a generator is no tree"), (list(net.parameters()), "got list")):
+        with pytest.raises(InvalidTypeError, match=rf"{words}|dict\(module.named_parameters\(\)\).*{words}"):
+            ms.meta_gradient(ALGO, m.loss, wrong, tasks_of((3,))[0])
+
+
+def test_a_loss_that_fails_while_it_is_recorded_logs_no_traceback(caplog):
+    wrong = nn.Linear(7, 1).double()  # the data have three columns
+    m = ms.from_model(wrong, mse)
+    step = ms.compile(lambda p, t: ms.meta_gradient(ALGO, m.loss, p, t))
+    with pytest.raises(RuntimeError, match="reduction dim|cannot be multiplied"):
+        step(m.params, tasks_of((3,))[0])
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("form", ["one", "stacked", "ragged"])

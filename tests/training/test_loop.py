@@ -225,6 +225,7 @@ def test_what_is_not_finite_stops_and_the_last_good_state_is_kept(tmp_path):
     assert str(e.value).endswith(
         f"The last good state is that after 2 steps: it is in the error's `run` and the newest checkpoint in {tmp_path}"
     )
+    assert "the outer learning rate is too large: lower it, or give clip_norm" in str(e.value)
     assert e.value.run.steps == 2
     assert same(e.value.run.params, good.params)
     assert same(load_checkpoint(tmp_path, NET.init(0), backend="numpy").params, good.params)

@@ -36,7 +36,7 @@ def bench(
     ] = None,
     framework: Annotated[
         list[str] | None,
-        typer.Option(help="A backend; likewise. Default: all that are installed."),
+        typer.Option("--framework", "--backend", help="A backend; likewise. Default: all that are installed."),
     ] = None,
     seconds: Annotated[
         float | None, typer.Option(help="For each form, about; 0: once. Default: 4, or 0.3 with --quick.", min=0.0)

@@ -54,6 +54,7 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="As an argument BACKENDS; may be repeated.")] = None,
     scenario: Annotated[
         str | None, typer.Option(help="Only scenarios whose id contains or matches this.", metavar="PATTERN")
     ] = None,
@@ -86,7 +87,7 @@ def verify(
 ) -> None:
     """Certify backends."""
     console = Console()
-    targets = resolved(backends or [])
+    targets = resolved([*(backends or ()), *(backend or ())])
     if kinks and html_file is not None:
         raise InvalidArgumentError("--html: the page of a certification has the kinks too; leave --kinks out")
     check_writable({"--json": json_file, "--html": html_file})

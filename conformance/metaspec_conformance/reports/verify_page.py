@@ -194,7 +194,7 @@ def _kinks(found: Mapping[str, Found]) -> list[Html]:
         rows.append([kink.name, in_words(kink.at), " / ".join(declared(kink) or [FREE]), *cells, mark])
     heads = [heading(target, one.versions) for target, one in found.items()]
     caption = "First / second derivative where there is none, in float64; ≠ where backends differ (docs/kinks.md)"
-    return [table(["function", "at", "declared", *heads, ""], rows, caption=caption)]
+    return [table(["function", "at", "declared", *heads, "differ"], rows, caption=caption)]
 
 
 def _versions(report: VerifyReport) -> Html:

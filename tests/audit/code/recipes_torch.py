@@ -24,6 +24,9 @@ class Network(nn.Module):
     def weights(self) -> list[Any]:
         return [self.out_bias, self.inner, self.inner_bias, self.out.weight]
 
+    def parameters(self, recurse: bool = True) -> Any:
+        return self.weights()
+
 
 class Meta(nn.Module):
     """A class with its own network, optimiser and numbers; `forward` is a step of meta-training."""

@@ -13,7 +13,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from metaspec.backend.registry import registrations
-from metaspec.errors import InvalidArgumentError, InvalidTypeError
+from metaspec.errors import InvalidArgumentError, InvalidTypeError, nearest
 from metaspec_conformance.audit.calls.learners import LearnerCode, is_learner
 
 
@@ -54,6 +54,7 @@ class AuditedFunction:
             if not hasattr(found, name):
                 raise InvalidArgumentError(
                     f"audit: {self.place!r}: there is no {name!r} in {self.place.rpartition(':')[0]}"
+                    f"{nearest(name, vars(found))}"
                 )
             found = getattr(found, name)
         return found

@@ -61,10 +61,9 @@ def _outer_origin(B: Backend, algo: Algorithm, loss: Loss, params: Tree, task: T
     if leaf := _bad_leaf(B, gradient):
         return f"the query loss's gradient, in leaf {leaf}: {ROOT_AT_ZERO}"
     return (
-        "inner loop, query loss and its gradient stayed finite, the meta-gradient did not: the product of I - lr H over the "
-        "inner steps overflowed (lower the inner learning rate), or NaN or infinity arose in a Hessian-vector "
-        "product (a root or a norm at zero, whose curvature is infinite?) or in the linear solve (is its matrix "
-        "singular?)"
+        "inner loop, query loss and its gradient stayed finite, the meta-gradient did not: the product of I - lr H "
+        "overflowed (lower the inner learning rate), or NaN or infinity arose in a Hessian-vector product "
+        "(a root or a norm at zero, whose curvature is infinite?) or in the linear solve (is its matrix singular?)"
     )
 
 

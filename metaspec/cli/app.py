@@ -32,7 +32,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            problems = getattr(error.__cause__, "errors", list)()
+            problems: Any = getattr(error.__cause__, "errors", list)()
             error.message += f", got {problems[0]['input']!r}" if problems else ""
             raise
 

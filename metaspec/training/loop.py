@@ -20,8 +20,10 @@ from metaspec.training.run import Run
 from metaspec.training.steps import Progress, TrainingPlan
 from metaspec.training.training_state import TrainingState
 
-GROWN = "If the query loss grew over the outer steps before, the outer learning rate is too large: lower it, or give "
+GROWN = (
+    "If the query loss grew over the outer steps before, the outer learning rate is too large: lower it, or give "
     "clip_norm"
+)
 
 
 def meta_train(

@@ -85,7 +85,7 @@ def test_another_error_of_the_loss_stays_as_it_is() -> None:
         ms.meta_gradient(MAML, lambda p, b: 1 / 0, p, ms.Task(batch, batch))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "numpy"])  # whose error names the shapes
 def test_what_the_loss_was_given_is_a_note_of_what_it_raised(backend: str) -> None:
     def loss(p: Any, batch: Any) -> Any:
         return (batch["x"][0, 0] @ p["w"])[0]  # 5 columns, and 3 rows
@@ -94,9 +94,9 @@ def test_what_the_loss_was_given_is_a_note_of_what_it_raised(backend: str) -> No
     batch = ms.asarray({"x": np.ones((2, 4, 5), "float32")}, backend=backend)
     with pytest.raises(Exception) as caught:  # noqa: PT011 (each framework has its own)
         ms.meta_gradient(MAML, loss, p, ms.Task(batch, batch))
-    given, pictures = caught.value.__notes__
-    assert "['x'] float32 (2, 4, 5)" in given
-    assert 'channels="first"' in pictures
+    notes = "\n".join(caught.value.__notes__)  # JAX has one of its own
+    assert notes.count("given the batch ['x'] float32 (2, 4, 5)") == 1
+    assert notes.count('channels="first"') == 1
 
 
 def test_the_nearest_public_name_is_told() -> None:

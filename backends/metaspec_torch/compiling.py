@@ -26,7 +26,7 @@ from metaspec_torch._private import (
     tracing,
     unset_fake_temporarily,
 )
-from metaspec_torch.simplifying import simplify
+from metaspec_torch.simplifying import simplify, writes_to_an_argument
 from metaspec_torch.task_losses import AS_IT_IS, UntriedError
 
 LOG = logging.getLogger("metaspec")
@@ -71,7 +71,7 @@ def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
             "compile: the function makes a tensor of its arguments which a recording loses (torch.nn.Parameter "
             "of a computed tensor does); compute with the tensor itself, or leave the function uncompiled"
         )
-    if any(x._version for x in examples):
+    if any(x._version for x in examples) or writes_to_an_argument(graph):  # .data has no version
         raise MutationError("compile: the function changes its arguments in place; write x + 1, not x += 1")
     simplify(graph)
     graph.graph.eliminate_dead_code()

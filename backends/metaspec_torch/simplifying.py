@@ -36,6 +36,29 @@ def simplify(recording: GraphModule) -> None:
     _with_results_of_their_own(recording)
 
 
+def writes_to_an_argument(recording: GraphModule) -> bool:
+    """Return whether an operation writes to an argument, through a view or `.data` of it too."""
+    return any(_owner(x).op == "placeholder" for node in recording.graph.nodes for x in _written(node))
+
+
+def _written(node: Node) -> list[Node]:
+    """Return the tensors that an operation writes to."""
+    if not _writes(node) or not isinstance(node.target, OpOverload):
+        return []
+    given = dict(zip((a.name for a in node.target._schema.arguments), node.args, strict=False)) | node.kwargs
+    written = [a.name for a in node.target._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+    return [given[name] for name in written if isinstance(given.get(name), Node)]
+
+
+def _owner(x: Node) -> Node:
+    """Return the tensor whose memory a view shows."""
+    while x.args and isinstance(x.args[0], Node) and isinstance(x.target, OpOverload):
+        if x.target._schema.arguments[0].alias_info is None:
+            break
+        x = x.args[0]
+    return x
+
+
 def _operations(recording: GraphModule) -> Iterator[Node]:
     """Yield the operations that compute a tensor, and would compute the same one again."""
     for node in list(recording.graph.nodes):

@@ -151,6 +151,21 @@ def test_numbers_drawn_by_python_are_noticed():
             ms.meta_gradient(ALGO, m.loss, m.params, tasks_of((3,))[0])
 
 
+@pytest.mark.parametrize(
+    "write", [lambda w: w.data.mul_(0.5), lambda w: w.data[0].zero_(), lambda w: w.data.T.add_(1)]
+)
+def test_a_compiled_function_does_not_write_to_parameters_behind_autograd(write):
+    def loss(params, batch):
+        write(params["w"])
+        return ((batch[0] @ params["w"] - batch[1]) ** 2).mean()
+
+    params = {"w": torch.ones(2, 3, dtype=torch.float64)}
+    task = ms.Task(*((torch.ones(n, 2, dtype=torch.float64), torch.zeros(n, 3, dtype=torch.float64)) for n in (3, 4)))
+    with pytest.raises(MutationError, match="changes its arguments in place"):
+        ms.compile(lambda p, t: ms.meta_gradient(ALGO, loss, p, t))(params, task)
+    assert torch.equal(params["w"], torch.ones_like(params["w"]))
+
+
 def test_settings_are_as_before_after_a_call_and_after_an_error():
     def set_now():
         return (

@@ -149,7 +149,7 @@ def _derivatives(at: Evaluator, x: Vector, first: Sample, compiled: bool) -> Ite
     lost = noise / size if wide is not at and size else 0.0
     if lost > DIGITS:
         yield finding_messages.digits_lost(lost)
-    doubt = 1e-4 if at.roundoff < 1e-12 else max(3e-3, 10 * lost) if wide is not at else 1e-2
+    doubt = 1e-5 if at.roundoff < 1e-12 else max(3e-3, 10 * lost) if wide is not at else 1e-2
     yield from against_differences(wide, ProbeLine(y, v, scale, start, product, doubt, names))
     yield from against_rows(at, [x, y], [first.gradient, gradient], product, v, scale, noise, compiled)
 

@@ -8,8 +8,8 @@ Along a line x + t v, with v as large as the parameters themselves,
 up to terms of order h. The first step is short, h = 2^-26 in float64: then kinks such as relu's are hardly ever
 crossed. Where it agrees, that is all. Else a second point, at 2 h, shows how far a difference can be trusted, and
 longer steps follow: a loss that computes in float32 inside does not feel the short one, and rounding may hide what it
-says. A product is called wrong only where two steps contradict it, agree with each other, and agree with the gradient
-on the values.
+says. A product is called wrong only where two steps contradict it by the same difference and agree with the gradient on
+the values, and no step that is certain enough to tell that difference agrees with the product.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ STEPS = tuple(2.0**-k for k in (26, 18, 12, 9))
 STEPS_FLOAT32 = tuple(2.0**-k for k in (11, 8, 6))
 FEW = 64  # roundoffs that a value, or a gradient in units of the whole, may be off
 CLEAR = 0.1  # of the whole: a difference less certain than that contradicts nothing
-ALIKE = 0.25  # relative difference of two steps that say the same
+ALIKE = 0.25  # of what two steps miss: the difference of two that say the same
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class StepDifferences:
         agrees: Whether it is the product.
         contradicts: Whether it is certainly not the product.
         misses: The difference of the two, for each leaf.
+        allowed: How large it may be, in sum over the leaves.
     """
 
     slope: float
@@ -71,6 +72,7 @@ class StepDifferences:
     agrees: bool
     contradicts: bool
     misses: list[float]
+    allowed: float
 
 
 def against_differences(at: Evaluator, line: ProbeLine) -> list[LossFinding]:
@@ -83,13 +85,15 @@ def against_differences(at: Evaluator, line: ProbeLine) -> list[LossFinding]:
             return []
         far = at.sample(moved(line.x, 2 * h, line.v))
         steps.append(_step(line, at.roundoff, h, near, far))
-        if steps[-1].agrees and steps[-1].sloped:
+        if steps[-1].agrees and steps[-1].sloped and not any(step.contradicts for step in steps):
             return []
     trusted = [step for step in steps if step.sloped]
     if not trusted:
         return _gradient(line, steps[0], steps[1])
     against = [step for step in trusted if step.contradicts]
-    if len(against) < 2 or any(step.agrees for step in trusted) or not _alike(line, against[0], against[1]):
+    if len(against) < 2 or not _alike(line, against[0], against[1]):
+        return []
+    if any(step.agrees and step.allowed < total(against[0].misses) for step in trusted):
         return []
     return [_product(line, against[0])]
 
@@ -121,11 +125,13 @@ def _step(line: ProbeLine, roundoff: float, h: float, near: Sample, far: Sample 
         fits and (clear or whole <= noise),
         clear and any(miss > 10 * most for miss, most in zip(misses, allowed, strict=True)),
         misses,
+        total(allowed),
     )
 
 
 def _alike(line: ProbeLine, one: StepDifferences, other: StepDifferences) -> bool:
-    return total(line.sizes(moved(one.change, -1.0, other.change))) <= ALIKE * total(line.sizes(one.change))
+    """Return whether two steps miss the product by the same: their changes differ by what they differ from it."""
+    return total(line.sizes(moved(one.change, -1.0, other.change))) <= ALIKE * total(one.misses)
 
 
 def _gradient(line: ProbeLine, one: StepDifferences, other: StepDifferences) -> list[LossFinding]:

@@ -76,3 +76,19 @@ def test_a_keras_model_that_the_loss_closes_over_ignores_the_parameters() -> Non
     params = [tf.convert_to_tensor(v) for v in net.trainable_variables]
     check = ms.check_loss(lambda p, b: tf.reduce_mean(net(b["x"]) ** 2), params, problem()[1], compiled=False)
     assert kinds(check) == {("ignores-params", "error")}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_small_share_that_is_wrong_is_found_beside_a_large_one_that_is_right(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    params = {"w": tf.constant(rng.normal(size=(4, 5))), "v": tf.constant(rng.normal(size=5))}
+    batch = {"x": tf.constant(rng.normal(size=(7, 4))), "y": tf.constant(rng.normal(size=7))}
+
+    def loss(params: Any, batch: Any, normalise: Any) -> Any:
+        h = batch["x"] @ params["w"]
+        right = tf.reduce_mean((tf.linalg.matvec(h, params["v"]) - batch["y"]) ** 2)
+        return right + 0.1 * tf.reduce_mean(normalise(tf.transpose(h)) ** 3 * params["v"][:, None])
+
+    wrong = ms.check_loss(lambda p, b: loss(p, b, normalised), params, batch)
+    assert ("second-derivative", "error") in kinds(wrong), wrong
+    assert ms.check_loss(lambda p, b: loss(p, b, written_out), params, batch).ok

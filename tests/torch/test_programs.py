@@ -151,9 +151,7 @@ def test_numbers_drawn_by_python_are_noticed():
             ms.meta_gradient(ALGO, m.loss, m.params, tasks_of((3,))[0])
 
 
-@pytest.mark.parametrize(
-    "write", [lambda w: w.data.mul_(0.5), lambda w: w.data[0].zero_(), lambda w: w.data.T.add_(1)]
-)
+@pytest.mark.parametrize("write", [lambda w: w.data.mul_(0.5), lambda w: w.data[0].zero_(), lambda w: w.data.T.add_(1)])
 def test_a_compiled_function_does_not_write_to_parameters_behind_autograd(write):
     def loss(params, batch):
         write(params["w"])

@@ -27,7 +27,7 @@ from metaspec_torch._private import (
     unset_fake_temporarily,
 )
 from metaspec_torch.simplifying import simplify, writes_to_an_argument
-from metaspec_torch.task_losses import AS_IT_IS, UntriedError
+from metaspec_torch.task_losses import CAN_BE_TRIED, UntriedError
 
 LOG = logging.getLogger("metaspec")
 VALUES = (
@@ -55,10 +55,7 @@ def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
         with mode:  # one tensor given twice would become one input, so each has a stand-in of its own
             examples = [torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device) for x in arrays]
         try:
-            try:
-                graph = make_fx(flat)(*examples)
-            except UntriedError:
-                graph = _after_a_trial(flat, arrays, examples)
+            graph = _recorded_once_tried(flat, arrays, examples)
         except (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException) as error:
             raise InvalidTypeError(VALUES.format(error)) from error
         except RuntimeError as error:
@@ -79,15 +76,18 @@ def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
     return graph
 
 
-def _after_a_trial(flat: Callable[..., Any], arrays: Sequence[Array], examples: Sequence[Array]) -> GraphModule:
-    """Record `flat` after it has run on values, where what is to be known of its losses is found out."""
-    with unset_fake_temporarily(), suppress(Exception):  # what it raises, the recording raises too
-        flat(*arrays)
-    token = AS_IT_IS.set(True)
+def _recorded_once_tried(flat: Callable[..., Any], arrays: Sequence[Array], examples: Sequence[Array]) -> GraphModule:
+    """Record `flat` on stand-ins; first run it on values where it has a loss of which nothing is known yet."""
+    token = CAN_BE_TRIED.set(True)
     try:
         return make_fx(flat)(*examples)
+    except UntriedError:
+        pass
     finally:
-        AS_IT_IS.reset(token)
+        CAN_BE_TRIED.reset(token)
+    with unset_fake_temporarily(), suppress(Exception):  # what it raises, the recording raises too
+        flat(*arrays)
+    return make_fx(flat)(*examples)
 
 
 @contextmanager

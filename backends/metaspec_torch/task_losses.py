@@ -25,8 +25,8 @@ LOG = logging.getLogger("metaspec")
 SLOW_IN_ONE = "ConvolutionBackward0"
 LARGE = 1 << 20  # bytes that an evaluation makes; measured: docs/performance.md, "PyTorch beside forms by hand"
 Vectorised = Literal["always", "recorded", "never"]
-AS_IT_IS: ContextVar[bool] = ContextVar("metaspec_torch_recorded_as_it_is", default=False)
-"""Whether a recording goes on with a loss of which nothing is known."""
+CAN_BE_TRIED: ContextVar[bool] = ContextVar("metaspec_torch_can_be_tried", default=False)
+"""Whether who records can run a loss of which nothing is known on values first; another's recording goes on with it."""
 
 
 class InTurnError(Exception):
@@ -58,7 +58,8 @@ class TaskLosses:
         known, name = self._known(key)
         if _in_turn(known.get(name, "always")):
             raise InTurnError
-        if name not in known and get_proxy_mode() is not None and not AS_IT_IS.get():
+        recording = get_proxy_mode() is not None
+        if name not in known and recording and CAN_BE_TRIED.get():
             raise UntriedError
         if name not in known:  # what the loss itself raises comes from here, without vmap's share
             first = _first_task((params, batch))
@@ -76,8 +77,10 @@ class TaskLosses:
             known[name] = "never"
             raise InTurnError from None
         if name not in known:
-            known[name] = _where_vectorised(value, made.bytes)
-            if _in_turn(known[name]):
+            found = _where_vectorised(value, made.bytes)
+            if not recording:  # on stand-ins nothing was compared
+                known[name] = found
+            if _in_turn(found):
                 raise InTurnError
         return returned
 

@@ -7,7 +7,7 @@ import pytest
 
 from .source_tree import ROOT
 
-PAGES = ["README.md", "docs/index.md", "docs/gallery.md", "docs/howto/recipes.md"]
+PAGES = ["README.md", "docs/index.md", "docs/gallery.md", "docs/golden-vectors.md", "docs/howto/recipes.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 

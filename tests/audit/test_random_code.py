@@ -33,3 +33,10 @@ def test_a_mean_that_no_algorithm_has() -> None:
     report = ms.audit(code("biased"), claim="maml", framework="numpy")
     assert (report.verdict, report.algorithm) == ("none", None), str(report)
     assert {"random", "unexplained"} <= set(report.codes)
+
+
+def test_calls_that_settle_are_not_random() -> None:
+    report = ms.audit(code("settles"), claim="maml", framework="numpy")
+    assert (report.verdict, report.algorithm) == ("none", None), str(report)
+    assert "random" not in report.codes
+    assert {"call-state", "unexplained"} <= set(report.codes)

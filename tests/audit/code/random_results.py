@@ -50,3 +50,13 @@ def biased(params: Any, tasks: Any, loss: Any, lr: float, steps: int) -> Any:
     delta = ms.batch_meta_gradient(ms.MAML(ms.GradientDescent(lr, steps)), loss, params, tasks).delta
     factor = np.random.default_rng().normal(1)
     return {name: factor * d * np.resize([1, 0.5], d.shape) for name, d in delta.items()}
+
+
+calls = []
+
+
+def settles(params: Any, tasks: Any, loss: Any, lr: float, steps: int) -> Any:
+    """What no algorithm computes: one thing at the first call, another at all later ones."""
+    calls.append(1)
+    delta = ms.batch_meta_gradient(ms.MAML(ms.GradientDescent(lr, steps)), loss, params, tasks).delta
+    return {name: np.sin(3 * d) + (len(calls) > 1) * 0.1 * params[name] ** 2 for name, d in delta.items()}

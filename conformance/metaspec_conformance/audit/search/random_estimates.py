@@ -17,6 +17,7 @@ from metaspec_conformance.audit.hypotheses.objective import Vector
 from metaspec_conformance.audit.search.search_targets import readings, search_targets
 from metaspec_conformance.audit.search.starting_points import bases, unknown
 from metaspec_conformance.audit.thresholds import (
+    EQUAL_CALLS,
     FIT_SETTINGS,
     MEAN_AGREES,
     MEAN_DIFFERS,
@@ -74,6 +75,8 @@ def estimate(caller: Caller, claims: Claims, state: AuditState, whole: ObservedC
         mean.add(delta)
         if mean.count == look:
             look *= 2
+            if mean.spread <= EQUAL_CALLS[caller.harness.dtype] * float(np.linalg.norm(mean.value)):
+                return None  # later calls are alike: something was left behind once, and nothing is random
             near, far = _held_against(mean, predicted)
             told = len(near) + len(far) == len(predicted) and len(near) <= 1
             if told and mean.error <= TOLD_STANDARD_ERROR * float(np.linalg.norm(mean.value)):

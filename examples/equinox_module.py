@@ -21,7 +21,7 @@ model = ms.from_model(
 
 
 def unrolled(params: Any, tasks: ms.Task) -> Any:
-    """The same meta-gradient by JAX alone: jax.grad through the inner loop."""
+    """Return the meta-gradient by JAX alone: jax.grad through the unrolled inner loop, the mean over tasks."""
 
     def after_adaptation(theta: Any, task: ms.Task) -> jax.Array:
         for _ in range(STEPS):

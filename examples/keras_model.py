@@ -19,7 +19,7 @@ model = ms.from_model(net, lambda net, batch: tf.reduce_mean((net(batch["x"]) - 
 
 @tf.function  # type: ignore[untyped-decorator]
 def unrolled(start: list[Any], tasks: ms.Task) -> Any:
-    """The same meta-gradient by TensorFlow alone: a tape around the inner loop, task by task."""
+    """Return the meta-gradient by TensorFlow alone: a tape around the unrolled inner loop, task by task."""
     with tf.GradientTape() as outer:
         outer.watch(start)
         total = 0.0

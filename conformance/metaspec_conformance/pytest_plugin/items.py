@@ -22,7 +22,7 @@ class Suite(pytest.Collector):
     expected: Expected
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Its cases, then one item for the expected failures."""
+        """Yield an item for each case of the backend, then one for the list of expected failures."""
         for case in cases(self.name, dtypes_of(self.config), pattern_of(self.config)):
             yield CaseItem.from_parent(self, name=case.id, case=case)
         yield EntriesItem.from_parent(self, name="expected-failures")

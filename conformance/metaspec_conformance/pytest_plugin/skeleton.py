@@ -186,7 +186,7 @@ class $adapter(Backend):
         raise NotImplementedError("value_and_grad is still to be written")
 
     def stop_gradient(self, tree: Tree) -> Tree:
-        """The same values, with derivatives zero at every order; `metaspec.trees.tree_map(self, f, tree)` helps."""
+        """Return the values, with derivatives zero at every order; `metaspec.trees.tree_map(self, f, tree)` helps."""
         raise NotImplementedError("stop_gradient is still to be written")
 ''')
 

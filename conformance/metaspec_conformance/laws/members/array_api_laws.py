@@ -125,7 +125,7 @@ ROUNDING = (
     "linalg.inv",
     "linalg.det",
 )
-"""Those that may round; all others give the same bits in every format."""
+"""Functions of the array API whose results may be rounded; all others give the same bits in every format."""
 
 
 def _plain(x: Any) -> Any:

@@ -61,7 +61,7 @@ def _stepped(at: LawContext) -> tuple[Tree, Any]:
 
 
 def _pushed(at: LawContext, jvp: Call) -> Tree:
-    """Of a function with a tree for a value, and of one of two arguments."""
+    """Return the forward derivatives of a function whose value is a tree, and of a function of two arguments."""
     x, v, (c, s) = at.params, _direction(at), _rows(at)[0]
     scaled = jvp(lambda x, c: c * cubic(at.B, x), (x, c), (v, s))
     return jvp(partial(cubic_gradient, at.B), (x,), (v,)), scaled[1]

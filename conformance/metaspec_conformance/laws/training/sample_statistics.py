@@ -24,7 +24,7 @@ def unlike_uniform(values: Any, low: float, high: float) -> str:
 
 
 def unlike_normal(values: Any) -> str:
-    """The same for the standard normal distribution."""
+    """Kolmogorov and Smirnov's distance to the standard normal distribution; empty where it is small."""
     u = [(1 + erf(value / sqrt(2))) / 2 for value in np.ravel(values)]
     return unlike_uniform(u, 0.0, 1.0)
 

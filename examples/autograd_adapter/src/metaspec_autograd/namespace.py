@@ -13,7 +13,7 @@ from autograd.extend import defvjp, notrace_primitive, primitive
 
 @primitive
 def tanh(x: Any) -> Any:
-    """As numpy's; autograd's own derivative, 1 / cosh(x)^2, is NaN at second order where cosh overflows."""
+    """Return the hyperbolic tangent. Autograd's own derivative, 1 / cosh(x)^2, is NaN at second order for large x."""
     return numpy.tanh(x)
 
 

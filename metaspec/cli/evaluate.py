@@ -17,7 +17,7 @@ from metaspec.errors import InvalidArgumentError, nearest
 from metaspec.experiments.experiment_run import evaluate_experiment
 from metaspec.experiments.report_table import report_table
 from metaspec.experiments.run_folder import RunFolder, versions
-from metaspec.experiments.setup import experiment_of, initial_parameters
+from metaspec.experiments.setup import experiment_of, initial_inner_state, initial_parameters
 from metaspec.ranks import TIMEOUT
 from metaspec.training import load_checkpoint
 from metaspec.training.checkpoints import newest_first
@@ -67,11 +67,13 @@ def evaluate(
         raise InvalidArgumentError(
             f"{run}: its training has left no checkpoint yet; to go on with it: metaspec train --resume --out {run}"
         )
-    done = load_checkpoint(saved.checkpoints, initial_parameters(settled, problem), backend=B)
+    start = initial_parameters(settled, problem)
+    inner_state = initial_inner_state(settled, start, B)
+    done = load_checkpoint(saved.checkpoints, start, inner_state=inner_state, backend=B)
     params = done.best_params if which == "best" else done.params
     steps = [settled.test_inner_steps] if inner_steps is None else inner_steps
     with joined_ranks(B, TIMEOUT) as ranks, warnings_in_one_line():
-        reports = {k: evaluate_experiment(settled, B, problem, params, k) for k in steps}
+        reports = {k: evaluate_experiment(settled, B, problem, params, k, done.inner_state) for k in steps}
     if not ranks.first:
         return
     console = Console()

@@ -25,6 +25,7 @@ from metaspec.experiments.presets import (
 )
 
 LARGEST_INTEGER = 2**64 - 1
+NAMED = {str: "string", bool: "boolean"}
 
 
 def _setting(
@@ -78,6 +79,9 @@ class Config:
     )
     rule: str | None = _setting("The inner rule; adam is without a mean (b1 = 0)", "descent", among=INNER_RULES)
     inner_batch: int | None = _setting("Examples of each inner step in training; all of them", least=1)
+    carry_state: bool | None = _setting(
+        "rule adam: its mean squares go on from task to task; so of reptile on pictures", False
+    )
     regularization: float | None = _setting("imaml: proximal strength lambda", domain=POSITIVE)
     cg_steps: int | None = _setting("imaml, sigma-imaml, sigma-reptile: conjugate-gradient steps", least=1)
     optimizer: str = _setting("Outer optimiser", "adam", among=OPTIMIZERS)
@@ -120,7 +124,8 @@ def effective(given: Mapping[str, Any]) -> Config:
     algorithm = checked.get("algorithm", checked.get("paper", FIELDS["algorithm"].default))
     everywhere: dict[str, Any] = {name: f.default for name, f in FIELDS.items()} | {"weight_decay": 0.01}
     values = everywhere | defaults(experiment, algorithm, checked) | {"algorithm": algorithm}
-    pointless = _without_meaning(experiment, algorithm, checked.get("optimizer", values["optimizer"]))
+    settled = values | checked
+    pointless = _without_meaning(experiment, algorithm, settled["optimizer"], settled["rule"])
     for name, whose in pointless.items():
         if name in checked:
             raise InvalidArgumentError(f"{name}: has no meaning for {whose}; leave it out")
@@ -173,8 +178,8 @@ def _checked(name: str, value: Any) -> Any:
         return number
     if kind is float:
         return checked_number(value, f"{name}:", *about["domain"])
-    if not isinstance(value, str):
-        raise InvalidTypeError(f"{name}: expected a string, got {value!r}")
+    if not isinstance(value, kind):
+        raise InvalidTypeError(f"{name}: expected a {NAMED[kind]}, got {value!r}")
     if about["among"] and value not in about["among"]:
         raise InvalidArgumentError(
             f"{name}: expected one of {', '.join(about['among'])}, got {value!r}{nearest(value, about['among'])}"
@@ -182,7 +187,7 @@ def _checked(name: str, value: Any) -> Any:
     return value
 
 
-def _without_meaning(experiment: str, algorithm: str, optimizer: str) -> dict[str, str]:
+def _without_meaning(experiment: str, algorithm: str, optimizer: str, rule: str | None) -> dict[str, str]:
     """The settings that nothing here reads, each with what it has no meaning for."""
     only = {
         "omniglot": ("data", "subset", "paper"),
@@ -196,7 +201,9 @@ def _without_meaning(experiment: str, algorithm: str, optimizer: str) -> dict[st
     if algorithm not in SOLVING:
         pointless |= {"cg_steps": algorithm}
     if algorithm in ("metasgd", "mamlpp"):
-        pointless |= {"rule": algorithm}
+        pointless |= {"rule": algorithm, "carry_state": algorithm}
+    elif rule != "adam":
+        pointless |= {"carry_state": f"the rule {rule}"}
     if algorithm in SOLVING:
         pointless |= {"inner_batch": algorithm}
     if optimizer != "adamw":

@@ -13,6 +13,7 @@ from metaspec.experiments.setup import (
     optimizer_of,
     trained_algorithm,
 )
+from metaspec.inner.continued import RuleState
 from metaspec.training import (
     Checkpoints,
     Evaluation,
@@ -31,13 +32,17 @@ MORE = 10  # inner steps after which the papers look at a regression again
 
 
 def evaluate_experiment(
-    settled: Config, B: Backend, problem: Experiment, params: Any, inner_steps: int | None = None
+    settled: Config,
+    B: Backend,
+    problem: Experiment,
+    params: Any,
+    inner_steps: int | None = None,
+    state: RuleState | None = None,
 ) -> EvaluationReport:
-    """Return the figures of these parameters on the experiment's held-out tasks."""
+    """Return the figures of these parameters, and of the inner rule's state, on the experiment's held-out tasks."""
+    loss, metric, tasks = problem.network.loss, problem.metric, settled.test_tasks
     algo = adapting_algorithm(settled, inner_steps)
-    return meta_test(
-        algo, problem.network.loss, params, problem.test, tasks=settled.test_tasks, metric=problem.metric, backend=B
-    )
+    return meta_test(algo, loss, params, problem.test, tasks=tasks, metric=metric, state=state, backend=B)
 
 
 def train_experiment(
@@ -85,6 +90,7 @@ def train_experiment(
         tasks_per_step=settled.tasks_per_step,
         optimizer=optimizer_of(settled),
         clip_norm=settled.clip_norm,
+        carry_state=bool(settled.carry_state),
         evaluation=evaluation,
         checkpoints=Checkpoints(run.checkpoints, settled.checkpoint_every, settled.keep),
         callbacks=callbacks,
@@ -94,10 +100,11 @@ def train_experiment(
     )
     if done.best is not None:
         say(f"the best of {len(done.evaluations)} evaluations: that after {done.best.judged.steps} steps")
-    reports["trained"] = evaluate_experiment(settled, B, problem, done.best_params)
+    best, state = done.best_params, done.inner_state
+    reports["trained"] = evaluate_experiment(settled, B, problem, best, state=state)
     if problem.metric is None and settled.inner_steps != MORE:
-        reports[f"trained, {MORE} inner steps"] = evaluate_experiment(settled, B, problem, done.best_params, MORE)
-    run.save_result(B, done.best_params, done.steps, reports)
+        reports[f"trained, {MORE} inner steps"] = evaluate_experiment(settled, B, problem, best, MORE, state)
+    run.save_result(B, best, done.steps, reports)
     return reports, done
 
 

@@ -38,9 +38,11 @@ def illustrate(folder: Path, B: Backend, algo: Algorithm, problem: Experiment, r
     shape = task.support["x"].shape[1:]
     with suppress(NonFiniteError):  # the results say so
         if problem.metric is None and shape == (1,):
-            pictures["adaptation"] = adaptation_curves(algo, problem.network, params, problem.test, backend=B)
+            pictures["adaptation"] = adaptation_curves(
+                algo, problem.network, params, problem.test, state=run.inner_state, backend=B
+            )
         elif problem.metric is not None and min(shape) > 1:
-            predicted = predictions(algo, problem.network, params, task, backend=B)
+            predicted = predictions(algo, problem.network, params, task, state=run.inner_state, backend=B)
             pictures["episode"] = episode_grid(task, predicted=predicted)
     if run.history:
         title = "query loss in training, after adaptation"

@@ -52,12 +52,14 @@ _FUNCTIONS: dict[str, Settings] = {
 _FAST: Settings = {"inner_lr": 0.4, "inner_steps": 1, "outer_lr": 3e-3}
 _SLOW: Settings = {"inner_lr": 0.1, "inner_steps": 5, "outer_lr": 3e-3}
 # As its authors have it: ten examples a class, Adam without a mean on minibatches of ten, the update taken as it is,
-# more steps at meta-test. A read-out as large as the others' could not be moved by so few small steps.
+# more steps at meta-test. Ten times their rate: after 750 steps on all of Omniglot 87 % (5-way 1-shot) for 69 %, and
+# 82 % at three times; where each task has its own mean squares, 71 % at three times (150 tasks, +- 2).
 _REPTILE: Settings = {
     "rule": "adam",
-    "inner_lr": 1e-3,
+    "inner_lr": 1e-2,
     "inner_steps": 5,
     "inner_batch": 10,
+    "carry_state": True,
     "test_inner_steps": 50,
     "tasks_per_step": 5,
     "optimizer": "sgd",
@@ -137,10 +139,9 @@ _MAML_PAPER: dict[int, Settings] = {
     5: {"inner_lr": 2.0, "inner_steps": 1, "test_inner_steps": 3, "tasks_per_step": 32, "outer_lr": 1e-3},
     20: {"inner_lr": 2.0, "inner_steps": 5, "test_inner_steps": 5, "tasks_per_step": 16, "outer_lr": 1e-3},
 }
-# Nichol, Achiam, Schulman 2018: the commands in their repository's README (github.com/openai/supervised-reptile). The
-# second moments of their Adam go on from task to task; here each task has its own.
+# Nichol, Achiam, Schulman 2018: the commands in their repository's README (github.com/openai/supervised-reptile).
 _REPTILE_PAPER: dict[int, Settings] = {
-    5: _REPTILE | {"steps": 100_000, "readout_std": 1.0},
+    5: _REPTILE | {"inner_lr": 1e-3, "steps": 100_000, "readout_std": 1.0},
     20: _REPTILE | {"inner_lr": 5e-4, "inner_steps": 10, "inner_batch": 20, "steps": 200_000, "readout_std": 1.0},
 }
 PAPERS: dict[str, tuple[tuple[str, ...], dict[int, Settings]]] = {

@@ -22,12 +22,15 @@ from metaspec.algorithms import (
     multi_step_weights,
 )
 from metaspec.algorithms.base import Algorithm
+from metaspec.api import initial_state
+from metaspec.backend.protocol import Backend
 from metaspec.experiments.config import Config
 from metaspec.experiments.presets import HEADS
 from metaspec.experiments.problems import Experiment, digits, mixture, mnist1d, omniglot, sinusoid, table
 from metaspec.inner import Adam as InnerAdam
 from metaspec.inner import GradientDescent, Learned
 from metaspec.inner.base import InnerRule
+from metaspec.inner.continued import RuleState
 from metaspec.nn.context_network import WithContext
 from metaspec.solvers.conjugate_gradient import ConjugateGradient
 from metaspec.training.outer_optimizers import SGD, Adam, AdamW, Optimizer
@@ -115,6 +118,11 @@ def initial_parameters(settings: Config, problem: Experiment) -> Any:
     params = problem.network.init(settings.seed, settings.dtype)
     algorithm: Any = algorithm_of(settings)
     return algorithm.init(params, backend="numpy")
+
+
+def initial_inner_state(settings: Config, params: Any, B: Backend) -> RuleState | None:
+    """Return what the inner rule starts from in the first task, where its state is carried to the next; else None."""
+    return initial_state(algorithm_of(settings), params, backend=B) if settings.carry_state else None
 
 
 def optimizer_of(settings: Config) -> Optimizer:

@@ -13,6 +13,7 @@ from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
 from metaspec.data.source import TaskSource
 from metaspec.errors import InvalidArgumentError
+from metaspec.inner.continued import RuleState
 from metaspec.plots.figures import INK, PALE, panels, style
 from metaspec.task import Array, Tree
 
@@ -37,6 +38,7 @@ def adaptation_curves(
     *,
     tasks: Sequence[int] = (0, 1, 2),
     steps: Sequence[int] = (0, 1, 10),
+    state: RuleState | None = None,
     backend: str | Backend | None = None,
 ) -> Any:
     """Draw a matplotlib Figure: of each task its support set and the network's curve after so many inner steps.
@@ -49,6 +51,7 @@ def adaptation_curves(
             is drawn too.
         tasks: Numbers of tasks, a panel for each.
         steps: Numbers of inner steps, a curve for each.
+        state: As in `meta_test`.
         backend: As in `meta_test`.
 
     Raises:
@@ -81,7 +84,9 @@ def adaptation_curves(
                     network.loss,
                     asarray(params, backend=B),
                     asarray(task.support, backend=B),
+                    state=state,
                 )
+                theta = theta if state is None else theta[0]
                 curve = B.to_numpy(network.apply(theta, asarray(grid, backend=B)))
             axes.plot(grid[:, 0], curve[:, 0], label=_named(count), **style(k))
         axes.plot(task.support["x"][:, 0], task.support["y"][:, 0], "o", color=INK, markersize=4, label="support set")

@@ -11,6 +11,7 @@ from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import resolve
 from metaspec.checks.arguments import checked_integer
 from metaspec.errors import InvalidArgumentError
+from metaspec.inner.continued import RuleState
 from metaspec.plots.figures import COLOURS, panels
 from metaspec.task import Array, Task, Tree
 
@@ -28,7 +29,13 @@ class Classifier(Protocol):
 
 
 def predictions(
-    algo: Any, network: Classifier, params: Tree, task: Task, *, backend: str | Backend | None = None
+    algo: Any,
+    network: Classifier,
+    params: Tree,
+    task: Task,
+    *,
+    state: RuleState | None = None,
+    backend: str | Backend | None = None,
 ) -> NDArray[np.integer[Any]]:
     """Return the class of the largest logit of each query, after adaptation to the support set.
 
@@ -37,6 +44,7 @@ def predictions(
         network: Such as `metaspec.nn.ConvNet`.
         params: The meta-parameters.
         task: Of NumPy arrays: x [N, ...], y [N].
+        state: As in `meta_test`.
         backend: As in `meta_test`.
 
     Raises:
@@ -54,7 +62,8 @@ def predictions(
     """
     B = resolve(backend, params)
     with computing(B, params):
-        theta = adapt(algo, network.loss, asarray(params, backend=B), asarray(task.support, backend=B))
+        theta = adapt(algo, network.loss, asarray(params, backend=B), asarray(task.support, backend=B), state=state)
+        theta = theta if state is None else theta[0]
         logits = B.to_numpy(network.apply(theta, asarray(task.query["x"], backend=B)))
     found: NDArray[np.integer[Any]] = logits.argmax(axis=-1)
     return found

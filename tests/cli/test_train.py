@@ -12,7 +12,11 @@ import pytest
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
+import metaspec as ms
 from metaspec.cli.app import build
+from metaspec.experiments.run_folder import RunFolder
+from metaspec.experiments.setup import experiment_of, initial_parameters
+from metaspec.training import load_checkpoint
 from tests.data.helpers import OMNIGLOT, needs_omniglot
 from tests.processes import HEEDING_SIGNALS
 
@@ -90,6 +94,29 @@ def test_digits(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "accuracy %" in done.stdout
     assert "after 2 steps, on 25 held-out tasks: metric" in done.stdout
+
+
+def test_reptile_is_judged_from_the_mean_squares_that_it_carried(tmp_path):
+    pytest.importorskip("sklearn")
+    size = ["--filters", "1", "--ways", "2", "--queries", "1", "--inner-batch", "2", "--variants", "0"]
+    size += ["--steps", "3", "--test-inner-steps", "2", "--test-tasks", "25"]
+    done = train("digits", "--algorithm", "reptile", *size, "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "run/run.json").read_text())["results"]["trained"]["loss_after"]["mean"]
+    again = metaspec("evaluate", "run", "--json", "figures.json", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())["results"][0]
+    settled = RunFolder.open(tmp_path / "run").config
+    problem, start = experiment_of(settled), initial_parameters(settled, experiment_of(settled))
+    algo = ms.Reptile(ms.Adam(settled.inner_lr, steps=2, b1=0.0))
+    like = ms.initial_state(algo, start, backend="numpy")
+    run = load_checkpoint(tmp_path / "run/checkpoints", start, inner_state=like, backend="numpy")
+    carried, afresh = (
+        ms.meta_test(algo, problem.network.loss, run.params, problem.test, tasks=25, state=state, backend="numpy")
+        for state in (run.inner_state, None)
+    )
+    assert told == figures["loss_after"]["mean"] == carried.loss_after.mean != afresh.loss_after.mean
+    assert run.inner_state.steps == 3 * settled.inner_steps
 
 
 def test_divergence_is_told_and_what_was_good_is_kept(tmp_path):

@@ -75,6 +75,8 @@ def test_every_setting_is_in_the_table_of_help():
         ({"ways": 5}, InvalidArgumentError, "ways: has no meaning for sinusoid; leave it out"),
         ({"cg_steps": 5}, InvalidArgumentError, "cg_steps: has no meaning for maml; leave it out"),
         ({"weight_decay": 0.1}, InvalidArgumentError, "weight_decay: has no meaning for adam; leave it out"),
+        ({"carry_state": True}, InvalidArgumentError, "carry_state: has no meaning for the rule descent; leave it out"),
+        ({"rule": "adam", "carry_state": 1}, InvalidTypeError, "carry_state: expected a boolean, got 1"),
         ({"patience": 3}, InvalidArgumentError, "patience: needs evaluations to count; give evaluate_every as well"),
         ({"experiment": "omniglot"}, InvalidArgumentError, "data: omniglot needs the folder that holds its archives"),
     ],

@@ -18,7 +18,7 @@ from metaspec.experiments.config import Config, effective
 from metaspec.experiments.display import Display
 from metaspec.experiments.experiment_run import train_experiment
 from metaspec.experiments.run_folder import METRICS, RunFolder, versions
-from metaspec.experiments.setup import adapting_algorithm, experiment_of, initial_parameters
+from metaspec.experiments.setup import adapting_algorithm, experiment_of, initial_inner_state, initial_parameters
 from metaspec.training import DivergedError, JsonLines, load_checkpoint
 from metaspec.training.checkpoints import newest_first
 from metaspec.training.evaluation import evaluator
@@ -99,23 +99,24 @@ def judged(settled: Config, folder: Path, tasks: int, curve_tasks: int) -> Resul
     start = initial_parameters(settled, problem)
     test = evaluator(B, adapting_algorithm(settled), problem.network.loss, problem.metric)
 
-    def figure(params: Any, tasks: int) -> list[float]:
-        report = test(params, problem.test, tasks, TASKS_PER_BATCH)
+    def figure(params: Any, tasks: int, state: Any = None) -> list[float]:
+        report = test(params, problem.test, tasks, TASKS_PER_BATCH, state)
         estimate = report.loss_after if report.metric_after is None else report.metric_after.percent()
         return [float(f"{value:.4g}") for value in estimate]
 
     checkpoints = sorted(newest_first(folder / "checkpoints"))
     if not checkpoints:
         raise InvalidArgumentError(f"{folder}: its training has left no checkpoint yet")
-    runs = [load_checkpoint(path, start, backend=B) for path in checkpoints]
+    inner_state = initial_inner_state(settled, start, B)
+    runs = [load_checkpoint(path, start, inner_state=inner_state, backend=B) for path in checkpoints]
     return _about(settled, B) | {
         "steps_taken": runs[-1].steps,
         "minutes": round(sum(record.seconds for record in runs[-1].history) / 60, 1),
         "tasks": tasks,
         "baseline": baseline(problem, tasks),
-        "untrained": figure(start, curve_tasks),
-        "trained": figure(runs[-1].params, tasks),
-        "curve": [[run.steps, *figure(run.params, curve_tasks)] for run in runs],
+        "untrained": figure(start, curve_tasks, inner_state),
+        "trained": figure(runs[-1].params, tasks, runs[-1].inner_state),
+        "curve": [[run.steps, *figure(run.params, curve_tasks, run.inner_state)] for run in runs],
     }
 
 

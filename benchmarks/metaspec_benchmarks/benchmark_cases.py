@@ -105,6 +105,7 @@ RATE = {WIDE: 0.1, CONV: 0.1}
 # I + H / lambda must be positive definite, or conjugate gradients have no solution to find: H of the wide network has
 # eigenvalues from -12 to 50. Of the sinusoids' ten steps at 2 would leave no digit in float32.
 STRENGTH = {SINUSOID: 30.0, WIDE: 30.0, CONV: 2.0}
+_WORKLOADS: tuple[tuple[str, MLP | ConvNet, int], ...] = (("W1", SINUSOID, 25), ("W2", CONV, 4), ("W3", WIDE, 32))
 
 
 def _case(workload: str, network: Any, tasks: int, steps: int, solver: int | None = None, **more: Any) -> BenchmarkCase:
@@ -137,6 +138,12 @@ QUICK: tuple[BenchmarkCase, ...] = (
     _case("large", SINUSOID, 250, 5),
     _case("k64", SINUSOID, 4, 64),
     *(_case("series", SINUSOID, 4, steps, x_axis="steps") for steps in (4, 16)),
+)
+BY_HAND: tuple[BenchmarkCase, ...] = (  # PyTorch's table of hand-written forms
+    *(_case(name, net, n, steps) for name, net, n in _WORKLOADS for steps in (1, 5, 10)),
+    _case("imaml", SINUSOID, 25, 10, 5),
+    _case("imaml", CONV, 4, 5, 5),
+    _case("imaml", WIDE, 32, 5, 5),
 )
 BRIEF = ("W1", "imaml")  # the sinusoid network: all backends together take less than three minutes
 WORKLOADS = tuple(dict.fromkeys(case.workload for case in FULL))

@@ -15,9 +15,10 @@ def _numpy() -> list[TimedForm]:
 
 
 def _torch() -> list[TimedForm]:
-    from metaspec_benchmarks.baselines import torch_baselines, torch_func
+    from metaspec_benchmarks.baselines import torch_autograd, torch_baselines, torch_func
 
-    return [*ours.forms("torch", native=True), *torch_func.forms(), *torch_baselines.forms()]
+    ours_here = ours.forms("torch", native=True)
+    return [*ours_here, *torch_func.forms(), *torch_autograd.forms(), *torch_baselines.forms()]
 
 
 def _jax() -> list[TimedForm]:

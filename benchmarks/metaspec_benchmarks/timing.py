@@ -3,7 +3,7 @@
 import gc
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ LEAST, MOST = 5, 40  # rounds
 SLOW = 1.0  # seconds of a call from which on there are no more rounds than the least
 VERY_SLOW = 10.0  # from which on the second call is the one round: noise is no longer what it is about
 LOOKS = 6  # calls of which memory is looked at; of slow ones one
+
+Clock = Callable[[], float]
 
 
 @dataclass
@@ -59,7 +61,12 @@ class Turn(NamedTuple):
 
 
 def measure(
-    framework: str, forms: list[TimedForm], case: BenchmarkCase, truth: ReferenceResult, seconds: float
+    framework: str,
+    forms: list[TimedForm],
+    case: BenchmarkCase,
+    truth: ReferenceResult,
+    seconds: float,
+    clock: Clock = time.perf_counter,
 ) -> Iterator[Record]:
     """A record for each form that applies to the case.
 
@@ -72,6 +79,7 @@ def measure(
         case: What to compute.
         truth: What it gives.
         seconds: For the rounds of a form, about; 0: one round.
+        clock: What is read before and after a call: the processor's time where others keep the machine busy.
     """
     records: list[Record] = []
     running: list[Turn] = []
@@ -83,13 +91,13 @@ def measure(
                 built = form.build(case)
                 if built is None:
                     continue
-                running.append(Turn(record, built, checked(record, built, truth)))
+                running.append(Turn(record, built, checked(record, built, truth, clock)))
             except Exception as error:  # a rival's failure is a line of the table
                 record.problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
         records.append(record)
     usable = [turn for turn in running if turn.record.problem is None]
     with garbage_left_alone():
-        take_turns(usable, seconds)
+        take_turns(usable, seconds, clock)
         for turn in usable:
             turn.record.peak = peak_bytes(turn.built.run, 1 if turn.warm >= SLOW else LOOKS)
             turn.record.problem = _problem(turn.built, turn.built.run(), truth) if turn.warm < VERY_SLOW else None
@@ -109,15 +117,15 @@ def garbage_left_alone() -> Iterator[None]:
         gc.unfreeze()
 
 
-def checked(record: Record, built: Built, truth: ReferenceResult) -> float:
+def checked(record: Record, built: Built, truth: ReferenceResult, clock: Clock = time.perf_counter) -> float:
     """Seconds of a warm call; `record` gets those of the first one, and what is wrong with its result."""
-    start = time.perf_counter()
+    start = clock()
     found = built.run()
-    record.first = time.perf_counter() - start
+    record.first = clock() - start
     record.problem = _problem(built, found, truth)
-    start = time.perf_counter()
+    start = clock()
     built.run()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _problem(built: Built, found: Any, truth: ReferenceResult) -> str | None:
@@ -129,8 +137,8 @@ def _problem(built: Built, found: Any, truth: ReferenceResult) -> str | None:
     return None if wrong is None else f"wrong: {wrong}"
 
 
-def take_turns(running: list[Turn], seconds: float) -> None:
-    """Rounds in which each form has its turn; `seconds` as in `measure`."""
+def take_turns(running: list[Turn], seconds: float, clock: Clock = time.perf_counter) -> None:
+    """Rounds in which each form has its turn; `seconds` and `clock` as in `measure`."""
     rounds = [_rounds(turn.warm, seconds) for turn in running]
     for turn, limit in zip(running, rounds, strict=True):
         if limit == 0:
@@ -145,9 +153,9 @@ def take_turns(running: list[Turn], seconds: float) -> None:
                 run()  # what the form before it left in the caches is not its own affair
             times = []
             for _ in range(calls):
-                start = time.perf_counter()
+                start = clock()
                 run()
-                times.append(time.perf_counter() - start)
+                times.append(clock() - start)
             turn.record.rounds.append(statistics.median(times) / turn.built.work)
 
 

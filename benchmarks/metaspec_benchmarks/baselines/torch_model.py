@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from metaspec.nn import MLP, ConvNet
 from metaspec_benchmarks.benchmark_cases import BenchmarkCase
@@ -43,6 +44,10 @@ class TorchModel(NamedTuple):
     leaves: dict[str, TorchParameter]
     support: tuple[torch.Tensor, torch.Tensor]
     query: tuple[torch.Tensor, torch.Tensor]
+
+    def of_params(self, params: Mapping[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The loss of one task as a function of the module's parameters."""
+        return self.loss(functional_call(self.module, dict(params), (x,)), y)
 
     def arrays(self, gradient: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         """A gradient by the module's names, as NumPy arrays by the case's."""

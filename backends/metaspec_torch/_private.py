@@ -22,11 +22,9 @@ from torch.autograd.graph import _engine_run_backward
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn.modules.batchnorm import _NormBase as TracksStatistics
 from torch.nn.modules.dropout import _DropoutNd as DropsUnits
-from torch.utils import checkpoint as checkpointing
 from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
-    "CHECKPOINT",
     "DataDependentOutputException",
     "DropsUnits",
     "DynamicOutputShapeException",
@@ -37,7 +35,6 @@ __all__ = [
     "TracingContext",
     "TracksStatistics",
     "UnsupportedOperatorException",
-    "checkpointing",
     "differentiated_by_functorch",
     "differentiates_once",
     "each_pulled",
@@ -58,8 +55,6 @@ __all__ = [
 ]
 
 
-CHECKPOINT = "_checkpoint_without_reentrant_generator"
-"""What `torch.utils.checkpoint.checkpoint` hands its function to: the name in the module `checkpointing`."""
 _decompositions_loaded = cache(lazy_load_decompositions)
 _MARKED = once_differentiable(len).__code__
 

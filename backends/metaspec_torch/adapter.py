@@ -80,7 +80,7 @@ class TorchTuning(Tuning):
     def all_finite(self, leaves: Sequence[Array]) -> Array:
         stacked = stacks_of(leaves)
         at_hand = stacked[0].device.type == "cpu" and not recording_or_transforming()  # a GPU would wait at each leaf
-        if at_hand and isfinite(sum(x.detach().sum().item() for x in stacked)):
+        if at_hand and isfinite(sum(x.sum().item() for x in stacked)):
             return as_stacks([torch.ones(task_count() or (), dtype=torch.bool, device=stacked[0].device)])[0]
         zeros = [x * 0 for x in stacked] if recording_or_transforming() else each_scaled(stacked, 0)
         sums = [entry_sum(x, 0 if task_count() is None else 1) for x in zeros]  # NaN where an entry is not finite

@@ -17,8 +17,10 @@ import optree
 import torch
 
 from metaspec.backend.protocol import NAMESPACE
+from metaspec.errors import MutationError
+from metaspec.losses.lifting import MUTATED
 from metaspec.task import Tree
-from metaspec_torch._private import TorchDispatchMode, get_proxy_mode
+from metaspec_torch._private import TorchDispatchMode, get_proxy_mode, under_functorch
 from metaspec_torch.task_stack import TaskStack, task_by_task, task_count, tasks_at_once
 
 LOG = logging.getLogger("metaspec")
@@ -42,29 +44,29 @@ class TaskLosses:
 
     def __init__(self) -> None:
         self._looped: WeakKeyDictionary[Any, dict[str, Vectorised]] = WeakKeyDictionary()
+        self._watched: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 
     def on_stacks(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
         """The loss, which also takes stacks; what is found out about it is remembered for the object `known_by`."""
 
         def of_stacks(params: Tree, batch: Tree) -> Any:
             if task_count() is None:
-                return loss(params, batch)
+                return self._alone(loss, known_by, params, batch)
             with tasks_at_once(None):
                 return self._computed(loss, known_by, params, batch)
 
         return of_stacks
 
     def _computed(self, loss: Callable[[Tree, Tree], Any], key: Any, params: Tree, batch: Tree) -> Any:
-        known, name = self._known(key)
+        known, name = _of(self._looped, key, dict)
         if _in_turn(known.get(name, "always")):
             raise InTurnError
         recording = get_proxy_mode() is not None
         if name not in known and recording and CAN_BE_TRIED.get():
             raise UntriedError
         if name not in known:  # what the loss itself raises comes from here, without vmap's share
-            first = _first_task((params, batch))
-            with _Made() as made:
-                alone = _recorded_value(loss(*first))
+            first, made = _first_task((params, batch)), _Made()
+            alone = _recorded_value(_unwritten(made.within(loss), *first))
         try:
             returned = task_by_task(loss, params, batch)
             value = _recorded_value(returned)
@@ -84,13 +86,36 @@ class TaskLosses:
                 raise InTurnError
         return returned
 
-    def _known(self, key: Any) -> tuple[dict[str, Vectorised], str]:
-        """What is known of the methods of one object, or of a function, by name; the object itself is not kept."""
-        owner = getattr(key, "__self__", key)  # a bound method is made anew whenever it is asked for
-        try:
-            return self._looped.setdefault(owner, {}), getattr(key, "__name__", "")
-        except TypeError:  # it has no weak references, or no hash
-            return {}, ""
+    def _alone(self, loss: Callable[[Tree, Tree], Any], key: Any, params: Tree, batch: Tree) -> Any:
+        watched, name = _of(self._watched, key, set)
+        if name in watched or get_proxy_mode() is not None or under_functorch():
+            return loss(params, batch)
+        returned = _unwritten(loss, params, batch)
+        watched.add(name)
+        return returned
+
+
+def _of(kept: WeakKeyDictionary[Any, Any], key: Any, empty: Callable[[], Any]) -> tuple[Any, str]:
+    """What is kept of the methods of one object, or of a function, and its name there; the object itself is not."""
+    owner = getattr(key, "__self__", key)  # a bound method is made anew whenever it is asked for
+    try:
+        return kept.setdefault(owner, empty()), getattr(key, "__name__", "")
+    except TypeError:  # it has no weak references, or no hash
+        return empty(), ""
+
+
+def _unwritten(loss: Callable[[Tree, Tree], Any], params: Tree, batch: Tree) -> Any:
+    """Return loss(params, batch); once for each loss, as version counters do not see what is written by `.data`.
+
+    Raises:
+        MutationError: The loss wrote to what it was given.
+    """
+    given = [x for x in _leaves((params, batch)) if type(x) is torch.Tensor and x.layout is torch.strided]
+    before = [x.detach().clone() for x in given]
+    returned = loss(params, batch)
+    if not all(torch.equal(x.detach().nan_to_num(), y.nan_to_num()) for x, y in zip(given, before, strict=True)):
+        raise MutationError(MUTATED)
+    return returned
 
 
 def _where_vectorised(value: TaskStack | None, made: int) -> Vectorised:
@@ -111,6 +136,15 @@ class _Made(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.bytes = 0
+
+    def within(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """Return f, what its operations make counted."""
+
+        def counted(*args: Any) -> Any:
+            with self:
+                return f(*args)
+
+        return counted
 
     def __torch_dispatch__(self, f: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = f(*args, **(kwargs or {}))

@@ -67,6 +67,7 @@ def measure(
     truth: ReferenceResult,
     seconds: float,
     clock: Clock = time.perf_counter,
+    looks: int | None = None,
 ) -> Iterator[Record]:
     """A record for each form that applies to the case.
 
@@ -80,6 +81,7 @@ def measure(
         truth: What it gives.
         seconds: For the rounds of a form, about; 0: one round.
         clock: What is read before and after a call: the processor's time where others keep the machine busy.
+        looks: Calls of which the memory is looked at; None: 6, of slow ones one.
     """
     records: list[Record] = []
     running: list[Turn] = []
@@ -99,7 +101,8 @@ def measure(
     with garbage_left_alone():
         take_turns(usable, seconds, clock)
         for turn in usable:
-            turn.record.peak = peak_bytes(turn.built.run, 1 if turn.warm >= SLOW else LOOKS)
+            calls = (1 if turn.warm >= SLOW else LOOKS) if looks is None else looks
+            turn.record.peak = peak_bytes(turn.built.run, calls) if calls else None
             turn.record.problem = _problem(turn.built, turn.built.run(), truth) if turn.warm < VERY_SLOW else None
             if turn.record.problem is not None:
                 turn.record.rounds.clear()

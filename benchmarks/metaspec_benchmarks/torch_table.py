@@ -55,7 +55,7 @@ Rounds = dict[str, list[float]]
 """Seconds of a call in each round, by form."""
 
 
-def measured(cases: Sequence[BenchmarkCase], native: bool, seconds: float = SECONDS) -> Iterator[tuple[str, Rounds]]:
+def measured(cases: Sequence[BenchmarkCase], native: bool, seconds: float) -> Iterator[tuple[str, Rounds]]:
     """Return each case's id and times; of the forms that Inductor compiles too, with `native`.
 
     Raises:
@@ -66,22 +66,20 @@ def measured(cases: Sequence[BenchmarkCase], native: bool, seconds: float = SECO
     known = {form.name: form for form in (*forms("torch"), *torch_modules.forms())}
     chosen = [known[name] for name in COLUMNS if native or not known[name].slow]
     for case in cases:
-        records = list(measure("torch", chosen, case, truth(case), seconds, time.process_time))
+        records = list(measure("torch", chosen, case, truth(case), seconds, time.process_time, looks=0))
         wrong = [f"{record.form}: {record.problem}" for record in records if record.problem is not None]
         if wrong:
             raise InvalidArgumentError(f"{case.id}: {'; '.join(wrong)}")
         yield case.id, {record.form: record.rounds for record in records}
 
 
-def markdown(found: dict[str, Rounds], cases: Sequence[BenchmarkCase] = BY_HAND) -> str:
+def markdown(found: dict[str, Rounds], cases: Sequence[BenchmarkCase]) -> str:
     """Return the times, and the ratios with their bars; what misses its bar is bold."""
-    measured = [case for case in cases if case.id in found]
-    times = [[case.id, *(_time(found[case.id].get(form)) for form in COLUMNS)] for case in measured]
-    ratios = [[case.id, *(_ratio(case, found[case.id], *one[1:]) for one in RATIOS)] for case in measured]
+    there = [case for case in cases if case.id in found]
+    times = [[case.id, *(_time(found[case.id].get(form)) for form in COLUMNS)] for case in there]
+    ratios = [[case.id, *(_ratio(case, found[case.id], *one[1:]) for one in RATIOS)] for case in there]
     headings = ["computation", *(one[0] for one in RATIOS)]
-    return "\n".join(
-        [*_table(["ms", *COLUMNS.values()], times), "", *_table(headings, ratios)]
-    )
+    return "\n".join([*_table(["ms", *COLUMNS.values()], times), "", *_table(headings, ratios)])
 
 
 def _time(rounds: list[float] | None) -> str:
@@ -122,7 +120,7 @@ def write(found: dict[str, Rounds], document: Path) -> None:
     with atomic_writer(figures_of(document)) as stream:
         stream.write(json.dumps(found).encode() + b"\n")
     with atomic_writer(document) as stream:
-        stream.write(f"{before}{BEGIN}\n{markdown(found)}\n{END}{after}".encode())
+        stream.write(f"{before}{BEGIN}\n{markdown(found, BY_HAND)}\n{END}{after}".encode())
 
 
 def figures_of(document: Path) -> Path:
@@ -139,7 +137,8 @@ def main(arguments: Sequence[str]) -> None:
     document = Path(names[0])
     kept = figures_of(document)
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    for name, rounds in measured([case for case in BY_HAND if case.workload in (names[1:] or [case.workload])], native):
+    cases = [case for case in BY_HAND if not names[1:] or case.workload in names[1:]]
+    for name, rounds in measured(cases, native, SECONDS):
         found[name] = rounds
         write(found, document)
         print(name, flush=True)

@@ -15,7 +15,8 @@ from metaspec.errors import UnsupportedError  # noqa: E402
 
 from .programs import RATE, STEPS, close, mse, nn, tasks_of, unrolled  # noqa: E402
 
-BEFORE = dict(vars(checkpointing))
+hooks = torch.autograd.graph.saved_tensors_hooks
+BEFORE = dict(vars(checkpointing)), dict(vars(hooks))
 
 
 class Recomputing(nn.Module):
@@ -38,9 +39,22 @@ class Recomputing(nn.Module):
         )
 
 
-def pair(**options):
+class Unpacking(Recomputing):
+    """The same by hooks of its own: in place of the middle's result its input is saved."""
+
+    def forward(self, x):
+        if self.reentrant is None:
+            return super().forward(x)
+        h = torch.tanh(self.first(x))
+        z = self.middle(h) * self.scale
+        with hooks(lambda _: h.detach(), lambda h: self.block(h).detach()):
+            y = torch.tanh(z)
+        return self.last(y)
+
+
+def pair(kind=Recomputing, **options):
     torch.manual_seed(0)
-    plain = Recomputing(**options).double()
+    plain = kind(**options).double()
     recomputing = copy.deepcopy(plain)
     recomputing.reentrant = False
     return plain, recomputing
@@ -54,9 +68,10 @@ def forms(algo, m, tasks):
     yield ms.compile(lambda p, t: ms.batch_meta_gradient(algo, m.loss, p, t))(m.params, tasks).delta
 
 
+@pytest.mark.parametrize("kind", [Recomputing, Unpacking])
 @pytest.mark.parametrize("kept", ["none", "sqrt"])
-def test_every_form_is_backpropagation_through_the_module_that_keeps_all(kept, caplog):
-    plain, model = pair()
+def test_every_form_is_backpropagation_through_the_module_that_keeps_all(kept, kind, caplog):
+    plain, model = pair(kind)
     tasks = tasks_of((3,))
     truth = [unrolled(plain, mse, task) for task in tasks]
     before = {name: x.clone() for name, x in model.state_dict().items()}
@@ -66,7 +81,7 @@ def test_every_form_is_backpropagation_through_the_module_that_keeps_all(kept, c
             close(delta, {name: sum(tree[name] for tree in truth) / len(truth) for name in truth[0]})
     assert sum("task by task" in record.getMessage() for record in caplog.records) == 1
     assert all(torch.equal(before[name], x) for name, x in model.state_dict().items())
-    assert dict(vars(checkpointing)) == BEFORE
+    assert (dict(vars(checkpointing)), dict(vars(hooks))) == BEFORE
 
 
 def test_seeded_draws_are_the_same_when_they_are_computed_again():

@@ -152,16 +152,28 @@ def test_numbers_drawn_by_python_are_noticed():
 
 
 @pytest.mark.parametrize("write", [lambda w: w.data.mul_(0.5), lambda w: w.data[0].zero_(), lambda w: w.data.T.add_(1)])
-def test_a_compiled_function_does_not_write_to_parameters_behind_autograd(write):
+@pytest.mark.parametrize("where", ["params", "batch"])
+@pytest.mark.parametrize("form", ["one", "stacked", "in chunks of one", "compiled"])
+def test_writes_behind_autograd_are_refused_and_spare_the_caller(write, where, form):
     def loss(params, batch):
-        write(params["w"])
+        write(params["w"] if where == "params" else batch[0])
         return ((batch[0] @ params["w"] - batch[1]) ** 2).mean()
 
-    params = {"w": torch.ones(2, 3, dtype=torch.float64)}
-    task = ms.Task(*((torch.ones(n, 2, dtype=torch.float64), torch.zeros(n, 3, dtype=torch.float64)) for n in (3, 4)))
-    with pytest.raises(MutationError, match="changes its arguments in place"):
-        ms.compile(lambda p, t: ms.meta_gradient(ALGO, loss, p, t))(params, task)
-    assert torch.equal(params["w"], torch.ones_like(params["w"]))
+    def ones(*shape):
+        return torch.ones(2, *shape, dtype=torch.float64)
+
+    params, tasks = {"w": ones(3)}, ms.Task(*((ones(n, 2), 0 * ones(n, 3)) for n in (3, 4)))
+    one = ms.Task(*((x[0], y[0]) for x, y in tasks))
+    call = {
+        "one": lambda: ms.meta_gradient(ALGO, loss, params, one),
+        "stacked": lambda: ms.batch_meta_gradient(ALGO, loss, params, tasks),
+        "in chunks of one": lambda: ms.batch_meta_gradient(ALGO, loss, params, tasks, chunk_size=1),
+        "compiled": lambda: ms.compile(lambda p, t: ms.meta_gradient(ALGO, loss, p, t))(params, one),
+    }[form]
+    with pytest.raises(MutationError, match="in place"):
+        call()
+    assert torch.equal(params["w"], ones(3))
+    assert torch.equal(tasks.support[0], ones(3, 2))
 
 
 def test_settings_are_as_before_after_a_call_and_after_an_error():

@@ -117,9 +117,7 @@ def _unrolled(case: BenchmarkCase, loss: Loss, params: Tensors, support: Any, qu
     return params, loss(params, *query)
 
 
-def _implicit(
-    case: BenchmarkCase, loss: Loss, params: Tensors, support: Any, query: Any, tasks: int = 0
-) -> Gradient:
+def _implicit(case: BenchmarkCase, loss: Loss, params: Tensors, support: Any, query: Any, tasks: int = 0) -> Gradient:
     """The solution of iMAML's system and the query loss."""
 
     def gradient(theta: Tensors, data: Any, graph: bool = False) -> tuple[Tensors, torch.Tensor]:

@@ -78,19 +78,13 @@ def linearize_grad(B: Backend, f: Callable[..., Any], x: Tree, args: tuple[Any, 
     with explained(), _Recording():
         inputs = [_input(leaf) for leaf in leaves]
         (value,) = stacks_of([f(tree(inputs), *args)])
-        ends = _edges([value])
-        # Of a cotangent that requires a gradient a once_differentiable function says itself that it has no second.
-        gradient = _pulled(ends, inputs, [torch.ones_like(value).requires_grad_()], again=True, keep=True, told=True)
+        gradient = _pulled(_edges([value]), inputs, [torch.ones_like(value)], again=True, keep=True)
     edges = _edges(gradient)
 
     def product(v: Tree) -> Tree:
         cotangent = stacks_of(B.tree_flatten(v)[0])
         with explained():
-            try:
-                return tree(_pulled(edges, inputs, cotangent, again=_recorded((*leaves, *cotangent)), keep=True))
-            except RuntimeError:
-                refuse_once_differentiable(end.node for end in ends if end is not None)
-                raise
+            return tree(_pulled(edges, inputs, cotangent, again=_recorded((*leaves, *cotangent)), keep=True))
 
     return tree(gradient if around else [share.detach() for share in gradient]), product
 
@@ -132,20 +126,14 @@ def _pulled(
     cotangent: Sequence[torch.Tensor],
     again: bool,
     keep: bool,
-    told: bool = False,
 ) -> tuple[torch.Tensor, ...]:
-    """cotangent . J by autograd; with `again` recorded in turn, with `keep` the graph stays for another call.
-
-    `told`: functions that can be differentiated only once say so when the recording is differentiated.
-    """
+    """cotangent . J by autograd; with `again` recorded in turn, with `keep` the graph stays for another call."""
     pairs = [(edge, u) for edge, u in zip(edges, cotangent, strict=True) if edge is not None]
     active = [x for x in inputs if x.requires_grad]
     shares: Any = iter([None] * len(active))
     if pairs and active:
         outputs, cotangents = zip(*pairs, strict=True)
-        if (
-            again and not told
-        ):  # autograd would leave such a function's share of the second derivative out, without a word
+        if again:  # autograd would leave such a function's share of the second derivative out, without a word
             refuse_once_differentiable(edge.node for edge in outputs)
         shares = iter(each_pulled(outputs, active, cotangents, keep, again))
     return tuple(_dense(x, next(shares) if x.requires_grad else None) for x in inputs)

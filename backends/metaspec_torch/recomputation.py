@@ -30,7 +30,7 @@ def recomputed_in(noted: Callable[[], Context]) -> Iterator[None]:
     global _inside
     with _LOCK:
         _inside += 1
-        saved_tensors_hooks.__enter__ = _entered  # type: ignore[method-assign]
+        saved_tensors_hooks.__enter__ = _entered
     token = _NOTED.set(noted)
     try:
         yield
@@ -39,7 +39,7 @@ def recomputed_in(noted: Callable[[], Context]) -> Iterator[None]:
         with _LOCK:
             _inside -= 1
             if _inside == 0:
-                saved_tensors_hooks.__enter__ = _enter  # type: ignore[method-assign]
+                saved_tensors_hooks.__enter__ = _enter
 
 
 def _entered(hooks: saved_tensors_hooks) -> None:

@@ -56,7 +56,9 @@ def test_the_document_gets_the_table_and_keeps_the_figures(tmp_path, monkeypatch
     table.figures_of(document).write_text(json.dumps({"another case": {}}))
     table.main([str(document)])
     text = document.read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
     assert f"| {TINY.id} |" in text
     assert set(json.loads(table.figures_of(document).read_text())) == {"another case", TINY.id}
     with pytest.raises(SystemExit, match="usage|python -m"):

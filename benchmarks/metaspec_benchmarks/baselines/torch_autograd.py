@@ -70,7 +70,7 @@ def _stacked(loss_of: Callable[[TorchModel], Loss | None], case: BenchmarkCase) 
     losses = loss_of(m)
     if losses is None:
         return None
-    one = _unrolled if case.solver_steps is None else partial(_implicit, tasks=1)
+    one: Callable[..., Gradient] = _unrolled if case.solver_steps is None else partial(_implicit, tasks=1)
 
     def run() -> Gradient:
         params = {name: leaf.detach().requires_grad_() for name, leaf in m.module.named_parameters()}

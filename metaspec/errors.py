@@ -4,9 +4,10 @@ Each also derives from the built-in exception that a caller would expect, so `ex
 the argument, what was given, what was expected, and what to do next.
 """
 
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 
 class MetaspecError(Exception):
@@ -95,3 +96,13 @@ def nearest(value: Any, known: Iterable[str]) -> str:
     names = {name.lower(): name for name in known}
     near = get_close_matches(str(value).lower(), names, n=1, cutoff=0.6)
     return f" (did you mean {names[near[0]]!r}?)" if near else ""
+
+
+def tell_nearest(module: str) -> None:
+    """Have the error of an attribute that the module lacks tell the nearest of the module's public names."""
+    found: Any = sys.modules[module]
+
+    def missing(name: str) -> NoReturn:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{nearest(name, found.__all__)}")
+
+    found.__getattr__ = missing

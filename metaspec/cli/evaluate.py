@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 
 from metaspec.atomic_files import atomic_writer
+from metaspec.backend.registry import registered_names
 from metaspec.backend.selection import get_backend
+from metaspec.cli.completion import among
 from metaspec.cli.output_files import check_writable
 from metaspec.cli.rank_commands import joined_ranks
 from metaspec.cli.warnings_shown import exit_status, warnings_in_one_line
@@ -38,10 +40,12 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a run of `metaspec train`.", show_default=False)],
-    backend: Annotated[str | None, typer.Option(help="Backend; the run's own.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="Backend; the run's own.", autocompletion=among(registered_names()))
+    ] = None,
     tasks: Annotated[int | None, typer.Option(help="Held-out tasks; as many as the run's.", min=2)] = None,
     inner_steps: Annotated[list[int] | None, typer.Option(help="Inner steps; may be given again.", min=0)] = None,
-    which: Annotated[str, typer.Option(help="The best parameters or the last.")] = "best",
+    which: Annotated[str, typer.Option(help="The best parameters or the last.", autocompletion=among(WHICH))] = "best",
     data: Annotated[Path | None, typer.Option(help="Where the run's data are now.", metavar="DIR")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there.", metavar="FILE")] = None,
 ) -> None:

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from metaspec.backend.registry import registered_names
 from metaspec.backend.selection import chosen_backend, get_backend
+from metaspec.cli.completion import among
 from metaspec.cli.rank_commands import joined_ranks
 from metaspec.cli.warnings_shown import exit_status, warnings_in_one_line
 from metaspec.errors import InvalidArgumentError, LibraryMissingError
@@ -144,8 +146,10 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     options = []
     for name, about in FIELDS.items():
         shown = "" if about.default is None else f" ({about.default})"
-        mark = typer.Argument if name == "experiment" else typer.Option
-        kind = Annotated[KINDS[name] | None, mark(help=f"{about.metadata['help']}.{shown}", show_default=False)]  # type: ignore[valid-type]
+        mark: Any = typer.Argument if name == "experiment" else typer.Option
+        names = registered_names() if name == "backend" else about.metadata["among"]
+        said = {"help": f"{about.metadata['help']}.{shown}", "autocompletion": among(names) if names else None}
+        kind = Annotated[KINDS[name] | None, mark(show_default=False, **said)]  # type: ignore[valid-type]
         options.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind))
     parameters = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own]
 

@@ -15,6 +15,7 @@ from metaspec.data.source import TaskSource
 from metaspec.data.table import TableColumns, tumour_tasks
 from metaspec.data.variants import affine_classes
 from metaspec.data.within_alphabet import WithinAlphabet
+from metaspec.errors import tell_nearest
 
 __all__ = [
     "DataCorruptError",
@@ -41,3 +42,5 @@ __all__ = [
     "split_classes",
     "tumour_tasks",
 ]
+
+tell_nearest(__name__)

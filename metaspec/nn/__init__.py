@@ -14,6 +14,7 @@ Example:
     (40, 40)
 """
 
+from metaspec.errors import tell_nearest
 from metaspec.nn.activations import gelu, relu, sigmoid, silu, softplus, tanh
 from metaspec.nn.context_network import WithContext
 from metaspec.nn.convnet import ConvNet, omniglot_convnet
@@ -47,3 +48,5 @@ __all__ = [
     "softplus",
     "tanh",
 ]
+
+tell_nearest(__name__)

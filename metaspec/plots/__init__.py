@@ -11,6 +11,7 @@ Example:
     >>> plots.save(figure, "adaptation.svg")
 """
 
+from metaspec.errors import tell_nearest
 from metaspec.plots.adaptation import adaptation_curves
 from metaspec.plots.episodes import episode_grid, predictions
 from metaspec.plots.figures import save, svg
@@ -27,3 +28,5 @@ __all__ = [
     "save",
     "svg",
 ]
+
+tell_nearest(__name__)

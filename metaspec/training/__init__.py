@@ -1,5 +1,6 @@
 """Meta-training and meta-testing: the outer loop around `batch_meta_gradient`, and what makes it survive."""
 
+from metaspec.errors import tell_nearest
 from metaspec.training.checkpoints import Checkpoints, load_checkpoint, save_checkpoint
 from metaspec.training.errors import CheckpointError, DivergedError
 from metaspec.training.evaluation import Estimate, Evaluation, EvaluationReport, error_after, loss_after, meta_test
@@ -43,3 +44,5 @@ __all__ = [
     "save_checkpoint",
     "training_steps",
 ]
+
+tell_nearest(__name__)

@@ -70,6 +70,7 @@ def test_verify_fails_on_a_broken_backend_and_names_everything(tmp_path):
         (("verify", "--workers", "two"), "got 'two'"),
         (("bench", "--backend", "nunpy"), "did you mean 'numpy'?"),
         (("audit", "tests.audit.code.recipes_torch:Mta"), "did you mean 'Meta'?"),
+        (("audit", "tests.core.problems:__name__"), "is a str; expected a function or class"),
         (("nonesuch",), "No such command"),
     ],
 )
@@ -78,6 +79,24 @@ def test_user_errors_are_one_message_and_status_2(arguments, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("metaspec train s", {"sinusoid"}),
+        ("metaspec train sinusoid --algorithm fo", {"fomaml"}),
+        ("metaspec train sinusoid --backend num", {"numpy"}),
+        ("metaspec evaluate run --which l", {"last"}),
+        ("metaspec verify num", {"numpy"}),
+        ("metaspec bench --backend num", {"numpy"}),
+    ],
+)
+def test_the_shell_completes_values(words, completed):
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_METASPEC_COMPLETE": "complete_bash"}
+    program = "import sys; sys.argv[0] = 'metaspec'; from metaspec.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | asked)
+    assert set(done.stdout.split()) == completed
 
 
 def test_verify_leaves_no_file_when_it_is_refused(tmp_path):

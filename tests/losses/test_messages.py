@@ -1,12 +1,13 @@
 """Messages that name what was meant: nearest names, formats that differ, pictures with their axes elsewhere."""
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec import errors, nn
+from metaspec import errors, nn, plots
 from metaspec.experiments.config import effective
 
 MAML = ms.MAML(ms.GradientDescent(0.1, 1))
@@ -99,9 +100,20 @@ def test_what_the_loss_was_given_is_a_note_of_what_it_raised(backend: str) -> No
     assert notes.count('channels="first"') == 1
 
 
-def test_the_nearest_public_name_is_told() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'MALM' .did you mean 'MAML'?"):
-        _ = ms.MALM
+@pytest.mark.parametrize(
+    ("module", "wrong", "meant"),
+    [
+        (ms, "MALM", "MAML"),
+        (ms.data, "Sinsoid", "Sinusoid"),
+        (ms.nn, "ConvNt", "ConvNet"),
+        (ms.training, "Adm", "Adam"),
+        (plots, "adaptation_curve", "adaptation_curves"),
+    ],
+)
+def test_the_nearest_public_name_is_told(module: Any, wrong: str, meant: str) -> None:
+    said = f"module '{module.__name__}' has no attribute '{wrong}' (did you mean '{meant}'?)"
+    with pytest.raises(AttributeError, match=re.escape(said)):
+        getattr(module, wrong)
 
 
 def test_an_audit_of_a_framework_that_is_not_installed_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:

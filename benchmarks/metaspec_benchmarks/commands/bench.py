@@ -12,6 +12,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from metaspec.backend.registry import registered_names
+from metaspec.cli.completion import among
 from metaspec.errors import InvalidArgumentError
 
 
@@ -36,7 +38,12 @@ def bench(
     ] = None,
     framework: Annotated[
         list[str] | None,
-        typer.Option("--framework", "--backend", help="A backend; likewise. Default: all that are installed."),
+        typer.Option(
+            "--framework",
+            "--backend",
+            help="A backend; likewise. Default: all that are installed.",
+            autocompletion=among(registered_names()),
+        ),
     ] = None,
     seconds: Annotated[
         float | None, typer.Option(help="For each form, about; 0: once. Default: 4, or 0.3 with --quick.", min=0.0)

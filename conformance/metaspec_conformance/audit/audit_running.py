@@ -12,6 +12,7 @@ from metaspec_conformance.audit.audit_state import Claims
 from metaspec_conformance.audit.calls.audited_function import AuditedFunction, framework_of
 from metaspec_conformance.audit.calls.counted_calls import FailedError
 from metaspec_conformance.audit.calls.harness import AuditHarness
+from metaspec_conformance.audit.calls.learners import LearnerCode
 from metaspec_conformance.audit.calls.native_models import native_models
 from metaspec_conformance.audit.calls.observation import Failure
 from metaspec_conformance.audit.calls.signature import Signature, SignatureError, signature
@@ -103,7 +104,7 @@ def _loaded(audited: AuditedFunction, notify: Notify) -> Any:
     """Import the function.
 
     Raises:
-        InvalidArgumentError, InvalidTypeError: There is no such module or function.
+        InvalidArgumentError, InvalidTypeError: There is no such module or function, or it is none.
         FailedError: Its module cannot be imported.
     """
     try:
@@ -121,6 +122,10 @@ def _loaded(audited: AuditedFunction, notify: Notify) -> Any:
     except Exception as error:
         text = f"its module cannot be imported: {describe_user_error(error)}"
         raise FailedError(Failure("raises", text)) from None
+    if not callable(found) and not isinstance(found, LearnerCode):
+        raise InvalidArgumentError(
+            f"audit: {audited.place!r} is a {type(found).__name__}; expected a function or class"
+        )
     return found
 
 

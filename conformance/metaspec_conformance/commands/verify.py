@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from metaspec.backend.registry import registered_names
+from metaspec.cli.completion import among
 from metaspec.cli.output_files import INTERRUPTED, check_writable
 from metaspec.errors import InvalidArgumentError, MetaspecError, nearest
 from metaspec.html import write
@@ -52,9 +54,13 @@ def verify(
         typer.Argument(
             help="Backend names, or module:attribute of a Backend or Registration of yours. Default: all installed.",
             show_default=False,
+            autocompletion=among(registered_names()),
         ),
     ] = None,
-    backend: Annotated[list[str] | None, typer.Option(help="As an argument BACKENDS; may be repeated.")] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="As an argument BACKENDS; may be repeated.", autocompletion=among(registered_names())),
+    ] = None,
     scenario: Annotated[
         str | None, typer.Option(help="Only scenarios whose id contains or matches this.", metavar="PATTERN")
     ] = None,

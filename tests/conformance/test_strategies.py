@@ -227,8 +227,9 @@ def test_the_document_s_example_accepts_what_is_right_and_rejects_what_is_not():
         def my_maml(loss, params, task, lr, steps):
             return ms.meta_gradient(kind(ms.GradientDescent(lr, steps)), loss, params, task, backend="numpy").delta
 
-        names = {"my_maml": my_maml}
+        names = {}
         exec(code, names)
+        names["my_maml"] = my_maml
         settings(FIXED, max_examples=5, phases=[Phase.generate])(names["test_my_maml"])()
 
     run(ms.MAML)

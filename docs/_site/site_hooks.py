@@ -75,11 +75,12 @@ def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> st
     return LINK.sub(page_of, markdown)
 
 
-def on_page_content(html: str, page: Page, config: Any, files: Files) -> None:
-    """Keep what llms.txt says of the page: its address, its title, its first sentence."""
+def on_page_content(html: str, page: Page, config: Any, files: Files) -> str:
+    """Keep what llms.txt says of the page: its address, its title, its first sentence; an empty cell is no heading."""
     first = re.search(r"<p>(.*?)</p>", html, re.DOTALL)
     words = " ".join(re.sub(r"<[^>]+>", "", first[1]).split()) if first else ""
     OUTLINE.append((page.file.dest_uri, f"[{page.title}]({page.file.dest_uri}): {words.partition('. ')[0][:200]}"))
+    return re.sub(r"<th( [^>]*)?></th>", r"<td\1></td>", html)
 
 
 def on_post_page(output: str, page: Page, config: Any) -> str:

@@ -1,11 +1,15 @@
-// For keyboards and screen readers, what the theme leaves undone: whatever scrolls can be focused, and the buttons of a
-// block of code are a group, not a landmark.
+// For keyboards and screen readers, what the theme leaves undone: whatever scrolls can be focused, and landmarks have
+// names of their own.
 const content = document.querySelector(".md-content");
 const mend = () => {
   for (const box of content.querySelectorAll("pre > code, .md-typeset__scrollwrap"))
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-  for (const buttons of content.querySelectorAll(".md-code__nav")) buttons.role = "group";
+  content.querySelectorAll(".md-code__nav").forEach((buttons, k) => (buttons.ariaLabel = `Code block ${k + 1}`));
 };
+for (const section of document.querySelectorAll(".md-nav[aria-labelledby]")) {
+  section.ariaLabel = section.querySelector(".md-nav__title").textContent.trim();
+  section.removeAttribute("aria-labelledby");
+}
 new MutationObserver(mend).observe(content, { childList: true, subtree: true });
 addEventListener("resize", mend);
 mend();

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import typer.main
@@ -79,7 +80,8 @@ def on_page_content(html: str, page: Page, config: Any, files: Files) -> str:
     """Keep what llms.txt says of the page: its address, its title, its first sentence; an empty cell is no heading."""
     first = re.search(r"<p>(.*?)</p>", html, re.DOTALL)
     words = " ".join(re.sub(r"<[^>]+>", "", first[1]).split()) if first else ""
-    OUTLINE.append((page.file.dest_uri, f"[{page.title}]({page.file.dest_uri}): {words.partition('. ')[0][:200]}"))
+    said = shorten(words.partition(". ")[0], 200)
+    OUTLINE.append((page.file.dest_uri, f"[{page.title}]({page.file.dest_uri}): {said}"))
     return re.sub(r"<th( [^>]*)?></th>", r"<td\1></td>", html)
 
 

@@ -34,6 +34,7 @@ FENCED = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 INLINE = re.compile(r"`((?:python -m )?(?:metaspec|metaspec_\w+|tests)[\w.]* [^`]*)`")
+LINE = re.compile(r"^ *(python -m (?:metaspec|tests)[\w.]* .*)$", re.MULTILINE)
 FILE = re.compile(r"# (\w+\.py)\b")
 
 
@@ -162,7 +163,8 @@ def _check_words(words: list[str], whole: bool) -> None:
         sources = [Path(str(spec.origin)), *(folder.rglob("*.py") if spec.submodule_search_locations else ())]
         text = "".join(path.read_text(encoding="utf-8") for path in sources)
         for option in (word for word in words if word.startswith("--")):
-            assert f'"{option}"' in text, f"{module} has no {option}"
+            name = option.removeprefix("--").replace("-", "_")
+            assert re.search(rf'"{option}"|\b{name}\b', text), f"{module} has no {option}"
     elif "pytest" in words:
         text = (ROOT / "conformance/metaspec_conformance/pytest_plugin/plugin.py").read_text(encoding="utf-8")
         assert all(f'"{word}"' in text for word in words if word.startswith("--metaspec-")), words
@@ -171,9 +173,9 @@ def _check_words(words: list[str], whole: bool) -> None:
 
 
 def inline_commands(page: str) -> list[str]:
-    """The commands within a page's sentences and tables."""
-    text = FENCED.sub("", (ROOT / page).read_text(encoding="utf-8"))
-    return [" ".join(found.split()) for found in INLINE.findall(text)]
+    """The commands within a page's sentences and tables, and those on a line of their own."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [" ".join(found.split()) for found in INLINE.findall(FENCED.sub("", text)) + LINE.findall(text)]
 
 
 def _imports(code: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
+from operator import attrgetter
 from typing import Any
 
 import jax
@@ -13,12 +14,14 @@ from metaspec.backend.guard import Guard
 from metaspec.backend.protocol import Backend
 from metaspec.backend.random_draws import without_draws
 from metaspec.backend.reducing import reduced
-from metaspec.backend.trace_cache import TraceCache
+from metaspec.backend.selection import active
+from metaspec.backend.trace_cache import MISS, TraceCache
 from metaspec.backend.tuning import LoopKind, Tuning
 from metaspec.errors import DtypeNotHonouredError
-from metaspec.task import Array, Tree
+from metaspec.task import Array, Task, Tree
 from metaspec_jax import _private, concrete_values, processes, sharding
 
+FLOAT64, DTYPE, SEQUENCES = numpy.dtype("float64"), attrgetter("dtype"), (list, tuple)
 BATCH_BYTES = 192 << 10  # measured on CPUs: docs/performance.md
 JOINED_BYTES = 32 << 10  # likewise
 EAGER_BYTES = 32 << 20  # outside of jit an operation's call costs far more than what it computes
@@ -58,23 +61,71 @@ class JaxTuning(Tuning):
         return sharding.spread(params, tasks)
 
     def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
-        f = without_draws(f)
-        jitted = jax.jit(f, donate_argnums=tuple(donate))
-        kinds: set[type] = set()  # of concrete ones: asking is_array of each leaf would take longer than the call
-        constants = TraceCache(
-            self.backend, f, lambda flat, arrays: jax.jit(flat).lower(*arrays).compile(), _private.kind
+        return _Jitted(self.backend, without_draws(f), donate)
+
+
+class _Jitted:
+    """`jax.jit` of a function, for which leaves that are no arrays are constants."""
+
+    def __init__(self, backend: Backend, f: Callable[..., Tree], donate: Sequence[int]) -> None:
+        self._backend, self._least = backend, max(donate, default=-1) + 1
+        self._jitted = jax.jit(f, donate_argnums=tuple(donate))
+        self._kinds: set[type] = set()  # of concrete ones: asking is_array of each leaf would take longer than the call
+        self._constants = TraceCache(
+            backend, f, lambda flat, arrays: jax.jit(flat).lower(*arrays).compile(), _private.kind
         )
 
-        def compiled(*args: Tree) -> Tree:
-            leaves = jax.tree.leaves(args)
-            if set(map(type, leaves)) <= kinds:
-                return jitted(*args)
-            if not all(map(self.backend.is_array, leaves)):
-                return constants(*args)
-            kinds.update(type(leaf) for leaf in leaves if self.backend.is_concrete(leaf))
-            return jitted(*args)
+    def __call__(self, *args: Tree) -> Tree:
+        leaves = jax.tree.leaves(args)
+        if self._kinds.issuperset(map(type, leaves)):
+            return self._jitted(*args)
+        if not all(map(self._backend.is_array, leaves)):
+            return self._constants(*args)
+        self._kinds.update(type(leaf) for leaf in leaves if self._backend.is_concrete(leaf))
+        return self._jitted(*args)
 
-        return compiled
+    def quick(self, args: Sequence[Tree]) -> Tree:
+        """Return the result for arrays of types that were looked at, but of tasks in a sequence; else MISS."""
+        leaves = jax.tree.leaves(args)
+        if not leaves or len(args) < self._least or not self._kinds.issuperset(map(type, leaves)):
+            return MISS
+        for arg in args:
+            if isinstance(arg, SEQUENCES) and arg and isinstance(arg[0], Task):
+                return MISS  # they may differ in size
+        token = active.set(self._backend)
+        try:
+            if FLOAT64 not in set(map(DTYPE, leaves)):
+                return self._jitted(*args)
+            with self._backend.guard.compute_context("float64"):
+                return self._jitted(*args)
+        except Exception as error:
+            explain(error)
+            raise
+        finally:
+            active.reset(token)
+
+
+class _Explained(AbstractContextManager[None]):
+    """The context, in which JAX's errors become metaspec's, with what to do; generators would take microseconds."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: AbstractContextManager[None]) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._context.__enter__()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._context.__exit__(kind, error, trace)
+        if isinstance(error, Exception):
+            explain(error)
+
+
+def explain(error: Exception) -> None:
+    """Raise an error of metaspec's in place of one of JAX's that says nothing of what to do."""
+    sharding.explain(error)
+    concrete_values.explain(error)
 
 
 class JaxGuard(Guard):
@@ -84,7 +135,7 @@ class JaxGuard(Guard):
         return _private.configuration()
 
     def compute_context(self, wide: str | None) -> AbstractContextManager[None]:
-        return concrete_values.explained(sharding.explained(super().compute_context(wide)))
+        return _Explained(super().compute_context(wide))
 
     def constant_context(self) -> AbstractContextManager[None]:
         return jax.ensure_compile_time_eval()

@@ -5,8 +5,7 @@ one line of the logger "metaspec" says; under jit, and of parameters, such a los
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -48,17 +47,9 @@ def mapped(f: Callable[..., Tree]) -> Callable[..., Tree]:
     return over_rows
 
 
-@contextmanager
-def explained(context: AbstractContextManager[None]) -> Iterator[None]:
-    """The context, in which JAX's errors about values that it does not have say what to write.
-
-    Raises:
-        LossError: The value of a traced array is asked for.
-    """
-    try:
-        with context:
-            yield
-    except ASKED as error:
+def explain(error: BaseException) -> None:
+    """Raise LossError, with what to write, in place of an error of JAX's about values that it does not have."""
+    if isinstance(error, ASKED):
         raise LossError(
             f"loss: it asks in Python for a value of a traced array: {_line(error)}. Write jnp.where or jax.lax.cond "
             "for `if`, jnp's functions for NumPy's, sums of jnp.where(mask, x, 0) for x[mask]; what depends on data "

@@ -6,8 +6,7 @@ is of the tasks that a device has, so parameters are first cast to vary as the t
 of the device's tasks, and the caller takes the mean, by `jax.lax.pmean(delta, axis)` or distributed=True.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -77,27 +76,17 @@ def checked_value_and_grad(f: Callable[..., Any], has_aux: bool) -> Callable[...
     return value_and_grad
 
 
-@contextmanager
-def explained(context: AbstractContextManager[None]) -> Iterator[None]:
-    """The context, in which JAX's errors about explicit meshes become metaspec's, with what to do.
-
-    Raises:
-        InvalidArgumentError: JAX cannot tell on which devices a result belongs.
-    """
-    try:
-        with context:
-            yield
-    except Exception as error:
-        words = " ".join(str(error).split())
-        if type(error).__name__ == "ShardingTypeError":
-            raise InvalidArgumentError(
-                f"loss: on a mesh with explicit axes JAX cannot tell how a result is spread over devices: {words:.300}."
-                " Say so there (out_sharding=..., jax.sharding.reshard), or make the mesh with "
-                "jax.sharding.AxisType.Auto, or spread tasks (axis 0 of a stacked batch) in place of parameters"
-            ) from error
-        if "jax.set_mesh" in words:
-            raise InvalidArgumentError(
-                "params, task: the arrays are on a mesh with explicit axes, and outside of one JAX puts new arrays on "
-                "a single device; work within `with jax.set_mesh(mesh):`, or compile the function by metaspec.compile"
-            ) from error
-        raise
+def explain(error: BaseException) -> None:
+    """Raise InvalidArgumentError, with what to do, in place of an error of JAX's about explicit meshes."""
+    words = " ".join(str(error).split())
+    if type(error).__name__ == "ShardingTypeError":
+        raise InvalidArgumentError(
+            f"loss: on a mesh with explicit axes JAX cannot tell how a result is spread over devices: {words:.300}."
+            " Say so there (out_sharding=..., jax.sharding.reshard), or make the mesh with "
+            "jax.sharding.AxisType.Auto, or spread tasks (axis 0 of a stacked batch) in place of parameters"
+        ) from error
+    if "jax.set_mesh" in words:
+        raise InvalidArgumentError(
+            "params, task: the arrays are on a mesh with explicit axes, and outside of one JAX puts new arrays on "
+            "a single device; work within `with jax.set_mesh(mesh):`, or compile the function by metaspec.compile"
+        ) from error

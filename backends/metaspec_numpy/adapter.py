@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from operator import attrgetter
 from sys import maxsize
 from typing import Any
 
@@ -22,6 +23,8 @@ from metaspec_numpy.tracer.aliasing import as_input
 from metaspec_numpy.tracer.value_needed import foreign
 
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
+PLAIN = frozenset({numpy.ndarray, numpy.float64, numpy.float32})
+_SHAPED = attrgetter("shape", "dtype")
 _ZERO = object()  # a cotangent that is zero without being an array; None would be an empty subtree
 
 
@@ -184,24 +187,10 @@ class NumpyBackend(Backend):
 
     def compile_with_draws(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         """Return f recorded at its first call, for a function whose random draws are to be those of the recording."""
-        return TraceCache(self, f, lambda flat, arrays: tracer.record(flat, tuple(arrays)), _signature)
+        return TraceCache(self, f, _recorded, _signature, kinds=_kinds)
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        cache = self.compile_with_draws(without_draws(f))
-        refused: list[Exception] = []
-
-        def compiled(*args: Tree) -> Tree:
-            if refused:
-                return f(*args)
-            try:
-                return cache(*args)
-            except (InvalidTypeError, UnsupportedError) as error:  # of known values, it may be an ordinary call
-                result = f(*args)
-                refused.append(error)
-                _warn(f"not compiled, as it cannot be recorded: {error}")
-                return result
-
-        return compiled
+        return _Compiled(self, without_draws(f), _recorded, _signature, kinds=_kinds)
 
     def process(self) -> tuple[int, int]:
         return processes.process()
@@ -213,12 +202,46 @@ class NumpyBackend(Backend):
         return processes.joined(timeout)
 
 
+class _Compiled(TraceCache):
+    """A recording; where the function cannot be recorded, the function itself."""
+
+    refused = False
+
+    def _looked_at(self, args: Sequence[Tree]) -> Tree:
+        if self.refused:
+            return self._f(*args)
+        try:
+            return super()._looked_at(args)
+        except (InvalidTypeError, UnsupportedError) as error:  # of known values, it may be an ordinary call
+            result = self._f(*args)
+            self.refused = True
+            _warn(f"not compiled, as it cannot be recorded: {error}")
+            return result
+
+
 def _warn(message: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
+def _recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
+    program = tracer.record(flat, tuple(arrays))
+
+    def without_warnings(*arrays: Array) -> Any:
+        with numpy.errstate(all="ignore"):
+            return program(*arrays)
+
+    return without_warnings
+
+
 def _signature(x: Array) -> Any:
     return x.shape, x.dtype
+
+
+def _kinds(leaves: Sequence[Any]) -> Any:
+    """Signatures of arrays of NumPy's own types; None where a leaf is another."""
+    if not PLAIN.issuperset(map(type, leaves)):
+        return None
+    return tuple(map(_SHAPED, leaves))
 
 
 def _read_only(x: Any) -> Any:

@@ -1,10 +1,13 @@
 """Private names of TensorFlow, each with what it is used for; test_tensorflow_private_names.py tries each one."""
 
 from collections.abc import Sequence
+from operator import methodcaller
 from typing import Any
 
 import tensorflow as tf
 
+EAGER = tf.__internal__.EagerTensor
+SHAPE, DATATYPE = methodcaller("_shape_tuple"), methodcaller("_datatype_enum")
 PFOR_FILE = "parallel_for/pfor.py"
 
 
@@ -17,7 +20,20 @@ def kind(x: Any) -> Any:
     try:
         return x._shape_tuple(), x._datatype_enum()
     except AttributeError:  # a variable
-        return tuple(x.shape), x.dtype
+        return tuple(x.shape), x.dtype.as_datatype_enum
+
+
+def kinds(leaves: Sequence[Any]) -> Any:
+    """Return `kind` of all leaves where they are eager tensors and variables; else None.
+
+    `tf.__internal__.EagerTensor`: the type of those tensors.
+    """
+    types = set(map(type, leaves))
+    if types == {EAGER}:
+        return tuple(map(SHAPE, leaves)), tuple(map(DATATYPE, leaves))
+    if all(issubclass(own, EAGER | tf.Variable) for own in types):
+        return tuple(zip(*map(kind, leaves), strict=True))
+    return None
 
 
 def call(concrete: Any, arrays: Sequence[Any]) -> Any:

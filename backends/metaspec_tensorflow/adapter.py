@@ -200,7 +200,7 @@ class TensorFlowBackend(Backend):
         return self.tree_unflatten(structure, leaves), self.tree_unflatten(out, ys)
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        return TraceCache(self, without_draws(f), compiling.compiled, _private.kind)
+        return TraceCache(self, without_draws(f), compiling.compiled, _private.kind, kinds=_kinds)
 
     def process(self) -> tuple[int, int]:
         return processes.process()
@@ -214,6 +214,10 @@ class TensorFlowBackend(Backend):
     def _fresh(self, tree: Tree) -> tuple[list[Array], Any]:
         leaves, structure = self.tree_flatten(tree)
         return [tf.identity(leaf) for leaf in leaves], structure
+
+
+def _kinds(leaves: Sequence[Any]) -> Any:
+    return _private.kinds(leaves) if tf.executing_eagerly() else None
 
 
 def _with_row(rows: Array, k: Array, row: Array) -> Array:

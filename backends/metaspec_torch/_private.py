@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch._C import _functorch
+from torch._C import _set_grad_enabled as set_grad_enabled
 from torch._functorch.vmap import lazy_load_decompositions
 from torch._guards import TracingContext, tracing
 from torch._ops import OpOverload
@@ -46,6 +47,7 @@ __all__ = [
     "is_zero_tensor",
     "mapped_over",
     "native_code",
+    "set_grad_enabled",
     "set_in_script",
     "tracing",
     "under_functorch",

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isfinite
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -37,6 +38,8 @@ from metaspec_torch.task_stack import (
 LOG = logging.getLogger("metaspec")
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
 FEW = 4
+PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
+_SHAPED = attrgetter("shape", "dtype", "device")
 SLOW_RECORDING = (
     "compile: the loss is not vectorised, so each of %d tasks is recorded by itself, which takes seconds a task for a "
     "deep network; take fewer tasks a step, or call metaspec.batch_meta_gradient uncompiled in a loop of your own"
@@ -97,7 +100,7 @@ class TorchTuning(Tuning):
     def compile_with(self, f: Callable[..., Tree], *, native: bool, donate: Sequence[int]) -> Callable[..., Tree]:
         if not native:
             return self.backend.compile(f)
-        return TraceCache(self.backend, without_draws(f), compiled_natively, _layout, _ambient)
+        return TraceCache(self.backend, without_draws(f), compiled_natively, _layout, _ambient, _layouts)
 
 
 class TorchGuard(Guard):
@@ -229,7 +232,7 @@ class TorchBackend(Backend):
         return mapped
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
-        return TraceCache(self, without_draws(f), replayed, _layout, _ambient)
+        return TraceCache(self, without_draws(f), replayed, _layout, _ambient, _layouts)
 
     def process(self) -> tuple[int, int]:
         return processes.process()
@@ -249,8 +252,20 @@ def recording_or_transforming() -> bool:
 
 def _ambient() -> Any:
     """The settings that decide the dtypes of what a function makes."""
-    autocast = [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")]
-    return torch.get_default_dtype(), *autocast
+    return (
+        torch.get_default_dtype(),
+        *(torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
+        *(torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")),
+    )
+
+
+def _layouts(leaves: Sequence[Any]) -> Any:
+    """What `_layout` gives of each leaf, where nothing records or transforms; None where a leaf is no plain tensor."""
+    if not PLAIN.issuperset(map(type, leaves)) or recording_or_transforming() or nested():
+        return None
+    if torch.compiler.is_compiling() or any(map(torch.Tensor.is_inference, leaves)):
+        return None
+    return tuple(map(_SHAPED, leaves)), tuple(map(torch.Tensor.stride, leaves))
 
 
 def _layout(x: Array) -> Any:

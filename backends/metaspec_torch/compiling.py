@@ -23,6 +23,7 @@ from metaspec_torch._private import (
     UnsupportedOperatorException,
     has_cpp_compiler,
     native_code,
+    set_grad_enabled,
     tracing,
     unset_fake_temporarily,
 )
@@ -113,8 +114,23 @@ def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[...,
             examples = tuple(x.detach() for x in arrays)
             program = _scripted(graph, examples)
             program(*examples)  # some fail only when they are called: x * True
-            return torch.no_grad()(program)
-    return torch.no_grad()(graph)
+            return _unrecorded(program.forward)
+    return _unrecorded(graph.forward)
+
+
+def _unrecorded(program: Callable[..., Any]) -> Callable[..., Any]:
+    """The program outside of autograd's recording, whatever its arguments are part of."""
+
+    def called(*arrays: Array) -> list[Any]:
+        before = torch.is_grad_enabled()
+        set_grad_enabled(False)  # torch.no_grad takes a few microseconds
+        try:
+            found = program(*arrays)
+        finally:
+            set_grad_enabled(before)
+        return [x.detach() if getattr(x, "requires_grad", False) else x for x in found]  # an argument is a result
+
+    return called
 
 
 def _scripted(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
@@ -157,4 +173,4 @@ def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Call
     with torch.no_grad():
         native = native_code(graph, arrays)
     LOG.warning("compile: done in %.0f s", time.perf_counter() - start)
-    return torch.no_grad()(native)
+    return _unrecorded(native)

@@ -8,6 +8,7 @@ from metaspec.api.ragged import TaskPrograms, is_ragged
 from metaspec.backend.arrays import wide_format
 from metaspec.backend.protocol import Backend
 from metaspec.backend.selection import active, chosen_backend, resolve
+from metaspec.backend.trace_cache import MISS
 from metaspec.checks.arguments import check_choice, checked_integer
 from metaspec.checks.inputs import check_foreign
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
@@ -69,6 +70,8 @@ def compile(
     compiled: dict[Backend, Callable[..., Tree]] = {}
     seen: dict[Any, tuple[Backend, str | None]] = {}  # kinds of leaves that were looked at -> what was found
     recent: Backend | None = None  # its own flattening is the fastest, and shows whether all leaves are arrays of it
+    latest: tuple[Any, Callable[[Sequence[Tree]], Tree]] = (None, lambda args: MISS)
+    """What was chosen at the last call that looked at its arguments, and the short way of what it called."""
 
     def compiler(B: Backend, donate: Sequence[int]) -> Callable[[Callable[..., Tree]], Callable[..., Tree]]:
         if tier == "default" and not donate:
@@ -89,7 +92,16 @@ def compile(
 
     @wraps(f)
     def call(*args: Tree) -> Tree:
-        nonlocal recent
+        choice, quick = latest
+        if choice == chosen_backend():
+            result = quick(args)
+            if result is not MISS:
+                return result
+        return slow(args)
+
+    def slow(args: Sequence[Tree]) -> Tree:
+        nonlocal recent, latest
+        choice = chosen_backend()
         found = None if recent is None else seen.get(_kinds(recent, args))
         if found is None:
             found = look(args)
@@ -103,9 +115,12 @@ def compile(
                 given = B.guard.detach(args)
                 if programs[B].reusable and is_ragged(B, given):
                     return programs[B].run(f, given)
-                return compiled[B](*given)
+                result = compiled[B](*given)
         finally:
             active.reset(token)
+        if hasattr(compiled[B], "quick"):
+            latest = choice, compiled[B].quick
+        return result
 
     return call
 

@@ -12,6 +12,8 @@ from metaspec.task import Array, Tree
 FlatFunction = Callable[..., Any]
 
 
+MISS = object()
+"""What `quick` of a compiled function returns where it does not know such arguments."""
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 MOST = 128  # traces of one function; the oldest goes first
 _TRACING = RLock()  # frameworks' tracers are not made for several threads
@@ -29,6 +31,8 @@ class TraceCache:
             is the structure of the result known.
         signature: Array -> what a trace depends on, hashable.
         ambient: () -> what it depends on beside its arguments, hashable: settings of the framework.
+        kinds: Leaves -> the signatures of all of them, hashable, where each is a plain array with values and no
+            transformation is at work; else None. With it a call of what is traced looks at its arguments once.
     """
 
     def __init__(
@@ -38,11 +42,27 @@ class TraceCache:
         trace: Callable[[FlatFunction, Sequence[Array]], FlatFunction],
         signature: Callable[[Array], Any],
         ambient: Callable[[], Any] = lambda: None,
+        kinds: Callable[[Sequence[Any]], Any] = lambda leaves: None,
     ) -> None:
         self._backend, self._f, self._trace, self._signature, self._ambient = backend, f, trace, signature, ambient
+        self._kinds = kinds
         self._traces: dict[Any, tuple[FlatFunction, Any]] = {}
+        self._of_kinds: dict[Any, tuple[FlatFunction, Any]] = {}
+
+    def quick(self, args: Sequence[Tree]) -> Tree:
+        """Return the result for plain arrays that something was traced for; else MISS."""
+        leaves, structure = self._backend.tree_flatten(args)
+        known = self._of_kinds.get((structure, self._ambient(), self._kinds(leaves)))
+        if known is None:
+            return MISS
+        program, out = known
+        return self._backend.tree_unflatten(out, program(*leaves))
 
     def __call__(self, *args: Tree) -> Tree:
+        result = self.quick(args)
+        return self._looked_at(args) if result is MISS else result
+
+    def _looked_at(self, args: Sequence[Tree]) -> Tree:
         B = self._backend
         leaves, structure = B.tree_flatten(args)
         flags = [B.is_array(leaf) for leaf in leaves]
@@ -58,8 +78,12 @@ class TraceCache:
             if key not in self._traces:
                 while len(self._traces) >= MOST:
                     del self._traces[next(iter(self._traces))]
+                    self._of_kinds.clear()
                 self._traces[key] = self._traced(leaves, flags, structure)
             program, out = self._traces[key]
+            kinds = self._kinds(leaves) if all(flags) else None  # the values of others are constants
+            if kinds is not None:
+                self._of_kinds[structure, key[1], kinds] = program, out
         return B.tree_unflatten(out, program(*arrays))
 
     def _traced(self, leaves: Sequence[Any], flags: Sequence[bool], structure: Any) -> tuple[FlatFunction, Any]:

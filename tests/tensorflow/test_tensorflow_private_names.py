@@ -14,7 +14,7 @@ def test_shape_tuple_and_datatype_enum():
     assert x._shape_tuple() == (2, 3)
     assert x._datatype_enum() == tf.float64.as_datatype_enum
     assert _private.kind(x) == ((2, 3), tf.float64.as_datatype_enum)
-    assert _private.kind(tf.Variable(x)) == ((2, 3), tf.float64)
+    assert _private.kind(tf.Variable(x)) == ((2, 3), tf.float64.as_datatype_enum)
     assert _private.kind(x) != _private.kind(tf.zeros((2, 3), tf.float32))
 
 

@@ -31,7 +31,7 @@ def sum_over_ranks(
 
     Args:
         ranks: The ranks.
-        params: What `delta` is like.
+        params: What `delta` is like: a tree of arrays.
         own: Gives this rank's sums (delta, query loss) and number of tasks.
 
     Raises:

@@ -68,7 +68,7 @@ def meta_train(
         clip_norm: The mean meta-update is shortened to this norm (over all leaves) where it is longer.
         carry_state: The inner rule does not start afresh in each task: a step's tasks start from the mean of the states
             that the last step's tasks ended with, and evaluations from the state at hand. Published Reptile keeps one
-            state of Adam so; with `tasks_per_step=1` it is handed from task to task. For one process.
+            state of Adam so; with `tasks_per_step=1` it is handed from task to task.
         evaluation: Judge on held-out tasks on the way; the best parameters are kept, and training may stop early.
         checkpoints: Where and how often to save. Where the folder has checkpoints of this training, it goes on.
         resume: A Run to go on from, of any backend; `params` is then its own.
@@ -129,7 +129,7 @@ def meta_train(
                 if state.taken >= steps or state.out_of_patience():
                     break
                 if stop:
-                    plan.stop(state.latest[0])
+                    plan.stop(state.latest[0], state.latest[2])
                     break
                 progress = next(stream, None)
                 if progress is None:  # rank 0 has stopped

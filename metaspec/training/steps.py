@@ -1,7 +1,7 @@
 """The outer step, compiled once and repeated."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -13,11 +13,11 @@ import numpy as np
 from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.api import batch_meta_gradient, initial_state
 from metaspec.backend.arrays import WIDE, asarray, computing, uploaded
-from metaspec.backend.protocol import Backend
+from metaspec.backend.protocol import Backend, is_floating
 from metaspec.backend.selection import backend_context, resolve
 from metaspec.checks.arguments import POSITIVE, checked_integer, checked_number
 from metaspec.data.source import TaskSource, check_source
-from metaspec.errors import InvalidArgumentError, NonFiniteError
+from metaspec.errors import NonFiniteError
 from metaspec.inner.continued import RuleState
 from metaspec.ranks import RankGroup, StoppedError, sum_over_ranks
 from metaspec.task import Task, Tree
@@ -162,8 +162,6 @@ class TrainingPlan:
         }
         if self.clip_norm is not None:
             settled["clip_norm"] = checked_number(self.clip_norm, "meta_train: clip_norm", *POSITIVE)
-        if self.carry_state and self.ranks.count > 1:
-            raise InvalidArgumentError("meta_train: carry_state is for one process; pass distributed=False")
         for name, value in settled.items():
             object.__setattr__(self, name, value)
 
@@ -255,43 +253,50 @@ class TrainingPlan:
         step_direction = direction if outer.traceable else B.compile(direction)
         return B.compile(one_step) if outer.traceable else one_step
 
-    def _compiled_over_ranks(self, algo: Algorithm) -> Callable[..., tuple[Tree, Tree, None, Any, Any]]:
+    def _compiled_over_ranks(self, algo: Algorithm) -> Callable[..., tuple[Tree, Tree, Tree, Any, Any]]:
         """Return the same, of this rank's tasks, with a reduction between what is compiled."""
         B, outer, limit = self.B, self.optimizer, self.clip_norm
 
-        def sums(params: Tree, tasks: Task) -> tuple[Tree, Any, Any]:
-            r = batch_meta_gradient(algo, self.loss, params, tasks, backend=B)
+        def sums(params: Tree, inner: Tree, tasks: Task) -> tuple[Tree, Tree, Any, Any]:
+            r = batch_meta_gradient(algo, self.loss, params, tasks, state=inner, backend=B)
             count = B.tree_flatten(tasks)[0][0].shape[0]
-            return scale(B, count, r.delta), count * r.query_loss, B.xp.all(r.diagnostics.finite)
+            total = scale(B, count, (r.delta, _averaged(B, r.state)))
+            return total, r.state, count * r.query_loss, B.xp.all(r.diagnostics.finite)
 
-        def update(params: Tree, state: Tree, rate: Any, total: Tree, tasks: Any) -> tuple[Tree, Tree, Any]:
-            delta = divide(B, total, tasks)
+        def update(
+            params: Tree, state: Tree, rate: Any, total: Tree, inner: Tree, tasks: Any
+        ) -> tuple[Tree, Tree, Tree, Any]:
+            delta, means = divide(B, total, tasks)
             if limit is not None:
                 delta = clip_by_global_norm(B, delta, limit)
             params, state = outer.update(B, params, state, delta, rate)
-            return params, state, all_finite(B, params)
+            return params, state, _with_averaged(B, inner, means), all_finite(B, params)
 
         own_sums, updated = B.compile(sums), B.compile(update) if outer.traceable else update
 
         def one_step(
-            params: Tree, state: Tree, inner: None, rate: Any, tasks: Task
-        ) -> tuple[Tree, Tree, None, Any, Any]:
-            def own() -> tuple[Tree, Any, int]:
-                delta, query_loss, finite = own_sums(params, tasks)
-                if not (bool(B.to_numpy(finite)) and isfinite(float(B.to_numpy(query_loss)))):
-                    batch_meta_gradient(algo, self.loss, params, tasks, backend=B)  # says where it arose
-                    raise NonFiniteError(COMPILED_ALONE)
-                return delta, query_loss, B.tree_flatten(tasks)[0][0].shape[0]
+            params: Tree, state: Tree, inner: Tree, rate: Any, tasks: Task
+        ) -> tuple[Tree, Tree, Tree, Any, Any]:
+            reached: Tree = None
 
-            total, query_loss, count = sum_over_ranks(self.ranks, params, own)
-            moved, state, finite = updated(params, state, rate, total, B.asarray(count, dtype=B.dtype_name(query_loss)))
+            def own() -> tuple[Tree, Any, int]:
+                nonlocal reached
+                total, reached, query_loss, finite = own_sums(params, inner, tasks)
+                if not (bool(B.to_numpy(finite)) and isfinite(float(B.to_numpy(query_loss)))):
+                    batch_meta_gradient(algo, self.loss, params, tasks, state=inner, backend=B)  # says where it arose
+                    raise NonFiniteError(COMPILED_ALONE)
+                return total, query_loss, B.tree_flatten(tasks)[0][0].shape[0]
+
+            total, query_loss, count = sum_over_ranks(self.ranks, (params, _averaged(B, inner)), own)
+            tasks_of_all = B.asarray(count, dtype=B.dtype_name(query_loss))
+            moved, state, inner, finite = updated(params, state, rate, total, reached, tasks_of_all)
             if not bool(B.to_numpy(finite)):
                 raise NonFiniteError(UPDATE_ALONE)
-            return moved, state, None, query_loss / count, finite
+            return moved, state, inner, query_loss / count, finite
 
         return one_step
 
-    def stop(self, params: Tree) -> None:
+    def stop(self, params: Tree, inner: RuleState | None) -> None:
         """End the training in all ranks, which are in their next step's reduction, or on the way to it."""
 
         def own() -> NoReturn:
@@ -299,7 +304,7 @@ class TrainingPlan:
 
         if self.ranks.count > 1:
             with suppress(StoppedError), computing(self.B, params):
-                sum_over_ranks(self.ranks, params, own)
+                sum_over_ranks(self.ranks, (params, _averaged(self.B, inner)), own)
 
     def _explain(
         self, algo: Algorithm, params: Tree, state: Tree, inner: Tree, tasks: Task, rate: Any, step: int
@@ -313,6 +318,20 @@ class TrainingPlan:
         if not bool(B.to_numpy(all_finite(B, self.optimizer.update(B, params, state, r.delta, rate)[0]))):
             raise NonFiniteError(f"outer step {step}: {UPDATE_ALONE}")
         raise NonFiniteError(f"outer step {step}: {COMPILED_ALONE}")
+
+
+def _averaged(B: Backend, inner: RuleState | None) -> list[Any]:
+    """Return the leaves of which the next step has the mean over tasks; whole numbers are alike in all tasks."""
+    return [leaf for leaf in B.tree_flatten(inner)[0] if is_floating(B.dtype_name(leaf))]
+
+
+def _with_averaged(B: Backend, inner: RuleState | None, means: Sequence[Any]) -> RuleState | None:
+    leaves, structure = B.tree_flatten(inner)
+    rest = iter(means)
+    state: RuleState | None = B.tree_unflatten(
+        structure, [next(rest) if is_floating(B.dtype_name(leaf)) else leaf for leaf in leaves]
+    )
+    return state
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -21,16 +21,16 @@ ALGO = ms.FOMAML(ms.GradientDescent(0.05, 1))  # what is quickest to compile
 SOURCE = Sinusoid(shots=3, queries=3, dtype="float64")
 
 
-def initialised(name, rank, port):
+def initialised(name, rank, port, ranks=2):
     """What a user's own script does before it calls metaspec; torchrun and mpiexec set the rest."""
     if name == "torch":
-        os.environ |= {"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ |= {"RANK": rank, "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     if name == "jax":
         import jax
 
-        jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(rank), cluster_detection_method="deactivate")
+        jax.distributed.initialize(f"127.0.0.1:{port}", ranks, int(rank), cluster_detection_method="deactivate")
     if name == "tensorflow":
-        workers = [f"127.0.0.1:{port}", f"127.0.0.1:{int(port) + 1}"]
+        workers = [f"127.0.0.1:{int(port) + index}" for index in range(ranks)]
         task = {"type": "worker", "index": int(rank)}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
 

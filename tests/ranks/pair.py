@@ -25,6 +25,7 @@ from metaspec_numpy.adapter import NumpyBackend
 
 NET = MLP((1, 4, 1), activation=tanh)
 ALGO = ms.FOMAML(ms.GradientDescent(0.05, 1))
+CARRYING = ms.Reptile(ms.Adam(0.02, 3))
 STEPS = 30
 TIMEOUT = 3.0
 
@@ -74,10 +75,10 @@ class Tasks(Sinusoid):
         return tasks
 
 
-def train(B, folder, seed=0, **options):
+def train(B, folder, seed=0, algo=ALGO, **options):
     settings = {"steps": STEPS, "tasks_per_step": 5, "check": False, "rank_timeout": TIMEOUT, "prefetch": 0} | options
     return ms.meta_train(
-        ALGO,
+        algo,
         NET.loss,
         NET.init(0, "float64"),
         Tasks(seed=seed, shots=3, queries=3, dtype="float64"),
@@ -126,7 +127,14 @@ def _nudged(B, folder):
     return train(B, folder)
 
 
+def _carrying(B, folder):
+    """The inner rule's state goes from step to step; rank 0 stops after step 8."""
+    stop = [lambda progress: progress.record.step == 8]
+    return train(B, folder, algo=CARRYING, carry_state=True, callbacks=stop)
+
+
 CASES = {
+    "carried": _carrying,
     "whole": lambda B, folder: train(B, folder),
     "stopped": lambda B, folder: train(B, folder, callbacks=[lambda progress: progress.record.step == 8]),
     "killed": _acting(lambda: os.kill(os.getpid(), signal.SIGKILL)),
@@ -147,6 +155,7 @@ def rank(index, link, case, folder, checkpoints):
     try:
         run = CASES[case](Pair(index, link), checkpoints)
         said = {"steps": run.steps, "params": _listed(run)}
+        said["inner"] = [] if run.inner_state is None else _flat(run.inner_state)
         said["goals"] = [judged.goal for judged in run.evaluations]
     except Exception as error:
         said = {"error": type(error).__name__, "message": str(error)}
@@ -194,6 +203,11 @@ def _listed(run):
     return {name: np.asarray(leaf).tolist() for name, leaf in run.params.items()}  # floats in JSON keep their bits
 
 
+def _flat(inner):
+    leaves = ms.get_backend("numpy").tree_flatten(inner)[0]
+    return [number for leaf in leaves for number in np.ravel(leaf).astype(float).tolist()]
+
+
 def resumed(folder):
     """One process goes on where two have ended."""
     start = load_checkpoint(folder / "checkpoints", NET.init(0, "float64"), backend="numpy").steps
@@ -226,6 +240,8 @@ def main(folder):
         found[case]["resumed"] = resumed(folder / case)
     alone = train("numpy", folder / "alone")
     found["alone"] = {"params": _listed(alone), "goals": [judged.goal for judged in alone.evaluations]}
+    carried = _carrying("numpy", folder / "alone carrying")
+    found["alone carrying"] = {"params": _listed(carried), "inner": _flat(carried.inner_state)}
     (folder / "found.json").write_text(json.dumps(found))
 
 

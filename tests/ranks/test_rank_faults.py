@@ -32,6 +32,17 @@ def test_two_ranks_train_as_one(found):
     assert first["goals"] == second["goals"] == pytest.approx(one["goals"], rel=2**12 * EPS)
 
 
+def test_two_ranks_carry_the_state_that_one_carries(found):
+    """Of the inner rule, its mean over the tasks of both; and the second moment is what makes Reptile's step."""
+    one, (first, second) = found["alone carrying"], found["carried"]["ranks"]
+    assert first["params"] == second["params"]
+    assert first["inner"] == second["inner"]
+    assert first["steps"] == 9
+    close(first["params"], one["params"])
+    assert one["inner"][-1] == 27  # steps of Adam
+    close({"inner": first["inner"]}, {"inner": one["inner"]})
+
+
 def test_a_callback_of_rank_0_stops_all(found):
     assert [rank["steps"] for rank in found["stopped"]["ranks"]] == [9, 9]
     assert found["stopped"]["saved"][-1] == "step-00000009"

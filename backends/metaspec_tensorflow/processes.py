@@ -1,14 +1,17 @@
 """Workers of a tf.distribute.MultiWorkerMirroredStrategy: those of the strategy in whose scope the call is."""
 
 import os
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import Any
 
 import tensorflow as tf
 
-from metaspec.errors import InvalidArgumentError
+from metaspec.errors import InvalidArgumentError, RankError
+from metaspec.ranks.watch import GO_ON
 from metaspec.task import Array
 
 
@@ -47,11 +50,52 @@ def _summing(strategy: Any) -> Any:
     return tf.function(lambda x: strategy.run(total, (x,)), reduce_retracing=True)
 
 
+def await_workers(cluster: dict[str, list[str]], kind: str, index: int, timeout: float) -> None:
+    """Wait until every other worker listens at its address, as this one does at its own until TensorFlow does.
+
+    Raises:
+        RankError: One does not within `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    with ExitStack() as stack:
+        with suppress(OSError):  # TensorFlow says why it cannot listen there
+            stack.enter_context(socket.create_server(("", _host_and_port(cluster[kind][index])[1]), backlog=4096))
+        for of_kind, addresses in cluster.items():
+            for number, address in enumerate(addresses):
+                while (of_kind, number) != (kind, index) and not _listens(address):
+                    if time.monotonic() > deadline:
+                        raise RankError(
+                            f"TF_CONFIG: {kind} {index} has waited {timeout:.0f} s for {of_kind} {number}, and nothing "
+                            f"listens at {address}: start it, with this cluster and a task of its own, or let TCP "
+                            f"through. {GO_ON}"
+                        )
+                    time.sleep(0.1)
+
+
+def _listens(address: str) -> bool:
+    with suppress(OSError), socket.create_connection(_host_and_port(address), timeout=1):
+        return True
+    return False
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 @contextmanager
 def joined(timeout: float) -> Iterator[None]:
-    """Join the workers that TF_CONFIG names."""
+    """Join the workers that TF_CONFIG names.
+
+    Raises:
+        RankError: One of them cannot be reached within `timeout` seconds; TensorFlow itself would wait for it.
+    """
     if tf.distribute.has_strategy() or not os.environ.get("TF_CONFIG"):
         yield
         return
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    cluster = resolver.cluster_spec().as_dict()
+    if resolver.task_type in cluster:
+        await_workers(cluster, resolver.task_type, resolver.task_id, timeout)
     with tf.distribute.MultiWorkerMirroredStrategy().scope():
         yield

@@ -115,8 +115,12 @@ def measured(backend: str, processes: int) -> list[Figures]:
         elif processes > 1:
             own = [shutil.which("mpiexec") or "mpiexec", "-n", str(processes), *own]
         started = [subprocess.Popen(own, env=os.environ | more, stdout=subprocess.DEVNULL) for more in environments]
-        if any(process.wait() for process in started):
-            sys.exit(f"{' '.join(own)} has failed")
+        try:
+            if any(process.wait() for process in started):
+                sys.exit(f"{' '.join(own)} has failed")
+        finally:
+            for process in started:
+                process.terminate()
         return [json.loads(path.read_text()) for path in sorted(Path(folder).iterdir())]
 
 

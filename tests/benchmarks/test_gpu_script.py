@@ -7,9 +7,8 @@ from metaspec_benchmarks import gpu
 from metaspec_benchmarks.benchmark_cases import FULL
 
 
-def test_table_agrees_with_float64(capsys):
-    pytest.importorskip("torch")
-    gpu.main("torch", [case for case in FULL if case.workload == "W1"][:1], repeats=1)
+def test_table_agrees_with_float64(backend, capsys):
+    gpu.main(backend, [case for case in FULL if case.workload == "W1"][:1], repeats=1)
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()[3:]]
     assert [row[1].strip() for row in rows] == ["float32", "TF32"]
     for row in rows:

@@ -26,7 +26,7 @@ def train(B, params, distributed):
 def main(name, folder, rank="", port="", ranks="0"):
     initialised(name, rank, port, int(ranks))
     B = ms.get_backend(name)
-    with B.joined(60), B.precision("float64"):
+    with B.joined(600), B.precision("float64"):
         index, count = B.process()
         start = NET.init(0, "float64")
         run = train(B, start, True)

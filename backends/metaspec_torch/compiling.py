@@ -133,7 +133,7 @@ def _unrecorded(program: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def _scripted(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
+def _scripted(graph: GraphModule, arrays: tuple[Array, ...]) -> Any:
     """The graph as one TorchScript program, or as several, called in turn."""
     nodes = {node: number for number, node in enumerate(graph.graph.nodes)}
     if len(nodes) <= PIECE:

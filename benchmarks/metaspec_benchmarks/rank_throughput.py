@@ -76,10 +76,9 @@ def rank(backend: str, file: Path) -> None:
     with B.joined(120), together(B) as ranks:
         for name, (case, steps) in CASES.items():
             source = Repeated(case)
-            start, options = case.params(), {"optimizer": ms.training.SGD(1e-4), "check": False, "prefetch": 0}
             ms.meta_train(
-                case.algorithm(), case.network.loss, start, source, steps=steps + 5, tasks_per_step=case.tasks,
-                backend=B, **options,
+                case.algorithm(), case.network.loss, case.params(), source, steps=steps + 5, tasks_per_step=case.tasks,
+                optimizer=ms.training.SGD(1e-4), check=False, prefetch=0, backend=B,
             )  # fmt: skip
             found[name] = _figures(source.asked[-steps:], reductions[-steps:] if ranks.count > 1 else [])
             reductions.clear()

@@ -118,8 +118,8 @@ def compile(
                 result = compiled[B](*given)
         finally:
             active.reset(token)
-        if hasattr(compiled[B], "quick"):
-            latest = choice, compiled[B].quick
+        if (quick := getattr(compiled[B], "quick", None)) is not None:
+            latest = choice, quick
         return result
 
     return call

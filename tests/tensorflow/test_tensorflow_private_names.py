@@ -16,6 +16,13 @@ def test_shape_tuple_and_datatype_enum():
     assert _private.kind(x) == ((2, 3), tf.float64.as_datatype_enum)
     assert _private.kind(tf.Variable(x)) == ((2, 3), tf.float64.as_datatype_enum)
     assert _private.kind(x) != _private.kind(tf.zeros((2, 3), tf.float32))
+    assert type(x) is tf.__internal__.EagerTensor
+    assert (
+        _private.kinds([x, x])
+        == _private.kinds([x, tf.Variable(x)])
+        == (((2, 3),) * 2, (tf.float64.as_datatype_enum,) * 2)
+    )
+    assert _private.kinds([x, 1.0]) is None
 
 
 def test_call_flat():

@@ -67,3 +67,12 @@ def _put_in_script():
 @pytest.mark.parametrize("name", CANARIES)
 def test_private_name(name):
     assert CANARIES[name](), f"metaspec_torch._private.{name}: PyTorch has moved what it uses"
+
+
+def test_set_grad_enabled():
+    before = torch.is_grad_enabled()
+    try:
+        _private.set_grad_enabled(not before)
+        assert torch.is_grad_enabled() is not before
+    finally:
+        _private.set_grad_enabled(before)

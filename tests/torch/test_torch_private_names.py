@@ -25,6 +25,7 @@ CANARIES = {
     "version_counter": lambda: _private.version_counter(torch.ones(2).add_(1)) == 1,
     "version_counters": lambda: _private.version_counters([torch.ones(2).add_(1), 3]) == [1],
     "mapped_over": lambda: torch.equal(_private.mapped_over(lambda r: [r.sum()], [torch.eye(2)])[0], torch.ones(2)),
+    "set_grad_enabled": lambda: _without_recording(),
     "get_proxy_mode": lambda: _private.get_proxy_mode() is None,
     "set_in_script": lambda: _put_in_script(),
     "has_cpp_compiler": lambda: _private.has_cpp_compiler() in (True, False),
@@ -35,6 +36,15 @@ CANARIES = {
     "TorchDispatchMode": lambda: _private.TorchDispatchMode is not None,
     "tracing": lambda: _private.tracing(_private.TracingContext(_private.FakeTensorMode())) is not None,
 }
+
+
+def _without_recording():
+    before = torch.is_grad_enabled()
+    try:
+        _private.set_grad_enabled(False)
+        return not torch.is_grad_enabled()
+    finally:
+        _private.set_grad_enabled(before)
 
 
 def _marked(once):
@@ -67,12 +77,3 @@ def _put_in_script():
 @pytest.mark.parametrize("name", CANARIES)
 def test_private_name(name):
     assert CANARIES[name](), f"metaspec_torch._private.{name}: PyTorch has moved what it uses"
-
-
-def test_set_grad_enabled():
-    before = torch.is_grad_enabled()
-    try:
-        _private.set_grad_enabled(not before)
-        assert torch.is_grad_enabled() is not before
-    finally:
-        _private.set_grad_enabled(before)

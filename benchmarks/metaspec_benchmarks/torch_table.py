@@ -135,6 +135,10 @@ def main(arguments: Sequence[str]) -> None:
     if not names or not set(names[1:]) <= {case.workload for case in BY_HAND}:
         sys.exit(__doc__)
     document = Path(names[0])
+    if not document.is_file():
+        raise InvalidArgumentError(
+            f"{document}: there is no such document; the tables are written into one that is there"
+        )
     kept = figures_of(document)
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     cases = [case for case in BY_HAND if not names[1:] or case.workload in names[1:]]

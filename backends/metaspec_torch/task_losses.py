@@ -66,7 +66,8 @@ class TaskLosses:
             raise UntriedError
         if name not in known:  # what the loss itself raises comes from here, without vmap's share
             first, made = _first_task((params, batch)), _Made()
-            alone = _recorded_value(_unwritten(made.within(loss), *first))
+            counted = made.within(loss)
+            alone = _recorded_value(counted(*first) if recording else _unwritten(counted, *first))
         try:
             returned = task_by_task(loss, params, batch)
             value = _recorded_value(returned)

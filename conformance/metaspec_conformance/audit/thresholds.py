@@ -77,8 +77,8 @@ FITTED_DIGITS = 10.0
 """Digits that an explanation with many fitted numbers has to have in common with a result: the numbers' own errors are
 amplified by the conditioning of their fit."""
 
-MEAN_SECONDS = 15.0
-"""Seconds of computation for calls of random code whose mean is held against the algorithms."""
+MEAN_SECONDS = 45.0
+"""Seconds of processor time, at most, for calls of random code whose mean is held against the algorithms."""
 
 MEAN_AGREES, MEAN_DIFFERS = 2.0, 3.0
 """How many standard errors of the mean an algorithm may lie off it, and from how many on it is another one. The length

@@ -40,8 +40,8 @@ NUDGE = 1e-8
 EQUAL_CALLS = {"float64": 1e-11, "float32": 1e-5}
 """Relative difference that equal calls may have: sums in another order by other threads, and no more."""
 
-SEARCH_SECONDS = 12.0
-"""Seconds of computation after which no further hypotheses are tried."""
+SEARCH_SECONDS = 20.0
+"""Seconds of processor time after which no further hypotheses are tried."""
 
 SECOND_PROBLEM_SECONDS = 3.0
 """Seconds of search on the second problem, after the first explained nothing: enough for single deviations."""

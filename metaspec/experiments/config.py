@@ -99,7 +99,7 @@ class Config:
     prefetch: int = _setting("Batches made ahead on a thread", 1, least=0)
 
     def saved(self) -> dict[str, Any]:
-        """As JSON: every setting that has a meaning for this run."""
+        """Return the settings that have a meaning for this run, as JSON."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 

@@ -82,7 +82,7 @@ class EvaluationReport:
 
     @property
     def diagnosis(self) -> str:
-        """What it means that a mean is not finite, and what to do; empty where all are."""
+        """A sentence on what a mean that is not finite says, and what to do; empty where all means are finite."""
         if self.finite:
             return ""
         if isfinite(self.loss_before.mean) and not isfinite(self.loss_after.mean):

@@ -99,7 +99,7 @@ def judged(settled: Config, folder: Path, tasks: int, curve_tasks: int) -> Resul
     start = initial_parameters(settled, problem)
     test = evaluator(B, adapting_algorithm(settled), problem.network.loss, problem.metric)
 
-    def figure(params: Any, tasks: int, state: Any = None) -> list[float]:
+    def figure(params: Any, tasks: int, state: Any) -> list[float]:
         report = test(params, problem.test, tasks, TASKS_PER_BATCH, state)
         estimate = report.loss_after if report.metric_after is None else report.metric_after.percent()
         return [float(f"{value:.4g}") for value in estimate]

@@ -39,6 +39,22 @@ def test_verify_restricts_formats():
     assert "float32" not in done.stdout
 
 
+def test_verify_compiles_every_scenario(tmp_path):
+    """By an adapter whose compiled functions give the result of other parameters."""
+    (tmp_path / "wrongly_compiled.py").write_text(
+        "import metaspec as ms\n"
+        "from metaspec_numpy.adapter import NumpyBackend\n"
+        "class Wrong(NumpyBackend):\n"
+        "    def compile(self, f):\n"
+        "        return lambda params, tasks: f(self.tree_map(lambda x: 2 * x, params), tasks)\n"
+    )
+    arguments = ("verify", "wrongly_compiled:Wrong", *FEW, "--dtype", "float64")
+    assert metaspec(*arguments, PYTHONPATH=str(tmp_path)).returncode == 0, "these scenarios run as they are"
+    done = metaspec(*arguments, "--compiled", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "4 failed, of 4" in done.stdout
+
+
 def test_verify_fails_on_a_broken_backend_and_names_everything(tmp_path):
     faults = os.path.join(os.path.dirname(__file__), "..", "conformance")
     target = "tests.conformance.seeded_faults:worker_imaml_proximal_term_dropped"

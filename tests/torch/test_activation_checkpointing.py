@@ -84,6 +84,29 @@ def test_every_form_is_backpropagation_through_the_module_that_keeps_all(kept, k
     assert (dict(vars(checkpointing)), dict(vars(hooks))) == BEFORE
 
 
+@pytest.mark.parametrize("kept", ["none", "recompute", "sqrt"])
+def test_hooks_around_a_call_get_what_it_saves(kept):
+    """As torch.autograd.graph.save_on_cpu does, which saves what is computed on a GPU elsewhere."""
+    plain, _ = pair()
+    tasks = tasks_of((3,))
+    m = ms.from_model(plain, mse)
+    algo = ms.MAML(ms.GradientDescent(RATE, STEPS), kept)
+    truth = [unrolled(plain, mse, task) for task in tasks]
+    packed = []
+
+    def pack(x):
+        packed.append(x.detach().numpy().copy())
+        return packed[-1]
+
+    with hooks(pack, torch.from_numpy):
+        delta = ms.batch_meta_gradient(algo, m.loss, m.params, tasks).delta
+    assert packed
+    close(delta, {name: sum(tree[name] for tree in truth) / len(truth) for name in truth[0]})
+    with hooks(pack, lambda x: 2 * torch.from_numpy(x)):
+        other = ms.batch_meta_gradient(algo, m.loss, m.params, tasks).delta
+    assert any(not torch.allclose(other[name], delta[name]) for name in delta), "what they return is what is used"
+
+
 def test_seeded_draws_are_the_same_when_they_are_computed_again():
     plain, model = pair(drop=0.4)
     tasks = [

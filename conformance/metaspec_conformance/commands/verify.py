@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from metaspec_conformance.judging.verdicts import Outcome
 from metaspec_conformance.kinks.kink_measurements import Found, measure_all
 from metaspec_conformance.reports import verify_report
 from metaspec_conformance.reports.verify_page import page_of, programs_of
+from metaspec_conformance.scenarios.scenario import Scenario
 from metaspec_conformance.workers.runner import Progress as OnProgress
 from metaspec_conformance.workers.runner import VerifyReport, run
 from metaspec_conformance.workers.targets import resolved
@@ -82,6 +84,9 @@ def verify(
             "(with --scenario or --dtype, whatever these choose).",
         ),
     ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Every scenario through `ms.compile`; some are anyway.")
+    ] = False,
     kinks: Annotated[
         bool, typer.Option("--kinks", help="Instead: how each backend differentiates where there is no derivative.")
     ] = False,
@@ -104,6 +109,8 @@ def verify(
     checks = (*certification(), *drawn.examples(examples, seed))
     if scenario is not None:
         checks = matching(scenario, checks)
+    if compiled:
+        checks = tuple(replace(check, compiled=True) if isinstance(check, Scenario) else check for check in checks)
     if not checks:
         raise InvalidArgumentError(f"--scenario: no scenario's id contains or matches {scenario!r}")
     start = time.perf_counter()

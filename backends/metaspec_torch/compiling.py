@@ -38,7 +38,7 @@ VALUES = (
     ".numpy(); or leave the function uncompiled"
 )
 NOT_OF_STAND_INS = (".numpy() is not supported for tensor subclasses", "trying to get value out of a tracing tensor")
-PIECE = 500  # operations in one TorchScript program: the time to make one grows with their square
+PIECE = 1500  # operations in one TorchScript program: a split takes memory, and making a long one grows faster than it
 
 
 def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:

@@ -1,5 +1,6 @@
 """`compile` over trees for frameworks that trace flat functions of arrays: one trace per signature."""
 
+import logging
 import pickle
 from collections.abc import Callable, Sequence
 from threading import RLock
@@ -10,19 +11,20 @@ from metaspec.errors import InvalidTypeError
 from metaspec.task import Array, Tree
 
 FlatFunction = Callable[..., Any]
-
+logger = logging.getLogger("metaspec")
 
 MISS = object()
 """What `quick` of a compiled function returns where it does not know such arguments."""
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
-MOST = 128  # traces of one function; the oldest goes first
+MOST = 64  # traces of one function: each takes a second or more to make, and megabytes
 _TRACING = RLock()  # frameworks' tracers are not made for several threads
 
 
 class TraceCache:
     """A function of trees that is traced once for each structure, shapes and dtypes of its arguments.
 
-    Leaves that are no arrays are constants of the trace. Under a transformation the function itself is called.
+    Leaves that are no arrays are constants of the trace. Under a transformation the function itself is called, and for
+    what would need more than MOST traces: to make one in place of another at every call would take far longer.
 
     Args:
         backend: Whose arrays the function takes.
@@ -48,6 +50,7 @@ class TraceCache:
         self._kinds = kinds
         self._traces: dict[Any, tuple[FlatFunction, Any]] = {}
         self._of_kinds: dict[Any, tuple[FlatFunction, Any]] = {}
+        self._full = False
 
     def quick(self, args: Sequence[Tree]) -> Tree:
         """Return the result for plain arrays that something was traced for; else MISS."""
@@ -75,16 +78,27 @@ class TraceCache:
             *(self._signature(x) if flag else _constant(x) for x, flag in zip(leaves, flags, strict=True)),
         )
         with _TRACING:
-            if key not in self._traces:
-                while len(self._traces) >= MOST:
-                    del self._traces[next(iter(self._traces))]
-                    self._of_kinds.clear()
-                self._traces[key] = self._traced(leaves, flags, structure)
-            program, out = self._traces[key]
-            kinds = self._kinds(leaves) if all(flags) else None  # the values of others are constants
-            if kinds is not None:
-                self._of_kinds[structure, key[1], kinds] = program, out
+            known = self._traces.get(key)
+            if known is None and len(self._traces) < MOST:
+                known = self._traces[key] = self._traced(leaves, flags, structure)
+            kinds = self._kinds(leaves) if known and all(flags) else None  # the values of others are constants
+            if known and kinds is not None:
+                self._of_kinds[structure, key[1], kinds] = known
+        if known is None:
+            self._tell_that_it_is_full()
+            return self._f(*args)
+        program, out = known
         return B.tree_unflatten(out, program(*arrays))
+
+    def _tell_that_it_is_full(self) -> None:
+        if not self._full:
+            self._full = True
+            logger.warning(
+                "compile: the function was given more than %d kinds of arguments (shapes, dtypes or structures, or "
+                "other values of what is no array); those beyond run uncompiled. Pass numbers that change as arrays, "
+                "and pad or group tasks to fewer sizes",
+                MOST,
+            )
 
     def _traced(self, leaves: Sequence[Any], flags: Sequence[bool], structure: Any) -> tuple[FlatFunction, Any]:
         flat, out = self._backend.flat_function(self._f, structure)

@@ -48,4 +48,4 @@ def row(backend: str, case: BenchmarkCase, sizes: tuple[int, ...]) -> str:
 
 
 if __name__ == "__main__":
-    run("chunks", main)
+    run("chunk_sizes", main)

@@ -128,10 +128,11 @@ def layout(network: Any, models: NativeModels, kind: str) -> Sequence[tuple[int,
                 models.assign(network, dict(zip(held, placed, strict=True)))
                 if np.allclose(models.predicted(network, x), expected, rtol=1e-4, atol=1e-5):
                     return [(names.index(n), flips.get(n, False)) for n in order]
-    shapes = ", ".join(str(a.shape) for a in held.values())
+    shapes, expected_shapes = (", ".join(str(a.shape) for a in trees.values()) for trees in (held, weights))
     raise SignatureError(
-        f"its network has parameters {shapes} and is not tanh(x w1 + b1) w2 + b2 with 3 inputs and outputs, the "
-        "network of the supplied problems; make one of these, or give problem=Problem(loss, tasks, model=...)"
+        f"its network has parameters of shapes {shapes} and is not tanh(x w1 + b1) w2 + b2, the network of the "
+        f"supplied problems, with {problems.WIDTH} inputs, hidden units and outputs ({expected_shapes}); "
+        "make one of these, or give problem=Problem(loss, tasks, model=...)"
     )
 
 

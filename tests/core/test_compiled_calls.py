@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
+from metaspec.backend.trace_cache import TraceCache
 from metaspec.data import Sinusoid
 from metaspec_conformance.judging.error_model import relative_error
 
@@ -64,6 +65,45 @@ def test_tasks_of_unequal_sizes_after_tasks_of_one(B):
         found, wanted = compiled(params, given), mean(params, given)
         for name, leaf in wanted.items():
             assert relative_error(B.to_numpy(found[name]), B.to_numpy(leaf)) < 2**6 * 2.0**-23
+
+
+def test_each_size_of_tasks_is_compiled_once_in_any_order_and_mix(B):
+    """Also after a call with tasks of one size, whose arguments later calls do not look at closely."""
+    net, algo, traced = ms.nn.MLP((1, 4, 1), activation=ms.nn.tanh), ms.FOMAML(ms.GradientDescent(0.1, 1)), []
+
+    def loss(params, batch):
+        traced.append(batch["x"].shape)
+        return net.loss(params, batch)
+
+    params = ms.asarray(net.init(0), backend=B)
+    tasks = {shots: ms.asarray(Sinusoid(shots=shots, queries=3).task(shots), backend=B) for shots in (3, 5)}
+    compiled = ms.compile(lambda params, tasks: ms.batch_meta_gradient(algo, loss, params, tasks).query_loss)
+
+    def call(*sizes, kind=list):
+        return float(B.to_numpy(compiled(params, kind(tasks[size] for size in sizes))).mean())
+
+    alone = {size: call(size, size) for size in (3, 5)}
+    call(3, 5)
+    traces = len(traced)
+    for sizes, kind in (((3, 3), list), ((5, 3), list), ((3, 5), tuple), ((3, 5, 5), list), ((5, 5), list)):
+        expected = np.mean([alone[size] for size in sizes])
+        assert call(*sizes, kind=kind) == pytest.approx(expected, rel=2**6 * 2.0**-23)
+        assert len(traced) == traces, sizes
+
+
+def test_numbers_are_constants_where_a_backend_tells_leaves_by_their_types():
+    """`kinds` may know a number by what is the same for all numbers: its value is in the trace all the same."""
+    B = ms.get_backend("numpy")
+
+    def trace(flat, arrays):
+        flat(*arrays)
+        return flat
+
+    scaled = TraceCache(B, lambda c, x: x * c, trace, np.shape, kinds=lambda leaves: tuple(map(type, leaves)))
+    x = np.ones(2)
+    for c in (5.0, 7.0, np.asarray(3.0), 5.0, np.asarray(4.0)):
+        assert scaled(c, x).tolist() == [c, c]
+    assert scaled.quick((np.asarray(2.0), x)).tolist() == [2.0, 2.0]
 
 
 def test_numpy_keeps_its_warnings_to_itself():

@@ -35,18 +35,22 @@ def free_ports(count):
             return port
 
 
-def run_ranks(name, folder, module="tests.ranks.engine_rank", count=2, timeout=300):
+def commands(name, folder, module, count=2):
+    """What starts the ranks, and their environment."""
     named = [name] if module != "tests.ranks.sharded_rank" else []
     program = [sys.executable, "-m", module, *named, str(folder)]
     if name == "numpy":
         command, libraries = mpiexec()
-        environment = os.environ | {"LD_LIBRARY_PATH": libraries}
-        commands = [[command, "-n", str(count), *program]]
-    else:
-        port, environment = free_ports(count), os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-        more = [str(count)] if module == "tests.ranks.long_rank" else []
-        commands = [[*program, str(rank), str(port), *more] for rank in range(count)]
-    processes = [subprocess.Popen(c, env=environment, stderr=subprocess.PIPE, text=True) for c in commands]
+        return [[command, "-n", str(count), *program]], os.environ | {"LD_LIBRARY_PATH": libraries}
+    more = [str(count)] if module == "tests.ranks.long_rank" else []
+    port = free_ports(count)
+    ranks = [[*program, str(rank), str(port), *more] for rank in range(count)]
+    return ranks, os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def run_ranks(name, folder, module="tests.ranks.engine_rank", count=2, timeout=300):
+    programs, environment = commands(name, folder, module, count)
+    processes = [subprocess.Popen(c, env=environment, stderr=subprocess.PIPE, text=True) for c in programs]
     try:
         for process in processes:
             error = process.communicate(timeout=timeout)[1]

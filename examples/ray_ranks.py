@@ -25,23 +25,24 @@ class Rank:
         with socket.create_server(("", 0)) as listener:
             return ray.util.get_node_ip_address(), listener.getsockname()[1]
 
-    def train(self, rank: int, ranks: int, host: str, port: int) -> tuple[int, float]:
-        """Join the group, train, and return the number of steps and the last query loss."""
+    def train(self, rank: int, ranks: int, host: str, port: int) -> str:
+        """Join the group, train, and return who took part as what, the number of steps and the last query loss."""
         os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(ranks), "MASTER_ADDR": host, "MASTER_PORT": str(port)}
         net, algo = nn.sinusoid_mlp(), ms.MAML(ms.GradientDescent(lr=0.01, steps=1))
-        with ms.get_backend("torch").joined(timeout=60):
+        B = ms.get_backend("torch")
+        with B.joined(timeout=60):
             run = ms.meta_train(algo, net.loss, net.init(seed=0), data.Sinusoid(), steps=20, backend="torch")
-        return run.steps, run.history[-1].query_loss
+            index, count = B.process()
+        return f"rank {index} of {count}: {run.steps} steps, query loss {run.history[-1].query_loss:.6f}"
 
 
 def main(ranks: int) -> None:
-    """Start the actors and print what each returns: the same, as all have the same parameters."""
+    """Start the actors and print what each returns: the same loss, as all have the same parameters."""
     ray.init(num_cpus=ranks, include_dashboard=False)
     actors = [Rank.remote() for _ in range(ranks)]
     host, port = ray.get(actors[0].address.remote())
-    results = ray.get([actor.train.remote(rank, ranks, host, port) for rank, actor in enumerate(actors)])
-    for rank, (steps, query_loss) in enumerate(results):
-        print(f"rank {rank}: {steps} steps, query loss {query_loss:.6f}")
+    for line in ray.get([actor.train.remote(rank, ranks, host, port) for rank, actor in enumerate(actors)]):
+        print(line)
     ray.shutdown()
 
 

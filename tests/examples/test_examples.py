@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -63,3 +65,21 @@ def test_quickstart_gives_the_same_on_every_backend(backend: str, monkeypatch: p
         expected = quickstart.main()
     with ms.backend_context(backend):
         assert quickstart.main() == pytest.approx(expected, rel=1e-4)
+
+
+def test_ranks_on_a_ray_cluster_train_as_one_process(tmp_path: Path) -> None:
+    """Ray is in none of the extras: this runs where it is installed."""
+    pytest.importorskip("ray")
+    pytest.importorskip("torch")
+    command = [sys.executable, str(FOLDER / "ray_ranks.py")]
+    environment = os.environ | {"HOME": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0"}  # it writes a token there
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = [line.split(": ") for line in done.stdout.splitlines() if line.startswith("rank ")]
+    assert (first[0], second[0]) == ("rank 0 of 2", "rank 1 of 2")
+    assert first[1] == second[1]
+    net, algo = ms.nn.sinusoid_mlp(), ms.MAML(ms.GradientDescent(lr=0.01, steps=1))
+    alone = ms.meta_train(algo, net.loss, net.init(seed=0), ms.data.Sinusoid(), steps=20, backend="torch")
+    steps, query_loss = first[1].split(" steps, query loss ")
+    assert int(steps) == alone.steps
+    assert float(query_loss) == pytest.approx(alone.history[-1].query_loss, rel=2**9 * 2.0**-23)

@@ -21,14 +21,15 @@ ALGO = ms.FOMAML(ms.GradientDescent(0.05, 1))  # what is quickest to compile
 SOURCE = Sinusoid(shots=3, queries=3, dtype="float64")
 
 
-def initialised(name, rank, port, ranks=2):
+def initialised(name, rank, port, ranks=2, **jax_options):
     """What a user's own script does before it calls metaspec; torchrun and mpiexec set the rest."""
     if name == "torch":
         os.environ |= {"RANK": rank, "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     if name == "jax":
         import jax
 
-        jax.distributed.initialize(f"127.0.0.1:{port}", ranks, int(rank), cluster_detection_method="deactivate")
+        where = (f"127.0.0.1:{port}", ranks, int(rank))
+        jax.distributed.initialize(*where, cluster_detection_method="deactivate", **jax_options)
     if name == "tensorflow":
         workers = [f"127.0.0.1:{int(port) + index}" for index in range(ranks)]
         task = {"type": "worker", "index": int(rank)}

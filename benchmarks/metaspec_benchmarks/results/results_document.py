@@ -40,7 +40,8 @@ in its update keeps the curvature low enough for longer ones.
 1,200 characters to train on (and their quarter turns, as classes of their own), the other 423 to be judged on. 95 %
 intervals are over held-out tasks, {queries} queries of each class; how much seeds differ is another matter, and most
 rows have one seed alone. "Of": the run was stopped there. The minutes are those of a processor shared with much other
-work, pauses included; below is what the steps take by themselves. The preset of `metaspec train omniglot --subset full` differs from
+work, pauses included; below is what the steps take by themselves.
+The preset of `metaspec train omniglot --subset full` differs from
 the papers' settings: 32 filters for 64, 4 tasks a step (Reptile 5) for 16 to 32, an outer rate that falls to 0 in
 12,000 steps for 60,000 at one rate, an inner rate of 0.4 on the mean loss. A run of fewer steps is one that had less
 time, its rate falling the sooner. `--paper maml` and `--paper reptile` are the papers' own: the MAML authors' loss is

@@ -42,9 +42,10 @@ def compile(
 
     Returns:
         A function of the same arguments. The first call with new shapes traces and compiles; of a sequence of tasks of
-        unequal sizes each size is compiled once, for any order and mix (`metaspec.api.ragged`). What it is given beyond
-        64 kinds of arguments runs uncompiled, as the logger "metaspec" says once. Errors that depend on values
-        (NonFiniteError) are not raised inside: look at `diagnostics.finite`.
+        unequal sizes each size is compiled once, for any order and mix (`metaspec.api.ragged`). On all backends but
+        JAX, arguments beyond 64 structures, shapes and dtypes run uncompiled, as the logger "metaspec" says once.
+        Errors that depend on values (NonFiniteError) are not raised inside of what is compiled: look at
+        `diagnostics.finite`.
 
     Raises:
         InvalidArgumentError, InvalidTypeError: f is no function, an unknown tier, a position that is none; at a call, f

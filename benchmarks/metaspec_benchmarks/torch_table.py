@@ -83,7 +83,10 @@ def markdown(found: dict[str, Rounds], cases: Sequence[BenchmarkCase]) -> str:
 
 
 def _time(rounds: list[float] | None) -> str:
-    return f"{1e3 * _lower_quartile(rounds):.3g}" if rounds else "-"
+    if not rounds:
+        return "-"
+    ms = 1e3 * _lower_quartile(rounds)
+    return f"{ms:.3g}" if ms < 1000 else f"{ms:,.0f}"
 
 
 def _lower_quartile(rounds: list[float]) -> float:

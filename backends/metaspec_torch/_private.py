@@ -20,7 +20,13 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.autograd.function import BackwardCFunction, once_differentiable
 from torch.autograd.graph import _engine_run_backward
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.fx.experimental.proxy_tensor import (
+    disable_proxy_modes_tracing,
+    get_proxy_mode,
+    get_proxy_slot,
+    make_fx,
+    track_tensor_tree,
+)
 from torch.nn.modules.batchnorm import _NormBase as TracksStatistics
 from torch.nn.modules.dropout import _DropoutNd as DropsUnits
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -36,6 +42,8 @@ __all__ = [
     "TracingContext",
     "TracksStatistics",
     "UnsupportedOperatorException",
+    "call_module",
+    "called_in_recording",
     "differentiated_by_functorch",
     "differentiates_once",
     "each_pulled",
@@ -43,12 +51,15 @@ __all__ = [
     "each_sum",
     "get_proxy_mode",
     "has_cpp_compiler",
+    "is_recorded",
     "is_wrapped",
     "is_zero_tensor",
     "mapped_over",
     "native_code",
+    "recorded_apart",
     "set_grad_enabled",
     "set_in_script",
+    "stand_in",
     "tracing",
     "under_functorch",
     "unset_fake_temporarily",
@@ -135,6 +146,46 @@ def each_scaled(x: Sequence[torch.Tensor], c: float) -> Sequence[torch.Tensor]:
     """c x of each tensor, in one call."""
     products: Sequence[torch.Tensor] = torch._foreach_mul(x, c)
     return products
+
+
+def is_recorded(x: Any) -> bool:
+    """Whether the recording at work follows this tensor."""
+    mode = get_proxy_mode()
+    return mode is not None and isinstance(x, FakeTensor) and get_proxy_slot(x, mode.tracer, None) is not None
+
+
+def stand_in(x: torch.Tensor, mode: FakeTensorMode) -> torch.Tensor:
+    """A tensor without values, like x in all that it has else."""
+    with mode:
+        return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device)
+
+
+def recorded_apart(
+    f: Callable[..., Any], arrays: Sequence[FakeTensor]
+) -> tuple[torch.fx.GraphModule, list[torch.Tensor]]:
+    """A recording of f that the recording at work does not see, and the stand-ins that it was made on."""
+    with disable_proxy_modes_tracing():
+        examples = [stand_in(x, x.fake_mode) for x in arrays]
+        return make_fx(f)(*examples), examples
+
+
+def call_module(module: Callable[..., Any], *arrays: torch.Tensor) -> Any:
+    """module(*arrays): the function of a recording's nodes that call a module which was recorded apart."""
+    return module(*arrays)
+
+
+def called_in_recording(
+    name: str, module: torch.fx.GraphModule, arrays: Sequence[torch.Tensor], results: Sequence[Any]
+) -> list[Any]:
+    """Record a call of a module, by this name a part of the recording; `results` are like those of the call."""
+    tracer = get_proxy_mode().tracer
+    setattr(tracer.root, name, module)
+    given = (module, *(tracer.unwrap_proxy(x) for x in arrays))
+    proxy = tracer.create_proxy("call_function", call_module, given, {})
+    with disable_proxy_modes_tracing():
+        found = [stand_in(x, x.fake_mode) if isinstance(x, FakeTensor) else x for x in results]
+    track_tensor_tree(found, proxy, constant=None, tracer=tracer)
+    return found
 
 
 def set_in_script(module: torch.jit.ScriptModule, name: str, x: torch.Tensor) -> None:

@@ -1,6 +1,5 @@
 """PyTorch behind the Backend protocol: derivatives by `torch.autograd`, tasks stacked, losses vectorised."""
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isfinite
@@ -23,6 +22,7 @@ from metaspec_torch._private import each_scaled, each_sum, get_proxy_mode, is_wr
 from metaspec_torch.compiling import compiled_natively, replayed
 from metaspec_torch.derivatives import linearize_grad, nested, vjp
 from metaspec_torch.known_pullbacks import with_pullback
+from metaspec_torch.recording import in_turn
 from metaspec_torch.settings import attention_by_its_formula
 from metaspec_torch.task_losses import InTurnError, TaskLosses
 from metaspec_torch.task_stack import (
@@ -35,15 +35,9 @@ from metaspec_torch.task_stack import (
     tasks_at_once,
 )
 
-LOG = logging.getLogger("metaspec")
 BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
-FEW = 4
 PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
 _SHAPED = attrgetter("shape", "dtype", "device")
-SLOW_RECORDING = (
-    "compile: the loss is not vectorised, so each of %d tasks is recorded by itself, which takes seconds a task for a "
-    "deep network; take fewer tasks a step, or call metaspec.batch_meta_gradient uncompiled in a loop of your own"
-)
 
 
 class TorchTuning(Tuning):
@@ -67,10 +61,8 @@ class TorchTuning(Tuning):
                 with tasks_at_once(count):
                     found, out = B.tree_flatten(f(*B.tree_unflatten(structure, [TaskStack(leaf) for leaf in leaves])))
             except InTurnError:
-                if count > FEW and get_proxy_mode() is not None:
-                    LOG.warning(SLOW_RECORDING, count)
-                rows = zip(*(leaf.unbind(0) for leaf in leaves), strict=True)
-                return B.tree_stack([f(*B.tree_unflatten(structure, row)) for row in rows])
+                rows = list(zip(*(leaf.unbind(0) for leaf in leaves), strict=True))
+                return B.tree_stack(in_turn(B, f, structure, rows))
             return B.tree_unflatten(out, [stacked_over(count, leaf) for leaf in found])
 
         return mapped

@@ -1,105 +1,24 @@
 """Flat functions of tensors made fast: the operations recorded, and machine code made of them."""
 
 import logging
+import operator
+import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
-from torch.fx import GraphModule, Interpreter
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.passes.split_module import split_module
 
-from metaspec.errors import InvalidTypeError, MutationError
 from metaspec.task import Array
-from metaspec_torch._private import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensor,
-    FakeTensorMode,
-    TracingContext,
-    UnsupportedOperatorException,
-    has_cpp_compiler,
-    native_code,
-    set_grad_enabled,
-    tracing,
-    unset_fake_temporarily,
-)
-from metaspec_torch.simplifying import simplify, writes_to_an_argument
-from metaspec_torch.task_losses import CAN_BE_TRIED, UntriedError
+from metaspec_torch._private import call_module, has_cpp_compiler, native_code, set_grad_enabled
+from metaspec_torch.recording import recorded
 
 LOG = logging.getLogger("metaspec")
-VALUES = (
-    "compile: the function looks at the values of its arguments, or makes a tensor whose shape depends on them ({}); a "
-    "recording would keep those of the first call. Choose with torch.where(condition, a, b) in place of `if`, write "
-    "torch.where(mask, x, 0) in place of x[mask], and keep arithmetic in tensors in place of .item(), .tolist() and "
-    ".numpy(); or leave the function uncompiled"
-)
-NOT_OF_STAND_INS = (".numpy() is not supported for tensor subclasses", "trying to get value out of a tracing tensor")
 PIECE = 1500  # operations in one TorchScript program: a split takes memory, and making a long one grows faster than it
-
-
-def recorded(flat: Callable[..., Any], arrays: Sequence[Array]) -> GraphModule:
-    """The operations that `flat` performs, without the transforms and the Python between them.
-
-    It needs no compiler and a second or two. `flat` runs on stand-ins without values, so that it can look at none.
-
-    Raises:
-        MutationError: `flat` wrote to its arguments.
-        InvalidTypeError: `flat` looked at values of its arguments, or made a tensor whose shape depends on them.
-    """
-    # In the context, as `make_fx` would make another for each tensor that follows from no argument.
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with torch.inference_mode(False), tracing(TracingContext(mode)), _unlogged():
-        with mode:  # one tensor given twice would become one input, so each has a stand-in of its own
-            examples = [torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device) for x in arrays]
-        try:
-            graph = _recorded_once_tried(flat, arrays, examples)
-        except (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException) as error:
-            raise InvalidTypeError(VALUES.format(error)) from error
-        except RuntimeError as error:
-            if not any(words in str(error) for words in NOT_OF_STAND_INS):
-                raise
-            raise InvalidTypeError(VALUES.format(str(error).splitlines()[0])) from error
-    constants = [getattr(graph, node.target, None) for node in graph.graph.nodes if node.op == "get_attr"]
-    if any(isinstance(x, FakeTensor) for x in constants):
-        raise InvalidTypeError(
-            "compile: the function makes a tensor of its arguments which a recording loses (torch.nn.Parameter "
-            "of a computed tensor does); compute with the tensor itself, or leave the function uncompiled"
-        )
-    if any(x._version for x in examples) or writes_to_an_argument(graph):  # .data has no version
-        raise MutationError("compile: the function changes its arguments in place; write x + 1, not x += 1")
-    simplify(graph)
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
-    return graph
-
-
-def _recorded_once_tried(flat: Callable[..., Any], arrays: Sequence[Array], examples: Sequence[Array]) -> GraphModule:
-    """Record `flat` on stand-ins; first run it on values where it has a loss of which nothing is known yet."""
-    token = CAN_BE_TRIED.set(True)
-    try:
-        return make_fx(flat)(*examples)
-    except UntriedError:
-        pass
-    finally:
-        CAN_BE_TRIED.reset(token)
-    with unset_fake_temporarily(), suppress(Exception):  # what it raises, the recording raises too
-        flat(*arrays)
-    return make_fx(flat)(*examples)
-
-
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """Keep PyTorch from logging the traceback of what an operation on stand-ins raises: it is raised as well."""
-    log = logging.getLogger(FakeTensorMode.__module__)
-    before, log.disabled = log.disabled, True
-    try:
-        yield
-    finally:
-        log.disabled = before
 
 
 def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
@@ -111,10 +30,7 @@ def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[...,
     with torch.no_grad(), suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # where it is gone one day Python's does the same
         if all(x.device.type == "cpu" for x in arrays):
-            examples = tuple(x.detach() for x in arrays)
-            program = _scripted(graph, examples)
-            program(*examples)  # some fail only when they are called: x * True
-            return _unrecorded(program.forward)
+            return _unrecorded(_Programs(_traced, PIECE).of(graph, tuple(x.detach() for x in arrays)))
     return _unrecorded(graph.forward)
 
 
@@ -133,27 +49,77 @@ def _unrecorded(program: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def _scripted(graph: GraphModule, arrays: tuple[Array, ...]) -> Any:
-    """The graph as one TorchScript program, or as several, called in turn."""
-    nodes = {node: number for number, node in enumerate(graph.graph.nodes)}
-    if len(nodes) <= PIECE:
-        return _traced(graph, arrays)
-    pieces = split_module(graph, None, lambda node: nodes[node] // PIECE)
-    _Scripting(pieces).run(*arrays)
-    return pieces
+class _Programs:
+    """Programs of recordings and of the modules that these call, each made once.
+
+    Args:
+        make: (recording, arguments) -> its program.
+        longest: How many operations a program may have; what is longer becomes several, called in turn.
+    """
+
+    def __init__(self, make: Callable[..., Callable[..., Any]], longest: int) -> None:
+        self._make, self._longest = make, longest
+        self._made: dict[GraphModule, Callable[..., Any]] = {}
+
+    def of(self, graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
+        """The program of a recording, which ran on these arrays: some fail only when they are called (x * True)."""
+        self._of(graph, arrays)
+        return self._made[graph]
+
+    def _of(self, graph: GraphModule, arrays: tuple[Array, ...]) -> Any:
+        if graph in self._made:
+            return self._made[graph](*arrays)
+        pieces = self._pieces(graph)
+        if pieces is None:
+            self._made[graph] = self._make(graph, arrays)
+            return self._made[graph](*arrays)
+        found = _Calls(pieces, self._of).run(*arrays)
+        for name, module in list(pieces.named_children()):
+            delattr(pieces, name)
+            setattr(pieces, name, self._made[module])
+        self._made[graph] = pieces.forward
+        return found
+
+    def _pieces(self, graph: GraphModule) -> GraphModule | None:
+        """The recording as one of calls alone; None where it has none and is short enough.
+
+        The call of a module is a piece, with the nodes that take its results apart.
+        """
+        numbers: dict[Node, int] = {}
+        piece = room = 0
+        for node in graph.graph.nodes:
+            source = node.args[0] if node.target is operator.getitem else None
+            if isinstance(source, Node) and source.target is call_module:
+                numbers[node] = numbers[source]
+            elif node.op == "call_function":
+                alone = node.target is call_module
+                piece, room = (piece, room - 1) if room and not alone else (piece + 1, self._longest - 1)
+                room = 0 if alone else room
+                numbers[node] = piece
+        if piece > 1:
+            return split_module(graph, None, lambda node: numbers.get(node, 1))
+        return graph if any(node.target is call_module for node in numbers) else None
 
 
-class _Scripting(Interpreter):
-    """Puts a program in the place of each piece, as soon as its arguments are known."""
+class _Calls(Interpreter):
+    """Calls modules by a function of (module, arguments)."""
+
+    def __init__(self, graph: GraphModule, call: Callable[..., Any]) -> None:
+        super().__init__(graph)
+        self._call = call
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        program = _traced(self.fetch_attr(target), args)
-        setattr(self.module, target, program)
-        return program(*args)
+        return self._call(self.fetch_attr(target), args)
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if target is call_module:
+            return self._call(args[0], args[1:])
+        return super().call_function(target, args, kwargs)
 
 
-def _traced(module: Callable[..., Any], arrays: tuple[Array, ...]) -> Any:
-    return torch.jit.trace(module, arrays, check_trace=False)
+def _traced(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
+    program: Callable[..., Any] = torch.jit.trace(graph, arrays, check_trace=False).forward
+    return program
 
 
 def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
@@ -168,9 +134,10 @@ def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Call
             'compile: tier="native" needs a C++ compiler (g++ or clang++), and none was found; replaying instead'
         )
         return replayed(flat, arrays)
-    LOG.warning("compile: PyTorch compiles %d operations; this may take a minute or two", len(graph.graph.nodes))
+    count = sum(len(module.graph.nodes) for module in graph.modules() if isinstance(module, GraphModule))
+    LOG.warning("compile: PyTorch compiles %d operations; this may take a minute or two", count)
     start = time.perf_counter()
     with torch.no_grad():
-        native = native_code(graph, arrays)
+        native = _Programs(native_code, sys.maxsize).of(graph, tuple(x.detach() for x in arrays))
     LOG.warning("compile: done in %.0f s", time.perf_counter() - start)
     return _unrecorded(native)

@@ -13,7 +13,7 @@ import torch
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from metaspec_torch._private import OpOverload
+from metaspec_torch._private import OpOverload, call_module
 
 aten = torch.ops.aten
 RESHAPED = {aten.view.default, aten._unsafe_view.default, aten.reshape.default}
@@ -68,7 +68,7 @@ def _operations(recording: GraphModule) -> Iterator[Node]:
 
 
 def _writes(node: Node) -> bool:
-    if node.op != "call_function" or node.target is operator.getitem:
+    if node.op != "call_function" or node.target in (operator.getitem, call_module):
         return False
     return not isinstance(node.target, OpOverload) or node.target._schema.is_mutable
 

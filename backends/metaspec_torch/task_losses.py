@@ -2,15 +2,15 @@
 
 The loss alone is vectorised, by `torch.vmap`; derivatives are taken outside of it. One task after the other it is where
 `torch.vmap` refuses (recurrent layers, `if` on values, a gradient inside of the loss), and on CPUs for convolutions:
-with weights of each task's own they become grouped convolutions, which take longer than one after the other. In eager
-code on CPUs it is so too where a task's evaluation makes so much that calls cost little beside it. A task then goes
-through the whole of its algorithm before the next begins, so that only one task's recording is kept.
+with weights of each task's own they become grouped convolutions, which take longer than one after the other. On CPUs it
+is so too where a task's evaluation makes so much that calls cost little beside it. A task then goes through the whole
+of its algorithm before the next begins, so that only one task's recording is kept.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import optree
@@ -26,7 +26,6 @@ from metaspec_torch.task_stack import TaskStack, task_by_task, task_count, tasks
 LOG = logging.getLogger("metaspec")
 SLOW_IN_ONE = "ConvolutionBackward0"
 LARGE = 1 << 20  # bytes that an evaluation makes; measured: docs/performance.md, "PyTorch beside forms by hand"
-Vectorised = Literal["always", "recorded", "never"]
 CAN_BE_TRIED: ContextVar[bool] = ContextVar("metaspec_torch_can_be_tried", default=False)
 """Whether who records can run a loss of which nothing is known on values first; another's recording goes on with it."""
 
@@ -43,7 +42,7 @@ class TaskLosses:
     """Losses of one task as functions of stacks, and what is known of each."""
 
     def __init__(self) -> None:
-        self._looped: WeakKeyDictionary[Any, dict[str, Vectorised]] = WeakKeyDictionary()
+        self._looped: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
         self._watched: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 
     def on_stacks(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
@@ -59,7 +58,7 @@ class TaskLosses:
 
     def _computed(self, loss: Callable[[Tree, Tree], Any], key: Any, params: Tree, batch: Tree) -> Any:
         known, name = _of(self._looped, key, dict)
-        if _in_turn(known.get(name, "always")):
+        if known.get(name):
             raise InTurnError
         recording = get_proxy_mode() is not None
         if name not in known and recording and CAN_BE_TRIED.get():
@@ -77,13 +76,13 @@ class TaskLosses:
             LOG.warning(
                 "batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", _why(refusal)
             )
-            known[name] = "never"
+            known[name] = True
             raise InTurnError from None
         if name not in known:
-            found = _where_vectorised(value, made.bytes)
+            in_turn = value is not None and _slow_at_once(value, made.bytes)
             if not recording:  # on stand-ins nothing was compared
-                known[name] = found
-            if _in_turn(found):
+                known[name] = in_turn
+            if in_turn:
                 raise InTurnError
         return returned
 
@@ -119,16 +118,8 @@ def _unwritten(loss: Callable[[Tree, Tree], Any], params: Tree, batch: Tree) -> 
     return returned
 
 
-def _where_vectorised(value: TaskStack | None, made: int) -> Vectorised:
-    if value is None or value.device.type != "cpu":
-        return "always"
-    if _contains(value.stacked.grad_fn, SLOW_IN_ONE):
-        return "never"
-    return "recorded" if made > LARGE else "always"
-
-
-def _in_turn(vectorised: Vectorised) -> bool:
-    return vectorised == "never" or (vectorised == "recorded" and get_proxy_mode() is None)
+def _slow_at_once(value: TaskStack, made: int) -> bool:
+    return value.device.type == "cpu" and (made > LARGE or _contains(value.stacked.grad_fn, SLOW_IN_ONE))
 
 
 class _Made(TorchDispatchMode):

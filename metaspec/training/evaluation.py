@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from metaspec.algorithms.base import Algorithm
+from metaspec.algorithms.meta_batch import each_task
 from metaspec.api import adapt, compile
 from metaspec.backend.arrays import asarray, computing
 from metaspec.backend.protocol import Backend
@@ -274,7 +275,7 @@ def evaluator(
             adapted = adapted if state is None else adapted[0]
             return [[measure(p, task.query) for p in (parameters_of(params), adapted)] for measure in measures]
 
-        return B.tuning.map_tasks(per_task)(batch)
+        return each_task(B, per_task, parameters_of(params), batch)
 
     judged = compile(judge, backend=B)
 

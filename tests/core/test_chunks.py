@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import metaspec as ms
-from metaspec.algorithms.meta_batch import chosen_chunk
+from metaspec.algorithms.meta_batch import chosen_chunk, each_task
 from tests.core.problems import mlp, mlp_loss, on
 
 MIB = 2**20
@@ -101,3 +101,21 @@ def test_what_no_task_changes_is_stacked_too(B):
     assert all(
         (adapted[name] == leaf).all() and adapted[name].shape == (2, *leaf.shape) for name, leaf in params.items()
     )
+
+
+@pytest.mark.parametrize(("room", "sizes"), [(None, [5]), (3, [3, 2]), (1, [])])
+def test_each_task_is_computed_in_chunks_where_loops_are_not_written_out(monkeypatch, room, sizes):
+    B = ms.get_backend("numpy")
+    tasks = {"x": np.arange(10.0).reshape(5, 2), "y": np.arange(5.0)}
+    params = {"w": np.array([2.0])}
+    seen, plain = [], B.tuning.map_tasks
+    monkeypatch.setattr(B.tuning, "map_tasks", lambda f: lambda t: seen.append(len(t["y"])) or plain(f)(t))
+    monkeypatch.setattr(B.tuning, "batch_bytes", lambda params: None if room is None else 8 * room)
+    monkeypatch.setattr(B.tuning, "unroll_limit", lambda loop="path": 8)
+    found = each_task(B, lambda task: (task["x"] * params["w"], task["y"].sum()), params, tasks)
+    assert found[0].tolist() == (2 * tasks["x"]).tolist()
+    assert found[1].tolist() == tasks["y"].tolist()
+    assert seen == sizes
+    monkeypatch.setattr(B.tuning, "unroll_limit", lambda loop="path": None)
+    each_task(B, lambda task: task["y"], params, tasks)
+    assert seen == [*sizes, 5]

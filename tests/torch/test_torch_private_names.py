@@ -26,6 +26,9 @@ CANARIES = {
     "version_counters": lambda: _private.version_counters([torch.ones(2).add_(1), 3]) == [1],
     "mapped_over": lambda: torch.equal(_private.mapped_over(lambda r: [r.sum()], [torch.eye(2)])[0], torch.ones(2)),
     "set_grad_enabled": lambda: _without_recording(),
+    "stand_in": lambda: _private.stand_in(torch.ones(2, 3).T, _private.FakeTensorMode()).stride() == (1, 3),
+    "is_recorded": lambda: not _private.is_recorded(x),
+    "called_in_recording": lambda: _recorded_apart_and_called_twice(),
     "get_proxy_mode": lambda: _private.get_proxy_mode() is None,
     "set_in_script": lambda: _put_in_script(),
     "has_cpp_compiler": lambda: _private.has_cpp_compiler() in (True, False),
@@ -72,6 +75,29 @@ def _put_in_script():
     value = torch.zeros(1, 2) * 2
     _private.set_in_script(module, "weight", value)
     return torch.equal(module.weight, value)
+
+
+def _recorded_apart_and_called_twice():
+    found = []
+
+    def outer(a, b):
+        c = a * 2
+
+        def inner(row):
+            return (row + c,)
+
+        graph, _ = _private.recorded_apart(inner, [b])
+        found.append([_private.is_recorded(y) for y in (c, torch.ones(2))])
+        around = [graph._tensor_constant0]
+        assert around[0] is c
+        sums = [_private.called_in_recording("inner", graph, [row], [c])[0] for row in (a, b)]
+        return sums[0] - sums[1]
+
+    mode = _private.FakeTensorMode(allow_non_fake_inputs=True)
+    with _private.tracing(_private.TracingContext(mode)):
+        recording = torch.fx.experimental.proxy_tensor.make_fx(outer)(*(_private.stand_in(x, mode) for _ in range(2)))
+    calls = recording.graph.find_nodes(op="call_function", target=_private.call_module)
+    return len(calls) == 2 and found == [[True, False]]
 
 
 @pytest.mark.parametrize("name", CANARIES)

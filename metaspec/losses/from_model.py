@@ -15,6 +15,7 @@ from metaspec.errors import InvalidTypeError, MutationError
 from metaspec.task import Array, Tree
 
 REFUSE, LEAVE = "refuse", "leave"
+LOSS_PACKAGES = ("torch", "torchvision", "torchmetrics", "optax", "keras", "tensorflow")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def from_model(
         Model.
 
     Raises:
-        InvalidTypeError: No kind of model that an installed adapter knows.
+        InvalidTypeError: No kind of model that an installed adapter knows; a loss of outputs and targets.
         MutationError: At once or when the loss runs: it alters running statistics, or draws random numbers.
 
     Example:
@@ -91,6 +92,7 @@ def from_model(
     check_choice(running_statistics, "from_model: running_statistics", (REFUSE, LEAVE))
     if not callable(loss):
         raise InvalidTypeError(f"from_model: loss must be a function (model, batch) -> scalar, got {loss!r}")
+    _refuse_loss_of_outputs(loss)
     for registration in registrations().values():
         for prefix, maker in registration.models.items():
             if under(prefix, type(model)):
@@ -111,6 +113,17 @@ def from_model(
         f"from_model: expected an instance of a model class of {known}, got {given}; any other model is a loss "
         "(params, batch) -> scalar of yours, and needs no conversion"
     )
+
+
+def _refuse_loss_of_outputs(loss: Any) -> None:
+    """A framework's own loss takes outputs and targets, and would be called with the model and the batch."""
+    owner = loss if isinstance(getattr(loss, "__module__", None), str) and hasattr(loss, "__name__") else type(loss)
+    package, *path = owner.__module__.split(".")
+    if package in LOSS_PACKAGES and not {"functional", "loss", "losses"}.isdisjoint(path):
+        raise InvalidTypeError(
+            f"from_model: loss is called as loss(model, batch), and {owner.__name__} of {package} takes outputs and "
+            'targets; write lambda model, batch: f(model(batch["x"]), batch["y"]), with it as f'
+        )
 
 
 def without_variables(variables: Tree) -> None:

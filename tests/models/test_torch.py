@@ -147,6 +147,22 @@ def test_random_numbers_are_refused():
     close(m.loss(m.params, TASK.support).detach(), mse(model, TASK.support).detach())
 
 
+@pytest.mark.parametrize("loss", [torch.nn.functional.cross_entropy, torch.nn.functional.mse_loss, torch.nn.MSELoss()])
+def test_a_loss_of_outputs_and_targets_is_refused_with_what_to_write(loss):
+    with pytest.raises(InvalidTypeError, match=r"takes outputs and targets; write lambda model, batch: f\(model\("):
+        ms.from_model(torch.nn.Linear(1, 1), loss)
+
+
+def test_a_module_of_ones_own_may_be_the_loss():
+    class Fit(torch.nn.Module):
+        def forward(self, model, batch):
+            return (model(batch["x"]) - batch["y"]).square().mean()
+
+    net, batch = torch.nn.Linear(1, 1), {"x": torch.ones(2, 1), "y": torch.zeros(2, 1)}
+    m = ms.from_model(net, Fit())
+    assert m.loss(m.params, batch).item() == Fit()(net, batch).item()
+
+
 def test_refusals():
     with pytest.raises(InvalidTypeError, match="expected an instance of a model class of .*, got the class Linear"):
         ms.from_model(NN.Linear, mse)

@@ -44,7 +44,7 @@ VALUES = (
 )
 NOT_OF_STAND_INS = (".numpy() is not supported for tensor subclasses", "trying to get value out of a tracing tensor")
 _TASKS: ContextVar[dict[Any, Any] | None] = ContextVar("metaspec_torch_recorded_tasks", default=None)
-"""What was recorded of one task within the recording at work."""
+"""What was recorded of one task within the recording at work; None: each task is recorded by itself."""
 _TRYING: ContextVar[bool] = ContextVar("metaspec_torch_trying", default=False)
 """Whether a function runs for what is found out about its losses; its results are not used."""
 
@@ -53,8 +53,8 @@ class OneTask(NamedTuple):
     """One task's operations, which the recording around them calls for every task.
 
     Attributes:
-        name: Of the module there.
-        module: What has them.
+        name: The module's name there.
+        module: The operations.
         around: What they read beside the task's own: tensors of the recording around them.
         results: Stand-ins of their results, or results that are no tensors.
         structure: The results' tree.
@@ -123,7 +123,8 @@ def _one_task(B: Backend, f: Callable[..., Tree], structure: Any, row: Sequence[
         results[:] = flat(*leaves)
         return tuple(results)
 
-    graph, examples = recorded_apart(kept, row)
+    with _set(_TASKS, None):  # a task within would read tensors of two recordings around it
+        graph, examples = recorded_apart(kept, row)
     around = _with_arguments_of_its_own(graph)
     return OneTask(name, _tidied(graph, examples), around, results, out[0])
 

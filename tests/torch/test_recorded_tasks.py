@@ -99,6 +99,21 @@ def test_a_derivative_around_the_tasks_goes_through_each():
     torch.testing.assert_close(ms.compile(slope)(c, tasks), expected, rtol=1e-8, atol=0.0)
 
 
+def test_tasks_within_a_task():
+    m = convolutional()[1]
+    tasks = pictures(3)
+
+    def loss(params, batch):
+        inside = ms.Task(*[{name: torch.stack([x, 0.5 * x]) for name, x in batch.items()}] * 2)
+        r = ms.batch_meta_gradient(ms.FOMAML(ms.GradientDescent(RATE, 1)), m.loss, params, inside)
+        return m.loss(params, batch) + r.query_loss
+
+    def delta(params, tasks):
+        return ms.batch_meta_gradient(ALGO, loss, params, tasks).delta
+
+    close(ms.compile(delta)(m.params, tasks), delta(m.params, tasks))
+
+
 def test_writing_to_a_task_is_refused():
     def loss(params, batch):
         batch["x"].mul_(2)

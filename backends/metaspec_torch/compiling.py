@@ -76,7 +76,7 @@ class _Programs:
         found = _Calls(pieces, self._of).run(*arrays)
         for name, module in list(pieces.named_children()):
             delattr(pieces, name)
-            setattr(pieces, name, self._made[module])
+            setattr(pieces, name, self._made.get(module))  # None: nothing reads its results
         self._made[graph] = pieces.forward
         return found
 

@@ -13,7 +13,7 @@ SAME = ("experiment", "subset", "families", "noise", "ways", "shots", "queries",
 
 
 def verdicts(runs: Named) -> list[Html]:
-    """Of the runs that can be compared, in one sentence each: which is best on held-out tasks, and by how much."""
+    """Say in a sentence for each group of comparable runs which is best on held-out tasks, and by how much."""
     said = []
     for group in comparable(runs).values():
         judged = {name: result for name, run in group.items() if (result := _result(run)) is not None}

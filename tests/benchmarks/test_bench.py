@@ -167,7 +167,7 @@ def test_kept_tolerances_are_those_of_the_cases():
 
 
 def test_gradients_of_the_limit_are_steps_of_descent():
-    """Of each task, from where all start: the mean of where they end is what descent written out gives."""
+    """The mean of where the tasks end, all from one start, is what descent written out gives."""
     import metaspec as ms
 
     params, batch = TINY.params("float64"), TINY.batch("float64")

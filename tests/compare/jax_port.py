@@ -1,4 +1,4 @@
-"""The same as JAX has it: NHWC, weights (in, out), nested names."""
+"""A port to JAX in its own layout: NHWC, weights (in, out), nested names."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""As `jax_port`, with parameters of its own."""
+"""A port to JAX with parameters of its own, where `jax_port` is given the original's."""
 
 import numpy as np
 

@@ -58,7 +58,7 @@ def base(theta: Any, batch: Any) -> Any:
 
 
 def reordered(theta: Any, batch: Any) -> Any:
-    """The same function, summed in another order."""
+    """A sum of the same terms in another order."""
     xp = ms.array_namespace(theta)
     return xp.sum(xp.flip(xp.mean(squares(theta, batch), axis=0))) / 2
 
@@ -167,7 +167,7 @@ def rows_by_norm(theta: Any, batch: Any) -> Any:
 
 
 def cancelling(theta: Any, batch: Any) -> Any:
-    """The same function as `base`, as a difference of large numbers."""
+    """`base` computed as a difference of large numbers."""
     xp = ms.array_namespace(theta)
     y = (predict(theta, batch) + 1e4) - 1e4
     return xp.mean((y - batch["y"]) ** 2)

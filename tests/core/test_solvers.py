@@ -94,7 +94,7 @@ def test_a_preconditioner_unlike_the_system_is_refused_and_one_that_is_not_posit
 
 
 def test_a_product_of_other_shapes_is_refused(B):
-    """Of as many entries too, which would be taken for others in one vector; of fewer, which would broadcast."""
+    """Leaves of as many entries would be taken for others in one vector, and leaves of fewer would broadcast."""
     with on(B, np.ones((2, 3))) as b:
         for wrong in (
             lambda x: {"u": B.xp.permute_dims(x["u"], (1, 0)), "v": x["v"]},

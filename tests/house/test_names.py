@@ -24,7 +24,7 @@ def adapter_of(path):
 
 
 def used_twice(names):
-    """Of pairs (name, file): the names that stand in two places outside of adapters, in two of one, or in both."""
+    """Names of (name, file) pairs that stand in two places outside of adapters, in two of one adapter, or in both."""
     places = defaultdict(list)
     for name, path in names:
         places[name].append(path)
@@ -37,14 +37,14 @@ def used_twice(names):
 
 
 def test_no_file_name_stands_in_two_places():
-    """Of the packages' files and of test modules; the helpers of a folder of tests are its own matter."""
+    """File names are unique in the packages and test modules; helpers of a folder of tests are its own matter."""
     paths = files("metaspec", "backends", "conformance", "benchmarks", "examples")
     paths += [path for path in files("tests") if path.name.startswith("test_")]
     assert used_twice((path.name, path) for path in paths if path.name not in GIVEN) == {}
 
 
 def test_no_class_name_stands_in_two_places():
-    """Of the packages' public classes; a test's own classes are its own matter."""
+    """Class names are unique among the packages' public classes; a test's own classes are its own matter."""
     classes = [
         (node.name, path)
         for path in files("metaspec", "backends", "conformance", "benchmarks")

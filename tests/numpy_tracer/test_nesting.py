@@ -28,7 +28,7 @@ def f(x: Any) -> Any:
 
 
 def forward(f: Any) -> Any:
-    """The same as grad, one direction at a time."""
+    """Return the gradient, one direction at a time."""
     return lambda x: XP.stack([tracer.jvp(f, [x], [row])[1] for row in np.eye(3)])
 
 

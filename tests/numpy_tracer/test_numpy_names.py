@@ -110,7 +110,7 @@ NO_ARRAYS = """
 
 
 def test_every_function_has_a_rule_or_a_reason() -> None:
-    """Of all that NumPy hands over, what has neither is listed, and gets the general reason."""
+    """NumPy's functions that have neither a rule nor a reason of their own are listed, and get the general reason."""
     known = {f.__name__ for f in [*RULES, *PLAIN]} | set(INSTEAD)
     functions = {
         f for f in get_overridable_numpy_array_functions() if f.__module__ in ("numpy", "numpy.linalg", "numpy.fft")

@@ -33,7 +33,7 @@ def test_two_ranks_train_as_one(found):
 
 
 def test_two_ranks_carry_the_state_that_one_carries(found):
-    """Of the inner rule, its mean over the tasks of both; and the second moment is what makes Reptile's step."""
+    """The inner rule's state is its mean over both ranks' tasks; the second moment is what makes Reptile's step."""
     one, (first, second) = found["alone carrying"], found["carried"]["ranks"]
     assert first["params"] == second["params"]
     assert first["inner"] == second["inner"]

@@ -99,7 +99,7 @@ def along(f: Callable[[Any, Any], Any], x: np.ndarray, v: np.ndarray, order: int
 
 
 def differences(f: Callable[[Any, Any], Any], x: np.ndarray, v: np.ndarray, order: int) -> np.ndarray:
-    """The same from NumPy's values at nine points alone, through the polynomial of degree eight."""
+    """Return derivatives from NumPy's values at nine points alone, through the polynomial of degree eight."""
     step, places = 4e-3, np.arange(-4, 5)
     values = []
     for p in places:

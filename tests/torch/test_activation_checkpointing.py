@@ -40,7 +40,7 @@ class Recomputing(nn.Module):
 
 
 class Unpacking(Recomputing):
-    """The same by hooks of its own: in place of the middle's result its input is saved."""
+    """Checkpointing by hooks of its own: in place of the middle's result its input is saved."""
 
     def forward(self, x):
         if self.reentrant is None:
@@ -86,7 +86,7 @@ def test_every_form_is_backpropagation_through_the_module_that_keeps_all(kept, k
 
 @pytest.mark.parametrize("kept", ["none", "recompute", "sqrt"])
 def test_hooks_around_a_call_get_what_it_saves(kept):
-    """As torch.autograd.graph.save_on_cpu does, which saves what is computed on a GPU elsewhere."""
+    """Hooks like those of torch.autograd.graph.save_on_cpu, which saves elsewhere what a GPU computes."""
     plain, _ = pair()
     tasks = tasks_of((3,))
     m = ms.from_model(plain, mse)

@@ -52,7 +52,7 @@ class Meta(nn.Module):
 
 
 class FirstOrderMeta(Meta):
-    """The same without second derivatives."""
+    """`Meta` without second derivatives."""
 
     def __init__(self) -> None:
         super().__init__(create_graph=False)

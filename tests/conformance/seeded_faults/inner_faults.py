@@ -68,7 +68,7 @@ def weights_decay(patch: Patch) -> None:
 
 @fault(inner, margin=True)
 def rates_of_the_first_leaf(patch: Patch) -> None:
-    """Of a tree of rates the first leaf's is used for all."""
+    """The first leaf's rate of a tree is used for all leaves."""
 
     def scaled(B: Any, lr: Any, x: Any) -> Any:
         return scale(B, float(B.to_numpy(B.tree_flatten(lr)[0][0])) if not isinstance(lr, float) else lr, x)

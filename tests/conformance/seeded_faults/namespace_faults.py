@@ -185,7 +185,7 @@ def sort_keeps_places_of_gradients(patch: Patch) -> None:
 
 @fault(adapter)
 def dense_solves_share_a_matrix(patch: Patch) -> None:
-    """Of a batch of linear systems each is solved with the first one's matrix."""
+    """Each linear system of a batch is solved with the first one's matrix."""
     primitive = PRIMITIVES["solve"]
     original = primitive.impl
 

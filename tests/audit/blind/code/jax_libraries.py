@@ -102,7 +102,7 @@ def prior_start(prior):
 
 
 def jaxopt_unrolled(params, tasks, loss, lr, steps, regularization):
-    """The same with implicit_diff=False: MAML on the proximal objective."""
+    """iMAML's inner loop with implicit_diff=False: MAML on the proximal objective."""
 
     def objective(theta, prior, batch):
         distance = sum(jnp.sum((theta[k] - prior[k]) ** 2) for k in prior)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 FILE = Path(__file__).with_name("slow.txt")
-SECONDS = 3.0
+SECONDS = 2.5
 """What a test may take in the default run."""
 _taken: Counter[str] = Counter()
 _skipped: set[str] = set()

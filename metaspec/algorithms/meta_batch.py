@@ -29,6 +29,9 @@ def over_tasks(
     B: Backend, f: Callable[[Task], MetaGradient], params: Tree, tasks: Task, count: int, chunk: int
 ) -> MetaGradient:
     """Return f of `count` stacked tasks, `chunk` at a time: `delta` and `query_loss` averaged, the rest stacked."""
+    if chunk >= count:
+        r = B.tuning.map_tasks(f)(tasks)
+        return r._replace(delta=mean0(B, r.delta), query_loss=mean0(B, r.query_loss))
 
     def parts(task: Task) -> tuple[Tree, MetaGradient]:
         r = f(task)
@@ -45,6 +48,8 @@ def each_task(B: Backend, f: Callable[[Task], Tree], params: Tree, tasks: Task) 
     """
     count = B.tree_flatten(tasks)[0][0].shape[0]
     chunk = count if B.tuning.unroll_limit("state") is None else chosen_chunk(B, params, count)
+    if chunk >= count:
+        return B.tuning.map_tasks(f)(tasks)
     return _in_chunks(B, lambda task: ((), f(task)), (), tasks, count, chunk)[1]
 
 
@@ -52,9 +57,6 @@ def _in_chunks(
     B: Backend, f: Callable[[Task], tuple[Tree, Any]], zero: Tree, tasks: Task, count: int, chunk: int
 ) -> tuple[Tree, Any]:
     """The sum over tasks of what f returns first, from `zero` on, and what it returns second, stacked."""
-    if chunk >= count:
-        summands, rows = B.tuning.map_tasks(f)(tasks)
-        return sum0(B, summands), rows
 
     def step(total: Tree, part: Task) -> tuple[Tree, Any]:
         summand, row = f(part) if chunk == 1 else B.tuning.map_tasks(f)(part)

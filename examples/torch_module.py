@@ -16,7 +16,7 @@ model = ms.from_model(net, lambda net, batch: torch.nn.functional.mse_loss(net(b
 
 
 def unrolled(params: Tensors, tasks: ms.Task) -> list[torch.Tensor]:
-    """The same meta-gradient by PyTorch alone: backpropagation through the inner loop, task by task."""
+    """Return MAML's meta-gradient by PyTorch alone: backpropagation through the inner loop, task by task."""
     start = [p.detach().requires_grad_() for p in params.values()]
     total = torch.zeros(())
     for i in range(len(tasks.support["x"])):

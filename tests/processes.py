@@ -23,7 +23,7 @@ def children(pid: int) -> list[str]:
 
 
 def awaited_children(pid: int, seconds: float = 60) -> list[str]:
-    """Those it has started by the time that there is one."""
+    """Return the child processes of `pid`, once it has started one."""
     deadline = time.monotonic() + seconds
     while not children(pid) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -155,7 +155,7 @@ def is_recorded(x: Any) -> bool:
 
 
 def stand_in(x: torch.Tensor, mode: FakeTensorMode) -> torch.Tensor:
-    """A tensor without values, like x in all that it has else."""
+    """A tensor without values, of the shape, strides, dtype and device of x."""
     with mode:
         return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device)
 

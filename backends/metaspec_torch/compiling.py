@@ -63,20 +63,20 @@ class _Programs:
 
     def of(self, graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
         """The program of a recording, which ran on these arrays: some fail only when they are called (x * True)."""
-        self._of(graph, arrays)
+        self._called(graph, arrays)
         return self._made[graph]
 
-    def _of(self, graph: GraphModule, arrays: tuple[Array, ...]) -> Any:
+    def _called(self, graph: GraphModule, arrays: tuple[Array, ...]) -> Any:
         if graph in self._made:
             return self._made[graph](*arrays)
         pieces = self._pieces(graph)
         if pieces is None:
             self._made[graph] = self._make(graph, arrays)
             return self._made[graph](*arrays)
-        found = _Calls(pieces, self._of).run(*arrays)
+        found = _Calls(pieces, self._called).run(*arrays)
         for name, module in list(pieces.named_children()):
             delattr(pieces, name)
-            setattr(pieces, name, self._made.get(module))  # None: nothing reads its results
+            setattr(pieces, name, self._made[module])
         self._made[graph] = pieces.forward
         return found
 

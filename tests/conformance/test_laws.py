@@ -50,7 +50,7 @@ def test_law_holds_and_sees_a_fault(name):
 
 @pytest.mark.parametrize("name", [name for name in faults.FAULTS if name not in CHOSEN.values()])
 def test_fault_is_seen(name):
-    """Those that no law above was held against: by a check that the matrix names, the cheapest first."""
+    """A fault that no law above was held against is seen by a check that the matrix names, the cheapest first."""
     assert name in MATRIX, f"the kill matrix has no row for the fault: {kill_matrix.COMMAND} {name}"
     row, laws, topics = MATRIX[name], fault_detection.laws(), fault_detection.scenarios()
     groups = [topics[topic] for topic in row.topics if topic in topics] + [laws[law] for law in row.laws if law in laws]

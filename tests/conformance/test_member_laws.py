@@ -325,7 +325,7 @@ def test_native_must_compute_what_is_derived(name: str, declared: Callable[..., 
 
 
 class Derived(Unknown):
-    """What it has native is not overridden."""
+    """A backend that keeps the native members of the one that it derives from."""
 
     jvp, vmap, scan, checkpoint = Backend.jvp, Backend.vmap, Backend.scan, Backend.checkpoint
 

@@ -26,7 +26,7 @@ def test_the_benchmark_of_a_gpu_finds_a_device(backend):
 
 
 def test_torch_on_another_device_than_the_cpu():
-    """Its shapes and dtypes: all tasks at once, a recording replayed operation by operation, no look at values."""
+    """On a device without values: all tasks at once, a recording replayed operation by operation, no look at values."""
     torch = pytest.importorskip("torch")
     B, net = ms.get_backend("torch"), ms.nn.MLP((1, 4, 1), activation=ms.nn.tanh)
     params = ms.asarray(net.init(0), device="meta", backend=B)

@@ -99,18 +99,6 @@ def test_a_derivative_around_the_tasks_goes_through_each():
     torch.testing.assert_close(ms.compile(slope)(c, tasks), expected, rtol=1e-8, atol=0.0)
 
 
-def test_results_that_nothing_reads():
-    m = convolutional()[1]
-
-    def unread(params, tasks):
-        ms.batch_meta_gradient(ALGO, m.loss, params, tasks)
-        return ms.batch_meta_gradient(ms.FOMAML(ms.GradientDescent(RATE, 1)), m.loss, params, tasks).query_loss
-
-    f, tasks = ms.compile(unread), pictures(3)
-    for _ in range(2):
-        close({"": f(m.params, tasks)}, {"": unread(m.params, tasks)})
-
-
 def test_tasks_within_a_task():
     m = convolutional()[1]
     tasks = pictures(3)

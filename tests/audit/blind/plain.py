@@ -54,7 +54,7 @@ def loss(theta: Vector, batch: Batch) -> Any:
 
 
 def gradient(theta: Vector, batch: Batch) -> Vector:
-    """Its gradient; also at a complex theta."""
+    """Return the loss's gradient; also at a complex theta."""
     p, (x, y) = leaves(theta), batch
     z = np.tanh(x @ p["w1"] + p["b1"])
     e = 2 * (z @ p["w2"] + p["b2"] - y) / y.size

@@ -197,7 +197,8 @@ def native_code(graph: torch.fx.GraphModule, arrays: Sequence[torch.Tensor]) -> 
     """Machine code of a recording, by Inductor."""
     from torch import _inductor  # a second or two
 
-    compiled: Callable[..., Any] = _inductor.compile(graph, list(arrays))
+    # In place, 2.13 writes a result into a part of a `cat` and gives the memory of the whole to the next one.
+    compiled: Callable[..., Any] = _inductor.compile(graph, list(arrays), {"inplace_buffers": False})
     return compiled
 
 

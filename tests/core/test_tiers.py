@@ -56,6 +56,23 @@ def test_native_code_of_torch_for_other_strides_is_compiled_anew():
             assert bool((leaf == 2 * params[name]).all())
 
 
+def test_native_results_do_not_share_memory_that_is_used_again():
+    """PyTorch 2.13's Inductor puts z into the part of `joined` that holds `part`, and later results over both."""
+    torch = pytest.importorskip("torch")
+
+    def f(a, b):
+        part = b * 2
+        joined = torch.cat([a * 2, part])
+        s = (joined[:, None] * joined[None, :]).sum(1)
+        z = part - s[3:]
+        sums = s.cumsum(0)
+        return z, sums, sums + 1, sums * s
+
+    arrays = torch.linspace(1, 2, 3, dtype=torch.float64), torch.linspace(2, 3, 4, dtype=torch.float64)
+    for found, wanted in zip(ms.compile(f, tier="native")(*arrays), f(*arrays), strict=True):
+        assert bool(torch.allclose(found, wanted, rtol=1e-13))
+
+
 def test_without_a_compiler_torch_replays_and_says_so(monkeypatch, caplog):
     params, task = on_torch()
     from metaspec_torch import compiling

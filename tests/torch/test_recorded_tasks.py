@@ -114,6 +114,27 @@ def test_tasks_within_a_task():
     close(ms.compile(delta)(m.params, tasks), delta(m.params, tasks))
 
 
+LAYERS = {  # all have backward passes with lists of booleans, which TorchScript's tracing does not take
+    "convolution": [nn.Conv1d(2, 3, 3)],
+    "transposed": [nn.ConvTranspose1d(2, 3, 3)],
+    "batch normalisation": [nn.Conv1d(2, 3, 3, bias=False), nn.BatchNorm1d(3, track_running_stats=False)],
+    "group normalisation": [nn.Conv1d(2, 4, 3), nn.GroupNorm(2, 4)],
+}
+
+
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
+def test_torchscript_takes_the_layer(layers, caplog):
+    caplog.set_level("INFO", logger="metaspec")
+    torch.manual_seed(0)
+    net = nn.Sequential(*layers, nn.Tanh(), nn.Flatten(), nn.LazyLinear(1)).double()
+    tasks = pictures(2)
+    net(tasks.support["x"][0])
+    m = ms.from_model(net, mse)
+    found = ms.compile(lambda p, t: ms.batch_meta_gradient(ALGO, m.loss, p, t))(m.params, tasks)
+    close(found.delta, truth(net, tasks))
+    assert "TorchScript does not take" not in caplog.text
+
+
 def test_writing_to_a_task_is_refused():
     def loss(params, batch):
         batch["x"].mul_(2)

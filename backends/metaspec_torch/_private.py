@@ -5,7 +5,8 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch._C import _functorch
+from torch._C import Graph as ScriptGraph
+from torch._C import _create_function_from_graph, _functorch
 from torch._C import _set_grad_enabled as set_grad_enabled
 from torch._functorch.vmap import lazy_load_decompositions
 from torch._guards import TracingContext, tracing
@@ -38,6 +39,7 @@ __all__ = [
     "FakeTensor",
     "FakeTensorMode",
     "OpOverload",
+    "ScriptGraph",
     "TorchDispatchMode",
     "TracingContext",
     "TracksStatistics",
@@ -57,6 +59,7 @@ __all__ = [
     "mapped_over",
     "native_code",
     "recorded_apart",
+    "script_function",
     "set_grad_enabled",
     "set_in_script",
     "stand_in",
@@ -191,6 +194,12 @@ def called_in_recording(
 def set_in_script(module: torch.jit.ScriptModule, name: str, x: torch.Tensor) -> None:
     """Put a tensor in the place of a parameter or a buffer of one scripted module, which are not in Python's reach."""
     module._c.setattr(name, x)
+
+
+def script_function(graph: ScriptGraph) -> Callable[..., Any]:
+    """The function in TorchScript that performs the graph's operations."""
+    function: Callable[..., Any] = _create_function_from_graph("f", graph)
+    return function
 
 
 def native_code(graph: torch.fx.GraphModule, arrays: Sequence[torch.Tensor]) -> Callable[..., Any]:

@@ -4,7 +4,6 @@ import logging
 import operator
 import sys
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,8 +12,9 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.passes.split_module import split_module
 
 from metaspec.task import Array
-from metaspec_torch._private import OpOverload, call_module, has_cpp_compiler, native_code, set_grad_enabled
+from metaspec_torch._private import call_module, has_cpp_compiler, native_code, set_grad_enabled
 from metaspec_torch.recording import recorded
+from metaspec_torch.torchscript import scripted
 
 LOG = logging.getLogger("metaspec")
 PIECE = 1500  # operations in one TorchScript program: a split takes memory, and making a long one grows faster than it
@@ -29,9 +29,8 @@ def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[...,
     if not all(x.device.type == "cpu" for x in arrays):
         return _unrecorded(graph.forward)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # where it is gone one day Python's does the same
-            return _unrecorded(_Programs(_traced, PIECE).of(graph, tuple(x.detach() for x in arrays)))
+        with torch.no_grad():
+            return _unrecorded(_Programs(_scripted, PIECE).of(graph, tuple(x.detach() for x in arrays)))
     except Exception as refusal:
         why = str(refusal).partition("\n")[0]
         LOG.info("compile: Python calls the operations, as TorchScript does not take them: %s", why)
@@ -121,44 +120,8 @@ class _Calls(Interpreter):
         return super().call_function(target, args, kwargs)
 
 
-def _traced(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
-    for node in graph.graph.nodes:
-        if isinstance(node.target, OpOverload) and any(_flags(a.type) for a in node.target._schema.arguments):
-            _call_scripted(node)
-    graph.recompile()
-    program: Callable[..., Any] = torch.jit.trace(graph, arrays, check_trace=False).forward
-    return program
-
-
-def _flags(type_: Any) -> bool:
-    return isinstance(type_, torch.ListType) and isinstance(type_.getElementType(), torch.BoolType)
-
-
-def _call_scripted(node: Node) -> None:
-    """Call the operation from TorchScript's source, as tracing takes no list of booleans.
-
-    They say which results to compute, in backward passes of convolutions and normalisations. Tracing takes no None
-    either: a result that was not asked for, and that nothing uses, becomes one that was.
-    """
-    names: dict[Node, str] = {}
-
-    def written(x: Any) -> str:
-        return names.setdefault(x, f"x{len(names)}") if isinstance(x, Node) else repr(x)
-
-    args = [*map(written, node.args), *(f"{name}={written(x)}" for name, x in node.kwargs.items())]
-    asked_for = [number for number, x in enumerate(node.meta["val"]) if x is not None]
-    results = [f"found[{n if n in asked_for else asked_for[0]}]" for n in range(len(node.meta["val"]))]
-    operation = node.target._schema.name.replace("::", ".")
-    program = torch.jit.CompilationUnit(
-        f"def f({', '.join(names.values())}):\n"
-        f"    found = torch.ops.{operation}({', '.join(args)})\n"
-        f"    return {', '.join(results)}\n"
-    ).f
-
-    def call(*operands: Array) -> Any:
-        return program(*operands)
-
-    node.target, node.args, node.kwargs = call, tuple(names), {}
+def _scripted(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
+    return scripted(graph)
 
 
 def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:

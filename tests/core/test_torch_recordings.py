@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from torch._subclasses import FakeTensorMode  # noqa: E402
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
-from metaspec_torch import compiling  # noqa: E402
+from metaspec_torch import compiling, torchscript  # noqa: E402
 from metaspec_torch.simplifying import simplify  # noqa: E402
 
 
@@ -107,22 +107,22 @@ def test_other_strides_are_recorded_anew():
 
 def test_without_torchscript_python_replays(monkeypatch):
     def gone(*args, **kwargs):
-        raise RuntimeError("torch.jit is gone")
+        raise RuntimeError("TorchScript is gone")
 
     x = numbers(3, 4)
     fast = compiling.replayed(lambda x: (x.sin() @ x.t(),), [x])
-    monkeypatch.setattr(torch.jit, "trace", gone)
+    monkeypatch.setattr(torchscript, "script_function", gone)
     slow = compiling.replayed(lambda x: (x.sin() @ x.t(),), [x])
     assert torch.equal(fast(x)[0], slow(x)[0])
 
 
 def test_long_recordings_are_several_programs_with_the_same_bits(monkeypatch):
     scripted = []
-    trace = torch.jit.trace
+    script_function = torchscript.script_function
 
-    def counted(module, arrays, **options):
-        scripted.append(module)
-        return trace(module, arrays, **options)
+    def counted(graph):
+        scripted.append(graph)
+        return script_function(graph)
 
     def long(x, y):
         for i in range(20):
@@ -131,7 +131,7 @@ def test_long_recordings_are_several_programs_with_the_same_bits(monkeypatch):
 
     x, y = numbers(3, 3), numbers(3, 3)
     wanted = [long(*pair) for pair in ((x, y), (y, x))]
-    monkeypatch.setattr(torch.jit, "trace", counted)
+    monkeypatch.setattr(torchscript, "script_function", counted)
     monkeypatch.setattr(compiling, "PIECE", 7)
     f = compiling.replayed(long, [x, y])
     assert len(scripted) > 5

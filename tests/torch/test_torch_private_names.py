@@ -36,9 +36,18 @@ CANARIES = {
     "TracksStatistics": lambda: isinstance(torch.nn.BatchNorm1d(2), _private.TracksStatistics),
     "DropsUnits": lambda: isinstance(torch.nn.Dropout(), _private.DropsUnits),
     "FakeTensorMode": lambda: _private.FakeTensorMode(allow_non_fake_inputs=True) is not None,
+    "script_function": lambda: _added_in_torchscript(),
     "TorchDispatchMode": lambda: _private.TorchDispatchMode is not None,
     "tracing": lambda: _private.tracing(_private.TracingContext(_private.FakeTensorMode())) is not None,
 }
+
+
+def _added_in_torchscript():
+    graph = _private.ScriptGraph()
+    node = graph.create("aten::add", [graph.addInput("x"), graph.insertConstant(2), graph.insertConstant(1)], 1)
+    graph.appendNode(node)
+    graph.registerOutput(node.output())
+    return torch.equal(_private.script_function(graph)(x), x + 2)
 
 
 def _without_recording():

@@ -12,7 +12,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.passes.split_module import split_module
 
 from metaspec.task import Array
-from metaspec_torch._private import call_module, has_cpp_compiler, native_code, set_grad_enabled
+from metaspec_torch._private import OpOverload, call_module, has_cpp_compiler, native_code, set_grad_enabled
 from metaspec_torch.recording import recorded
 from metaspec_torch.torchscript import scripted
 
@@ -140,6 +140,24 @@ def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Call
     LOG.warning("compile: PyTorch compiles %d operations; this may take a minute or two", count)
     start = time.perf_counter()
     with torch.no_grad():
-        native = _Programs(native_code, sys.maxsize).of(graph, tuple(x.detach() for x in arrays))
+        native = _Programs(_native, sys.maxsize).of(graph, tuple(x.detach() for x in arrays))
     LOG.warning("compile: done in %.0f s", time.perf_counter() - start)
     return _unrecorded(native)
+
+
+def _native(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
+    """Inductor's code, which has NaN * 0 = NaN: it takes 0 for 0 if the factor is an integer, not if it is 0.0."""
+    for node in graph.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(node.target, OpOverload) and isinstance(value, torch.Tensor) and not _counts(value):
+            types = (a.type for a in node.target._schema.arguments)
+            node.args = tuple(
+                0.0 if isinstance(x, int) and x == 0 and isinstance(type_, torch.NumberType | torch.TensorType) else x
+                for x, type_ in zip(node.args, types, strict=False)
+            )
+    graph.recompile()
+    return native_code(graph, arrays)
+
+
+def _counts(x: Array) -> bool:
+    return not (x.is_floating_point() or x.is_complex())

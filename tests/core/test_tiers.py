@@ -73,6 +73,19 @@ def test_native_results_do_not_share_memory_that_is_used_again():
         assert bool(torch.allclose(found, wanted, rtol=1e-13))
 
 
+def test_nothing_times_nan_is_nan_in_native_code():
+    """Inductor takes an integer 0 times NaN for 0; `finite` of the diagnostics is such a product."""
+    torch = pytest.importorskip("torch")
+
+    def f(x):
+        return x * 0, 0 / x, x * False, -(2 * x * 0), torch.nn.functional.leaky_relu(x, 0), x**0, (x > 0) * 0
+
+    x = torch.tensor([1.0, float("nan"), float("inf"), -2.0], dtype=torch.float64)
+    for found, wanted in zip(ms.compile(f, tier="native")(x), f(x), strict=True):
+        assert found.dtype == wanted.dtype
+        assert np.array_equal(found.numpy(), wanted.numpy(), equal_nan=True)
+
+
 def test_without_a_compiler_torch_replays_and_says_so(monkeypatch, caplog):
     params, task = on_torch()
     from metaspec_torch import compiling

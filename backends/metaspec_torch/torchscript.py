@@ -1,8 +1,7 @@
 """Recordings as programs of TorchScript, whose interpreter calls operations in half of the time that Python takes.
 
-A program is built from the recording's nodes. `torch.jit.trace` makes one too, but has no lists of booleans, which say
-what the backward passes of convolutions and normalisations compute, and keeps Python's stack for every operation: some
-8 KiB each, where a program takes three.
+A program is built from the recording's nodes. `torch.jit.trace` makes one too, but takes no lists of booleans, which say
+what the backward passes of convolutions and normalisations compute, and keeps Python's stack for every operation.
 """
 
 import operator
@@ -74,7 +73,7 @@ class _Program:
         return value
 
     def _called(self, node: Node) -> Any:
-        """The result, or a list of none or several."""
+        """Append the operation, and return its result, or a list of none or several."""
         schema = node.target._schema
         given = dict(zip((a.name for a in schema.arguments), node.args, strict=False)) | node.kwargs
         operands = [self._value(given.get(a.name, a.default_value), a.type) for a in schema.arguments]

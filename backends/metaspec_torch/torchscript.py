@@ -1,7 +1,7 @@
 """Recordings as programs of TorchScript, whose interpreter calls operations in half of the time that Python takes.
 
-A program is built from the recording's nodes. `torch.jit.trace` makes one too, but takes no lists of booleans, which say
-what the backward passes of convolutions and normalisations compute, and keeps Python's stack for every operation.
+A program is built from the recording's nodes. `torch.jit.trace` makes one too, but takes no lists of booleans, which
+say what the backward passes of convolutions and normalisations compute, and keeps Python's stack for every operation.
 """
 
 import operator

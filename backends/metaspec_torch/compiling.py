@@ -30,7 +30,8 @@ def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[...,
         return _unrecorded(graph.forward)
     try:
         with torch.no_grad():
-            return _unrecorded(_Programs(_scripted, PIECE).of(graph, tuple(x.detach() for x in arrays)))
+            programs = _Programs(lambda part, _: scripted(part), PIECE)
+            return _unrecorded(programs.of(graph, tuple(x.detach() for x in arrays)))
     except Exception as refusal:
         why = str(refusal).partition("\n")[0]
         LOG.info("compile: Python calls the operations, as TorchScript does not take them: %s", why)
@@ -65,7 +66,7 @@ class _Programs:
         self._made: dict[GraphModule, Callable[..., Any]] = {}
 
     def of(self, graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
-        """The program of a recording, which ran on these arrays: some fail only when they are called (x * True)."""
+        """The program of a recording, which ran on these arrays: some fail only when they are called (x == True)."""
         self._called(graph, arrays)
         return self._made[graph]
 
@@ -120,10 +121,6 @@ class _Calls(Interpreter):
         return super().call_function(target, args, kwargs)
 
 
-def _scripted(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
-    return scripted(graph)
-
-
 def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
     """The recorded operations, fused and compiled by Inductor; where it has no compiler to work with, replayed.
 
@@ -146,10 +143,10 @@ def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Call
 
 
 def _native(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
-    """Inductor's code, which has NaN * 0 = NaN: it takes 0 for 0 if the factor is an integer, not if it is 0.0."""
+    """Inductor's code of the recording with 0.0 for each integer 0, as Inductor takes x * 0 for 0 where x is NaN."""
     for node in graph.graph.nodes:
         value = node.meta.get("val")
-        if isinstance(node.target, OpOverload) and isinstance(value, torch.Tensor) and not _counts(value):
+        if isinstance(node.target, OpOverload) and isinstance(value, torch.Tensor) and not _of_integers(value):
             types = (a.type for a in node.target._schema.arguments)
             node.args = tuple(
                 0.0 if isinstance(x, int) and x == 0 and isinstance(type_, torch.NumberType | torch.TensorType) else x
@@ -159,5 +156,5 @@ def _native(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]
     return native_code(graph, arrays)
 
 
-def _counts(x: Array) -> bool:
+def _of_integers(x: Array) -> bool:
     return not (x.is_floating_point() or x.is_complex())

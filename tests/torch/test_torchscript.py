@@ -14,7 +14,8 @@ FUNCTIONS = {
     "formats": lambda x: (x.to(torch.float32), x.long().double(), torch.full_like(x, 2, dtype=torch.int32)),
     "memory formats": lambda x: (
         x.clone(memory_format=torch.contiguous_format),
-        x[:, :, None, None].contiguous(memory_format=torch.channels_last),
+        x[None, :, :, None].repeat(1, 1, 1, 2).clone(memory_format=torch.channels_last),
+        x.t().clone(memory_format=torch.preserve_format),
     ),
     "lists": lambda x: (x.sum((0, 1)), x.sum(()), x.mean(-1, keepdim=True), x.flip([0]), x.reshape(-1)),
     "several results": lambda x: (*x.unbind(0), *x.max(1), torch.cat(x.split(1))),

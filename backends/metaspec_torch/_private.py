@@ -204,11 +204,17 @@ def script_function(graph: ScriptGraph) -> Callable[..., Any]:
 
 def native_code(graph: torch.fx.GraphModule, arrays: Sequence[torch.Tensor]) -> Callable[..., Any]:
     """Machine code of a recording, by Inductor."""
-    from torch import _inductor  # a second or two
+    from torch._inductor import config  # a second or two
+    from torch._inductor.compile_fx import compile_fx, compile_fx_inner
 
-    # In place, 2.13 writes a result into a part of a `cat` and gives the memory of the whole to the next one.
-    compiled: Callable[..., Any] = _inductor.compile(graph, list(arrays), {"inplace_buffers": False})
-    return compiled
+    def compiled(graph: torch.fx.GraphModule, arrays: Sequence[Any], **options: Any) -> Any:
+        # In place, 2.13 writes a result into a part of a `cat` and gives the memory of the whole to the next one.
+        in_place = not graph.graph.find_nodes(op="call_function", target=torch.ops.aten.cat.default)
+        with config.patch(inplace_buffers=in_place):
+            return compile_fx_inner(graph, arrays, **options)
+
+    code: Callable[..., Any] = compile_fx(graph, list(arrays), inner_compile=compiled)
+    return code
 
 
 def has_cpp_compiler() -> bool:

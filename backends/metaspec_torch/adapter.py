@@ -35,7 +35,7 @@ from metaspec_torch.task_stack import (
     tasks_at_once,
 )
 
-BATCH_BYTES = 4 << 20  # measured on CPUs: docs/performance.md
+BATCH_BYTES, RECORDED_BATCH_BYTES = 4 << 20, 1 << 20  # measured on CPUs: docs/performance.md
 PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
 _SHAPED = attrgetter("shape", "dtype", "device")
 
@@ -48,7 +48,9 @@ class TorchTuning(Tuning):
         self._losses = TaskLosses()
 
     def batch_bytes(self, params: Tree) -> int | None:
-        return BATCH_BYTES if all(leaf.device.type == "cpu" for leaf in self.backend.tree_flatten(params)[0]) else None
+        if any(leaf.device.type != "cpu" for leaf in self.backend.tree_flatten(params)[0]):
+            return None
+        return BATCH_BYTES if get_proxy_mode() is None else RECORDED_BATCH_BYTES
 
     def map_tasks(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         def mapped(*args: Tree) -> Tree:
@@ -222,6 +224,22 @@ class TorchBackend(Backend):
             return self.tree_unflatten(out[0], value)
 
         return mapped
+
+    def scan(
+        self,
+        f: Callable[[Tree, Any], tuple[Tree, Any]],
+        carry: Tree,
+        xs: Tree = None,
+        length: int | None = None,
+        reverse: bool = False,
+    ) -> tuple[Tree, Any]:
+        def once(carry: Tree, x: Any) -> tuple[Tree, Any]:
+            row, structure = self.tree_flatten((carry, x))
+            found: tuple[Tree, Any] = in_turn(self, f, structure, [row])[0]
+            return found
+
+        over_tasks = xs is not None and not reverse and get_proxy_mode() is not None
+        return super().scan(once if over_tasks else f, carry, xs, length, reverse)
 
     def compile(self, f: Callable[..., Tree]) -> Callable[..., Tree]:
         return TraceCache(self, without_draws(f), replayed, _layout, _ambient, _layouts)

@@ -14,6 +14,7 @@ from torch.fx.passes.split_module import split_module
 from metaspec.task import Array
 from metaspec_torch._private import OpOverload, call_module, has_cpp_compiler, native_code, set_grad_enabled
 from metaspec_torch.recording import recorded
+from metaspec_torch.sums import join_sums, scale_before
 from metaspec_torch.torchscript import scripted
 
 LOG = logging.getLogger("metaspec")
@@ -30,12 +31,17 @@ def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[...,
         return _unrecorded(graph.forward)
     try:
         with torch.no_grad():
-            programs = _Programs(lambda part, _: scripted(part), PIECE)
+            programs = _Programs(_interpreted, PIECE)
             return _unrecorded(programs.of(graph, tuple(x.detach() for x in arrays)))
     except Exception as refusal:
         why = str(refusal).partition("\n")[0]
         LOG.info("compile: Python calls the operations, as TorchScript does not take them: %s", why)
         return _unrecorded(graph.forward)
+
+
+def _interpreted(graph: GraphModule, _: tuple[Array, ...]) -> Callable[..., Any]:
+    join_sums(graph)
+    return scripted(graph)
 
 
 def _unrecorded(program: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,6 +158,7 @@ def _native(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]
                 0.0 if isinstance(x, int) and x == 0 and isinstance(type_, torch.NumberType | torch.TensorType) else x
                 for x, type_ in zip(node.args, types, strict=False)
             )
+    scale_before(graph)
     graph.recompile()
     return native_code(graph, arrays)
 

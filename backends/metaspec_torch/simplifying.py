@@ -4,8 +4,6 @@ Recordings of transforms are full of them: a batched matrix product alone is exp
 back, whatever the shapes. In small networks each costs as much as the product.
 """
 
-import operator
-from collections.abc import Iterator
 from math import prod
 from typing import Any
 
@@ -13,25 +11,36 @@ import torch
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from metaspec_torch._private import OpOverload, call_module
+from metaspec_torch._private import OpOverload
+from metaspec_torch.nodes import (
+    exchanged,
+    is_contiguous,
+    is_tensor,
+    laid_out_alike,
+    operations,
+    replace,
+    shape_of,
+    writes,
+)
 
 aten = torch.ops.aten
 RESHAPED = {aten.view.default, aten._unsafe_view.default, aten.reshape.default}
 SAME_IF_SHAPES_ARE = {*RESHAPED, aten.expand.default}
 ALWAYS_SAME = {aten.alias.default, aten.detach.default}
-UNDONE_BY_ITSELF = {aten.transpose.int, aten.t.default}
+SAME_BY_ONE = {aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar}
 BY_SHAPE_ALONE = {aten.ones_like.default, aten.zeros_like.default, aten.full_like.default}
 MOST_NUMBERS = 4096  # of a tensor that is kept from call to call rather than made at each
 
 
 def simplify(recording: GraphModule) -> None:
-    """Take out what changes nothing, what is computed twice, what depends on no argument; the results keep their bits.
+    """Take out what changes nothing, what is computed twice, what depends on no argument.
 
-    A recording with an operation that writes to its arguments is left as it is.
+    The results keep their bits, but for the sign of a zero. A recording with an operation that writes to its arguments
+    is left as it is.
     """
-    if any(_writes(node) for node in recording.graph.nodes):
+    if any(writes(node) for node in recording.graph.nodes):
         return
-    for passing in (_without_constants, _without_repetitions, _without_detours):
+    for passing in (without_detours, _without_constants, _without_repetitions):
         passing(recording)
     _with_results_of_their_own(recording)
 
@@ -43,7 +52,7 @@ def writes_to_an_argument(recording: GraphModule) -> bool:
 
 def _written(node: Node) -> list[Node]:
     """Return the tensors that an operation writes to."""
-    if not _writes(node) or not isinstance(node.target, OpOverload):
+    if not writes(node) or not isinstance(node.target, OpOverload):
         return []
     given = dict(zip((a.name for a in node.target._schema.arguments), node.args, strict=False)) | node.kwargs
     written = [a.name for a in node.target._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
@@ -59,65 +68,55 @@ def _owner(x: Node) -> Node:
     return x
 
 
-def _operations(recording: GraphModule) -> Iterator[Node]:
-    """Yield the operations that compute a tensor, and would compute the same one again."""
-    for node in list(recording.graph.nodes):
-        known = isinstance(node.target, OpOverload) and torch.Tag.nondeterministic_seeded not in node.target.tags
-        if known and _tensor(node):
-            yield node
-
-
-def _writes(node: Node) -> bool:
-    if node.op != "call_function" or node.target in (operator.getitem, call_module):
-        return False
-    return not isinstance(node.target, OpOverload) or node.target._schema.is_mutable
-
-
 def _without_constants(recording: GraphModule) -> None:
     """What follows from no argument, or from its shape alone, is computed now."""
-    for number, node in enumerate(_operations(recording)):
+    kept: dict[Node, torch.Tensor] = {}
+    for node in operations(recording):
         by_shape = node.target in BY_SHAPE_ALONE
-        if prod(_shape(node)) > MOST_NUMBERS or not (by_shape or not node.all_input_nodes):
+        if prod(shape_of(node)) > MOST_NUMBERS or not (by_shape or all(x in kept for x in node.all_input_nodes)):
             continue
-        args = node.args
+        args = map_arg(node.args, kept.get)
         if by_shape:
             like = node.args[0].meta["val"]
             example = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device=like.device)
             args = (example, *node.args[1:])
-        name = f"constant{number}"
-        recording.register_buffer(name, node.target(*args, **node.kwargs))
+        value = node.target(*args, **map_arg(node.kwargs, kept.get))
+        name = f"constant{len(kept)}"
+        recording.register_buffer(name, value)
         with recording.graph.inserting_before(node):
             constant = recording.graph.get_attr(name)
         constant.meta = node.meta
-        _replace(node, constant)
+        kept[constant] = value
+        replace(node, constant)
 
 
 def _without_repetitions(recording: GraphModule) -> None:
     seen: dict[Any, Node] = {}
-    for node in _operations(recording):
+    for node in operations(recording):
         key = (node.target, _hashable(node.args), _hashable(node.kwargs))
         first = seen.setdefault(key, node)
         if first is not node:
-            _replace(node, first)
+            replace(node, first)
 
 
-def _without_detours(recording: GraphModule) -> None:
-    for node in _operations(recording):
+def without_detours(recording: GraphModule) -> None:
+    for node in operations(recording):
         source: Any = node.args[0] if node.args else None
-        if not _tensor(source):
+        if not is_tensor(source):
             continue
-        if node.target in RESHAPED and source.target in RESHAPED and _contiguous(source.args[0]):
+        if node.target in RESHAPED and source.target in RESHAPED and is_contiguous(source.args[0]):
             source = source.args[0]
             node.target = aten.view.default
             node.args = (source, *node.args[1:])
-        if node.target in ALWAYS_SAME or (node.target in SAME_IF_SHAPES_ARE and _shape(node) == _shape(source)):
-            _replace(node, source)
-        elif node.target in UNDONE_BY_ITSELF and source.target is node.target and _back(node, source):
-            _replace(node, source.args[0])
-
-
-def _back(node: Any, source: Any) -> bool:
-    return bool(sorted(node.args[1:]) == sorted(source.args[1:]))
+        by_shape = node.target in SAME_IF_SHAPES_ARE and shape_of(node) == shape_of(source)
+        by_one = node.target in SAME_BY_ONE and _is_one(node.args[1]) and laid_out_alike(node, source)
+        if node.target in ALWAYS_SAME or by_shape or by_one:
+            replace(node, source)
+        elif node.target is aten.add.Tensor and source.target is aten.zeros_like.default:
+            if is_tensor(node.args[1]) and laid_out_alike(node, node.args[1]) and not node.kwargs:
+                replace(node, node.args[1])
+        elif (axes := exchanged(node)) and axes == exchanged(source):
+            replace(node, source.args[0])
 
 
 def _with_results_of_their_own(recording: GraphModule) -> None:
@@ -146,28 +145,8 @@ def _root(node: Node) -> Node:
     return node
 
 
-def _replace(node: Node, by: Node) -> None:
-    node.replace_all_uses_with(by)
-    node.graph.erase_node(node)
-
-
-def _tensor(node: Any) -> bool:
-    return isinstance(node, Node) and isinstance(node.meta.get("val"), torch.Tensor)
-
-
-def _shape(node: Any) -> tuple[int, ...]:
-    return tuple(node.meta["val"].shape)
-
-
-def _contiguous(node: Any) -> bool:
-    if not _tensor(node):
-        return False
-    expected = 1
-    for size, stride in zip(reversed(_shape(node)), reversed(node.meta["val"].stride()), strict=True):
-        if size != 1 and stride != expected:
-            return False
-        expected *= size
-    return True
+def _is_one(x: Any) -> bool:
+    return isinstance(x, int | float) and x == 1
 
 
 def _hashable(value: Any) -> Any:

@@ -86,6 +86,19 @@ def test_nothing_times_nan_is_nan_in_native_code():
         assert np.array_equal(found.numpy(), wanted.numpy(), equal_nan=True)
 
 
+def test_native_sums_of_a_product_keep_their_factor():
+    """PyTorch 2.13's Inductor computes a @ b + x for torch.add(a @ b, x, alpha=c)."""
+    torch = pytest.importorskip("torch")
+
+    def f(a, b, x):
+        sums = torch.add(a @ b, x, alpha=-0.1), torch.add(x, a @ b, alpha=3), torch.add(a @ b, x[0], alpha=2)
+        return *sums, torch.sub(x, a @ b, alpha=2), torch.addmm(x, a, b, alpha=2, beta=3)
+
+    a, b, x = (torch.linspace(-1, k, 9, dtype=torch.float64).reshape(3, 3).sin() for k in (1, 2, 3))
+    for found, wanted in zip(ms.compile(f, tier="native")(a, b, x), f(a, b, x), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-13, atol=1e-14)
+
+
 def test_without_a_compiler_torch_replays_and_says_so(monkeypatch, caplog):
     params, task = on_torch()
     from metaspec_torch import compiling

@@ -150,3 +150,29 @@ def test_native_code_of_one_task_serves_all():
     tasks = pictures(3)
     f = ms.compile(lambda p, t: ms.batch_meta_gradient(ALGO, m.loss, p, t), tier="native")
     close(f(m.params, tasks).delta, truth(net, tasks))
+
+
+@pytest.mark.parametrize(("features", "chunk"), [(3, 2), (40_000, None)])  # the latter's parameters fill a chunk
+def test_a_chunk_of_tasks_is_recorded_once(features, chunk):
+    calls = []
+
+    def loss(params, batch):
+        calls.append(1)
+        return (torch.tanh(batch["x"] @ params["w"]) - batch["y"]).square().mean()
+
+    def step(params, tasks):
+        return ms.batch_meta_gradient(ALGO, loss, params, tasks, chunk_size=chunk)
+
+    params = {"w": torch.linspace(-1, 1, 4 * features, dtype=torch.float64).reshape(features, 4).sin() / features}
+    counts = []
+    for count in (4, 8):
+        x = torch.linspace(-1, 1, count * 2 * features, dtype=torch.float64).reshape(count, 2, features).sin()
+        tasks = ms.Task({"x": x, "y": x[:, :, :1]}, {"x": x.flip(0), "y": x[:, :, 1:2]})
+        wanted = step(params, tasks)
+        calls.clear()
+        found = ms.compile(step)(params, tasks)
+        counts.append(len(calls))
+        close(found.delta, wanted.delta)
+        close(found.adapted, wanted.adapted)
+        torch.testing.assert_close(found.query_loss, wanted.query_loss)
+    assert counts[0] == counts[1]

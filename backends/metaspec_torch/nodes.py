@@ -1,0 +1,70 @@
+"""The nodes of a recording of tensor operations: what they are, and how others take their place."""
+
+from collections.abc import Iterator
+from operator import getitem
+from typing import Any
+
+import torch
+from torch.fx import Graph, GraphModule, Node
+from torch.fx.node import map_arg
+
+from metaspec_torch._private import OpOverload, call_module
+
+aten = torch.ops.aten
+
+
+def operations(recording: GraphModule) -> Iterator[Node]:
+    """Yield the operations that compute a tensor, and would compute the same one again."""
+    for node in list(recording.graph.nodes):
+        known = isinstance(node.target, OpOverload) and torch.Tag.nondeterministic_seeded not in node.target.tags
+        if known and is_tensor(node):
+            yield node
+
+
+def writes(node: Node) -> bool:
+    """Return whether an operation writes to one of its arguments, or may."""
+    if node.op != "call_function" or node.target in (getitem, call_module):
+        return False
+    return not isinstance(node.target, OpOverload) or node.target._schema.is_mutable
+
+
+def is_tensor(node: Any) -> bool:
+    """Return whether an argument is a node that stands for one tensor."""
+    return isinstance(node, Node) and isinstance(node.meta.get("val"), torch.Tensor)
+
+
+def shape_of(node: Any) -> tuple[int, ...]:
+    """Return the shape of a tensor."""
+    return tuple(node.meta["val"].shape)
+
+
+def is_contiguous(node: Any) -> bool:
+    """Return whether an argument is a tensor whose numbers lie row by row."""
+    return is_tensor(node) and node.meta["val"].is_contiguous()
+
+
+def laid_out_alike(node: Node, source: Node) -> bool:
+    """Return whether two tensors have the same dtype, shape and strides."""
+    x, y = node.meta["val"], source.meta["val"]
+    return x.dtype == y.dtype and x.shape == y.shape and x.stride() == y.stride()
+
+
+def exchanged(x: Node) -> list[int]:
+    """Return the two axes that an operation exchanges, the smaller first; none of another operation."""
+    if x.target is aten.t.default:
+        return [0, 1]
+    ndim = max(1, len(shape_of(x)))
+    return sorted(axis % ndim for axis in x.args[1:]) if x.target is aten.transpose.int else []
+
+
+def called(graph: Graph, operation: Any, args: tuple[Any, ...], options: Any = None) -> Node:
+    """Append operation(*args, **options) where the graph is being written."""
+    node = graph.call_function(operation, args, options or {})
+    node.meta["val"] = operation(*map_arg(args, lambda x: x.meta["val"]), **(options or {}))
+    return node
+
+
+def replace(node: Node, by: Node) -> None:
+    """Give a node's uses to another, and take it out."""
+    node.replace_all_uses_with(by)
+    node.graph.erase_node(node)

@@ -1,0 +1,80 @@
+"""What is taken out of recordings, and sums that are computed with a product: fewer operations, the same results."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from metaspec_torch.recording import recorded  # noqa: E402
+from metaspec_torch.sums import join_sums  # noqa: E402
+from metaspec_torch.torchscript import scripted  # noqa: E402
+
+aten = torch.ops.aten
+WITH_PRODUCT = {aten.addmm.default, aten.baddbmm.default}
+GIVEN = {"matrices": (3, 4), "stacks of matrices": (2, 3, 4)}
+
+
+def arrays_of(name):
+    shape = GIVEN[name]
+    return [torch.linspace(-1, k, 24, dtype=torch.float64)[-(len(shape) - 1) * 12 :].reshape(shape) for k in range(4)]
+
+
+def both_layouts(p, q, r, s):
+    turned = (p.mT @ q).mT + r.mT @ s  # its numbers lie column by column, and those of `turned.mT` can be viewed
+    return turned, turned.mT.flatten().clone()
+
+
+def used_twice(p, q, r, s):
+    product = p @ q.mT
+    return product + r @ s.mT, product
+
+
+SUMS = {  # name: (how many are computed with a product, the function)
+    "a bias": (1, lambda p, q, r, s: (p[..., :1] + p @ q.mT,)),
+    "a bias behind": (1, lambda p, q, r, s: (p @ q.mT + p[..., :1],)),
+    "a step of descent": (1, lambda p, q, r, s: (p - 0.1 * ((q @ r.mT) @ s),)),
+    "a step of descent, turned": (1, lambda p, q, r, s: (p - 0.1 * (s.mT @ (r @ q.mT)).mT,)),
+    "alpha": (1, lambda p, q, r, s: (torch.add(p @ q.mT, r @ s.mT, alpha=-3),)),
+    "alpha of no product": (0, lambda p, q, r, s: (torch.add(p @ q.mT, r[..., :1], alpha=-3),)),
+    "a difference": (1, lambda p, q, r, s: (p[..., :1] - r @ s.mT,)),
+    "both layouts": (1, both_layouts),
+    "zeros": (1, lambda p, q, r, s: (torch.zeros_like(p) + (p + (q @ r.mT) @ s),)),
+    "used twice": (1, used_twice),
+    "a number": (0, lambda p, q, r, s: ((p @ q.mT) + 2, 3 - p @ r.mT)),
+    "integers": (0, lambda p, q, r, s: (p.long() + (q.long() @ r.long().mT) @ s.long(),)),
+    "twice the same": (0, lambda p, q, r, s: (2 * p + (w := 2 * q) + w - (w * 1),)),
+    "two formats": (1, lambda p, q, r, s: (p + (p.float() + (q.float() @ r.float().mT) @ s.float()),)),
+    "written to": (0, lambda p, q, r, s: (torch.zeros(3, 3, dtype=p.dtype).add_(1) + p @ q.mT,)),
+}
+
+
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_are_computed_with_a_product(name, given):
+    (count, f), arrays = SUMS[name], arrays_of(given)
+    graph = recorded(f, arrays)
+    join_sums(graph)
+    assert sum(node.target in WITH_PRODUCT for node in graph.graph.nodes) == count
+    for found, wanted in zip(scripted(graph)(*arrays), f(*arrays), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-14, atol=1e-14)
+        assert found.stride() == wanted.stride()
+
+
+def test_the_axis_of_tasks_is_not_taken_for_one_of_a_matrix():
+    def f(p, q):
+        return (p + (p @ q).transpose(0, 1),)
+
+    arrays = [torch.arange(27.0).reshape(3, 3, 3), torch.eye(3).expand(3, 3, 3) * torch.arange(3.0)[:, None, None]]
+    graph = recorded(f, arrays)
+    join_sums(graph)
+    assert torch.equal(scripted(graph)(*arrays)[0], f(*arrays)[0])
+
+
+def test_one_times_and_zeros_are_left_out():
+    x = torch.linspace(-1, 1, 6).reshape(2, 3)
+    graph = recorded(lambda x: (((x.sin() * 1) / 1.0 + torch.zeros(3).sin()[0] * 0 * 1) * 1,), [x])
+    found = [node.target for node in graph.graph.nodes if node.op == "call_function"]
+    assert aten.div.Tensor not in found
+    assert aten.mul.Tensor not in found
+    kept = recorded(lambda x: (x.t()[:, :1].expand(3, 4) * 1, (x > 0) * 1, x.long() * 1.0, x * True), [x])
+    found = [node.target for node in kept.graph.nodes if node.op == "call_function"]
+    assert found.count(aten.mul.Tensor) == 3  # memory of its own, and other dtypes

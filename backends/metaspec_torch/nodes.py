@@ -44,9 +44,10 @@ def is_contiguous(node: Any) -> bool:
 
 
 def laid_out_alike(node: Node, source: Node) -> bool:
-    """Return whether two tensors have the same dtype, shape and strides."""
+    """Return whether two tensors have the same dtype and shape, and their numbers lie in the same order."""
     x, y = node.meta["val"], source.meta["val"]
-    return x.dtype == y.dtype and x.shape == y.shape and x.stride() == y.stride()
+    strides = zip(x.shape, x.stride(), y.stride(), strict=True) if x.shape == y.shape else ()
+    return x.dtype == y.dtype and x.shape == y.shape and all(a == b for size, a, b in strides if size != 1)
 
 
 def exchanged(x: Node) -> list[int]:

@@ -36,7 +36,7 @@ def join_sums(recording: GraphModule) -> None:
     """
     if any(writes(node) for node in recording.graph.nodes):
         return
-    for node in operations(recording):
+    for node in reversed(list(operations(recording))):  # a sum with zeros before the sum that it keeps the order of
         if node.target in SUMS and all(map(is_tensor, node.args)) and node.meta["val"].is_floating_point():
             _scale_within(node)
             any(_joined(node, x, y, scale) for x, y, scale in _sums(node))
@@ -70,7 +70,10 @@ def _scale_within(node: Node) -> None:
 
 
 def _sums(node: Node) -> Iterator[tuple[Node, Node, Any]]:
-    """Yield (x, y, c) with node = x + c y; of zeros and another sum, those of that sum too."""
+    """Yield (x, y, c) with node = x + c y; of zeros and another sum, those of that sum too.
+
+    Second derivatives of ReLU are such zeros, added to a sum whose numbers lie column by column.
+    """
     x: Any
     y: Any
     x, y = node.args
@@ -94,11 +97,14 @@ def _joined(node: Node, x: Node, y: Node, scale: Any) -> bool:
         return False
     if across and not (len(shape_of(x)) == len(shape_of(node)) and node.meta["val"].mT.is_contiguous()):
         return False
+    start = x.meta["val"].mT if across else x.meta["val"]
+    if ndim == 2 and start.ndim == 2 and not start.is_contiguous() and start.mT.is_contiguous():
+        return False  # of one matrix TorchScript makes a sum again, in the order of x
     graph = node.graph
     with graph.inserting_before(node):
         factors = product.args if flipped == across else [_turned(graph, x) for x in reversed(product.args)]
-        start = _turned(graph, x) if across else x
-        found = called(graph, WITH_PRODUCT[product.target], (start, *factors), {"alpha": scale})
+        given = (_turned(graph, x) if across else x, *factors)
+        found = called(graph, WITH_PRODUCT[product.target], given, {"alpha": scale})
         replace(node, _turned(graph, found) if across else found)
     return True
 

@@ -3,7 +3,8 @@
 OMP_NUM_THREADS=1 python -m metaspec_benchmarks.torch_table docs/performance.md [--native] [WORKLOAD ...]
 
 Results are held against the truth first. Figures are kept beside the document, so that cases (W1, W2, W3, imaml; by
-default all) and the forms of Inductor (--native: minutes a case) may be measured on different days.
+default all; W2:1 is W2 with one inner step) and the forms of Inductor (--native: minutes a case) may be measured on
+different days.
 """
 
 import json
@@ -131,11 +132,16 @@ def figures_of(document: Path) -> Path:
     return document.with_name(f"{document.stem}-torch.json")
 
 
+def _names(case: BenchmarkCase) -> set[str]:
+    return {case.workload, f"{case.workload}:{case.steps}"}
+
+
 def main(arguments: Sequence[str]) -> None:
     """Take a document, and what to measure."""
     native = "--native" in arguments
     names = [argument for argument in arguments if argument != "--native"]
-    if not names or not set(names[1:]) <= {case.workload for case in BY_HAND}:
+    chosen, known = set(names[1:]), {name for case in BY_HAND for name in _names(case)}
+    if not names or not chosen <= known:
         sys.exit(__doc__)
     document = Path(names[0])
     if not document.is_file():
@@ -144,7 +150,7 @@ def main(arguments: Sequence[str]) -> None:
         )
     kept = figures_of(document)
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    cases = [case for case in BY_HAND if not names[1:] or case.workload in names[1:]]
+    cases = [case for case in BY_HAND if not chosen or chosen & _names(case)]
     for name, rounds in measured(cases, native, SECONDS):
         found[name] = rounds
         write(found, document)

@@ -61,5 +61,7 @@ def test_the_document_gets_the_table_and_keeps_the_figures(tmp_path, monkeypatch
     assert "old" not in text
     assert f"| {TINY.id} |" in text
     assert set(json.loads(table.figures_of(document).read_text())) == {"another case", TINY.id}
-    with pytest.raises(SystemExit, match="usage|python -m"):
-        table.main([str(document), "W9"])
+    table.main([str(document), "W1:2"])
+    for unknown in ("W9", "W1:3"):
+        with pytest.raises(SystemExit, match="usage|python -m"):
+            table.main([str(document), unknown])

@@ -1,5 +1,7 @@
 """What is taken out of recordings, and sums that are computed with a product: fewer operations, the same results."""
 
+from math import prod
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -33,6 +35,7 @@ SUMS = {  # name: (how many are computed with a product, the function)
     "a bias behind": (1, lambda p, q, r, s: (p @ q.mT + p[..., :1],)),
     "a step of descent": (1, lambda p, q, r, s: (p - 0.1 * ((q @ r.mT) @ s),)),
     "a step of descent, turned": (1, lambda p, q, r, s: (p - 0.1 * (s.mT @ (r @ q.mT)).mT,)),
+    "a step of one column": (1, lambda p, q, r, s: (p[..., :1] - 0.1 * (s[..., :1].mT @ (r @ q.mT)).mT,)),
     "alpha": (1, lambda p, q, r, s: (torch.add(p @ q.mT, r @ s.mT, alpha=-3),)),
     "alpha of no product": (0, lambda p, q, r, s: (torch.add(p @ q.mT, r[..., :1], alpha=-3),)),
     "a difference": (1, lambda p, q, r, s: (p[..., :1] - r @ s.mT,)),
@@ -57,6 +60,21 @@ def test_sums_are_computed_with_a_product(name, given):
     for found, wanted in zip(scripted(graph)(*arrays), f(*arrays), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-14, atol=1e-14)
         assert found.stride() == wanted.stride()
+
+
+@pytest.mark.parametrize(("shape", "left"), [((70, 70), 1), ((2, 50, 50), 0)])  # smaller zeros are kept between calls
+def test_zeros_that_reorder_a_sum_are_left_out_of_stacks(shape, left):
+    def f(p, q, r, s):
+        total = torch.zeros_like(p @ q.mT) + ((p @ q.mT).mT + r @ s.mT)
+        return total, total.flatten()
+
+    arrays = [torch.linspace(-1, k, prod(shape), dtype=torch.float64).reshape(shape).sin() for k in range(4)]
+    graph = recorded(f, arrays)
+    join_sums(graph)
+    assert sum(node.target is aten.zeros_like.default for node in graph.graph.nodes) == left
+    for found, wanted in zip(scripted(graph)(*arrays), f(*arrays), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-14, atol=1e-12)
+        assert found.is_contiguous()
 
 
 def test_the_axis_of_tasks_is_not_taken_for_one_of_a_matrix():

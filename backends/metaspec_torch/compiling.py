@@ -13,8 +13,8 @@ from torch.fx.passes.split_module import split_module
 
 from metaspec.task import Array
 from metaspec_torch._private import OpOverload, call_module, has_cpp_compiler, native_code, set_grad_enabled
+from metaspec_torch.joined_sums import join_sums, scale_before
 from metaspec_torch.recording import recorded
-from metaspec_torch.sums import join_sums, scale_before
 from metaspec_torch.torchscript import scripted
 
 LOG = logging.getLogger("metaspec")

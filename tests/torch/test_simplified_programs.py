@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from metaspec_torch.joined_sums import join_sums  # noqa: E402
 from metaspec_torch.recording import recorded  # noqa: E402
-from metaspec_torch.sums import join_sums  # noqa: E402
 from metaspec_torch.torchscript import scripted  # noqa: E402
 
 aten = torch.ops.aten

@@ -7,7 +7,7 @@ from metaspec.algorithms.base import Algorithm, check_algorithm
 from metaspec.backend.patterns import Partition
 from metaspec.backend.protocol import Backend, is_floating
 from metaspec.backend.selection import resolve
-from metaspec.checks.inputs import check_foreign
+from metaspec.checks.inputs import check_foreign, check_params
 from metaspec.errors import InvalidTypeError
 from metaspec.inner.continued import Continued, RuleState, check_state
 from metaspec.inner.learned import parameters_of
@@ -31,6 +31,7 @@ def initial_state(algo: Algorithm, params: Tree, *, backend: str | Backend | Non
     """
     check_algorithm(algo)
     B = resolve(backend, params)
+    check_params(B, params)
     with B.guard.compute_context(None):
         theta = parameters_of(params)
         moving = Partition.of(B, theta, getattr(algo, "adapt", None), "initial_state: adapt").split(theta)[0]

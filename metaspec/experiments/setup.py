@@ -23,6 +23,7 @@ from metaspec.algorithms import (
 )
 from metaspec.algorithms.base import Algorithm
 from metaspec.api import initial_state
+from metaspec.backend.arrays import asarray
 from metaspec.backend.protocol import Backend
 from metaspec.experiments.config import Config
 from metaspec.experiments.presets import HEADS
@@ -122,7 +123,9 @@ def initial_parameters(settings: Config, problem: Experiment) -> Any:
 
 def initial_inner_state(settings: Config, params: Any, B: Backend) -> RuleState | None:
     """Return what the inner rule starts from in the first task, where its state is carried to the next; else None."""
-    return initial_state(algorithm_of(settings), params, backend=B) if settings.carry_state else None
+    return (
+        initial_state(algorithm_of(settings), asarray(params, backend=B), backend=B) if settings.carry_state else None
+    )
 
 
 def optimizer_of(settings: Config) -> Optimizer:

@@ -6,7 +6,14 @@ import metaspec as ms
 from metaspec.errors import InvalidArgumentError, InvalidTypeError
 from metaspec.experiments import presets
 from metaspec.experiments.config import Config, effective, read_toml
-from metaspec.experiments.setup import adapting_algorithm, algorithm_of, optimizer_of
+from metaspec.experiments.setup import (
+    adapting_algorithm,
+    algorithm_of,
+    experiment_of,
+    initial_inner_state,
+    initial_parameters,
+    optimizer_of,
+)
 from metaspec.training import SGD, Adam, AdamW, Cosine
 
 
@@ -138,3 +145,18 @@ def test_algorithms_by_name(algorithm):
         assert made.sigma == ms.Learned(1.0, per="leaf", positive=True)
     if algorithm == "imaml":
         assert (made.regularization, made.solver.steps) == (2.0, 5)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax", "tensorflow"])
+def test_a_carried_state_begins_as_arrays_of_the_run_s_backend(backend):
+    pytest.importorskip(backend)
+    settings = effective({"experiment": "sinusoid", "rule": "adam", "carry_state": True, "backend": backend})
+    start = initial_parameters(settings, experiment_of(settings))
+    B = ms.get_backend(backend)
+    state = initial_inner_state(settings, start, B)
+    leaves = B.tree_flatten(state)[0]
+    assert leaves
+    assert all(B.is_array(leaf) for leaf in leaves)
+    if backend != "numpy":
+        with pytest.raises(ms.errors.BackendMismatchError, match=r"params.*this is an array of 'numpy'"):
+            ms.initial_state(algorithm_of(settings), start, backend=backend)

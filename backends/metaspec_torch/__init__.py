@@ -10,7 +10,7 @@ registration = Registration(
     arrays=("torch",),
     install="pip install 'metaspec[torch]'",
     dtypes=("float32", "float64"),
-    capabilities=dict.fromkeys(("linearize_grad", "vmap", "compile", "all_reduce"), NATIVE),
+    capabilities=dict.fromkeys(("linearize_grad", "vmap", "scan", "compile", "all_reduce"), NATIVE),
     models={
         "keras.src.backend.torch": "metaspec_torch.keras_on_torch:from_model",
         "torch.nn": "metaspec_torch.models:from_module",

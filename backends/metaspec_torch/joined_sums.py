@@ -5,6 +5,7 @@ find such sums by themselves.
 """
 
 from collections.abc import Iterator
+from math import isfinite
 from typing import Any
 
 import torch
@@ -92,6 +93,8 @@ def _joined(node: Node, x: Node, y: Node, scale: Any) -> bool:
     product: Any = y.args[0] if flipped else y
     if not (product.target in WITH_PRODUCT and _once(product) and shape_of(y) == shape_of(node)):
         return False
+    if scale == 0 or not isfinite(scale):
+        return False  # BLAS computes no product for 0, which would hide a NaN in it
     across = not is_contiguous(node)  # its numbers are to stay in their order, which others may view
     if len({z.meta["val"].dtype for z in (x, y, node)}) > 1:
         return False

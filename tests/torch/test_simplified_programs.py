@@ -96,3 +96,17 @@ def test_one_times_and_zeros_are_left_out():
     kept = recorded(lambda x: (x.t()[:, :1].expand(3, 4) * 1, (x > 0) * 1, x.long() * 1.0, x * True), [x])
     found = [node.target for node in kept.graph.nodes if node.op == "call_function"]
     assert found.count(aten.mul.Tensor) == 3  # memory of its own, and other dtypes
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_nothing_times_a_product_shows_its_nan(given):
+    def f(p, q):
+        return (p + 0 * (p @ q.mT @ q), torch.add(p, p @ q.mT @ q, alpha=0))
+
+    p, q, *_ = arrays_of(given)
+    q[..., 0, 0] = float("nan")
+    graph = recorded(f, [p, q])
+    join_sums(graph)
+    for found, wanted in zip(scripted(graph)(p, q), f(p, q), strict=True):
+        assert wanted.isnan().any()
+        assert torch.equal(found.isnan(), wanted.isnan())

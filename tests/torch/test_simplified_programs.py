@@ -101,7 +101,7 @@ def test_one_times_and_zeros_are_left_out():
 @pytest.mark.parametrize("given", GIVEN)
 def test_nothing_times_a_product_shows_its_nan(given):
     def f(p, q):
-        return (p + 0 * (p @ q.mT @ q), torch.add(p, p @ q.mT @ q, alpha=0))
+        return (p + 0 * (p @ q.mT @ q), torch.add(p, q @ p.mT @ q, alpha=0))
 
     p, q, *_ = arrays_of(given)
     q[..., 0, 0] = float("nan")

@@ -1,4 +1,4 @@
-"""Flat functions of tensors made fast: the operations recorded, and machine code made of them."""
+"""Compilation of flat functions of tensors: recorded operations, replayed or compiled to machine code."""
 
 import logging
 import operator
@@ -13,7 +13,7 @@ from torch.fx.passes.split_module import split_module
 
 from metaspec.task import Array
 from metaspec_torch._private import OpOverload, call_module, has_cpp_compiler, native_code, set_grad_enabled
-from metaspec_torch.joined_sums import join_sums, scale_before
+from metaspec_torch.addmm_fusion import expand_alpha, fuse_addmm
 from metaspec_torch.recording import recorded
 from metaspec_torch.torchscript import scripted
 
@@ -22,32 +22,32 @@ PIECE = 1500  # operations in one TorchScript program: a split takes memory, and
 
 
 def replayed(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
-    """The recorded operations, one after the other.
+    """Record the operations of `flat`, and return a function that runs them one after the other.
 
     On CPUs TorchScript's interpreter calls them, in half of the time that Python takes.
     """
     graph = recorded(flat, arrays)
     if not all(x.device.type == "cpu" for x in arrays):
-        return _unrecorded(graph.forward)
+        return _without_autograd(graph.forward)
     try:
         with torch.no_grad():
-            programs = _Programs(_interpreted, PIECE)
-            return _unrecorded(programs.of(graph, tuple(x.detach() for x in arrays)))
+            programs = _Programs(_as_torchscript, PIECE)
+            return _without_autograd(programs.get(graph, tuple(x.detach() for x in arrays)))
     except Exception as refusal:
         why = str(refusal).partition("\n")[0]
         LOG.info("compile: Python calls the operations, as TorchScript does not take them: %s", why)
-        return _unrecorded(graph.forward)
+        return _without_autograd(graph.forward)
 
 
-def _interpreted(graph: GraphModule, _: tuple[Array, ...]) -> Callable[..., Any]:
-    join_sums(graph)
+def _as_torchscript(graph: GraphModule, _: tuple[Array, ...]) -> Callable[..., Any]:
+    fuse_addmm(graph)
     return scripted(graph)
 
 
-def _unrecorded(program: Callable[..., Any]) -> Callable[..., Any]:
-    """The program outside of autograd's recording, whatever its arguments are part of."""
+def _without_autograd(program: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the program with autograd off, whether or not its arguments require gradients."""
 
-    def called(*arrays: Array) -> list[Any]:
+    def run(*arrays: Array) -> list[Any]:
         before = torch.is_grad_enabled()
         set_grad_enabled(False)  # torch.no_grad takes a few microseconds
         try:
@@ -56,7 +56,7 @@ def _unrecorded(program: Callable[..., Any]) -> Callable[..., Any]:
             set_grad_enabled(before)
         return [x.detach() if getattr(x, "requires_grad", False) else x for x in found]  # an argument is a result
 
-    return called
+    return run
 
 
 class _Programs:
@@ -64,36 +64,36 @@ class _Programs:
 
     Args:
         make: (recording, arguments) -> its program.
-        longest: How many operations a program may have; what is longer becomes several, called in turn.
+        longest: How many operations a program may have; longer recordings are split into several, called in turn.
     """
 
     def __init__(self, make: Callable[..., Callable[..., Any]], longest: int) -> None:
         self._make, self._longest = make, longest
         self._made: dict[GraphModule, Callable[..., Any]] = {}
 
-    def of(self, graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
-        """The program of a recording, which ran on these arrays: some fail only when they are called (x == True)."""
-        self._called(graph, arrays)
+    def get(self, graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
+        """Return a recording's program after a call on these arrays: some fail only when called (x == True)."""
+        self._call(graph, arrays)
         return self._made[graph]
 
-    def _called(self, graph: GraphModule, arrays: tuple[Array, ...]) -> Any:
+    def _call(self, graph: GraphModule, arrays: tuple[Array, ...]) -> Any:
         if graph in self._made:
             return self._made[graph](*arrays)
-        pieces = self._pieces(graph)
+        pieces = self._split(graph)
         if pieces is None:
             self._made[graph] = self._make(graph, arrays)
             return self._made[graph](*arrays)
-        found = _Calls(pieces, self._called).run(*arrays)
+        found = _Calls(pieces, self._call).run(*arrays)
         for name, module in list(pieces.named_children()):
             delattr(pieces, name)
             setattr(pieces, name, self._made[module])
         self._made[graph] = pieces.forward
         return found
 
-    def _pieces(self, graph: GraphModule) -> GraphModule | None:
-        """The recording as one of calls alone; None where it has none and is short enough.
+    def _split(self, graph: GraphModule) -> GraphModule | None:
+        """Split the recording into module calls; return None if it has none and is short enough.
 
-        The call of a module is a piece, with the nodes that take its results apart.
+        A module call is a piece of its own, with the nodes that unpack its results.
         """
         numbers: dict[Node, int] = {}
         piece = room = 0
@@ -112,7 +112,7 @@ class _Programs:
 
 
 class _Calls(Interpreter):
-    """Calls modules by a function of (module, arguments)."""
+    """Runs a recording with `call(module, arguments)` in place of module calls."""
 
     def __init__(self, graph: GraphModule, call: Callable[..., Any]) -> None:
         super().__init__(graph)
@@ -128,7 +128,7 @@ class _Calls(Interpreter):
 
 
 def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
-    """The recorded operations, fused and compiled by Inductor; where it has no compiler to work with, replayed.
+    """Record the operations of `flat`, and compile them with Inductor; without a C++ compiler, replay them.
 
     The recording has no Python and no transforms left, so Inductor is called directly: Dynamo, which finds such a graph
     in Python code, and its guards at every call are not needed.
@@ -143,25 +143,25 @@ def compiled_natively(flat: Callable[..., Any], arrays: Sequence[Array]) -> Call
     LOG.warning("compile: PyTorch compiles %d operations; this may take a minute or two", count)
     start = time.perf_counter()
     with torch.no_grad():
-        native = _Programs(_native, sys.maxsize).of(graph, tuple(x.detach() for x in arrays))
+        native = _Programs(_as_native_code, sys.maxsize).get(graph, tuple(x.detach() for x in arrays))
     LOG.warning("compile: done in %.0f s", time.perf_counter() - start)
-    return _unrecorded(native)
+    return _without_autograd(native)
 
 
-def _native(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
-    """Inductor's code of the recording with 0.0 for each integer 0, as Inductor takes x * 0 for 0 where x is NaN."""
+def _as_native_code(graph: GraphModule, arrays: tuple[Array, ...]) -> Callable[..., Any]:
+    """Compile the recording with Inductor, its integer zeros made 0.0: Inductor takes x * 0 for 0 where x is NaN."""
     for node in graph.graph.nodes:
         value = node.meta.get("val")
-        if isinstance(node.target, OpOverload) and isinstance(value, torch.Tensor) and not _of_integers(value):
+        if isinstance(node.target, OpOverload) and isinstance(value, torch.Tensor) and not _is_integer(value):
             types = (a.type for a in node.target._schema.arguments)
             node.args = tuple(
                 0.0 if isinstance(x, int) and x == 0 and isinstance(type_, torch.NumberType | torch.TensorType) else x
                 for x, type_ in zip(node.args, types, strict=False)
             )
-    scale_before(graph)
+    expand_alpha(graph)
     graph.recompile()
     return native_code(graph, arrays)
 
 
-def _of_integers(x: Array) -> bool:
+def _is_integer(x: Array) -> bool:
     return not (x.is_floating_point() or x.is_complex())

@@ -1,4 +1,4 @@
-"""The nodes of a recording of tensor operations: what they are, and how others take their place."""
+"""The nodes of a recording of tensor operations: queries, and edits of the graph."""
 
 from collections.abc import Iterator
 from operator import getitem
@@ -13,16 +13,16 @@ from metaspec_torch._private import OpOverload, call_module
 aten = torch.ops.aten
 
 
-def operations(recording: GraphModule) -> Iterator[Node]:
-    """Yield the operations that compute a tensor, and would compute the same one again."""
+def deterministic_operations(recording: GraphModule) -> Iterator[Node]:
+    """Yield the operations that compute one tensor and draw no random numbers."""
     for node in list(recording.graph.nodes):
         known = isinstance(node.target, OpOverload) and torch.Tag.nondeterministic_seeded not in node.target.tags
         if known and is_tensor(node):
             yield node
 
 
-def writes(node: Node) -> bool:
-    """Return whether an operation writes to one of its arguments, or may."""
+def mutates(node: Node) -> bool:
+    """Return whether an operation mutates one of its arguments, or may."""
     if node.op != "call_function" or node.target in (getitem, call_module):
         return False
     return not isinstance(node.target, OpOverload) or node.target._schema.is_mutable
@@ -39,33 +39,33 @@ def shape_of(node: Any) -> tuple[int, ...]:
 
 
 def is_contiguous(node: Any) -> bool:
-    """Return whether an argument is a tensor whose numbers lie row by row."""
+    """Return whether an argument is a row-major (contiguous) tensor."""
     return is_tensor(node) and node.meta["val"].is_contiguous()
 
 
-def laid_out_alike(node: Node, source: Node) -> bool:
-    """Return whether two tensors have the same dtype and shape, and their numbers lie in the same order."""
+def same_layout(node: Node, source: Node) -> bool:
+    """Return whether two tensors have the same dtype, shape and memory layout."""
     x, y = node.meta["val"], source.meta["val"]
     strides = zip(x.shape, x.stride(), y.stride(), strict=True) if x.shape == y.shape else ()
     return x.dtype == y.dtype and x.shape == y.shape and all(a == b for size, a, b in strides if size != 1)
 
 
-def exchanged(x: Node) -> list[int]:
-    """Return the two axes that an operation exchanges, the smaller first; none of another operation."""
+def transposed_axes(x: Node) -> list[int]:
+    """Return the two axes that a transpose swaps, the smaller first; none for other operations."""
     if x.target is aten.t.default:
         return [0, 1]
     ndim = max(1, len(shape_of(x)))
     return sorted(axis % ndim for axis in x.args[1:]) if x.target is aten.transpose.int else []
 
 
-def called(graph: Graph, operation: Any, args: tuple[Any, ...], options: Any = None) -> Node:
-    """Append operation(*args, **options) where the graph is being written."""
+def insert_call(graph: Graph, operation: Any, args: tuple[Any, ...], options: Any = None) -> Node:
+    """Insert a call of operation(*args, **options) at the graph's insertion point."""
     node = graph.call_function(operation, args, options or {})
     node.meta["val"] = operation(*map_arg(args, lambda x: x.meta["val"]), **(options or {}))
     return node
 
 
-def replace(node: Node, by: Node) -> None:
-    """Give a node's uses to another, and take it out."""
-    node.replace_all_uses_with(by)
+def replace_node(node: Node, replacement: Node) -> None:
+    """Replace all uses of a node, and remove it."""
+    node.replace_all_uses_with(replacement)
     node.graph.erase_node(node)

@@ -15,11 +15,11 @@ from metaspec.task import Array
 from metaspec_torch._private import ScriptGraph, script_function
 
 MEMORY_FORMATS = (torch.contiguous_format, torch.preserve_format, torch.channels_last, torch.channels_last_3d)
-"""In TorchScript they are numbers."""
+"""Memory formats, each at its integer code in TorchScript."""
 
 
 def scripted(recording: GraphModule) -> Callable[..., Any]:
-    """A function of the recording's arguments that performs its operations and returns the results as a tuple.
+    """Return a function of the recording's arguments that performs its operations and returns a tuple of the results.
 
     Raises:
         Exception: TorchScript has no form of an operation or an argument; some say so at the first call.
@@ -27,28 +27,28 @@ def scripted(recording: GraphModule) -> Callable[..., Any]:
     program = _Program()
     for node in recording.graph.nodes:
         program.add(node, recording)
-    function, kept = script_function(program.graph), program.kept
+    function, extra = script_function(program.graph), program.extra_inputs
 
-    def called(*arrays: Array) -> Any:
-        return function(*arrays, *kept)
+    def run(*arrays: Array) -> Any:
+        return function(*arrays, *extra)
 
-    return called
+    return run
 
 
 class _Program:
     """TorchScript's graph as it is built, and the values in it that stand for a recording's nodes.
 
-    What follows from constants TorchScript computes once, and gives at each call, whatever a caller wrote to it. So the
-    tensors that a recording keeps are arguments, and so is what an operation on no tensor starts from.
+    TorchScript folds constants and returns the same tensor at each call, whatever a caller wrote to it. So the tensors
+    that a recording stores are inputs, and so is the first argument of an operation without tensor arguments.
 
     Attributes:
         graph: The graph.
-        kept: Its arguments after those of the recording.
+        extra_inputs: Its inputs after those of the recording.
     """
 
     def __init__(self) -> None:
         self.graph: Any = ScriptGraph()  # PyTorch's stub of it is incomplete
-        self.kept: list[Any] = []
+        self.extra_inputs: list[Any] = []
         self._values: dict[Node, Any] = {}
         self._constants: dict[tuple[type, str], Any] = {}
 
@@ -57,51 +57,51 @@ class _Program:
         if node.op == "placeholder":
             self._values[node] = self.graph.addInput(node.name)
         elif node.op == "get_attr":
-            self._values[node] = self._argument(getattr(recording, str(node.target)).detach(), torch.TensorType.get())
+            self._values[node] = self._add_input(getattr(recording, str(node.target)).detach(), torch.TensorType.get())
         elif node.op == "output":
             self._return(node.args[0])
         elif node.target is operator.getitem:
-            several, number = node.args
-            self._values[node] = self._values[several][number]
+            results, index = node.args
+            self._values[node] = self._values[results][index]
         else:
-            self._values[node] = self._called(node)
+            self._values[node] = self._add_call(node)
 
-    def _argument(self, x: Any, type_: Any) -> Any:
-        self.kept.append(x)
+    def _add_input(self, x: Any, type_: Any) -> Any:
+        self.extra_inputs.append(x)
         value = self.graph.addInput()
         value.setType(type_)
         return value
 
-    def _called(self, node: Node) -> Any:
-        """Append the operation, and return its result, or a list of none or several."""
+    def _add_call(self, node: Node) -> Any:
+        """Append the operation, and return its result, or a list if it has none or several."""
         schema = node.target._schema
         given = dict(zip((a.name for a in schema.arguments), node.args, strict=False)) | node.kwargs
         operands = [self._value(given.get(a.name, a.default_value), a.type) for a in schema.arguments]
         if not node.all_input_nodes:
             first = schema.arguments[0]
-            operands[0] = self._argument(given[first.name], first.type)
-        found = self._appended(schema.name, operands, [x.type for x in schema.returns])
-        if len(found) != 1:
-            return found
+            operands[0] = self._add_input(given[first.name], first.type)
+        outputs = self._append(schema.name, operands, [x.type for x in schema.returns])
+        if len(outputs) != 1:
+            return outputs
         if isinstance(schema.returns[0].type, torch.ListType):
-            return self._appended("prim::ListUnpack", found, [torch.TensorType.get()] * len(node.meta["val"]))
-        return found[0]
+            return self._append("prim::ListUnpack", outputs, [torch.TensorType.get()] * len(node.meta["val"]))
+        return outputs[0]
 
-    def _value(self, x: Any, wanted: Any) -> Any:
-        """The value of an argument of the type that the operation's schema has for it."""
+    def _value(self, x: Any, type_: Any) -> Any:
+        """Return the value of an argument as the type that the operation's schema expects."""
         if isinstance(x, Node):
             x = self._values[x]
             return self._list(x, torch.TensorType.get()) if isinstance(x, list) else x
-        if isinstance(x, bool) and isinstance(wanted, torch.TensorType):  # its numbers are no booleans
-            return self._argument(torch.tensor(x), wanted)
-        if isinstance(wanted, torch.OptionalType) and x is not None:
-            wanted = wanted.getElementType()
-        if not isinstance(wanted, torch.ListType) or x is None:
+        if isinstance(x, bool) and isinstance(type_, torch.TensorType):  # which takes no booleans
+            return self._add_input(torch.tensor(x), type_)
+        if isinstance(type_, torch.OptionalType) and x is not None:
+            type_ = type_.getElementType()
+        if not isinstance(type_, torch.ListType) or x is None:
             return self._constant(x)
         entries = list(x) if isinstance(x, list | tuple) else [x]
         if entries and all(isinstance(entry, int | float) for entry in entries):
             return self._constant(entries)
-        return self._list([self._value(entry, wanted.getElementType()) for entry in entries], wanted.getElementType())
+        return self._list([self._value(entry, type_.getElementType()) for entry in entries], type_.getElementType())
 
     def _constant(self, x: Any) -> Any:
         if isinstance(x, torch.memory_format):
@@ -111,18 +111,18 @@ class _Program:
             self._constants[key] = self.graph.insertConstant(x)
         return self._constants[key]
 
-    def _list(self, values: list[Any], of: Any) -> Any:
-        return self._appended("prim::ListConstruct", values, [torch.ListType(of)])[0]
+    def _list(self, values: list[Any], element_type: Any) -> Any:
+        return self._append("prim::ListConstruct", values, [torch.ListType(element_type)])[0]
 
     def _return(self, results: Any) -> None:
         if isinstance(results, Node):
             self.graph.registerOutput(self._values[results])
             return
         values = [self._value(x, None) for x in results]
-        (both,) = self._appended("prim::TupleConstruct", values, [torch.TupleType([x.type() for x in values])])
-        self.graph.registerOutput(both)
+        (result,) = self._append("prim::TupleConstruct", values, [torch.TupleType([x.type() for x in values])])
+        self.graph.registerOutput(result)
 
-    def _appended(self, kind: str, operands: list[Any], types: list[Any]) -> list[Any]:
+    def _append(self, kind: str, operands: list[Any], types: list[Any]) -> list[Any]:
         node = self.graph.create(kind, operands, len(types))
         self.graph.appendNode(node)
         values = list(node.outputs())

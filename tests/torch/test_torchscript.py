@@ -1,4 +1,4 @@
-"""Programs of TorchScript that are built from recordings: the same bits as the operations called by Python."""
+"""TorchScript programs built from recordings: the same bits as the operations called by Python."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from metaspec_torch.torchscript import scripted  # noqa: E402
 aten = torch.ops.aten
 FUNCTIONS = {
     "numbers": lambda x: (x * 2, x + True, 1 / x, x**3, x - 0.5, torch.add(x, x, alpha=3)),
-    "formats": lambda x: (x.to(torch.float32), x.long().double(), torch.full_like(x, 2, dtype=torch.int32)),
+    "dtypes": lambda x: (x.to(torch.float32), x.long().double(), torch.full_like(x, 2, dtype=torch.int32)),
     "memory formats": lambda x: (
         x.clone(memory_format=torch.contiguous_format),
         x[None, :, :, None].repeat(1, 1, 1, 2).clone(memory_format=torch.channels_last),
@@ -20,7 +20,7 @@ FUNCTIONS = {
     "lists": lambda x: (x.sum((0, 1)), x.sum(()), x.mean(-1, keepdim=True), x.flip([0]), x.reshape(-1)),
     "several results": lambda x: (*x.unbind(0), *x.max(1), torch.cat(x.split(1))),
     "a list of tensors and None": lambda x: (x[torch.tensor([1, 0])], x[:, torch.tensor([2])]),
-    "words": lambda x: (torch.div(x, 0.3, rounding_mode="floor"), torch.nn.functional.gelu(x, approximate="tanh")),
+    "strings": lambda x: (torch.div(x, 0.3, rounding_mode="floor"), torch.nn.functional.gelu(x, approximate="tanh")),
     "flags": lambda x: aten.convolution_backward(
         x[None, :, 1:], x[None], x[:, :2, None].expand(2, 2, 2), None, [1], [0], [1], False, [0], 1, [True, True, False]
     )[:2],
@@ -42,7 +42,7 @@ def test_bits_are_those_of_the_operations(name):
             assert found.stride() == wanted.stride()
             assert torch.equal(found.nan_to_num(), wanted.nan_to_num())
             if found is not given:
-                found.zero_()  # the next call's are others
+                found.zero_()  # the next call returns new tensors
 
 
 def test_results_may_be_no_tensors():

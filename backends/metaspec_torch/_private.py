@@ -5,8 +5,13 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch._C import (
+    DisableTorchFunctionSubclass,
+    _create_function_from_graph,
+    _current_graph_task_id,
+    _functorch,
+)
 from torch._C import Graph as ScriptGraph
-from torch._C import _create_function_from_graph, _functorch
 from torch._C import _set_grad_enabled as set_grad_enabled
 from torch._functorch.vmap import lazy_load_decompositions
 from torch._guards import TracingContext, tracing
@@ -34,6 +39,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
     "DataDependentOutputException",
+    "DisableTorchFunctionSubclass",
     "DropsUnits",
     "DynamicOutputShapeException",
     "FakeTensor",
@@ -53,6 +59,7 @@ __all__ = [
     "each_sum",
     "get_proxy_mode",
     "has_cpp_compiler",
+    "in_backward_pass",
     "is_recorded",
     "is_wrapped",
     "is_zero_tensor",
@@ -68,9 +75,11 @@ __all__ = [
     "unset_fake_temporarily",
     "version_counter",
     "version_counters",
+    "wrapper_subclass",
 ]
 
 
+wrapper_subclass = torch.Tensor._make_wrapper_subclass
 _decompositions_loaded = cache(lazy_load_decompositions)
 _MARKED = once_differentiable(len).__code__
 
@@ -101,6 +110,11 @@ def differentiated_by_functorch() -> bool:
     """Whether one of the transforms at work is a derivative; only then need a pull-back record its own work."""
     levels = _functorch.get_interpreter_stack() or []
     return any(level.key() in (_functorch.TransformType.Grad, _functorch.TransformType.Jvp) for level in levels)
+
+
+def in_backward_pass() -> bool:
+    """Whether autograd's engine calls, as it does where a checkpoint computes a part again."""
+    return bool(_current_graph_task_id() != -1)
 
 
 @cache

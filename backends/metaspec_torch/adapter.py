@@ -24,6 +24,7 @@ from metaspec_torch.derivatives import linearize_grad, nested, vjp
 from metaspec_torch.known_pullbacks import with_pullback
 from metaspec_torch.recording import in_turn
 from metaspec_torch.settings import attention_by_its_formula
+from metaspec_torch.stacked_functions import Stacked
 from metaspec_torch.task_losses import InTurnError, TaskLosses
 from metaspec_torch.task_stack import (
     TaskStack,
@@ -191,7 +192,7 @@ class TorchBackend(Backend):
         return _without_tf32() if dtype == "float32" and torch.cuda.is_available() else nullcontext()
 
     def is_concrete(self, x: Array) -> bool:
-        if isinstance(x, TaskStack) or is_wrapped(x) or (nested() and x.requires_grad):
+        if isinstance(x, Stacked) or is_wrapped(x) or (nested() and x.requires_grad):
             return False
         return not torch.compiler.is_compiling() and get_proxy_mode() is None
 

@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | `sign` | writes NaN through a boolean mask, which `torch.vmap` refuses | chooses by `where` |
 | `moveaxis` | `torch.moveaxis`, for which `torch.vmap` has no rule | `torch.movedim` |
+| `matmul` | converts factors, which takes longer than small products | converts only what has another dtype |
 | `floor_divide` | has no derivative | has the derivative zero, as `floor` |
 """
 
@@ -15,7 +16,7 @@ from array_api_compat.torch import linalg
 
 from metaspec.task import Array
 
-__all__ = ["floor_divide", "linalg", "moveaxis", "sign"]
+__all__ = ["floor_divide", "linalg", "matmul", "moveaxis", "sign"]
 
 
 def __getattr__(name: str) -> Any:
@@ -36,6 +37,11 @@ def sign(x: Array, /) -> Array:
 def moveaxis(x: Array, source: int | tuple[int, ...], destination: int | tuple[int, ...], /) -> Array:
     """Return x with the axes of `source` brought to the places of `destination`, the others in their order."""
     return torch.movedim(x, source, destination)
+
+
+def matmul(x1: Array, x2: Array, /) -> Array:
+    """Return the matrix product, of the dtype that results from both."""
+    return torch.matmul(x1, x2) if x1.dtype == x2.dtype else compat.matmul(x1, x2)
 
 
 def floor_divide(x1: Any, x2: Any, /) -> Array:

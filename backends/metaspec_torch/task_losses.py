@@ -1,10 +1,14 @@
-"""How a loss is computed for many tasks at once: vectorised, or not at all.
+"""How a loss is computed for many tasks at once: by rules for stacked tensors, by `torch.vmap`, or not at all.
 
-The loss alone is vectorised, by `torch.vmap`; derivatives are taken outside of it. One task after the other it is where
-`torch.vmap` refuses (recurrent layers, `if` on values, a gradient inside of the loss), and on CPUs for convolutions:
-with weights of each task's own they become grouped convolutions, which take longer than one after the other. On CPUs it
-is so too where a task's evaluation makes so much that calls cost little beside it. A task then goes through the whole
-of its algorithm before the next begins, so that only one task's recording is kept.
+The loss alone is vectorised; derivatives are taken outside of it. Rules are faster, and there are some for the
+functions that most losses are made of (`stacked_functions`); a loss with other functions goes through `torch.vmap`. One
+task after the other it is where `torch.vmap` refuses (recurrent layers, `if` on values, a gradient inside of the loss),
+and on CPUs for convolutions: with weights of each task's own they become grouped convolutions, which take longer than
+one after the other. On CPUs it is so too where a task's evaluation makes so much that calls cost little beside it. A
+task then goes through the whole of its algorithm before the next begins, so that only one task's recording is kept.
+
+A loss that is met for the first time, or with new shapes, is evaluated on the first task alone as well: value and
+gradient must agree.
 """
 
 import logging
@@ -21,6 +25,7 @@ from metaspec.errors import MutationError
 from metaspec.losses.lifting import MUTATED
 from metaspec.task import Tree
 from metaspec_torch._private import TorchDispatchMode, get_proxy_mode, under_functorch
+from metaspec_torch.stacked_tensor import StackedTensor, rules_at_work
 from metaspec_torch.task_stack import TaskStack, task_by_task, task_count, tasks_at_once
 
 LOG = logging.getLogger("metaspec")
@@ -42,7 +47,7 @@ class TaskLosses:
     """Losses of one task as functions of stacks, and what is known of each."""
 
     def __init__(self) -> None:
-        self._looped: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
+        self._forms: WeakKeyDictionary[Any, dict[str, _Known]] = WeakKeyDictionary()
         self._watched: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 
     def on_stacks(self, loss: Callable[[Tree, Tree], Any], known_by: Any) -> Callable[[Tree, Tree], Any]:
@@ -57,33 +62,42 @@ class TaskLosses:
         return of_stacks
 
     def _computed(self, loss: Callable[[Tree, Tree], Any], key: Any, params: Tree, batch: Tree) -> Any:
-        known, name = _of(self._looped, key, dict)
-        if known.get(name):
+        forms, name = _of(self._forms, key, dict)
+        known = forms.setdefault(name, _Known())
+        if known.form == len(FORMS):
             raise InTurnError
-        recording = get_proxy_mode() is not None
-        if name not in known and recording and CAN_BE_TRIED.get():
-            raise UntriedError
-        if name not in known:  # what the loss itself raises comes from here, without vmap's share
-            first, made = _first_task((params, batch)), _Made()
-            counted = made.within(loss)
-            alone = _recorded_value(counted(*first) if recording else _unwritten(counted, *first))
-        try:
-            returned = task_by_task(loss, params, batch)
-            value = _recorded_value(returned)
-            if name not in known and value is not None:
-                _check_gradient(value, (params, batch), alone, first)
-        except Exception as refusal:
+        leaves = _leaves((params, batch))
+        differentiated, recording, trial = torch.is_grad_enabled(), get_proxy_mode() is not None, None
+        shapes = differentiated, *((x.shape, x.dtype) for x in leaves if isinstance(x, torch.Tensor | TaskStack))
+        if shapes not in known.shapes:
+            if recording and CAN_BE_TRIED.get():
+                raise UntriedError
+            trial = _Trial(loss, params, batch)  # what the loss itself raises comes from here, without vmap's share
+        first = max(known.form, trial.first_form if trial else 0, 0 if differentiated else 1)
+        for number in range(first, len(FORMS)):
+            try:
+                returned = FORMS[number](loss, params, batch)
+                value = _recorded_value(returned)
+                if trial is not None:
+                    trial.check(value, leaves)
+                break
+            except MutationError:
+                raise
+            except Exception as refusal:
+                why = refusal
+                trial = trial or _Trial(loss, params, batch)
+        else:
             LOG.warning(
-                "batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", _why(refusal)
+                "batch_meta_gradient: the loss runs task by task, as torch.vmap does not take it: %s", _why(why)
             )
-            known[name] = True
-            raise InTurnError from None
-        if name not in known:
-            in_turn = value is not None and _slow_at_once(value, made.bytes)
-            if not recording:  # on stand-ins nothing was compared
-                known[name] = in_turn
-            if in_turn:
-                raise InTurnError
+            known.form = len(FORMS)
+            raise InTurnError
+        in_turn = trial is not None and value is not None and trial.is_slow_at_once(value)
+        if trial is not None and not recording:  # on stand-ins nothing was compared
+            known.shapes.add(shapes)
+            known.form = len(FORMS) if in_turn else number if differentiated else known.form
+        if in_turn:
+            raise InTurnError
         return returned
 
     def _alone(self, loss: Callable[[Tree, Tree], Any], key: Any, params: Tree, batch: Tree) -> Any:
@@ -118,16 +132,70 @@ def _unwritten(loss: Callable[[Tree, Tree], Any], params: Tree, batch: Tree) -> 
     return returned
 
 
-def _slow_at_once(value: TaskStack, made: int) -> bool:
-    return value.device.type == "cpu" and (made > LARGE or _contains(value.stacked.grad_fn, SLOW_IN_ONE))
+class _Known:
+    """What was found out about a loss.
+
+    Attributes:
+        form: The number of its form; that after the last where it runs task by task.
+        shapes: Shapes and dtypes for which it was held against itself: by them a loss may take another way.
+    """
+
+    def __init__(self) -> None:
+        self.form = 0
+        self.shapes: set[Any] = set()
+
+
+class _Trial:
+    """A loss on the first task alone, with which what is computed of all tasks at once is compared."""
+
+    def __init__(self, loss: Callable[[Tree, Tree], Any], params: Tree, batch: Tree) -> None:
+        self._first, self._made = _first_task((params, batch)), _Made()
+        watched = self._made.within(loss)
+        self._recording = get_proxy_mode() is not None
+        returned = watched(*self._first) if self._recording else _unwritten(watched, *self._first)
+        self._value = _recorded_value(returned)
+
+    @property
+    def first_form(self) -> int:
+        """The form to begin with; rules do not see what the loss draws."""
+        return int(self._recording or self._value is None or self._made.draws)
+
+    def check(self, value: TaskStack | None, given: Sequence[Any]) -> None:
+        """Raise where value or gradient of the first task are others than by itself.
+
+        `torch.vmap` records checkpoints without a backward pass, and leaves out hooks on gradients.
+        """
+        if value is None or self._value is None:
+            if value is not self._value:
+                raise ValueError("its value depends on other parameters there than by itself")
+            return
+        batched = _gradient(value.stacked, [leaf.stacked for leaf in given if isinstance(leaf, TaskStack)])
+        if self._recording:  # on stand-ins there is nothing to compare
+            return
+        if value.dtype != self._value.dtype or not _agree([value.stacked[0]], [self._value]):
+            raise ValueError("its value is another there than by itself")
+        single = _gradient(self._value, [leaf for leaf in _leaves(self._first) if isinstance(leaf, torch.Tensor)])
+        if not _agree([x[0] for x in batched], single):
+            raise ValueError("its gradient is another there than by itself; hooks on gradients are not called there")
+
+    def is_slow_at_once(self, value: TaskStack) -> bool:
+        """Return whether one task after the other is faster."""
+        large = self._made.bytes > LARGE or _contains(value.stacked.grad_fn, SLOW_IN_ONE)
+        return value.device.type == "cpu" and large
+
+
+def _agree(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> bool:
+    gaps = [(x - y).detach().norm() for x, y in zip(found, expected, strict=True)]
+    size = max((float(y.detach().norm()) for y in expected), default=0.0)
+    return not any(float(gap) > torch.finfo(gap.dtype).eps ** 0.5 * max(size, 1.0) for gap in gaps)
 
 
 class _Made(TorchDispatchMode):
-    """Counts the bytes of the tensors that operations make."""
+    """Counts the bytes of the tensors that operations make, and looks whether one draws random numbers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self.bytes, self.draws = 0, False
 
     def within(self, f: Callable[..., Any]) -> Callable[..., Any]:
         """Return f, what its operations make counted."""
@@ -140,6 +208,7 @@ class _Made(TorchDispatchMode):
 
     def __torch_dispatch__(self, f: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = f(*args, **(kwargs or {}))
+        self.draws |= torch.Tag.nondeterministic_seeded in f.tags
         if isinstance(found, torch.Tensor) and not f.is_view:
             self.bytes += found.numel() * found.element_size()
         return found
@@ -160,21 +229,6 @@ def _leaves(tree: Tree) -> list[Any]:
 def _recorded_value(tree: Tree) -> Any:
     """The first leaf, a stack or a tensor, that requires a gradient; None where there is none."""
     return next((leaf for leaf in _leaves(tree) if getattr(leaf, "requires_grad", False)), None)
-
-
-def _check_gradient(value: TaskStack, given: Tree, alone: Any, first: Tree) -> None:
-    """Raise where what `torch.vmap` recorded has no backward pass, as checkpoints have none, or another than the loss.
-
-    Within `torch.vmap` no tensor says that it requires a gradient, and hooks on gradients are left out.
-    """
-    batched = _gradient(value.stacked, [leaf.stacked for leaf in _leaves(given) if isinstance(leaf, TaskStack)])
-    if get_proxy_mode() is not None:
-        return
-    single = _gradient(alone, [leaf for leaf in _leaves(first) if isinstance(leaf, torch.Tensor)])
-    gaps = [(x[0] - y).norm() for x, y in zip(batched, single, strict=True)]
-    size = max((float(y.norm()) for y in single), default=0.0)
-    if any(float(gap) > torch.finfo(gap.dtype).eps ** 0.5 * max(size, 1.0) for gap in gaps):
-        raise ValueError("its gradient is another there than by itself; hooks on gradients are not called there")
 
 
 def _gradient(value: torch.Tensor, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -202,3 +256,27 @@ def _contains(node: Any, name: str) -> bool:
         seen.update(further)
         waiting.extend(further)
     return False
+
+
+def by_rules(loss: Callable[[Tree, Tree], Any], params: Tree, batch: Tree) -> Any:
+    """The loss of every task, by rules for stacked tensors.
+
+    Raises:
+        NoRuleError: It has a function without a rule.
+    """
+    given: Tree = params, batch
+    with rules_at_work():
+        returned: Tree = loss(*optree.tree_map(_as_tensor, given, namespace=NAMESPACE))
+    return optree.tree_map(_as_stack, returned, namespace=NAMESPACE)
+
+
+def _as_tensor(x: Any) -> Any:
+    return StackedTensor.of(x.stacked) if isinstance(x, TaskStack) else x
+
+
+def _as_stack(x: Any) -> Any:
+    return TaskStack(x.stacked) if isinstance(x, StackedTensor) else x
+
+
+FORMS = by_rules, task_by_task
+"""Ways to compute a loss of all tasks at once, the fastest first: (loss, params, batch) -> what the loss returns."""

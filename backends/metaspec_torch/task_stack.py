@@ -17,15 +17,9 @@ import torch
 from metaspec.backend.protocol import NAMESPACE
 from metaspec.task import Tree
 from metaspec_torch._private import mapped_over
+from metaspec_torch.stacked_functions import OPERATORS, NoRuleError, Stacked, on_stacks
 
 _COUNT: ContextVar[int | None] = ContextVar("metaspec_torch_task_count", default=None)
-FUNCTIONS = (
-    "abs add clone detach div exp expm1 eq ge gt isfinite isnan le log log1p logical_and logical_not logical_or lt "
-    "maximum minimum mul ne neg ones_like pow reciprocal rsqrt sigmoid sign sqrt square sub tanh to where zeros_like"
-)
-OPERATORS = "add radd sub rsub mul rmul truediv rtruediv pow rpow neg abs eq ne lt le gt ge and or xor invert"
-REDUCTIONS = {torch.sum, torch.mean, torch.amax, torch.all}
-PLAIN_INDEX = (int, slice, type(...), type(None))
 
 
 class tasks_at_once:  # noqa: N801 (a context manager; as a class it takes a third of a generator's time)
@@ -48,12 +42,8 @@ def task_count() -> int | None:
     return _COUNT.get()
 
 
-class TaskStack:
-    """One task's tensor, of every task.
-
-    Attributes:
-        stacked: The entries of all tasks; axis 0 runs over tasks.
-    """
+class TaskStack(Stacked):
+    """One task's tensor, of every task, for algorithms, which ask for an array: smaller than a tensor, and faster."""
 
     __slots__ = ("stacked",)
     __hash__ = object.__hash__  # beside an __eq__ entry by entry, as tensors have it
@@ -93,10 +83,7 @@ class TaskStack:
         raise TypeError("the values of several tasks at once have no single truth; use xp.where in place of `if`")
 
     def __getitem__(self, index: Any) -> Any:
-        parts = index if isinstance(index, tuple) else (index,)
-        if all(isinstance(part, PLAIN_INDEX) for part in parts):
-            return TaskStack(self.stacked[(slice(None), *parts)])
-        return task_by_task(torch.Tensor.__getitem__, self, index)
+        return self.__torch_function__(torch.Tensor.__getitem__, (), (self, index))
 
     def __getattr__(self, name: str) -> Any:
         member = getattr(torch.Tensor, name)
@@ -108,31 +95,10 @@ class TaskStack:
     def __torch_function__(
         cls, f: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), options: Mapping[str, Any] | None = None
     ) -> Any:
-        options = options or {}
-        if f in _ELEMENTWISE:
-            return _elementwise(f, *args, **options)
-        if f in REDUCTIONS and not any((*args[1:], *options.values())):
-            stacked = args[0].stacked
-            return TaskStack(f(stacked, tuple(range(1, stacked.ndim))) if stacked.ndim > 1 else f(stacked[:, None], 1))
-        return task_by_task(f, *args, **options)
-
-
-def _elementwise(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """f of stacks and of tensors that broadcast against them, entry by entry."""
-    arrays = [x for x in args if isinstance(x, TaskStack | torch.Tensor)]
-    if len(arrays) > 1:
-        if len({x.dtype for x in arrays} - {torch.bool}) > 1:
-            return task_by_task(f, *args, **options)  # what dtype results depends on the number of axes
-        most = max(x.ndim for x in arrays)
-        args = tuple(_with_axes(x, most) if isinstance(x, TaskStack) else x for x in args)
-    else:
-        args = tuple(x.stacked if isinstance(x, TaskStack) else x for x in args)
-    return TaskStack(f(*args, **options))
-
-
-def _with_axes(x: TaskStack, ndim: int) -> torch.Tensor:
-    missing = ndim - x.ndim
-    return x.stacked[(slice(None), *(None,) * missing)] if missing else x.stacked
+        try:
+            return TaskStack(on_stacks(f, args, options))
+        except NoRuleError:
+            return task_by_task(f, *args, **(options or {}))
 
 
 def _operator(name: str) -> Callable[..., Any]:
@@ -148,19 +114,13 @@ def _operator(name: str) -> Callable[..., Any]:
                 return TaskStack(f(stacked, other.stacked))
         elif isinstance(other, int | float):
             return TaskStack(f(stacked, other))
-        return _elementwise(f, x, other)
+        return TaskStack.__torch_function__(f, (), (x, other))
 
     return applied
 
 
 for _name in OPERATORS.split():
     setattr(TaskStack, f"__{_name}__", _operator(f"__{_name}__"))
-_ELEMENTWISE = {
-    getattr(holder, name)
-    for holder in (torch, torch.Tensor)
-    for name in (*FUNCTIONS.split(), *(f"__{name}__" for name in OPERATORS.split()))
-    if hasattr(holder, name)
-}
 
 
 def task_by_task(f: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -38,6 +38,8 @@ CANARIES = {
     "FakeTensorMode": lambda: _private.FakeTensorMode(allow_non_fake_inputs=True) is not None,
     "script_function": lambda: _added_in_torchscript(),
     "TorchDispatchMode": lambda: _private.TorchDispatchMode is not None,
+    "in_backward_pass": lambda: _seen_in_a_backward_pass() == [False, True],
+    "wrapper_subclass": lambda: _has_a_shape_and_no_memory(),
     "tracing": lambda: _private.tracing(_private.TracingContext(_private.FakeTensorMode())) is not None,
 }
 
@@ -48,6 +50,27 @@ def _added_in_torchscript():
     graph.appendNode(node)
     graph.registerOutput(node.output())
     return torch.equal(_private.script_function(graph)(x), x + 2)
+
+
+def _seen_in_a_backward_pass():
+    seen = [_private.in_backward_pass()]
+    y = torch.ones(2, requires_grad=True) * 2
+    y.register_hook(lambda g: seen.append(_private.in_backward_pass()))
+    y.sum().backward()
+    return seen
+
+
+class _Empty(torch.Tensor):
+    @classmethod
+    def __torch_dispatch__(cls, f, types, args=(), kwargs=None):
+        raise NotImplementedError
+
+
+def _has_a_shape_and_no_memory():
+    found = _private.wrapper_subclass(_Empty, (2, 3), dtype=torch.float64, requires_grad=True)
+    with pytest.raises(NotImplementedError), _private.DisableTorchFunctionSubclass():
+        found + 1
+    return (tuple(found.shape), found.dtype, found.requires_grad) == ((2, 3), torch.float64, True)
 
 
 def _without_recording():

@@ -9,7 +9,7 @@ import metaspec as ms
 torch = pytest.importorskip("torch")
 
 from metaspec.errors import InvalidTypeError  # noqa: E402
-from metaspec_torch._private import is_wrapped  # noqa: E402
+from metaspec_torch.stacked_tensor import StackedTensor  # noqa: E402
 
 from .programs import RATE, STEPS, close, mlp, mse, nn, tasks_of, unrolled  # noqa: E402
 
@@ -76,7 +76,7 @@ def test_an_eager_loss_that_makes_much_is_evaluated_task_by_task(width, vectoris
     shapes = []
 
     def loss(params, batch):
-        shapes.append(torch.is_tensor(batch["x"]) and is_wrapped(batch["x"]))
+        shapes.append(isinstance(batch["x"], StackedTensor))
         return ((params["w"] * batch["x"]).expand(width, -1) * 1.0).square().mean()
 
     tasks = [ms.Task({"x": x}, {"x": 2 * x}) for x in torch.randn(3, 4, dtype=torch.float64).unbind()]

@@ -92,9 +92,11 @@ class TaskLosses:
             )
             known.form = len(FORMS)
             raise InTurnError
-        in_turn = trial is not None and value is not None and trial.is_slow_at_once(value)
+        undecided = value is not None and not known.decided
+        in_turn = trial is not None and undecided and trial.is_slow_at_once(value)
         if trial is not None and not recording:  # on stand-ins nothing was compared
             known.shapes.add(shapes)
+            known.decided = known.decided or undecided
             known.form = len(FORMS) if in_turn else number if differentiated else known.form
         if in_turn:
             raise InTurnError
@@ -137,11 +139,12 @@ class _Known:
 
     Attributes:
         form: The number of its form; that after the last where it runs task by task.
+        decided: Whether an evaluation has decided if it runs task by task, as it does ever after.
         shapes: Shapes and dtypes for which it was held against itself: by them a loss may take another way.
     """
 
     def __init__(self) -> None:
-        self.form = 0
+        self.form, self.decided = 0, False
         self.shapes: set[Any] = set()
 
 

@@ -88,3 +88,20 @@ def test_an_eager_loss_that_makes_much_is_evaluated_task_by_task(width, vectoris
     expected = (8 * a * 1.5 * (1 - 2 * RATE * a) ** 2).mean()
     close(r.delta, {"w": expected})
     assert shapes == ([True] * 2 if vectorised else [False] * 2 * len(tasks))
+
+
+def test_a_larger_query_set_does_not_change_how_a_loss_is_evaluated():
+    stacked = []
+
+    def loss(params, batch):
+        stacked.append(isinstance(batch["x"], StackedTensor))
+        width = 8 if len(batch["x"]) == 4 else 40_000
+        return ((params["w"] * batch["x"]).expand(width, -1) * 1.0).square().mean()
+
+    draws = torch.randn(3, 9, dtype=torch.float64).unbind()
+    tasks = [ms.Task({"x": x[:4]}, {"x": x[4:]}) for x in draws]
+    params = {"w": torch.tensor(1.5, dtype=torch.float64)}
+    for _ in range(2):
+        stacked.clear()
+        ms.batch_meta_gradient(ms.MAML(ms.GradientDescent(RATE, 1)), loss, params, tasks)
+    assert stacked == [True, True]

@@ -24,7 +24,7 @@ ELEMENTWISE = (
 ACTIVATIONS = "elu gelu hardtanh leaky_relu logsigmoid mish relu relu6 selu sigmoid silu softplus softsign tanh"
 OPERATORS = "add radd sub rsub mul rmul truediv rtruediv pow rpow neg abs eq ne lt le gt ge and or xor invert"
 REDUCTIONS = "all amax amin any logsumexp mean std sum var"
-ALONG_AN_AXIS = "cumsum log_softmax softmax"
+ALONG_AN_AXIS = "cumsum log_softmax softmax squeeze"
 PLAIN_INDEX = (int, slice, type(...), type(None))
 
 
@@ -177,7 +177,7 @@ def _matmul(_: Rule, x: Any, y: Any) -> torch.Tensor:
 
 
 def _mm(f: Rule, x: Any, y: Any) -> torch.Tensor:
-    """Of `mm` and `mv`, which take a matrix and a matrix or a vector alone."""
+    """Return the product by `mm` or `mv`: of a matrix with a matrix, or with a vector."""
     if (_ndim(x), _ndim(y)) != (2, 2 if f in (torch.mm, torch.Tensor.mm) else 1):
         raise NoRuleError("other than matrices and vectors")
     return _matmul(f, x, y)
@@ -195,7 +195,7 @@ def _linear(_: Rule, input: Any, weight: Any, bias: Any = None) -> torch.Tensor:
 
 
 def _to(f: Rule, x: Any, *args: Any, **options: Any) -> torch.Tensor:
-    """Of another tensor only its dtype and its device count."""
+    """Return a stack with another dtype or device; of a tensor that gives them nothing else counts."""
     return f(_alone(x)[0], *map(_entries, args), **options)
 
 
@@ -229,7 +229,7 @@ def _reduced(entries: torch.Tensor, reduction: str) -> torch.Tensor:
 def _cross_entropy(
     f: Rule, input: Any, target: Any, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
 ) -> torch.Tensor:
-    """Of logits [N, C] and labels [N]; a mean is over those labels that are not ignored."""
+    """Return the cross-entropy of logits [N, C] and labels [N]; a mean is over the labels that are not ignored."""
     logits, ndim = _alone(input)
     labels = _entries(target).expand(len(logits), -1)
     if ndim != 2 or _ndim(target) != 1 or labels.is_floating_point() or logits.shape[1] != labels.shape[1]:
@@ -268,11 +268,6 @@ def _unsqueeze(_: Rule, x: Any, dim: int) -> torch.Tensor:
     return stacked.unsqueeze(_axis(dim, ndim + 1))
 
 
-def _squeeze(f: Rule, x: Any, dim: int) -> torch.Tensor:
-    stacked, ndim = _alone(x)
-    return f(stacked, _axis(dim, ndim))
-
-
 def _transpose(f: Rule, x: Any, dim0: int, dim1: int) -> torch.Tensor:
     stacked, ndim = _alone(x)
     return f(stacked, *_axes((dim0, dim1), ndim))
@@ -290,8 +285,8 @@ def _expand(_: Rule, x: Any, *shape: Any) -> torch.Tensor:
     return _with_axes(x, len(sizes)).expand(-1, *sizes)
 
 
-def _joined(f: Rule, tensors: Sequence[Any], dim: int = 0, **options: Any) -> torch.Tensor:
-    """Of cat, concat and stack."""
+def _concatenated(f: Rule, tensors: Sequence[Any], dim: int = 0, **options: Any) -> torch.Tensor:
+    """Return the concatenation of tensors along an axis of one task, or by `torch.stack` along a new one."""
     count = next(len(x.stacked) for x in tensors if isinstance(x, Stacked))
     rows = [x.stacked if isinstance(x, Stacked) else x.expand(count, *x.shape) for x in tensors]
     ndim = rows[0].ndim - (f is not torch.stack)
@@ -330,10 +325,9 @@ _RULES: dict[Any, Rule] = {
     **dict.fromkeys(_named("reshape view", *_FUNCTIONS), _reshape),
     **dict.fromkeys(_named("flatten", *_FUNCTIONS), _flatten),
     **dict.fromkeys(_named("unsqueeze", *_FUNCTIONS), _unsqueeze),
-    **dict.fromkeys(_named("squeeze", *_FUNCTIONS), _squeeze),
     **dict.fromkeys(_named("transpose swapaxes", *_FUNCTIONS), _transpose),
     **dict.fromkeys(_named("permute", *_FUNCTIONS), _permute),
     **dict.fromkeys(_named("broadcast_to expand", *_FUNCTIONS), _expand),
-    **dict.fromkeys(_named("cat concat concatenate stack", torch), _joined),
+    **dict.fromkeys(_named("cat concat concatenate stack", torch), _concatenated),
     torch.Tensor.__getitem__: _indexed,
 }
